@@ -1,0 +1,56 @@
+# Two commands: `make run` opens the studio, `make test` runs everything that must hold.
+# Both install what they need once; a second run installs nothing until a requirements file changes.
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+ARGS ?=
+
+# A stamp's name holds the checksum of the requirements, so that a checkout's file times mean nothing.
+RUN_STAMP := $(VENV)/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
+DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
+
+.PHONY: help run test setup setup-dev lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     install what is missing and open the studio (flags: make run ARGS=\"--port 8000\")"
+	@echo "make test    install what is missing and run every test"
+	@echo "make setup   only install"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff rewrite the code"
+	@echo "make clean   remove $(VENV) and the tools' caches"
+
+run: $(RUN_STAMP)
+	@exec $(PY) app.py $(ARGS)
+
+test: $(DEV_STAMP)
+	@UNNOISE_BROWSER="$$($(PY) scripts/browser.py)" && export UNNOISE_BROWSER && exec $(PY) -m pytest $(ARGS)
+
+setup: $(RUN_STAMP)
+
+setup-dev: $(DEV_STAMP)
+
+lint: $(DEV_STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: $(DEV_STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+$(PY):
+	@sh scripts/venv.sh $(VENV)
+
+$(RUN_STAMP): | $(PY)
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	@rm -f $(VENV)/.installed-run-*
+	@touch $@
+
+$(DEV_STAMP): | $(PY)
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	@rm -f $(VENV)/.installed-*
+	@touch $(RUN_STAMP) $@

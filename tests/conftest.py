@@ -1,0 +1,49 @@
+"""What every test stands on: no network, no telemetry, a browser where one is installed."""
+
+import os
+import runpy
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Read by libraries when they are imported, so they are set before any test module is.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """The studio needs no network, and neither does its test suite: a connection that leaves the machine is an error."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and not str(address[0]).startswith(LOOPBACK):
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded)
+        yield
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    """The installed Chromium or Chrome; `make test` sees to one, and a missing one fails rather than skips."""
+    found = runpy.run_path(str(ROOT / "scripts" / "browser.py"))["find"]()
+    if found is None:
+        pytest.fail("no Chromium or Chrome was found: run `make test`, or name one in UNNOISE_BROWSER")
+    return found

@@ -1,0 +1,182 @@
+"""Imports point downwards. Read from the source itself, so that an import inside a function counts as well."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# room -> rooms of studio it may import. None: everything (the only wiring).
+MAY_IMPORT: dict[str, frozenset[str] | None] = {
+    "core": frozenset(),
+    "compat": frozenset(),
+    "jobs": frozenset({"core"}),
+    "annotators": frozenset({"core", "compat"}),
+    "evaluation": frozenset({"core", "compat"}),
+    "manager": frozenset({"core", "compat"}),
+    "desk": frozenset({"core", "jobs", "manager"}),
+    "engine": frozenset({"core", "compat", "manager", "annotators"}),
+    "training": frozenset({"core", "compat", "engine", "evaluation"}),
+    "ui": frozenset({"core"}),
+    "server": frozenset({"core"}),
+    "cli": None,
+    "worker": None,
+    "__main__": None,
+    "app": None,
+}
+
+# Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
+TORCH_FREE = ("core", "jobs", "desk", "ui", "server")
+TORCH_AND_KIN = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "timm", "safetensors.torch")
+
+
+def sources() -> list[Path]:
+    return [*sorted((ROOT / "studio").rglob("*.py")), ROOT / "app.py"]
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """`studio.jobs.queue` lives in `jobs`; the package's own `__init__` in no room."""
+    parts = module.split(".")
+    if parts[0] != "studio":
+        return parts[0]
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imported(path: Path, text: str) -> set[str]:
+    """Every module a source names in an import, at any depth, relative ones resolved; `from a import b` as `a.b`."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            found.update(f"{stem}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
+            literal = node.args[0] if node.args else None
+            if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+                found.add(literal.value)
+    return found
+
+
+def upward_imports(path: Path, text: str) -> list[str]:
+    room = room_of(module_name(path))
+    allowed = MAY_IMPORT.get(room, frozenset())
+    if allowed is None:
+        return []
+    wrong = []
+    for name in sorted(imported(path, text)):
+        top = name.split(".")[0]
+        target = room_of(name)
+        if top == "app" or (top == "studio" and target not in allowed | {room, "", "__version__"}):
+            wrong.append(name)
+    return wrong
+
+
+def foreign_imports(path: Path, text: str) -> list[str]:
+    """Torch in a room that must open without it, or Gradio outside the window."""
+    room = room_of(module_name(path))
+    names = imported(path, text)
+    wrong = [n for n in names if room != "ui" and n.split(".")[0] in ("gradio", "gradio_client")]
+    if room in TORCH_FREE:
+        wrong += [n for n in names if any(n == kin or n.startswith(f"{kin}.") for kin in TORCH_AND_KIN)]
+    return sorted(wrong)
+
+
+def loaded_by(modules: list[str]) -> set[str]:
+    """The top-level names in sys.modules after a fresh interpreter imported `modules`."""
+    code = (
+        f"import sys, json, {', '.join(modules)}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def modules_of(*rooms: str) -> list[str]:
+    return [name for name in map(module_name, sources()) if room_of(name) in rooms and not name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_imports_point_downwards(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert upward_imports(path, text) == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_torch_and_gradio_stay_in_their_rooms(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert foreign_imports(path, text) == []
+
+
+def test_every_room_has_a_rule() -> None:
+    assert {room_of(module_name(path)) for path in sources()} - {""} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_importing_runs_nothing_but_definitions(path: Path) -> None:
+    """At a module's top level: docstring, imports, definitions, constants and registrations; no loop, no `with`, no print."""
+    statements = ast.parse(path.read_text(encoding="utf-8")).body
+    loose = [n for n in statements if isinstance(n, ast.For | ast.AsyncFor | ast.While | ast.With | ast.AsyncWith)]
+    printed = [
+        n
+        for n in statements
+        if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call) and getattr(n.value.func, "id", "") == "print"
+    ]
+    assert [f"line {n.lineno}" for n in loose + printed] == []
+
+
+def test_no_torch_in_the_windows_process() -> None:
+    """What source shows is not all: something imported may itself load torch. So the rooms are really imported."""
+    loaded = loaded_by(modules_of("core", "jobs", "desk", "server") + ["app"])
+    assert loaded.isdisjoint({"torch", "diffusers", "transformers", "gradio"})
+
+
+def test_the_page_loads_gradio_but_no_torch() -> None:
+    loaded = loaded_by(modules_of("ui"))
+    assert "gradio" in loaded
+    assert loaded.isdisjoint({"torch", "diffusers", "transformers"})
+
+
+def test_the_catalog_opens_without_torch() -> None:
+    """The desk reads the catalog and the planner in the window's process."""
+    loaded = loaded_by(["studio.manager"])
+    assert "torch" not in loaded
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "caught"),
+    [
+        ("studio/core/x.py", "from studio.jobs import queue", ["studio.jobs.queue"]),
+        ("studio/core/x.py", "def f():\n    import studio.engine.tap", ["studio.engine.tap"]),
+        ("studio/jobs/x.py", "from ..manager import catalog", ["studio.manager.catalog"]),
+        ("studio/engine/x.py", "from studio import training", ["studio.training"]),
+        ("studio/server/x.py", "import importlib; importlib.import_module('studio.desk')", ["studio.desk"]),
+        ("studio/ui/x.py", "from app import main", ["app.main"]),
+        ("studio/engine/x.py", "from studio.manager import leases; from . import tap", []),
+    ],
+)
+def test_the_rule_catches_what_it_is_for(module: str, text: str, caught: list[str]) -> None:
+    assert upward_imports(ROOT / module, text) == caught
+
+
+def test_the_torch_rule_catches_what_it_is_for() -> None:
+    assert foreign_imports(ROOT / "studio/desk.py", "def f():\n    from torch import nn") == ["torch.nn"]
+    assert foreign_imports(ROOT / "studio/server/x.py", "import gradio as gr") == ["gradio"]
+    assert foreign_imports(ROOT / "studio/ui/x.py", "import gradio as gr") == []
+    assert foreign_imports(ROOT / "studio/engine/x.py", "import torch") == []
