@@ -1,0 +1,44 @@
+"""A job as others see it. The request says what was wished; the job says what became of it. They are two types."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.core.request import GenerationRequest
+
+State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+TERMINAL: frozenset[str] = frozenset({"done", "failed", "cancelled", "interrupted"})
+
+
+class JobView(BaseModel):
+    """One job at one moment. Times are seconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    request: GenerationRequest
+    state: State
+    created: float
+    started: float | None = None
+    ended: float | None = None
+    ahead: int = 0  # jobs before it in the queue
+    message: str | None = None  # why it failed
+    field: str | None = None
+    images: tuple[str, ...] = ()  # ids of its archived images
+
+
+class ImageView(BaseModel):
+    """One archived image. `recipe` is read from the archive, not from the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    job: str
+    index: int
+    seed: int
+    width: int
+    height: int
+    created: float
+    path: str
+    sha256: str
+    request: GenerationRequest

@@ -1,0 +1,80 @@
+"""What is known of a model without loading it, as plain values. The catalog fills them; the form and the CLI show them."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal[
+    "checkpoint",
+    "diffusers",
+    "lora",
+    "embedding",
+    "vae",
+    "controlnet",
+    "t2i_adapter",
+    "ip_adapter",
+    "upscaler",
+    "gguf",
+    "unknown",
+]
+
+
+class Defaults(BaseModel):
+    """What a model is best used with, until a person says otherwise."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sampler: str = "dpmpp_2m"
+    spacing: str = "default"
+    steps: int = 20
+    guidance_scale: float = 5.0
+    width: int = 512
+    height: int = 512
+
+
+class ModelInfo(BaseModel):
+    """One model on disk. `id` is its path below its models folder, with "/" and without suffix, and addresses it everywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    kind: Kind
+    family: str | None = None  # a name of manager.families, e.g. "sd1", "sdxl", "pixart"
+    variant: str = ""  # "inpaint", "refiner", "v-prediction", "few-step"
+    pipeline: str | None = None  # diffusers pipeline class that a folder names
+    tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional"
+    prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction
+    solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction
+    guided: bool = True  # takes classifier-free guidance
+    prompted: bool = True  # takes a prompt
+    multiple: int = 8  # width and height are multiples of this
+    fixed_size: bool = False  # makes only its own size
+    distilled: bool = False
+    defaults: Defaults = Field(default_factory=Defaults)
+    dtype: str | None = None
+    bytes: int = 0
+    sha256: str | None = None
+    description: str = ""
+    shipped: bool = False
+    problem: str | None = None  # why it cannot be used, in one sentence; None: usable
+
+
+class Choice(BaseModel):
+    """A named option of a menu."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    help: str = ""
+
+
+class ModelOptions(BaseModel):
+    """What the form may offer for one model: samplers, and for each the spacings that are legal with it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: ModelInfo
+    samplers: tuple[Choice, ...]
+    spacings: dict[str, tuple[Choice, ...]]  # sampler name -> legal spacings

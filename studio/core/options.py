@@ -1,0 +1,105 @@
+"""Checks a request against the model that is to make it and fills in the model's own defaults. Pure; loads nothing."""
+
+import secrets
+
+from studio.core.errors import InvalidRequest, UnknownName
+from studio.core.models import Choice, ModelInfo, ModelOptions
+from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
+from studio.core.samplers import SOLVERS, SPACINGS, Solver
+
+
+def legal_samplers(model: ModelInfo) -> list[str]:
+    """Sampler names that the model may use, in the table's order."""
+    return [name for name, solver in SOLVERS.items() if _solver_is_legal(solver, model)]
+
+
+def legal_spacings(model: ModelInfo, sampler: str) -> list[str]:
+    """Spacing names that may go with `sampler` on the model, `default` first."""
+    solver = SOLVERS.get(sampler, field="sampler")
+    return [
+        name
+        for name in solver.spacings
+        if (families := SPACINGS.get(name).families) is None or model.family in families
+    ]
+
+
+def options_for(model: ModelInfo) -> ModelOptions:
+    """Everything that the form offers for this model."""
+    samplers = legal_samplers(model)
+    return ModelOptions(
+        model=model,
+        samplers=tuple(Choice(name=n, title=SOLVERS.get(n).title, help=SOLVERS.get(n).help) for n in samplers),
+        spacings={
+            n: tuple(
+                Choice(name=s, title=SPACINGS.get(s).title, help=SPACINGS.get(s).help) for s in legal_spacings(model, n)
+            )
+            for n in samplers
+        },
+    )
+
+
+def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
+    """The request with the model's id, size, sampler and a drawn seed in place; raises InvalidRequest where it cannot be run.
+
+    Nothing is replaced silently: a value that the person gave is kept or refused.
+    """
+    if model.problem:
+        raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
+    sampler = model.defaults.sampler if request.sampler == DEFAULT else request.sampler
+    samplers = legal_samplers(model)
+    if sampler not in samplers:
+        SOLVERS.get(sampler, field="sampler")
+        raise InvalidRequest(
+            f"Sampler {sampler} does not work with {model.title} ({model.prediction}). It takes: {', '.join(samplers)}.",
+            field="sampler",
+        )
+    spacings = legal_spacings(model, sampler)
+    if request.spacing not in spacings:
+        SPACINGS.get(request.spacing, field="spacing")
+        raise InvalidRequest(
+            f"Spacing {request.spacing} does not go with sampler {sampler} on {model.title}. It takes: {', '.join(spacings)}.",
+            field="spacing",
+        )
+    width, height = request.width or model.defaults.width, request.height or model.defaults.height
+    _check_size("width", width, model, model.defaults.width)
+    _check_size("height", height, model, model.defaults.height)
+    seed = request.seed
+    if seed == RANDOM_SEED:
+        seed = secrets.randbelow(2**32 - request.count)
+    changes = {"model": model.id, "sampler": sampler, "width": width, "height": height, "seed": seed}
+    return GenerationRequest(**(request.model_dump() | changes))
+
+
+def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
+    """A model by id, by the last part of its id, or `default`: the first usable one. Raises UnknownName with the list."""
+    if name == DEFAULT:
+        usable = [m for m in models if m.problem is None and m.kind in ("diffusers", "checkpoint")]
+        if not usable:
+            raise InvalidRequest("No usable model was found in the models folders.", field="model")
+        return next((m for m in usable if m.shipped), usable[0])
+    exact = [m for m in models if m.id == name]
+    short = exact or [m for m in models if m.id.rsplit("/", 1)[-1] == name or m.title == name]
+    if len(short) == 1:
+        return short[0]
+    if len(short) > 1:
+        raise InvalidRequest(
+            f"{name} could be any of: {', '.join(m.id for m in short)}. Give one of these.", field="model"
+        )
+    raise UnknownName("model", name, [m.id for m in models if m.problem is None], field="model")
+
+
+def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
+    if model.solvers is not None:
+        return solver.name in model.solvers
+    return model.prediction in solver.predictions and (model.distilled or not solver.distilled)
+
+
+def _check_size(name: str, value: int, model: ModelInfo, own: int) -> None:
+    title = name.capitalize()
+    if value % model.multiple:
+        low = max(value - value % model.multiple, model.multiple)
+        raise InvalidRequest(
+            f"{title} must be a multiple of {model.multiple} for {model.title}; {value} is not, {low} is.", field=name
+        )
+    if model.fixed_size and value != own:
+        raise InvalidRequest(f"{model.title} makes only {name} {own}.", field=name)

@@ -1,0 +1,74 @@
+"""The recipe: the resolved request plus everything else that decided the pixels. Written into the PNG and the archive.
+
+Knows the PNG text keys and nothing of pipelines. Two texts stand side by side in a file: `unnoise` (this JSON) and
+`parameters` (the AUTOMATIC1111 text of `core.infotext`).
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.core.request import GenerationRequest
+
+RECIPE_KEY = "unnoise"
+PARAMETERS_KEY = "parameters"
+
+
+class Recipe(BaseModel):
+    """Enough to make the image again, or to say what differs. `seed` is this one image's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = 1
+    request: GenerationRequest  # resolved; its seed and count are the job's
+    index: int  # which image of the job
+    seed: int
+    model: str
+    model_title: str
+    family: str
+    pipeline: str
+    scheduler: str  # diffusers class that stepped
+    weights: dict[str, str]  # component or file -> sha256 of its weights
+    dtype: str  # the dtype really used
+    device: str
+    rng: str = "cpu"  # where noise is drawn
+    libraries: dict[str, str]  # name -> version
+    notes: tuple[str, ...] = ()  # whatever else touched the pixels, such as a rung of the out-of-memory ladder
+    pixels: str | None = None  # sha256 of the RGB bytes
+
+
+def pixel_hash(mode: str, size: tuple[int, int], data: bytes) -> str:
+    """SHA-256 over mode, size and raw bytes of a picture, independent of how the file is compressed."""
+    return hashlib.sha256(f"{mode} {size[0]}x{size[1]}\n".encode() + data).hexdigest()
+
+
+def differences(then: Recipe, now: Recipe) -> list[str]:
+    """One short sentence for each thing that differs between two recipes and can change pixels; empty if none."""
+    out: list[str] = []
+    for name in ("model", "scheduler", "dtype", "device", "rng", "pipeline"):
+        a, b = getattr(then, name), getattr(now, name)
+        if a != b:
+            out.append(f"{name}: was {a}, is {b}")
+    out += _dict_differences("weights of", then.weights, now.weights)
+    out += _dict_differences("", then.libraries, now.libraries)
+    return out
+
+
+def _dict_differences(prefix: str, then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    rows = []
+    for key in sorted(then.keys() | now.keys()):
+        a, b = then.get(key, "absent"), now.get(key, "absent")
+        if a != b:
+            rows.append(f"{prefix} {key}: was {str(a)[:12]}, is {str(b)[:12]}".strip())
+    return rows
+
+
+def to_text(recipe: Recipe) -> str:
+    return json.dumps(recipe.model_dump(mode="json"), ensure_ascii=True, separators=(",", ":"))
+
+
+def from_text(text: str) -> Recipe:
+    """Raises pydantic.ValidationError if the text is not a recipe."""
+    return Recipe.model_validate_json(text)

@@ -1,0 +1,56 @@
+"""How the studio was started: one frozen value, built from flags by `app.py` or the CLI and handed in. No globals."""
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+PROJECT = Path(__file__).resolve().parents[2]
+_UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+class Settings(BaseModel):
+    """Everything decided at start-up. Sizes are bytes; `memory_budget` None means: what the device has, less a headroom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", title="Host", description="Address to bind. Anything but loopback needs --auth.")
+    port: int = Field(7860, ge=0, le=65535, title="Port", description="Port to listen on; 0 takes a free one.")
+    models: tuple[Path, ...] = Field(
+        (PROJECT / "models",), title="Models", description="Folders that hold models; may be given more than once."
+    )
+    outputs: Path = Field(
+        PROJECT / "outputs", title="Outputs", description="Folder for images, the queue and the index."
+    )
+    presets: Path = Field(
+        PROJECT / "presets", title="Presets", description="Folder of presets, styles and training recipes."
+    )
+    device: str = Field("auto", title="Device", description="auto, cpu, cuda, cuda:0, mps.")
+    memory_budget: int | None = Field(
+        None,
+        ge=1,
+        title="Memory budget",
+        description="Most memory for models, like 8GiB; the device's own less a headroom if not given.",
+    )
+    auth: str | None = Field(None, repr=False, title="Auth", description="user:password asked of every visitor.")
+    open_browser: bool = Field(True, title="Open browser", description="Open the page when the studio is ready.")
+
+    @field_validator("memory_budget", mode="before")
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_validator("auth")
+    @classmethod
+    def _user_and_password(cls, value: str | None) -> str | None:
+        if value is not None and not all(value.partition(":")[::2]):
+            raise ValueError("must be user:password")
+        return value
+
+
+def parse_bytes(text: str) -> int:
+    """ "8GiB", "8G", "512MB", "123" -> bytes (powers of 1024). Raises ValueError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", text.lower())
+    if not match:
+        raise ValueError(f"{text!r} is not a size; write it like 8GiB or 512MiB")
+    return int(float(match[1]) * _UNITS[match[2]])
