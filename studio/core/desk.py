@@ -74,6 +74,9 @@ class Desk(Protocol):
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         """JPEG of a step ("x0" or "xt"); None if there is none (not yet, or no longer)."""
 
+    def add_input(self, data: bytes) -> str:
+        """Check a picture (`core.pictures`), store it under its content's hash and return that; the same one is stored once."""
+
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]: ...
 
     def image(self, image_id: str) -> ImageView: ...

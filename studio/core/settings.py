@@ -33,6 +33,9 @@ class Settings(BaseModel):
         description="Most memory for models, like 8GiB; the device's own less a headroom if not given.",
     )
     auth: str | None = Field(None, repr=False, title="Auth", description="user:password asked of every visitor.")
+    allow_hosts: tuple[str, ...] = Field(
+        (), title="Allow host", description="Another name that visitors call the studio by, as behind a proxy."
+    )
     open_browser: bool = Field(True, title="Open browser", description="Open the page when the studio is ready.")
 
     @field_validator("memory_budget", mode="before")

@@ -1,0 +1,136 @@
+"""Our own HTTP routes: jobs and their events, step previews, archived images, inputs. All of them through the Desk.
+
+Knows how values travel over HTTP, and nothing of what they mean. Errors are JSON: `{"error": sentence, "field": name}`.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from studio import __version__
+from studio.core.desk import Desk
+from studio.core.errors import InvalidRequest, StorageError, StudioError, UnknownName
+from studio.core.jobs import JobView
+from studio.core.request import parse_request
+from studio.server.guard import FILE_CSP
+from studio.server.stream import event_stream
+
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+
+IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+# What an id addresses never changes, so a browser need not ask twice.
+FOREVER = {"cache-control": "private, max-age=31536000, immutable", "content-security-policy": FILE_CSP}
+NEVER = {"cache-control": "no-store"}
+
+
+def build_router(desk: Desk) -> APIRouter:
+    """Every route of ours, over one desk."""
+    router = APIRouter()
+
+    @router.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok", "version": __version__}
+
+    @router.post("/jobs", status_code=202)
+    async def submit(request: Request) -> dict[str, str]:
+        """Queue a GenerationRequest; the body is its fields as JSON."""
+        values = await _json_object(request)
+        return {"id": await run_in_threadpool(desk.submit, parse_request(values))}
+
+    @router.get("/jobs/{job}")
+    def job(job: Id) -> JobView:
+        return desk.job(job)
+
+    @router.get("/jobs/{job}/events")
+    async def events(
+        job: Id,
+        after: Annotated[int, Query(ge=0)] = 0,
+        last_event_id: Annotated[str, Header()] = "",
+    ) -> StreamingResponse:
+        """The job's events as server-sent events, from number `after` on; a browser that reconnects says where it was."""
+        await run_in_threadpool(desk.job, job)  # an unknown job is refused before the stream begins
+        start = int(last_event_id) if re.fullmatch(r"[0-9]{1,9}", last_event_id) else after
+        return StreamingResponse(event_stream(desk, job, start), media_type="text/event-stream", headers=NEVER)
+
+    @router.post("/jobs/{job}/cancel")
+    def cancel(job: Id) -> dict[str, bool]:
+        return {"cancelled": desk.cancel(job)}
+
+    @router.get("/frames/{job}/{step}.jpg")
+    def frame(
+        job: Id,
+        step: Annotated[int, Path(ge=0, le=1_000_000)],
+        kind: Literal["x0", "xt"] = "x0",
+        image: Annotated[int, Query(ge=0, le=100_000)] = 0,
+    ) -> Response:
+        """The preview of one step of one of the job's images."""
+        data = desk.frame(job, image, step, kind)
+        if data is None:
+            return Response(status_code=404, headers=NEVER)
+        return Response(data, media_type="image/jpeg", headers=FOREVER)
+
+    @router.get("/images/{image}")
+    def image(image: Id, download: bool = False) -> Response:
+        """An archived image, as it was saved, recipe included."""
+        path = desk.image_file(image)
+        media_type = IMAGE_TYPES.get(path.suffix.lower())
+        if media_type is None or not path.is_file():
+            raise StorageError("The file of this image is no longer there.")
+        return FileResponse(
+            path,
+            media_type=media_type,
+            headers=FOREVER,
+            filename=path.name,
+            content_disposition_type="attachment" if download else "inline",
+        )
+
+    @router.get("/images/{image}/thumbnail.jpg")
+    def thumbnail(image: Id) -> Response:
+        return Response(desk.thumbnail(image), media_type="image/jpeg", headers=FOREVER)
+
+    @router.post("/inputs", status_code=201)
+    async def add_input(request: Request) -> dict[str, str]:
+        """Store a picture (the body is the file itself) for use in requests; the answer is the hash that addresses it."""
+        return {"id": await run_in_threadpool(desk.add_input, await request.body())}
+
+    return router
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Errors meant for people become JSON with one sentence; the status says whose turn it is."""
+
+    @app.exception_handler(StudioError)
+    def _studio_error(request: Request, error: StudioError) -> JSONResponse:
+        return _error(_status(error), str(error), error.field)
+
+    @app.exception_handler(RequestValidationError)
+    def _bad_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        return _error(404 if first["loc"][0] == "path" else 422, f"{name}: {first['msg']}.", name)
+
+
+def _error(status: int, sentence: str, field: str | None = None) -> JSONResponse:
+    return JSONResponse({"error": sentence, "field": field}, status_code=status, headers=NEVER)
+
+
+def _status(error: StudioError) -> int:
+    if isinstance(error, UnknownName) and error.kind in ("job", "image", "input"):
+        return 404
+    if isinstance(error, InvalidRequest):
+        return 422
+    return 404 if isinstance(error, StorageError) else 500
+
+
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        values = await request.json()
+    except ValueError:
+        raise InvalidRequest("The body is not JSON.") from None
+    if not isinstance(values, dict):
+        raise InvalidRequest("The body must be a JSON object of a request's settings.")
+    return values

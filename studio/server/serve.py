@@ -1,0 +1,94 @@
+"""Runs the application until it is told to stop, says where it is, and leaves nothing running behind."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from studio.core.desk import Desk
+from studio.core.settings import Settings
+from studio.server.app import Mount, build_app
+from studio.server.door import Door
+
+GRACE_SECONDS = 1  # an open page keeps connections that end only with it
+
+
+def serve(settings: Settings, door: Door, desk: Desk, mount: Mount) -> None:
+    """Serves until SIGINT or SIGTERM, then closes the desk and with it the worker. Blocks; the desk is closed in any case."""
+    try:
+        with _stoppable():
+            server = _Server(_config(build_app(desk, mount, door.policy)), lambda: _announce(settings, door))
+            server.run(sockets=[door.socket])
+    finally:
+        desk.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]):
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+
+
+def _config(app: object) -> uvicorn.Config:
+    # uvicorn calls it an error that a page was still open when the studio was ended.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a header that anybody can send must not say who or what the caller is
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl+C does. uvicorn raises the signal again when it has stopped; then it means nothing."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            raise KeyboardInterrupt
+
+    stopping = False
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _announce(settings: Settings, door: Door) -> None:
+    print(f"Unnoise is at {door.url} (Ctrl+C ends it)", flush=True)
+    if settings.open_browser and _has_a_screen():
+        threading.Thread(target=webbrowser.open, args=(door.url,), daemon=True).start()
+
+
+def _has_a_screen() -> bool:
+    """Without one, Linux would open a text browser in this very terminal."""
+    if sys.platform.startswith("linux"):
+        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return True
