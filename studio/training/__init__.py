@@ -1,0 +1,1 @@
+"""Training: data sets, noise schedules, objectives, backbones, the trainer, export."""

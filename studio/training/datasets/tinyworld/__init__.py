@@ -1,0 +1,84 @@
+"""Tiny World: endless illustrated scenes, each with its caption and its exact maps.
+
+`TinyWorld` is the map-style data set; a scene is a function of (seed, split, index) alone, so that any worker,
+process or later run draws the same. This package refuses to know torch and models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from studio.training.datasets.registry import datasets
+
+from . import vocabulary
+from .captions import canonical_caption, caption
+from .draw import render, render_array
+from .sampling import sample_scene
+from .scene import Ground, Scene, SceneObject, Split, is_held_out, split_of
+
+__all__ = [
+    "Example",
+    "Ground",
+    "Scene",
+    "SceneObject",
+    "TinyWorld",
+    "canonical_caption",
+    "caption",
+    "is_held_out",
+    "render",
+    "render_array",
+    "sample_scene",
+    "split_of",
+    "vocabulary",
+]
+
+_SPLIT_STREAMS = {"train": 0, "held_out": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    image: np.ndarray  # [H, W, 3] uint8
+    caption: str
+    scene: Scene
+
+
+@datasets.register("tinyworld")
+class TinyWorld:
+    """Scenes without end: any index gives an example, the same one each time."""
+
+    def __init__(
+        self,
+        size: int = 128,  # side in pixels
+        split: Split = "train",  # train | held_out
+        seed: int = 0,  # another seed is another world
+        styles: tuple[str, ...] = ("flat",),  # flat | outline | soft | pixel
+        objects: tuple[float, float, float] = (0.55, 0.33, 0.12),  # shares of one, two and three objects
+    ) -> None:
+        if split not in _SPLIT_STREAMS:
+            raise ValueError(f"Tiny World has no split {split!r}; it has {', '.join(_SPLIT_STREAMS)}.")
+        unknown = set(styles) - set(vocabulary.STYLES)
+        if unknown or not styles:
+            raise ValueError(f"Tiny World's styles are {', '.join(vocabulary.STYLES)}.")
+        self.size, self.split, self.seed, self.styles, self.objects = size, split, seed, styles, objects
+
+    def _rng(self, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, _SPLIT_STREAMS[self.split], index))
+
+    def scene(self, index: int) -> Scene:
+        """The scene alone, without drawing it."""
+        return sample_scene(self._rng(index), self.split, self.styles, self.objects)
+
+    def __getitem__(self, index: int) -> Example:
+        rng = self._rng(index)
+        scene = sample_scene(rng, self.split, self.styles, self.objects)
+        return Example(render_array(scene, self.size), caption(scene, rng), scene)
+
+    def captions(self, start: int, count: int) -> list[str]:
+        """Captions of a run of indices, for a tokenizer; nothing is drawn."""
+        out = []
+        for index in range(start, start + count):
+            rng = self._rng(index)
+            out.append(caption(sample_scene(rng, self.split, self.styles, self.objects), rng))
+        return out
