@@ -32,6 +32,7 @@ SCENE_PHRASES: dict[str, tuple[str, ...]] = {
     "sunset": ("at sunset",),
 }
 PATTERN_NOUNS = {"striped": "stripes", "dotted": "dots", "gradient": "gradient", "checkered": "checks"}
+SPELLINGS = (("in the middle", "in the center"), ("gray", "grey"))
 UNIQUE = ("sun", "moon")
 CANONICAL_SHARE = 0.6
 LEFT_OUT = 0.10
@@ -83,7 +84,11 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
         return canonical_caption(scene)
     said = [_vary_object(obj, rng) for obj in scene.objects]
     ground = "" if rng.random() < LEFT_OUT / (1 - CANONICAL_SHARE) else _vary_ground(scene.ground, rng)
-    return f"{_vary_arrangement(scene, said, rng)}{ground}{_style(scene)}"
+    sentence = f"{_vary_arrangement(scene, said, rng)}{ground}{_style(scene)}"
+    if rng.random() < 0.4:
+        for usual, other in SPELLINGS:
+            sentence = sentence.replace(usual, other)
+    return sentence
 
 
 def _style(scene: Scene) -> str:
@@ -133,8 +138,13 @@ def _vary_arrangement(scene: Scene, said: list[str], rng: np.random.Generator) -
             f"{first} to the left of {second}",
             f"{second} to the right of {first}",
             f"{first} next to {second}",
+            f"{first} beside {second}",
+            f"{first} and {second}",
+            f"{second} and {first}",
             f"{first} on the left, {second} on the right",
             f"{second} on the right and {first} on the left",
         )
         return _choose(rng, options)
+    if scene.layout == "row3" and rng.random() < 0.3:
+        return f"{said[0]}, {said[1]} and {said[2]}"
     return _arrange(scene, said)
