@@ -17,7 +17,7 @@ PORTS_TRIED = 20
 
 @dataclass(frozen=True)
 class Door:
-    """A bound, not yet listening socket, and who may come through it. Closes with its `with` block."""
+    """A listening socket that nobody answers yet, and who may come through it. Closes with its `with` block."""
 
     policy: Policy
     socket: socket.socket

@@ -27,6 +27,8 @@ PAGE_CSP = (
 # What people uploaded may be shown as a picture, but never run as a page of ours.
 FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 FILE_PREFIXES = ("/gradio_api/file=", "/file=")
+# Routes of Gradio that fetch an address for whoever asks. Nothing here needs them.
+SHUT_PREFIXES = ("/gradio_api/proxy=", "/gradio_api/file=http:", "/gradio_api/file=https:")
 
 COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -52,6 +54,8 @@ class Guard:
             return
         send = _with_headers(scope, send)
         refusal = self.policy.judge(scope["headers"], method=scope.get("method", "GET"), path=scope["path"])
+        if refusal is None and scope["path"].lower().startswith(SHUT_PREFIXES):
+            refusal = Refusal(404, "There is nothing here.")
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
         elif scope["type"] == "websocket":

@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from studio.core.errors import InvalidRequest
 from studio.core.settings import Settings
@@ -39,7 +39,7 @@ class Policy:
 
     hosts: frozenset[str] = LOOPBACK_NAMES
     any_address: bool = False
-    credentials: str | None = None
+    credentials: str | None = field(default=None, repr=False)
 
     def judge(self, headers: Headers, *, method: str = "GET", path: str = "/") -> Refusal | None:
         """None lets the request in. A websocket's opening is judged as the GET that it is."""

@@ -8,27 +8,28 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from studio.core.desk import Desk
 from studio.core.settings import Settings
-from studio.server.app import Mount, build_app
+from studio.server.app import build_app
 from studio.server.door import Door
 
 GRACE_SECONDS = 1  # an open page keeps connections that end only with it
 
 
-def serve(settings: Settings, door: Door, desk: Desk, mount: Mount) -> None:
-    """Serves until SIGINT or SIGTERM, then closes the desk and with it the worker. Blocks; the desk is closed in any case."""
-    try:
-        with _stoppable():
-            server = _Server(_config(build_app(desk, mount, door.policy)), lambda: _announce(settings, door))
-            server.run(sockets=[door.socket])
-    finally:
-        desk.close()
+def serve(settings: Settings, open_desk: Callable[[Settings], Desk], mount: Callable[[FastAPI, Desk], FastAPI]) -> None:
+    """Serves until SIGINT or SIGTERM, then closes the desk and with it the worker. Blocks.
+
+    The address is taken first: what refuses the bind (InvalidRequest) does so before the desk is opened or the page drawn.
+    """
+    with Door.take(settings) as door, _stoppable(), closing(open_desk(settings)) as desk:
+        app = build_app(desk, lambda app: mount(app, desk), door.policy)
+        _Server(_config(app), lambda: _announce(settings, door)).run(sockets=[door.socket])
 
 
 class _Server(uvicorn.Server):
