@@ -10,23 +10,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from studio.core.errors import InvalidRequest, UnknownName
 from studio.training.datasets.registry import datasets
 
 from . import vocabulary
 from .captions import canonical_caption, caption
 from .draw import render, render_array
+from .maps import Box, Maps, maps
+from .parsing import parse
+from .prompts import held_out_prompts, held_out_scenes
 from .sampling import sample_scene
 from .scene import Ground, Scene, SceneObject, Split, is_held_out, split_of
 
 __all__ = [
+    "Box",
     "Example",
     "Ground",
+    "Maps",
     "Scene",
     "SceneObject",
     "TinyWorld",
     "canonical_caption",
     "caption",
+    "held_out_prompts",
+    "held_out_scenes",
     "is_held_out",
+    "maps",
+    "parse",
     "render",
     "render_array",
     "sample_scene",
@@ -57,10 +67,12 @@ class TinyWorld:
         objects: tuple[float, float, float] = (0.55, 0.33, 0.12),  # shares of one, two and three objects
     ) -> None:
         if split not in _SPLIT_STREAMS:
-            raise ValueError(f"Tiny World has no split {split!r}; it has {', '.join(_SPLIT_STREAMS)}.")
-        unknown = set(styles) - set(vocabulary.STYLES)
-        if unknown or not styles:
-            raise ValueError(f"Tiny World's styles are {', '.join(vocabulary.STYLES)}.")
+            raise UnknownName("split", split, list(_SPLIT_STREAMS), field="split")
+        if not styles:
+            raise InvalidRequest("Name at least one drawing style.", field="styles")
+        for style in styles:
+            if style not in vocabulary.STYLES:
+                raise UnknownName("drawing style", style, list(vocabulary.STYLES), field="styles")
         self.size, self.split, self.seed, self.styles, self.objects = size, split, seed, styles, objects
 
     def _rng(self, index: int) -> np.random.Generator:
