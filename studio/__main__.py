@@ -1,0 +1,61 @@
+"""The command line's entrance: `python -m studio COMMAND`. Chooses the command and prints its errors; nothing else.
+
+Commands are imported when chosen, so `serve` never loads torch and `--help` loads nothing.
+"""
+
+import importlib
+import os
+import sys
+
+from studio import __version__
+from studio.core.errors import Cancelled, InvalidRequest, StudioError
+
+COMMANDS = {
+    "serve": ("studio.cli.serve", "open the studio in the browser"),
+    "generate": ("studio.cli.generate", "make images from a prompt"),
+    "replay": ("studio.cli.replay", "make an image again from its recipe and compare"),
+    "models": ("studio.cli.models", "list the models on disk"),
+    "train": ("studio.cli.train", "train a model from a recipe"),
+    "evaluate": ("studio.cli.evaluate", "measure a model"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit status: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(arguments)
+    except (KeyboardInterrupt, Cancelled):
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 2 if isinstance(error, InvalidRequest) else 1
+    except BrokenPipeError:
+        # Whoever read the output has gone (`| head`); Python would complain once more while it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
+    command, *rest = arguments or ["--help"]
+    if command in ("-h", "--help"):
+        print(_usage())
+        return 0
+    if command == "--version":
+        print(__version__)
+        return 0
+    if command not in COMMANDS:
+        raise InvalidRequest(f"There is no command {command[:40]!r}. Choose one of: {', '.join(COMMANDS)}.")
+    module = importlib.import_module(COMMANDS[command][0])
+    return int(module.main(rest))
+
+
+def _usage() -> str:
+    rows = [f"  {name:<10} {help}" for name, (_, help) in COMMANDS.items()]
+    lines = ["usage: python -m studio COMMAND ...", "", *rows, "", "python -m studio COMMAND --help says more."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

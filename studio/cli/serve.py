@@ -1,0 +1,28 @@
+"""`serve`: the studio in the browser. Flags -> Settings -> serve; the page and the desk are wired together here."""
+
+import os
+from typing import Any
+
+from studio.cli.flags import Parser
+from studio.cli.settings import add_settings, settings_from
+from studio.server.serve import serve
+
+
+def main(argv: list[str]) -> int:
+    parser = Parser(prog="python -m studio serve", description="Open the studio in the browser.")
+    add_settings(parser)
+    settings = settings_from(parser.parse_args(argv))
+
+    from studio.desk import open_desk
+
+    serve(settings, open_desk, _mount)
+    return 0
+
+
+def _mount(app: Any, desk: Any) -> Any:
+    # Gradio reads this when it is imported, and would call home without it. Importing it takes seconds, so it comes
+    # last: the worker is already starting beside it.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    from studio.ui.mount import mount
+
+    return mount(app, desk)

@@ -1,0 +1,50 @@
+"""Flags and environment -> Settings. The one place where the two meet."""
+
+import argparse
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from studio.cli.flags import add_fields, flag_of, given
+from studio.core.errors import InvalidRequest
+from studio.core.settings import Settings
+
+# Spelled for people: a folder is given one at a time, and a browser is something one switches off.
+NAMES = {"allow_hosts": "--allow-host"}
+# A password on a command line can be read by every user of the machine; the environment cannot.
+AUTH_VARIABLE = "UNNOISE_AUTH"
+
+
+def add_settings(parser: argparse.ArgumentParser, *, skip: Iterable[str] = ()) -> None:
+    """The flags of Settings, less those named in `skip`."""
+    add_fields(parser, Settings, skip=(*skip, "open_browser"), names=NAMES)
+    if "open_browser" not in skip:
+        parser.add_argument(
+            "--no-browser",
+            dest="open_browser",
+            action="store_false",
+            default=argparse.SUPPRESS,
+            help="Do not open the page when the studio is ready.",
+        )
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Raises InvalidRequest with one sentence that names the flag at fault."""
+    values: dict[str, Any] = given(arguments, Settings)
+    if "auth" not in values and os.environ.get(AUTH_VARIABLE):
+        values["auth"] = os.environ[AUTH_VARIABLE]
+    for name in ("outputs", "presets"):
+        if name in values:
+            values[name] = Path(values[name]).expanduser().absolute()
+    if "models" in values:
+        values["models"] = tuple(Path(folder).expanduser().absolute() for folder in values["models"])
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        raise InvalidRequest(f"{NAMES.get(name, flag_of(name))} {reason}.", field=name) from None
