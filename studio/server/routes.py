@@ -20,6 +20,7 @@ from studio.server.guard import FILE_CSP
 from studio.server.stream import event_stream
 
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+Number = Annotated[int, Path(ge=0, le=1_000_000)]
 
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 # What an id addresses never changes, so a browser need not ask twice.
@@ -60,13 +61,8 @@ def build_router(desk: Desk) -> APIRouter:
     def cancel(job: Id) -> dict[str, bool]:
         return {"cancelled": desk.cancel(job)}
 
-    @router.get("/frames/{job}/{step}.jpg")
-    def frame(
-        job: Id,
-        step: Annotated[int, Path(ge=0, le=1_000_000)],
-        kind: Literal["x0", "xt"] = "x0",
-        image: Annotated[int, Query(ge=0, le=100_000)] = 0,
-    ) -> Response:
+    @router.get("/frames/{job}/{image}/{step}.jpg")
+    def frame(job: Id, image: Number, step: Number, kind: Literal["x0", "xt"] = "x0") -> Response:
         """The preview of one step of one of the job's images."""
         data = desk.frame(job, image, step, kind)
         if data is None:
@@ -88,7 +84,7 @@ def build_router(desk: Desk) -> APIRouter:
             content_disposition_type="attachment" if download else "inline",
         )
 
-    @router.get("/images/{image}/thumbnail.jpg")
+    @router.get("/thumbnails/{image}")
     def thumbnail(image: Id) -> Response:
         return Response(desk.thumbnail(image), media_type="image/jpeg", headers=FOREVER)
 
