@@ -19,6 +19,7 @@ from .vocabulary import HORIZONS, KINDS
 GROUND_LABEL = 0
 OBJECT_DEPTH = (0.62, 0.92)  # near is bright, as ControlNet's depth maps have it
 EDGE_WIDTH = 1 / 64  # of the side
+GROUND_STEP = 10  # levels between neighbours; a fade moves by less
 
 
 class Box(NamedTuple):
@@ -73,17 +74,13 @@ def _draw_edges(edges: np.ndarray, obj: SceneObject, mask: np.ndarray) -> None:
 
 
 def _ground_edges(scene: Scene, size: int) -> np.ndarray:
-    """The lines of a ground's own pattern: where its two tones meet. Soft grounds have none."""
-    edges = np.zeros((size, size), np.uint8)
-    if scene.ground.kind not in ("striped", "checkered", "dotted"):
-        return edges
+    """The lines of the ground alone, where one flat tone meets another; fades have none."""
     tone = paint_ground(scene.ground, size).astype(np.int16)
-    second = np.abs(tone - tone[0, 0]).sum(2) > 24
-    borders, _ = cv2.findContours(second.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(edges, borders, -1, 255, max(1, round(size * EDGE_WIDTH)))
-    edges[[0, -1]] = 0
-    edges[:, [0, -1]] = 0
-    return edges
+    edges = np.zeros((size, size), np.uint8)
+    edges[1:] |= np.abs(np.diff(tone, axis=0)).max(2) > GROUND_STEP
+    edges[:, 1:] |= np.abs(np.diff(tone, axis=1)).max(2) > GROUND_STEP
+    width = max(1, round(size * EDGE_WIDTH))
+    return cv2.dilate(edges * 255, np.ones((width, width), np.uint8))
 
 
 def maps(scene: Scene, size: int) -> Maps:
