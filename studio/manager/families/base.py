@@ -1,0 +1,103 @@
+"""What a family of models is: one frozen value naming its pipelines, its denoiser, how it guides and what it is called with.
+
+A family is data plus two small functions. It imports neither torch nor diffusers: pipeline classes are named, and the
+manager finds them. Nothing here knows of a device, a file or a sampler's workings.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from studio.core.errors import InvalidRequest
+from studio.core.models import Defaults
+from studio.core.registry import Registry
+from studio.core.request import GenerationRequest
+
+Guidance = Literal["batch", "two_calls", "none"]
+CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class LatentFormat:
+    """How a latent relates to pixels. A preview is `latent @ rgb + bias`, in -1..1, one pixel a latent cell."""
+
+    channels: int
+    scale: float = 1.0  # latents as sampled = (encoded - shift) * scale
+    shift: float = 0.0
+    rgb: tuple[tuple[float, float, float], ...] | None = None  # (channels, 3); None: to be fitted from the decoder
+    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family. `pipelines` maps a task to the class that does it; `covers` lists the classes a folder may name."""
+
+    name: str
+    title: str
+    pipelines: dict[str, str]
+    covers: frozenset[str]
+    call_arguments: CallArguments
+    denoiser: str = "unet"
+    guidance: Guidance = "batch"
+    conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
+    learned_variance: bool = False  # the denoiser's output may carry a variance in its second half of channels
+    solvers: tuple[str, ...] | None = None  # None: any that fits the prediction
+    defaults: Defaults = field(default_factory=Defaults)
+    latent: LatentFormat | None = None  # None: pixels
+    multiple: int = 8
+    fixed_size: bool = False
+    prompted: bool = True
+    guided: bool = True
+    encoders: tuple[str, ...] = ("text_encoder",)
+    decoder: str | None = "vae"
+
+
+FAMILIES: Registry[Family] = Registry("family")
+
+
+def register(family: Family) -> Family:
+    return FAMILIES.add(family.name, family)
+
+
+def family_of(pipeline_class: str) -> Family | None:
+    """The family that covers a pipeline class named in a model_index.json; None if no family does."""
+    return next((family for _, family in FAMILIES.items() if pipeline_class in family.covers), None)
+
+
+def accepted(pipeline: Any) -> frozenset[str]:
+    """Names of the parameters that the pipeline's call takes."""
+    return frozenset(inspect.signature(type(pipeline).__call__).parameters)
+
+
+def refuse_rescale(request: GenerationRequest, pipeline: Any) -> None:
+    """Guidance rescale is honoured or refused, never dropped."""
+    if request.guidance_rescale and "guidance_rescale" not in accepted(pipeline):
+        raise InvalidRequest(
+            f"{type(pipeline).__name__} takes no guidance rescale; set it to 0.", field="guidance_rescale"
+        )
+
+
+def refuse_negative(request: GenerationRequest, pipeline: Any) -> None:
+    if request.negative_prompt and "negative_prompt" not in accepted(pipeline):
+        raise InvalidRequest(
+            f"{type(pipeline).__name__} takes no negative prompt; leave it empty.", field="negative_prompt"
+        )
+
+
+def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """What every text-to-image pipeline of the usual shape takes; what its call does not know is refused or left out."""
+    refuse_rescale(request, pipeline)
+    refuse_negative(request, pipeline)
+    known = accepted(pipeline)
+    arguments: dict[str, Any] = {
+        "prompt": request.prompt,
+        "negative_prompt": request.negative_prompt,
+        "num_inference_steps": request.steps,
+        "guidance_scale": request.guidance_scale,
+        "guidance_rescale": request.guidance_rescale,
+        "width": request.width,
+        "height": request.height,
+        "num_images_per_prompt": count,
+    }
+    return {name: value for name, value in arguments.items() if name in known}

@@ -1,0 +1,33 @@
+"""DDPM (Ho et al. 2020): unconditional, in pixels, one size. The pipeline knows neither prompt nor guidance."""
+
+from typing import Any
+
+from studio.core.models import Defaults
+from studio.core.request import GenerationRequest
+from studio.manager.families.base import Family, refuse_rescale, register
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    refuse_rescale(request, pipeline)
+    return {"batch_size": count, "num_inference_steps": request.steps}
+
+
+DDPM = register(
+    Family(
+        name="ddpm",
+        title="DDPM",
+        pipelines={"unconditional": "DDPMPipeline"},
+        covers=frozenset({"DDPMPipeline", "DDIMPipeline"}),
+        call_arguments=call_arguments,
+        guidance="none",
+        # The pipeline neither scales its input nor starts from a sigma, and hands every step a generator.
+        solvers=("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m_sde", "dpmpp_2s", "sa_solver"),
+        defaults=Defaults(sampler="ddim", steps=50, guidance_scale=1.0, width=256, height=256),
+        multiple=1,
+        fixed_size=True,
+        prompted=False,
+        guided=False,
+        encoders=(),
+        decoder=None,
+    )
+)

@@ -1,0 +1,55 @@
+"""DiT (Peebles and Xie 2022): class-conditional latents. The prompt is the name, or the number, of one class."""
+
+import difflib
+from typing import Any
+
+from studio.core.errors import InvalidRequest
+from studio.core.models import Defaults
+from studio.core.request import GenerationRequest
+from studio.manager.families.base import Family, LatentFormat, refuse_negative, refuse_rescale, register
+from studio.manager.families.sd1 import LATENT_RGB
+
+
+def class_of(prompt: str, labels: dict[str, int]) -> int:
+    """The class a prompt names: a number, or one of the model's own label words, whatever the case."""
+    wish = prompt.strip()
+    if wish.isdecimal() and int(wish) < 1000:
+        return int(wish)
+    by_name = {name.lower(): index for name, index in labels.items()}
+    if wish.lower() in by_name:
+        return by_name[wish.lower()]
+    near = difflib.get_close_matches(wish.lower(), by_name, n=5) or sorted(by_name)[:5]
+    raise InvalidRequest(
+        f"This model makes one of its classes: write a class name or a number from 0 to 999. Near: {', '.join(near)}.",
+        field="prompt",
+    )
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    refuse_rescale(request, pipeline)
+    refuse_negative(request, pipeline)
+    return {
+        "class_labels": [class_of(request.prompt, pipeline.labels)] * count,
+        "guidance_scale": request.guidance_scale,
+        "num_inference_steps": request.steps,
+    }
+
+
+DIT = register(
+    Family(
+        name="dit",
+        title="DiT",
+        pipelines={"text_to_image": "DiTPipeline"},
+        covers=frozenset({"DiTPipeline"}),
+        call_arguments=call_arguments,
+        denoiser="transformer",
+        conditional_first=True,
+        learned_variance=True,
+        # The pipeline starts from unit noise and gives steps no generator: no sigma-space and no stochastic solver.
+        solvers=("ddim", "pndm", "dpmpp_2m", "dpmpp_2s", "deis", "unipc"),
+        defaults=Defaults(sampler="dpmpp_2m", steps=25, guidance_scale=4.0, width=256, height=256),
+        latent=LatentFormat(channels=4, scale=0.18215, rgb=LATENT_RGB),
+        fixed_size=True,
+        encoders=(),
+    )
+)

@@ -1,0 +1,72 @@
+"""Finds classes of diffusers and transformers by name and loads one component from a folder. Never the network, never code.
+
+Only classes that the two libraries themselves export are found; only safetensors are read.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from studio import compat
+from studio.core.errors import ModelError
+
+
+def pipeline_class(name: str) -> Any:
+    """A pipeline class exported by diffusers; raises ModelError."""
+    compat.prepare()
+    import diffusers
+
+    cls = getattr(diffusers, name, None)
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.DiffusionPipeline)):
+        raise ModelError(f"diffusers {diffusers.__version__} has no pipeline {name}.")
+    return cls
+
+
+def component_class(library: str, name: str) -> Any:
+    """The class a model_index.json names as [library, class]; a pipeline's own module counts as diffusers'."""
+    compat.prepare()
+    import diffusers
+
+    if library == "transformers":
+        import transformers
+
+        found = getattr(transformers, name, None)
+    else:
+        found = getattr(diffusers, name, None)
+        if found is None and library != "diffusers" and hasattr(diffusers.pipelines, library):
+            found = getattr(importlib.import_module(f"diffusers.pipelines.{library}"), name, None)
+    if not isinstance(found, type):
+        raise ModelError(f"{name} of {library} is not a class of the installed diffusers or transformers.")
+    return found
+
+
+def load_component(folder: Path, name: str, library: str, class_name: str, dtype: Any = None) -> Any:
+    """One component from `folder/name`: a module in `dtype`, or a tokenizer, scheduler or processor without one."""
+    cls = component_class(library, class_name)
+    if not hasattr(cls, "from_pretrained"):
+        raise ModelError(f"{class_name} cannot be loaded from a folder.")
+    options: dict[str, Any] = {"local_files_only": True}
+    if dtype is not None:
+        options |= {"dtype": dtype, "use_safetensors": True}
+    try:
+        return cls.from_pretrained(str(folder / name), **options)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
+        raise ModelError(
+            f"The {name.replace('_', ' ')} ({class_name}) could not be loaded: {_reason(error)}"
+        ) from error
+
+
+def module_bytes(module: Any) -> int:
+    """Bytes of a module's parameters and buffers, each storage counted once."""
+    storages = {}
+    for tensor in [*module.parameters(), *module.buffers()]:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a library's message, without the folders of this machine."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    words = [Path(word.strip("'\"")).name if "/" in word else word for word in first.split()]
+    return " ".join(words)[:200].rstrip(".") + "."

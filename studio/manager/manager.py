@@ -1,0 +1,167 @@
+"""What is in memory: components loaded once, shared by content hash, lent to a run by a lease.
+
+`lease` is a context manager; what it lends is pinned until it ends. Pipelines are disposable shells over the
+components. Torch and diffusers are imported inside, so that importing this module costs nothing.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import InvalidRequest, ModelError
+from studio.core.models import ModelInfo
+from studio.core.settings import Settings
+from studio.manager.catalog import Catalog
+from studio.manager.families import FAMILIES, Family
+from studio.manager.folders import components_of, read_json
+from studio.manager.loading import load_component, module_bytes, pipeline_class
+
+Report = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is in memory, for as long as its lease lasts."""
+
+    info: ModelInfo
+    family: Family
+    components: dict[str, Any]  # name -> module, tokenizer, scheduler, or None
+    dtype: Any  # torch.dtype
+    device: Any  # torch.device
+    weights: dict[str, str]  # component -> sha256 of its weights
+    folder: Path
+    arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
+
+    def pipeline(self, task: str = "text_to_image") -> Any:
+        """A fresh shell that does `task`, over the shared modules, with a scheduler instance of its own."""
+        name = self.family.pipelines.get(task) or self._only_task(task)
+        cls = pipeline_class(name)
+        known = inspect.signature(cls.__init__).parameters
+        parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
+        scheduler = self.components.get("scheduler")
+        if scheduler is not None:
+            parts["scheduler"] = type(scheduler).from_config(scheduler.config)
+        pipeline = cls(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _only_task(self, task: str) -> str:
+        if task == "text_to_image" and "unconditional" in self.family.pipelines:
+            return self.family.pipelines["unconditional"]
+        raise InvalidRequest(
+            f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.family.pipelines)}.",
+            field="model",
+        )
+
+
+@dataclass(frozen=True)
+class ComponentKey:
+    """What makes a component in memory the same one. LoRAs are attachments, not keys."""
+
+    content: str  # sha256 over its weights and configuration
+    name: str
+    dtype: str
+    channels_last: bool
+
+
+class Manager:
+    """Owns every module in this process. One device, one run at a time."""
+
+    def __init__(self, settings: Settings, catalog: Catalog | None = None):
+        self.settings = settings
+        self.catalog = catalog or Catalog(settings.models, settings.outputs / ".unnoise" / "catalog.db")
+        self._modules: dict[ComponentKey, Any] = {}
+
+    @property
+    def device(self) -> Any:
+        """The device that the settings name; `auto` is CUDA, then MPS, then the CPU."""
+        import torch
+
+        name = self.settings.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(name)
+
+    @contextmanager
+    def lease(
+        self, info: ModelInfo, dtype: str, report: Report = lambda what, fraction: None, *, channels_last: bool = False
+    ) -> Iterator[Loaded]:
+        """Have `info` in memory in `dtype` ("fp32", "bf16", "fp16") for the length of a `with`. Raises ModelError."""
+        yield self._load(info, dtype, report, channels_last)
+
+    def resident(self) -> list[tuple[str, int]]:
+        """(component, bytes) of what is in memory."""
+        return [(key.name, module_bytes(module)) for key, module in self._modules.items()]
+
+    def _load(self, info: ModelInfo, dtype: str, report: Report, channels_last: bool) -> Loaded:
+        folder = self.catalog.path(info.id)
+        if folder is None:
+            raise ModelError(f"{info.title} is no longer in the models folders.")
+        if info.problem or info.family is None:
+            raise ModelError(f"{info.title} cannot be used: {info.problem}")
+        index = read_json(folder / "model_index.json")
+        named = components_of(index)
+        parts: dict[str, Any] = {name: None for name, value in index.items() if value == [None, None]}
+        weights: dict[str, str] = {}
+        for number, (name, (library, class_name)) in enumerate(named.items()):
+            report(f"reading {name.replace('_', ' ')}", number / len(named))
+            parts[name], digest = self._component(folder, name, library, class_name, dtype, channels_last)
+            if digest:
+                weights[name] = digest
+        report("ready", 1.0)
+        return Loaded(
+            info=info,
+            family=FAMILIES.get(info.family),
+            components=parts,
+            dtype=_torch_dtype(dtype),
+            device=self.device,
+            weights=weights,
+            folder=folder,
+            arguments=_plain_arguments(index),
+        )
+
+    def _component(
+        self, folder: Path, name: str, library: str, class_name: str, dtype: str, channels_last: bool
+    ) -> tuple[Any, str | None]:
+        """The component and the hash of its weights; (component, None) for one that has none."""
+        digest = self._weights_hash(folder / name)
+        if digest is None:
+            return load_component(folder, name, library, class_name), None
+        key = ComponentKey(digest, f"{name}:{class_name}", dtype, channels_last)
+        if key not in self._modules:
+            module = load_component(folder, name, library, class_name, _torch_dtype(dtype))
+            self._modules[key] = _placed(module, self.device, channels_last)
+        return self._modules[key], digest
+
+    def _weights_hash(self, folder: Path) -> str | None:
+        """SHA-256 of the one safetensors file, or of the list of the shards' hashes; None where there are no weights."""
+        import hashlib
+
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            return None
+        hashes = [self.catalog.index.hash(file) for file in files]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _torch_dtype(name: str) -> Any:
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _placed(module: Any, device: Any, channels_last: bool) -> Any:
+    import torch
+
+    module.eval().requires_grad_(False)
+    if channels_last:
+        module.to(memory_format=torch.channels_last)
+    return module.to(device)
+
+
+def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments that are values rather than components: requires_safety_checker, id2label, ..."""
+    return {k: v for k, v in index.items() if not k.startswith("_") and not isinstance(v, list)}
