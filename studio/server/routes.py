@@ -125,7 +125,7 @@ def _status(error: StudioError) -> int:
 async def _json_object(request: Request) -> dict[str, Any]:
     try:
         values = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for brackets nested without end
         raise InvalidRequest("The body is not JSON.") from None
     if not isinstance(values, dict):
         raise InvalidRequest("The body must be a JSON object of a request's settings.")

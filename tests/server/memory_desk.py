@@ -1,0 +1,82 @@
+"""A desk with one job that is told what happens to it: stands for the worker, which is another program."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import StorageError, UnknownName
+from studio.core.events import Event, Queued
+from studio.core.jobs import JobView
+from studio.core.pictures import read_header
+from studio.core.request import GenerationRequest
+
+
+class MemoryDesk:
+    """What the server asks of a Desk, over values that a test puts in."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.requests: dict[str, GenerationRequest] = {}
+        self.events: dict[str, list[Event]] = {}
+        self.frames: dict[tuple[str, int, int, str], bytes] = {}
+        self.cancelled: list[str] = []
+        self.closed = 0
+        self._happened = threading.Condition()
+
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+        job = f"job{len(self.requests)}"
+        self.requests[job] = request
+        self.events[job] = [Queued()]
+        return job
+
+    def happen(self, job: str, event: Event) -> None:
+        with self._happened:
+            self.events[job].append(event)
+            self._happened.notify_all()
+
+    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        event: Event | None = None
+        while event is None or not event.terminal:
+            event = self._wait(job_id, after)
+            after += 1
+            yield event
+
+    def _wait(self, job_id: str, number: int) -> Event:
+        with self._happened:
+            self._happened.wait_for(lambda: len(self.events[job_id]) > number, timeout=10)
+            return self.events[job_id][number]
+
+    def job(self, job_id: str) -> JobView:
+        if job_id not in self.requests:
+            raise UnknownName("job", job_id, [])
+        return JobView(id=job_id, request=self.requests[job_id], state="running", created=1.0)
+
+    def cancel(self, job_id: str) -> bool:
+        self.job(job_id)
+        self.cancelled.append(job_id)
+        return True
+
+    def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
+        return self.frames.get((job_id, image, step, kind))
+
+    def image_file(self, image_id: str) -> Path:
+        found = list(self.folder.glob(f"{image_id}.*"))
+        if not found:
+            raise StorageError("There is no such image.")
+        return found[0]
+
+    def thumbnail(self, image_id: str) -> bytes:
+        self.image_file(image_id)
+        return b"\xff\xd8thumbnail"
+
+    def add_input(self, data: bytes) -> str:
+        read_header(data)
+        return hashlib.sha256(data).hexdigest()
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the server is not meant to ask the desk for {name}")

@@ -1,0 +1,191 @@
+"""The HTTP routes through the assembled application, guard included."""
+
+import asyncio
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from studio.core.events import Cancelled, Done, Loading, Norms, Step
+from studio.core.request import GenerationRequest
+from studio.server.app import build_app
+from studio.server.policy import Policy
+from studio.server.stream import event_stream
+from tests.server.memory_desk import MemoryDesk
+
+Call = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> MemoryDesk:
+    return MemoryDesk(tmp_path)
+
+
+@pytest.fixture
+def call(desk: MemoryDesk) -> Call:
+    app = build_app(desk, lambda app: app, Policy(), max_body=2 * 2**20)
+
+    def call(method: str, path: str, **options: Any) -> httpx.Response:
+        async def run() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost:7860") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(run())
+
+    return call
+
+
+def png(width: int = 8, height: int = 8) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_health_answers(call: Call) -> None:
+    assert call("GET", "/health").json()["status"] == "ok"
+
+
+def test_a_request_is_queued_seen_and_cancelled(call: Call, desk: MemoryDesk) -> None:
+    queued = call("POST", "/jobs", json={"prompt": "a red heart", "steps": 7})
+    assert queued.status_code == 202
+    job = queued.json()["id"]
+    assert desk.requests[job].prompt == "a red heart"
+    assert call("GET", f"/jobs/{job}").json()["request"]["steps"] == 7
+    assert call("POST", f"/jobs/{job}/cancel").json() == {"cancelled": True}
+    assert desk.cancelled == [job]
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"steps": 0}, "steps"),
+        ({"steps": 1.5}, "steps"),
+        ({"steps": "NaN"}, "steps"),
+        ({"width": 513}, "width"),
+        ({"seed": 2**70}, "seed"),
+        ({"prompt": "\x00"}, "prompt"),
+        ({"prompt": "x" * 1_000_000}, "prompt"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_at_its_field(call: Call, desk: MemoryDesk, values: dict, field: str) -> None:
+    answer = call("POST", "/jobs", json=values)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+    assert answer.json()["error"].endswith(".")
+    assert desk.requests == {}
+    assert call("POST", "/jobs", json={"prompt": "good"}).status_code == 202
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b'"x"', b"\xff\xfe", b'{"steps": Infinity}', b"[" * 100_000])
+def test_a_body_that_is_no_request_is_refused(call: Call, body: bytes) -> None:
+    answer = call("POST", "/jobs", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize("path", ["/jobs/nobody", "/jobs/nobody/events", "/images/nobody", "/thumbnails/nobody"])
+def test_what_is_not_there_is_404_in_a_sentence(call: Call, path: str) -> None:
+    answer = call("GET", path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/jobs/a.b", "/images/..%2f..%2fetc%2fpasswd", "/images/%00", "/frames/a/0/-1.jpg"])
+def test_an_id_of_another_shape_never_reaches_the_desk(call: Call, path: str) -> None:
+    assert call("GET", path).status_code == 404
+
+
+def test_events_are_numbered_and_a_reader_goes_on_where_it_was(call: Call, desk: MemoryDesk) -> None:
+    job = call("POST", "/jobs", json={}).json()["id"]
+    desk.happen(job, Loading(model="tiny", what="reading"))
+    desk.happen(job, Step(index=0, total=1, timestep=9.0, seconds=0.1, elapsed=0.1, norms=(Norms(x_t=1.0),)))
+    desk.happen(job, Done(seconds=1.0))
+
+    def stream(**options: Any) -> list[tuple[str, str, dict]]:
+        answer = call("GET", f"/jobs/{job}/events", **options)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        blocks = [dict(line.split(": ", 1) for line in b.splitlines()) for b in answer.text.strip().split("\n\n")]
+        return [(b["id"], b["event"], json.loads(b["data"])) for b in blocks]
+
+    everything = stream()
+    assert [kind for _, kind, _ in everything] == ["queued", "loading", "step", "done"]
+    assert [number for number, _, _ in everything] == ["1", "2", "3", "4"]
+    assert stream(headers={"Last-Event-ID": "2"}) == everything[2:]
+    assert stream(params={"after": 3}) == everything[3:]
+    assert stream(headers={"Last-Event-ID": "nonsense"}) == everything
+
+
+def test_events_arrive_as_they_happen(desk: MemoryDesk) -> None:
+    """Each event is sent when it happens, not when the job ends."""
+
+    async def run() -> list[str]:
+        job = desk.submit(GenerationRequest())
+        stream = event_stream(desk, job, 0)
+        seen = [await anext(stream)]
+        desk.happen(job, Loading(model="tiny"))
+        seen.append(await anext(stream))
+        desk.happen(job, Cancelled())
+        seen += [text async for text in stream]
+        return seen
+
+    assert [text.split("\n")[1] for text in asyncio.run(run())] == [
+        "event: queued",
+        "event: loading",
+        "event: cancelled",
+    ]
+
+
+def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, desk: MemoryDesk) -> None:
+    desk.frames["job0", 1, 2, "xt"] = b"\xff\xd8frame"
+    found = call("GET", "/frames/job0/1/2.jpg?kind=xt")
+    assert (found.content, found.headers["content-type"]) == (b"\xff\xd8frame", "image/jpeg")
+    assert "immutable" in found.headers["cache-control"]
+    missing = call("GET", "/frames/job0/1/3.jpg?kind=xt")
+    assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
+    assert call("GET", "/frames/job0/1/2.jpg?kind=latent").status_code == 422
+
+
+def test_an_image_is_served_as_it_was_saved(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "abc.png").write_bytes(png())
+    answer = call("GET", "/images/abc")
+    assert (answer.content, answer.headers["content-type"]) == (png(), "image/png")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert answer.headers["content-disposition"].startswith("inline")
+    assert call("GET", "/images/abc?download=true").headers["content-disposition"].startswith("attachment")
+    assert call("GET", "/thumbnails/abc").headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize("suffix", [".html", ".svg", ".db", ""])
+def test_only_pictures_are_served(call: Call, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"abc{suffix or '.'}").write_text("<script>alert(1)</script>")
+    assert call("GET", "/images/abc").status_code == 404
+
+
+def test_an_input_is_addressed_by_its_hash(call: Call) -> None:
+    first, second = call("POST", "/inputs", content=png()), call("POST", "/inputs", content=png())
+    assert first.status_code == 201
+    assert first.json() == second.json()
+
+
+@pytest.mark.parametrize("body", [b"", b"not a picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", png()[:20]])
+def test_an_input_that_is_no_picture_is_refused(call: Call, body: bytes) -> None:
+    answer = call("POST", "/inputs", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"].endswith(".")
+
+
+def test_an_input_over_the_cap_is_refused_by_the_guard(call: Call) -> None:
+    assert call("POST", "/inputs", content=bytes(3 * 2**20)).status_code == 413
+
+
+def test_no_documentation_pages_that_load_from_elsewhere(call: Call) -> None:
+    for path in ("/docs", "/redoc", "/openapi.json"):
+        assert call("GET", path).status_code == 404
