@@ -4,6 +4,7 @@ Each builder is `(folder, seed=0) -> folder`, takes under a second and writes a 
 that the stock `from_pretrained` loads. The weights are noise; the files are not.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,6 @@ def clip_tokenizer(max_length: int = 24) -> Any:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
-    import json
-
     trained = json.loads(bpe.to_str())["model"]
     vocab: dict[str, int] = dict(trained["vocab"])
     for character in pre_tokenizers.ByteLevel.alphabet():
@@ -205,10 +204,13 @@ def dit(folder: Path, seed: int = 0) -> Path:
         patch_size=2,
         num_embeds_ada_norm=1000,
     ).eval()
-    labels = {i: ("red heart" if i == 3 else f"thing {i}") for i in range(1000)}
-    DiTPipeline(
-        transformer=transformer, vae=vae_kl(), scheduler=DDIMScheduler(clip_sample=False), id2label=labels
-    ).save_pretrained(folder, safe_serialization=True)
+    DiTPipeline(transformer=transformer, vae=vae_kl(), scheduler=DDIMScheduler(clip_sample=False)).save_pretrained(
+        folder, safe_serialization=True
+    )
+    # Published folders carry the labels in model_index.json; save_pretrained does not write them.
+    index = json.loads((folder / "model_index.json").read_text())
+    index["id2label"] = {str(i): ("red heart" if i == 3 else f"thing {i}") for i in range(1000)}
+    (folder / "model_index.json").write_text(json.dumps(index))
     return folder
 
 
