@@ -18,7 +18,7 @@ from .captions import canonical_caption, caption
 from .draw import render, render_array
 from .maps import Box, Maps, maps
 from .parsing import parse
-from .prompts import held_out_prompts, held_out_scenes
+from .prompts import held_out_prompts, held_out_renders, held_out_scenes
 from .sampling import sample_scene
 from .scene import Ground, Scene, SceneObject, Split, is_held_out, split_of
 
@@ -33,6 +33,7 @@ __all__ = [
     "canonical_caption",
     "caption",
     "held_out_prompts",
+    "held_out_renders",
     "held_out_scenes",
     "is_held_out",
     "maps",

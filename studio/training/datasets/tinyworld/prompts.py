@@ -8,6 +8,7 @@ from studio.core.errors import UnknownName
 from studio.evaluation.expected import Prompt
 
 from .captions import canonical_caption
+from .draw import render_array
 from .parsing import parse
 from .sampling import sample_scene
 from .scene import Scene
@@ -31,3 +32,10 @@ def held_out_prompts(kind: str, n: int = 100, seed: int = 0) -> list[Prompt]:
     """Canonical captions of held-out scenes, with what they ask for."""
     texts = [canonical_caption(scene) for scene in held_out_scenes(kind, n, seed)]
     return [Prompt(text, parse(text)) for text in texts]
+
+
+def held_out_renders(kind: str, n: int = 100, seed: int = 0, size: int = 128) -> tuple[list[np.ndarray], list[Prompt]]:
+    """True pictures of held-out scenes and their prompts: what a judge must call right."""
+    scenes = held_out_scenes(kind, n, seed)
+    texts = [canonical_caption(scene) for scene in scenes]
+    return [render_array(scene, size) for scene in scenes], [Prompt(text, parse(text)) for text in texts]

@@ -1,0 +1,240 @@
+"""Train the probe on rendered scenes spoiled as a decoder would spoil them: `python -m studio.training.probe RECIPE`.
+
+The detector itself lives in `studio.evaluation.probe`. This module refuses to know any generative model but the
+autoencoder whose round trip it may put pictures through.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from studio.evaluation.adherence import score
+from studio.evaluation.probe import STRIDE, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
+from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_renders, vocabulary
+
+IGNORED = -100  # cross entropy's own mark for "no label here"
+
+
+class ProbeConfig(BaseModel):
+    """The recipe of a probe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: Path = Field(description="Folder that receives weights and config.")
+    size: int = Field(128, ge=32, le=512, multiple_of=STRIDE, description="Side of the pictures it looks at.")
+    channels: int = Field(64, ge=8, le=512, multiple_of=4)
+    steps: int = Field(2000, ge=1)
+    batch: int = Field(64, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.02, ge=0)
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, ge=1)
+    styles: tuple[str, ...] = ("flat",)
+    objects: tuple[float, float, float] = (0.4, 0.35, 0.25)
+    autoencoder: Path | None = Field(
+        None, description="Folder of an AutoencoderTiny; half of the batches go through it."
+    )
+    max_minutes: float = Field(10.0, gt=0, description="Training ends by then, its learning rate decayed by the clock.")
+
+
+def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A picture [S, S, 3] as a middling decoder would show it: soft, noisy, ringing, its colours a little off."""
+    side = image.shape[0]
+    if rng.random() < 0.35:
+        smaller = round(side * rng.uniform(0.4, 0.9))
+        way = cv2.INTER_LINEAR if rng.random() < 0.5 else cv2.INTER_CUBIC
+        image = cv2.resize(
+            cv2.resize(image, (smaller, smaller), interpolation=cv2.INTER_AREA), (side, side), interpolation=way
+        )
+    if rng.random() < 0.35:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
+    if rng.random() < 0.25:
+        image = _warp(image, rng)
+    if rng.random() < 0.3:
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
+        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    spoiled = image.astype(np.float32)
+    if rng.random() < 0.6:
+        gain, lift = rng.uniform(0.92, 1.08, 3), rng.uniform(-9, 9, 3)
+        spoiled = (spoiled - 128) * rng.uniform(0.85, 1.1) * gain.astype(np.float32) + 128 + lift.astype(np.float32)
+    if rng.random() < 0.5:
+        coarse = int(rng.choice([1, 2, 4, 8]))
+        noise = rng.standard_normal((side // coarse, side // coarse, 3), np.float32) * rng.uniform(1, 10)
+        spoiled = spoiled + cv2.resize(noise, (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.clip(np.rint(spoiled), 0, 255).astype(np.uint8)
+
+
+def _warp(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bend edges by a pixel or two, as a weak model does."""
+    side = image.shape[0]
+    bend = [
+        cv2.resize(rng.standard_normal((9, 9), np.float32), (side, side), interpolation=cv2.INTER_CUBIC) for _ in "xy"
+    ]
+    x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+    reach = rng.uniform(0.3, 1.6) * side / 128
+    return cv2.remap(image, x + bend[0] * reach, y + bend[1] * reach, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+class Labels:
+    """Scenes to training targets on the grid."""
+
+    def __init__(self, spec: ProbeSpec):
+        self.spec, self.side = spec, spec.size // STRIDE
+        self.centres = cell_centres(self.side).numpy()  # [2, G, G]
+
+    def __call__(self, examples: list[Example]) -> dict[str, Tensor]:
+        n, g = len(examples), self.side
+        heat = np.zeros((n, g, g), np.float32)
+        shape = np.zeros((n, 3, g, g), np.float32)  # offset x, offset y (in cells), extent
+        kind = np.full((n, g, g), IGNORED, np.int64)
+        colour = np.full((n, g, g), IGNORED, np.int64)
+        ground = np.full((n, 2), IGNORED, np.int64)
+        for b, example in enumerate(examples):
+            scene = example.scene
+            ground[b, 0] = self.spec.grounds.index(scene.ground.kind)
+            if scene.ground.colour is not None:
+                ground[b, 1] = self.spec.colours.index(scene.ground.colour)
+            for obj in scene.objects:
+                away = np.stack([obj.x - self.centres[0], obj.y - self.centres[1]]) * g  # [2, G, G] in cells
+                bump = np.exp(-(away**2).sum(0) / 2)
+                near = bump > np.maximum(heat[b], 0.45)
+                bump[np.unravel_index(bump.argmax(), bump.shape)] = 1.0
+                heat[b] = np.maximum(heat[b], bump)
+                shape[b][:, near] = np.concatenate([away, np.full((1, g, g), obj.extent)])[:, near]
+                kind[b][near] = self.spec.kinds.index(obj.kind)
+                colour[b][near] = IGNORED if obj.colour is None else self.spec.colours.index(obj.colour)
+        arrays = {"heat": heat, "shape": shape, "kind": kind, "colour": colour, "ground": ground}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def losses(spec: ProbeSpec, grid: Tensor, ground: Tensor, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parts of the loss: CenterNet's focal loss (eq. 1), cross entropies, L1 of centre and extent."""
+    heat, kinds = grid[:, 0], len(spec.kinds)
+    p = heat.sigmoid().clamp(1e-4, 1 - 1e-4)
+    centre = labels["heat"] == 1
+    focal = torch.where(centre, (1 - p) ** 2 * p.log(), (1 - labels["heat"]) ** 4 * p**2 * (1 - p).log())  # [B, G, G]
+    near = labels["kind"] != IGNORED
+    away = (grid[:, 1:4] - labels["shape"]).abs() * torch.tensor([1.0, 1.0, 8.0])[:, None, None]
+    words = len(spec.grounds)
+    return {
+        "object": -focal.sum() / centre.sum(),
+        "kind": F.cross_entropy(grid[:, 4 : 4 + kinds], labels["kind"]),
+        "colour": F.cross_entropy(grid[:, 4 + kinds :], labels["colour"]),
+        "shape": away.mean(1)[near].mean(),
+        "ground": F.cross_entropy(ground[:, :words], labels["ground"][:, 0]),
+        "ground_colour": F.cross_entropy(ground[:, words:], labels["ground"][:, 1]),
+    }
+
+
+def round_trip(folder: Path) -> Callable[[Tensor], Tensor]:
+    """A function that puts pictures [B, 3, S, S] through an autoencoder's latent and back."""
+    from studio import compat
+
+    compat.prepare()
+    from diffusers import AutoencoderTiny
+
+    model = AutoencoderTiny.from_pretrained(folder).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def there_and_back(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = model.encode(x.contiguous(memory_format=torch.channels_last)).latents
+            latents = latents + torch.randn_like(latents) * 0.05 * torch.rand(len(x), 1, 1, 1)
+            return model.decode(latents).sample.float().clamp(-1, 1)
+
+    return there_and_back
+
+
+def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
+    """Train and save a probe; yields one row of figures now and then, the last with its accuracy."""
+    torch.set_num_threads(config.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(config.seed)
+    spec = ProbeSpec(
+        vocabulary.KINDS,
+        tuple(vocabulary.COLOURS),
+        vocabulary.PATTERNS + vocabulary.SCENES,
+        config.size,
+        config.channels,
+    )
+    net = ProbeNet(spec).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    decoder = round_trip(config.autoencoder) if config.autoencoder is not None else None
+    start = time.perf_counter()
+    for step, (x, labels) in enumerate(_batches(config, Labels(spec)), 1):
+        done = max(step / config.steps, (time.perf_counter() - start) / (60 * config.max_minutes))
+        _set_lr(optimizer, config.lr, step, done)
+        if decoder is not None and step % 2:
+            x = decoder(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            grid, ground = net(x.contiguous(memory_format=torch.channels_last))
+        parts = losses(spec, grid.float(), ground.float(), labels)
+        loss = torch.stack(list(parts.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        if step % 50 == 0 or done >= 1:
+            yield {
+                "step": step,
+                "seconds": time.perf_counter() - start,
+                **{k: float(v.detach()) for k, v in parts.items()},
+            }
+        if done >= 1:
+            break
+    yield {"step": step, "seconds": time.perf_counter() - start, **_finish(net, config)}
+
+
+def _set_lr(optimizer: torch.optim.Optimizer, lr: float, step: int, done: float) -> None:
+    warm = min(1.0, step / 50)
+    for group in optimizer.param_groups:
+        group["lr"] = lr * warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, done))) + 1e-6
+
+
+def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Spoiled pictures [B, 3, S, S] and their targets, without end; a fifth is left as drawn."""
+    world = TinyWorld(config.size, "train", config.seed + 1, config.styles, config.objects)
+    rng = np.random.default_rng(config.seed)
+    for start in range(0, sys.maxsize, config.batch):
+        examples = [world[i] for i in range(start, start + config.batch)]
+        images = [e.image if rng.random() < 0.2 else spoil(e.image, rng) for e in examples]
+        yield to_tensor(images, config.size), label(examples)
+
+
+def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:
+    """Measure a trained net on held-out renders, write it with the figures, and return them."""
+    probe = Probe(net)
+    accuracy = {}
+    for kind in ("one", "two"):
+        images, prompts = held_out_renders(kind, 500, seed=1, size=config.size)
+        accuracy[kind] = score(images, prompts, probe).rates()
+    net.spec = probe.spec = replace(probe.spec, accuracy=accuracy)
+    probe.save(config.out)
+    return {f"{kind}_{name}": rate for kind, rates in accuracy.items() for name, rate in rates.items()}
+
+
+def read_config(path: Path) -> ProbeConfig:
+    """The recipe in a YAML file."""
+    return ProbeConfig(**yaml.safe_load(path.read_text()))
+
+
+def main() -> None:
+    for row in train(read_config(Path(sys.argv[1]))):
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
