@@ -17,8 +17,8 @@ from studio.core.errors import InvalidRequest
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are the studio's own errors: one sentence, no usage dump."""
 
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, allow_abbrev=False, **options)
+    def __init__(self, prog: str, description: str):
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise InvalidRequest(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")

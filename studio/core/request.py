@@ -144,7 +144,7 @@ def parse_request(values: dict[str, Any]) -> GenerationRequest:
     try:
         return GenerationRequest(**values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        first: Any = error.errors(include_url=False, include_context=False)[0]
         raise _one_sentence(first, values) from None
 
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
 from studio.core.desk import Desk
-from studio.core.errors import InvalidRequest, StorageError, StudioError, UnknownName
+from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.jobs import JobView
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
@@ -75,7 +75,7 @@ def build_router(desk: Desk) -> APIRouter:
         path = desk.image_file(image)
         media_type = IMAGE_TYPES.get(path.suffix.lower())
         if media_type is None or not path.is_file():
-            raise StorageError("The file of this image is no longer there.")
+            raise NotFound("image", image)
         return FileResponse(
             path,
             media_type=media_type,
@@ -101,7 +101,7 @@ def add_error_answers(app: FastAPI) -> None:
 
     @app.exception_handler(StudioError)
     def _studio_error(request: Request, error: StudioError) -> JSONResponse:
-        return _error(_status(error), str(error), error.field)
+        return _error(_status(error, request.method), str(error), error.field)
 
     @app.exception_handler(RequestValidationError)
     def _bad_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -114,12 +114,16 @@ def _error(status: int, sentence: str, field: str | None = None) -> JSONResponse
     return JSONResponse({"error": sentence, "field": field}, status_code=status, headers=NEVER)
 
 
-def _status(error: StudioError) -> int:
-    if isinstance(error, UnknownName) and error.kind in ("job", "image", "input"):
+def _status(error: StudioError, method: str) -> int:
+    if isinstance(error, NotFound):
         return 404
     if isinstance(error, InvalidRequest):
         return 422
-    return 404 if isinstance(error, StorageError) else 500
+    if isinstance(
+        error, StorageError
+    ):  # a file that cannot be read is not there; one that cannot be written has no room
+        return 404 if method in ("GET", "HEAD") else 507
+    return 500
 
 
 async def _json_object(request: Request) -> dict[str, Any]:

@@ -62,13 +62,14 @@ def _config(app: object) -> uvicorn.Config:
 def _stoppable() -> Iterator[None]:
     """SIGTERM ends the block as Ctrl+C does. uvicorn raises the signal again when it has stopped; then it means nothing."""
 
+    stopping = False
+
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if not stopping:
             stopping = True
             raise KeyboardInterrupt
 
-    stopping = False
     if threading.current_thread() is not threading.main_thread():
         yield
         return

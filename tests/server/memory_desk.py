@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studio.core.errors import StorageError, UnknownName
+from studio.core.errors import NotFound
 from studio.core.events import Event, Queued
 from studio.core.jobs import JobView
 from studio.core.pictures import read_header
@@ -50,7 +50,7 @@ class MemoryDesk:
 
     def job(self, job_id: str) -> JobView:
         if job_id not in self.requests:
-            raise UnknownName("job", job_id, [])
+            raise NotFound("job", job_id)
         return JobView(id=job_id, request=self.requests[job_id], state="running", created=1.0)
 
     def cancel(self, job_id: str) -> bool:
@@ -64,7 +64,7 @@ class MemoryDesk:
     def image_file(self, image_id: str) -> Path:
         found = list(self.folder.glob(f"{image_id}.*"))
         if not found:
-            raise StorageError("There is no such image.")
+            raise NotFound("image", image_id)
         return found[0]
 
     def thumbnail(self, image_id: str) -> bytes:
