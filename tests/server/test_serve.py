@@ -1,0 +1,95 @@
+"""The server as a process: it says where it is, answers, and ends in order however it is told to."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(root: Path) -> Iterator[Start]:
+    running: list[subprocess.Popen[str]] = []
+
+    def start(*flags: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.server.serve_script", *flags],
+            cwd=root,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if words in line:
+            return line
+    raise AssertionError(f"the process ended without saying {words!r}: {process.stderr and process.stderr.read()}")
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    return read_until(process, "Unnoise is at").split()[3]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(start: Start, number: signal.Signals) -> None:
+    process = start()
+    url = address(process)
+    assert httpx.get(f"{url}health").json()["status"] == "ok"
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=20)
+    assert out.splitlines() == ["closed", "ended"]
+    assert errors == ""
+    assert process.returncode == 0
+
+
+def test_an_open_page_does_not_keep_it_alive(start: Start) -> None:
+    process = start()
+    url = address(process)
+    with httpx.stream("GET", f"{url}jobs/job0/events") as events:
+        assert "event: queued" in next(events.iter_text())
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=20)
+    assert out.splitlines() == ["closed", "ended"]
+    assert errors == ""
+
+
+def test_a_signal_while_the_page_is_drawn_closes_the_desk(start: Start) -> None:
+    process = start("--slow")
+    read_until(process, "drawing")
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert out.splitlines() == ["closed", "ended"]
+
+
+def test_the_guard_stands_before_the_real_server(start: Start) -> None:
+    url = address(start())
+    assert httpx.get(f"{url}health", headers={"host": "evil.com"}).status_code == 421
+    assert httpx.get(f"{url}health", headers={"origin": "http://evil.com"}).status_code == 403
+    answer = httpx.get(f"{url}health")
+    assert "server" not in answer.headers
+    upgrade = {"connection": "upgrade", "upgrade": "websocket", "origin": "http://evil.com"}
+    assert httpx.get(f"{url}queue", headers=upgrade).status_code == 403
+
+
+def test_a_desk_that_cannot_be_opened_leaves_no_server(start: Start) -> None:
+    process = start("--broken")
+    out, errors = process.communicate(timeout=20)
+    assert "Unnoise is at" not in out
+    assert "the desk cannot be opened" in errors
+    assert process.returncode == 1
