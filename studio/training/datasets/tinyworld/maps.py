@@ -18,6 +18,7 @@ from .vocabulary import HORIZONS, KINDS
 
 GROUND_LABEL = 0
 OBJECT_DEPTH = (0.62, 0.92)  # near is bright, as ControlNet's depth maps have it
+FINER = 4
 EDGE_WIDTH = 1 / 64  # of the side
 GROUND_STEP = 10  # levels between neighbours; a fade moves by less
 
@@ -43,6 +44,12 @@ def box(obj: SceneObject, size: int) -> Box:
     x0, y0 = points.min(0)
     x1, y1 = points.max(0)
     return Box(obj.kind, float(x0), float(y0), float(x1), float(y1))
+
+
+def _covered(obj: SceneObject, size: int) -> np.ndarray:
+    """The pixels that an object covers by at least half, [S, S] bool; drawn larger, for OpenCV fattens outlines."""
+    fine = silhouette(obj, FINER * size)
+    return cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA) >= 128
 
 
 def _ground_depth(scene: Scene, size: int) -> np.ndarray:
@@ -90,7 +97,7 @@ def maps(scene: Scene, size: int) -> Maps:
     edges = _ground_edges(scene, size)
     far, near = OBJECT_DEPTH
     for obj in scene.objects:
-        mask = silhouette(obj, size) >= 128
+        mask = _covered(obj, size)
         segmentation[mask] = 1 + KINDS.index(obj.kind)
         depth[mask] = far + (near - far) * obj.y  # what stands lower in the picture is nearer
         _draw_edges(edges, obj, mask)
