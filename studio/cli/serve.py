@@ -5,18 +5,24 @@ from typing import Any
 
 from studio.cli.flags import Parser
 from studio.cli.settings import add_settings, settings_from
+from studio.core.settings import Settings
 from studio.server.serve import serve
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser(prog="python -m studio serve", description="Open the studio in the browser.")
-    add_settings(parser)
-    settings = settings_from(parser.parse_args(argv))
+    settings = parse(argv)
 
     from studio.desk import open_desk
 
     serve(settings, open_desk, _mount)
     return 0
+
+
+def parse(argv: list[str]) -> Settings:
+    """The settings that the flags name; raises InvalidRequest."""
+    parser = Parser(prog="python -m studio serve", description="Open the studio in the browser.")
+    add_settings(parser)
+    return settings_from(parser.parse_args(argv))
 
 
 def _mount(app: Any, desk: Any) -> Any:
