@@ -2,12 +2,20 @@
 
 A row names a diffusers scheduler class and the config it overrides; `studio.engine.samplers` builds it with
 `Class.from_config(model's own config, **overrides)`. Names are spelled as k-diffusion and diffusers spell them.
+What a row claims to be legal is measured in `tests/engine/test_samplers.py` against a denoiser whose exact answer is
+known; a pair that merely runs is not enough to stand here.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from studio.core.registry import Registry
+
+DIFFUSION = frozenset({"epsilon", "v_prediction", "sample"})
+FLOW = frozenset({"flow_prediction"})
+
+_GRIDS = ("linspace", "trailing", "leading")
+_SIGMAS = ("karras", "exponential", "beta")
 
 
 @dataclass(frozen=True)
@@ -18,11 +26,14 @@ class Solver:
     title: str
     scheduler: str  # diffusers class name
     overrides: dict[str, Any] = field(default_factory=dict)
-    predictions: frozenset[str] = frozenset({"epsilon", "v_prediction", "sample"})
+    predictions: frozenset[str] = DIFFUSION
     spacings: tuple[str, ...] = ("default",)
     evaluations: int = 1
     stochastic: bool = False
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
+    families: frozenset[str] | None = None  # None: any whose prediction fits
+    min_steps: int = 1
+    max_steps: int = 1000
     help: str = ""
 
 
@@ -34,8 +45,278 @@ class Spacing:
     title: str
     overrides: dict[str, Any] = field(default_factory=dict)
     families: frozenset[str] | None = None  # None: any
+    min_steps: int = 1
     help: str = ""
 
 
 SOLVERS: Registry[Solver] = Registry("sampler")
 SPACINGS: Registry[Spacing] = Registry("spacing")
+
+# Solvers and spacings stand in the order in which the form offers them.
+_SOLVER_ROWS = (
+    Solver(
+        "dpmpp_2m",
+        "DPM++ 2M",
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        help="Second-order multistep solver (Lu et al. 2022). Good pictures in 15 to 25 steps; a safe first choice.",
+    ),
+    Solver(
+        "dpmpp_2m_sde",
+        "DPM++ 2M SDE",
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
+        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        stochastic=True,
+        help="DPM++ 2M with fresh noise at every step; more detail, and never quite settled.",
+    ),
+    Solver(
+        "dpmpp_3m_sde",
+        "DPM++ 3M SDE",
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        stochastic=True,
+        help="The third-order stochastic form; likes 25 steps and more.",
+    ),
+    Solver(
+        "dpmpp_sde",
+        "DPM++ SDE",
+        "DPMSolverSDEScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        evaluations=2,
+        stochastic=True,
+        help="Two model calls a step, noise from a Brownian tree; strong at few steps.",
+    ),
+    Solver(
+        "dpmpp_2s",
+        "DPM++ 2S",
+        "DPMSolverSinglestepScheduler",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True},
+        spacings=("default", *_SIGMAS, "sgm_uniform", "ays"),
+        help="The single-step second-order solver; every second step refines the one before.",
+    ),
+    Solver(
+        "unipc",
+        "UniPC",
+        "UniPCMultistepScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        help="Predictor and corrector in one (Zhao et al. 2023); good at 5 to 15 steps.",
+    ),
+    Solver(
+        "deis",
+        "DEIS",
+        "DEISMultistepScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        help="Exponential integrator (Zhang and Chen 2022), a multistep solver for few steps.",
+    ),
+    Solver(
+        "euler",
+        "Euler",
+        "EulerDiscreteScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS, "sgm_uniform", "ays"),
+        help="The plainest solver: follow the slope, one model call a step.",
+    ),
+    Solver(
+        "euler_a",
+        "Euler a",
+        "EulerAncestralDiscreteScheduler",
+        spacings=("default", *_GRIDS),
+        stochastic=True,
+        help="Euler with fresh noise at every step; the picture keeps changing with more steps.",
+    ),
+    Solver(
+        "heun",
+        "Heun",
+        "HeunDiscreteScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        evaluations=2,
+        help="Second order: looks ahead and averages the two slopes. Two model calls a step.",
+    ),
+    Solver(
+        "dpm2",
+        "DPM2",
+        "KDPM2DiscreteScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        evaluations=2,
+        help="Second order by the midpoint (Karras et al. 2022, algorithm 2 without churn). Two model calls a step.",
+    ),
+    Solver(
+        "dpm2_a",
+        "DPM2 a",
+        "KDPM2AncestralDiscreteScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        evaluations=2,
+        stochastic=True,
+        help="DPM2 with fresh noise at every step.",
+    ),
+    Solver(
+        "lms",
+        "LMS",
+        "LMSDiscreteScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        help="Linear multistep: fits a polynomial through the last four slopes.",
+    ),
+    Solver(
+        "ddim",
+        "DDIM",
+        "DDIMScheduler",
+        spacings=("default", *_GRIDS),
+        help="Deterministic walk along the training schedule (Song et al. 2020).",
+    ),
+    Solver(
+        "ddpm",
+        "DDPM",
+        "DDPMScheduler",
+        spacings=("default", *_GRIDS, "sgm_uniform", "ays"),
+        stochastic=True,
+        help="The ancestral sampler of Ho et al. 2020; wants many steps.",
+    ),
+    Solver(
+        "pndm",
+        "PNDM",
+        "PNDMScheduler",
+        {"skip_prk_steps": True},
+        predictions=frozenset({"epsilon", "v_prediction"}),
+        spacings=("default", *_GRIDS),
+        help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
+    ),
+    Solver(
+        "sa_solver",
+        "SA-Solver",
+        "SASolverScheduler",
+        spacings=("default", *_SIGMAS, *_GRIDS),
+        stochastic=True,
+        help="Stochastic Adams solver (Xue et al. 2023), predictor and corrector.",
+    ),
+    Solver(
+        "lcm",
+        "LCM",
+        "LCMScheduler",
+        stochastic=True,
+        distilled=True,
+        max_steps=50,
+        help="For consistency-distilled models: jumps to the clean image and back, 1 to 8 steps.",
+    ),
+    Solver(
+        "tcd",
+        "TCD",
+        "TCDScheduler",
+        stochastic=True,
+        distilled=True,
+        max_steps=50,
+        help="Trajectory consistency distillation (Zheng et al. 2024), for models distilled for it, 1 to 8 steps.",
+    ),
+    Solver(
+        "flow_euler",
+        "Flow Euler",
+        "FlowMatchEulerDiscreteScheduler",
+        predictions=FLOW,
+        spacings=("default", *_SIGMAS),
+        help="Euler along the straight paths of a flow-matching model.",
+    ),
+    Solver(
+        "flow_unipc",
+        "Flow UniPC",
+        "UniPCMultistepScheduler",
+        {"prediction_type": "flow_prediction", "use_flow_sigmas": True},
+        predictions=FLOW,
+        help="UniPC on a flow-matching model.",
+    ),
+    Solver(
+        "flow_heun",
+        "Flow Heun",
+        "FlowMatchHeunDiscreteScheduler",
+        predictions=FLOW,
+        families=frozenset({"sd3"}),
+        evaluations=2,
+        help="Heun on a flow-matching model. Two model calls a step.",
+    ),
+    Solver(
+        "flow_dpmpp_2m",
+        "Flow DPM++ 2M",
+        "DPMSolverMultistepScheduler",
+        {
+            "prediction_type": "flow_prediction",
+            "use_flow_sigmas": True,
+            "algorithm_type": "dpmsolver++",
+            "solver_order": 2,
+        },
+        predictions=FLOW,
+        families=frozenset({"sd3"}),
+        help="DPM++ 2M on a flow-matching model.",
+    ),
+)
+
+_PLAIN = {
+    "use_karras_sigmas": False,
+    "use_exponential_sigmas": False,
+    "use_beta_sigmas": False,
+    "use_lu_lambdas": False,
+}
+
+_SPACING_ROWS = (
+    Spacing("default", "Default", help="The spacing that the model's own configuration names."),
+    Spacing(
+        "karras",
+        "Karras",
+        _PLAIN | {"use_karras_sigmas": True},
+        help="Smaller steps towards the end (Karras et al. 2022, equation 5).",
+    ),
+    Spacing(
+        "exponential",
+        "Exponential",
+        _PLAIN | {"use_exponential_sigmas": True},
+        help="Noise levels in equal ratios, from the highest to the lowest.",
+    ),
+    Spacing(
+        "beta",
+        "Beta",
+        _PLAIN | {"use_beta_sigmas": True},
+        help="Dense at both ends (Lee et al. 2024, Beta Sampling).",
+    ),
+    Spacing("lu", "Lu", _PLAIN | {"use_lu_lambdas": True}, help="Even in log signal-to-noise ratio (Lu et al. 2022)."),
+    Spacing(
+        "linspace",
+        "Linspace",
+        _PLAIN | {"timestep_spacing": "linspace"},
+        help="Timesteps evenly from the last to the first, both included.",
+    ),
+    Spacing(
+        "trailing",
+        "Trailing",
+        _PLAIN | {"timestep_spacing": "trailing"},
+        help="Timesteps evenly, starting from pure noise; right for few steps and zero terminal SNR (Lin et al. 2023).",
+    ),
+    Spacing(
+        "leading",
+        "Leading",
+        _PLAIN | {"timestep_spacing": "leading"},
+        min_steps=2,
+        help="Timesteps evenly, starting a little below pure noise, as Stable Diffusion first did.",
+    ),
+    Spacing(
+        "sgm_uniform",
+        "SGM uniform",
+        _PLAIN,
+        help="Timesteps evenly from the last, stopping one before the first, as Stability's generative-models does.",
+    ),
+    Spacing(
+        "ays",
+        "Align your steps",
+        _PLAIN,
+        families=frozenset({"sd1", "sdxl"}),
+        help="Ten noise levels optimised for the family (Sabour et al. 2024), interpolated to the steps asked for.",
+    ),
+)
+
+
+def _fill() -> None:
+    for solver in _SOLVER_ROWS:
+        SOLVERS.add(solver.name, solver)
+    for spacing in _SPACING_ROWS:
+        SPACINGS.add(spacing.name, spacing)
+
+
+_fill()

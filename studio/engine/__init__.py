@@ -1,0 +1,1 @@
+"""One resolved request to pictures: stock diffusers pipelines, watched from outside by the tap."""

@@ -1,0 +1,160 @@
+"""One resolved request, batch by batch, to pictures with their recipes. The stock pipeline samples; the tap watches.
+
+Noise is drawn on the CPU, one generator per image seeded with that image's own seed, so an image does not depend on
+its batch. What a family's pipeline is called with is the family's business; where models come from, the manager's.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import PIL.Image
+import torch
+
+from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
+from studio.core.recipe import Recipe, pixel_hash
+from studio.core.request import GenerationRequest
+from studio.engine.decoding import watched_decoder
+from studio.engine.environment import describe_device, library_versions
+from studio.engine.samplers import build_scheduler, seed_scheduler
+from studio.engine.tap import GuidanceLayout, TapStep, tapped
+from studio.manager.manager import Loaded
+
+DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished picture. `seed` is its own; `recipe` is enough to make it again."""
+
+    image: PIL.Image.Image
+    index: int  # which image of the job
+    seed: int
+    recipe: Recipe
+
+
+def batches(request: GenerationRequest) -> list[tuple[int, ...]]:
+    """The image indices that are denoised together: (0, 1, 2, 3), (4, 5), ..."""
+    size = request.batch_size
+    return [tuple(range(k, min(k + size, request.count))) for k in range(0, request.count, size)]
+
+
+def generate(
+    request: GenerationRequest,  # resolved by core.options
+    loaded: Loaded,  # a lease's model
+    *,
+    on_step: Callable[[TapStep], None] = lambda step: None,
+    cancelled: Callable[[], bool] = lambda: False,
+    only: int | None = None,  # make just the batch that holds this image, as replay needs
+) -> Iterator[Result]:
+    """Yield each picture when its batch is done. Ceasing to iterate stops the job after the batch.
+
+    Raises Cancelled within one step of `cancelled()`, NonFinite instead of a black picture, InvalidRequest for what
+    the model cannot do, OutOfMemory.
+    """
+    for images in batches(request):
+        if only is None or only in images:
+            yield from generate_batch(request, loaded, images, on_step=on_step, cancelled=cancelled)
+
+
+def generate_batch(
+    request: GenerationRequest,
+    loaded: Loaded,
+    images: tuple[int, ...],
+    *,
+    on_step: Callable[[TapStep], None] = lambda step: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[Result]:
+    """Denoise and decode the images of one batch together."""
+    seeds = [request.seed + k for k in images]
+    pipeline = prepare_pipeline(request, loaded, seeds)
+    arguments = loaded.family.call_arguments(request, pipeline, len(images))
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
+    with (
+        _sentences(),
+        watched_decoder(pipeline, loaded.family.decoder) as notes,
+        tapped(
+            pipeline,
+            loaded.family.denoiser,
+            layout,
+            images,
+            on_step=on_step,
+            cancelled=cancelled,
+            generators=generators,
+        ),
+    ):
+        output = pipeline(**arguments, generator=generators)
+    _refuse_withheld(output)
+    pictures = [picture.convert("RGB") for picture in output.images]
+    recipe = _recipe(request, loaded, pipeline, tuple(notes))
+    return [
+        Result(picture, index, seed, _recipe_of_image(recipe, index, seed, picture))
+        for picture, index, seed in zip(pictures, images, seeds, strict=True)
+    ]
+
+
+def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int]) -> Any:
+    """A fresh shell with a fresh scheduler of the sampler and spacing asked for."""
+    pipeline = loaded.pipeline("text_to_image")
+    # The shell has already put right what it knows to be wrong in old scheduler configs; build on that, as users do.
+    pipeline.scheduler = build_scheduler(
+        pipeline.scheduler.config, request.sampler, request.spacing, request.steps, loaded.family.name
+    )
+    seed_scheduler(pipeline.scheduler, seeds)
+    return pipeline
+
+
+def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tuple[str, ...]) -> Recipe:
+    return Recipe(
+        request=request,
+        index=0,
+        seed=request.seed,
+        model=loaded.info.id,
+        model_title=loaded.info.title,
+        family=loaded.family.name,
+        pipeline=type(pipeline).__name__,
+        scheduler=type(pipeline.scheduler).__name__,
+        weights=loaded.weights,
+        dtype=DTYPE_NAMES[loaded.dtype],
+        device=describe_device(loaded.device),
+        libraries=library_versions(),
+        notes=notes,
+    )
+
+
+def _recipe_of_image(recipe: Recipe, index: int, seed: int, picture: PIL.Image.Image) -> Recipe:
+    pixels = pixel_hash(picture.mode, picture.size, picture.tobytes())
+    return recipe.model_copy(update={"index": index, "seed": seed, "pixels": pixels})
+
+
+def _refuse_withheld(output: Any) -> None:
+    """A safety checker paints what it withholds black; a black picture is not a result."""
+    if any(getattr(output, "nsfw_content_detected", None) or ()):
+        raise StudioError("The model's own safety checker withheld a picture. Try another prompt or seed.")
+
+
+class _sentences:
+    """Turns what pipelines raise into the studio's errors; lets the studio's own pass."""
+
+    def __enter__(self) -> None:
+        self._quiet = warnings.catch_warnings()
+        self._quiet.__enter__()
+        warnings.simplefilter("ignore")
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._quiet.__exit__(kind, error, trace)
+        if error is None or isinstance(error, StudioError):
+            return
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise OutOfMemory(
+                "The device's memory did not suffice. Try a smaller batch or size, or precision bf16."
+            ) from error
+        if isinstance(error, ValueError | NotImplementedError):
+            raise InvalidRequest(f"The pipeline refused: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return text if text.endswith(".") else text + "."

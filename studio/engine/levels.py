@@ -1,0 +1,73 @@
+"""Where a scheduler's state stands: how much signal and noise it holds, and the clean picture that a prediction means.
+
+x_t = alpha * x0 + sigma * noise in the scheduler's own convention. Three are in use: variance preserving (DDPM, DDIM,
+DPM-Solver), variance exploding (k-diffusion: alpha is 1 and the model's input is scaled) and flow (alpha = 1 - sigma).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Level:
+    """Signal and noise of one state; `flow` where predictions are velocities of a straight path."""
+
+    alpha: float
+    sigma: float
+    flow: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """k-diffusion's sigma, noise over signal; for flow matching its own sigma, which ends at 1."""
+        if self.flow:
+            return self.sigma
+        return self.sigma / max(self.alpha, 1e-8)
+
+    @property
+    def input_scale(self) -> float:
+        """What the state is multiplied by before the denoiser sees it, so that its variance is about the data's."""
+        return 1.0 if self.flow else 1.0 / math.sqrt(self.alpha**2 + self.sigma**2)
+
+
+def level_of(scheduler: Any, timestep: Any) -> Level:
+    """The level of the state that the scheduler's latest `step` call was given."""
+    index = getattr(scheduler, "step_index", None)
+    if index is not None and getattr(scheduler, "sigmas", None) is not None:
+        sigma = float(scheduler.sigmas[index - 1])
+        if is_flow(scheduler):
+            return Level(1.0 - sigma, sigma, flow=True)
+        if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):
+            alpha = 1.0 / math.sqrt(1.0 + sigma * sigma)
+            return Level(alpha, sigma * alpha)
+        return Level(1.0, sigma)
+    last = len(scheduler.alphas_cumprod) - 1
+    alpha_bar = float(scheduler.alphas_cumprod[min(max(int(timestep), 0), last)])
+    return Level(math.sqrt(alpha_bar), math.sqrt(1.0 - alpha_bar))
+
+
+def is_flow(scheduler: Any) -> bool:
+    return bool(scheduler.config.get("use_flow_sigmas")) or not hasattr(scheduler, "alphas_cumprod")
+
+
+def predicted_x0(scheduler: Any, level: Level, output: torch.Tensor, x_t: torch.Tensor) -> torch.Tensor | None:
+    """The clean picture that `output`, in the scheduler's prediction type, means at `x_t`; None where undefined.
+
+    output may carry a learned variance in a second half of channels, which is left out. (n, c, ...) -> (n, c, ...)
+    """
+    if output.ndim > 1 and output.shape[1] == 2 * x_t.shape[1]:
+        output = output.chunk(2, dim=1)[0]
+    x, out = x_t.float(), output.float()
+    kind = "flow_prediction" if level.flow else scheduler.config.get("prediction_type", "epsilon")
+    if kind == "sample":
+        return out
+    if kind == "flow_prediction":
+        return x - level.sigma * out
+    if kind == "v_prediction":
+        c = level.input_scale
+        return (level.alpha * c) * (c * x) - (level.sigma * c) * out
+    if kind == "epsilon" and level.alpha > 0:
+        return (x - level.sigma * out) / level.alpha
+    return None

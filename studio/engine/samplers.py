@@ -1,0 +1,183 @@
+"""From a row of the sampler table to a diffusers scheduler that is ready to be handed to a pipeline.
+
+Knows scheduler classes by what they accept (their signatures), never by a list of its own; which pairs are legal is
+the table's business (`core.samplers`), which model may use them `core.options`'.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from studio.core.errors import InvalidRequest
+from studio.core.samplers import SOLVERS, SPACINGS
+
+# A first step at less noise than this would start from a picture that pure noise does not look like.
+LEAST_FIRST_NOISE = 0.5
+
+# Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
+# ten steps, as timesteps of the models' shared training schedule.
+AYS_TIMESTEPS: dict[str, tuple[float, ...]] = {
+    "sd1": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24),
+    "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13),
+}
+
+
+def build_scheduler(
+    config: Mapping[str, Any],  # the model's own scheduler config
+    sampler: str,  # a row of the table
+    spacing: str,  # a column of the table
+    steps: int,
+    family: str | None = None,
+) -> Any:
+    """A fresh scheduler. Raises InvalidRequest if this many steps would not start from noise, or the class cannot serve the model."""
+    solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
+    scheduler_class = scheduler_class_of(sampler)
+    own = _for_class(config, scheduler_class)
+    overrides = {k: v for k, v in (column.overrides | solver.overrides).items() if k in _parameters(scheduler_class)}
+    if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class):
+        raise InvalidRequest(
+            f"Sampler {sampler} cannot start from zero signal, which this model was trained for. "
+            "Choose euler, ddim or dpmpp_2m.",
+            field="sampler",
+        )
+    try:
+        scheduler = scheduler_class.from_config(own, **overrides)
+        if spacing in _TIMESTEPS:
+            _use_timesteps(scheduler, functools.partial(_TIMESTEPS[spacing], family=family))
+        _check_start(scheduler, sampler, spacing, steps)
+    except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
+        raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
+    return scheduler
+
+
+def scheduler_class_of(sampler: str) -> type:
+    import diffusers
+
+    return getattr(diffusers, SOLVERS.get(sampler, field="sampler").scheduler)
+
+
+def seed_scheduler(scheduler: Any, seeds: Sequence[int]) -> None:
+    """Give a scheduler that draws its own noise (a Brownian tree) one seed per image, so that it depends on nothing else."""
+    if hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = list(seeds)
+
+
+def step_ends(scheduler: Any) -> list[int]:
+    """For each sampling step, the number of the scheduler call that ends it; after `set_timesteps`.
+
+    Second-order solvers call twice a step (and once for the last); PNDM repeats its first step, and takes four calls
+    for each of its first three when its Runge-Kutta start is on.
+    """
+    calls = len(scheduler.timesteps)
+    if scheduler.order == 2:
+        return [min(call, calls - 1) for call in range(1, calls + 1, 2)]
+    if hasattr(scheduler, "prk_timesteps"):
+        start = len(scheduler.prk_timesteps)
+        warmup = [4 * (k + 1) - 1 for k in range(start // 4)] if start else [1]
+        return [*warmup, *range(warmup[-1] + 1, calls)] if calls > warmup[-1] else [calls - 1]
+    return list(range(calls))
+
+
+def _for_class(config: Mapping[str, Any], scheduler_class: type) -> dict[str, Any]:
+    """The model's config as the class is to read it.
+
+    Two things would go wrong unsaid: DDIM, DDPM and their kin clip x0 to -1..1 unless told not to, which ruins latents
+    of a model whose own scheduler has no such setting; and the shift of a flow model has another name elsewhere.
+    """
+    own = dict(config)
+    own.setdefault("clip_sample", False)
+    if "shift" in own and "flow_shift" in _parameters(scheduler_class):
+        own["flow_shift"] = own["shift"]
+    return own
+
+
+def _parameters(scheduler_class: type) -> frozenset[str]:
+    return frozenset(inspect.signature(scheduler_class.__init__).parameters)
+
+
+def _use_timesteps(scheduler: Any, timesteps_for: Callable[[Any, int], list[int]]) -> None:
+    """Make `set_timesteps(n)` use the given timesteps, whichever pipeline calls it."""
+    original = scheduler.set_timesteps
+
+    @functools.wraps(original)
+    def set_timesteps(num_inference_steps: int | None = None, device: Any = None, **rest: Any) -> None:
+        if num_inference_steps is None or rest:
+            original(num_inference_steps, device=device, **rest)
+        else:
+            original(device=device, timesteps=timesteps_for(scheduler, num_inference_steps))
+
+    scheduler.set_timesteps = set_timesteps
+
+
+def _sgm_uniform(scheduler: Any, steps: int, family: str | None) -> list[int]:
+    """linspace(T-1, 0, steps + 1) without its last (generative-models, LegacyDDPMDiscretization)."""
+    last = scheduler.config.num_train_timesteps - 1
+    return [int(t) for t in np.linspace(last, 0, steps + 1)[:-1].round()]
+
+
+def _align_your_steps(scheduler: Any, steps: int, family: str | None) -> list[int]:
+    """The published ten levels, log-linearly interpolated in sigma to `steps` (as its authors' example does)."""
+    if family not in AYS_TIMESTEPS:
+        raise InvalidRequest(
+            f"Align-your-steps is known for {', '.join(AYS_TIMESTEPS)}, not for {family}.", field="spacing"
+        )
+    sigmas = training_sigmas(scheduler)
+    if len(sigmas) != 1000:
+        raise InvalidRequest("Align-your-steps needs a model trained with 1000 timesteps.", field="spacing")
+    grid = np.arange(len(sigmas))
+    known = np.log(np.interp(AYS_TIMESTEPS[family], grid, sigmas))
+    wanted = np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(known)), known)
+    timesteps = np.interp(wanted, np.log(sigmas), grid).round().astype(int)
+    return _strictly_falling(timesteps)
+
+
+def _strictly_falling(timesteps: np.ndarray) -> list[int]:
+    """Rounding may repeat a timestep at many steps; a repeated one would be an empty step that some solvers divide by."""
+    out: list[int] = []
+    for remaining, t in zip(range(len(timesteps) - 1, -1, -1), timesteps, strict=True):
+        ceiling = out[-1] - 1 if out else int(t)
+        out.append(max(min(int(t), ceiling), remaining))
+    return out
+
+
+_TIMESTEPS: dict[str, Callable[..., list[int]]] = {"sgm_uniform": _sgm_uniform, "ays": _align_your_steps}
+
+
+def training_sigmas(scheduler: Any) -> np.ndarray:
+    """sigma(t) = sqrt((1 - alpha_bar) / alpha_bar) over the training timesteps, rising."""
+    alpha_bar = scheduler.alphas_cumprod.double().numpy()
+    return np.sqrt((1 - alpha_bar) / np.maximum(alpha_bar, 1e-12))
+
+
+def _check_start(scheduler: Any, sampler: str, spacing: str, steps: int) -> None:
+    """Refuse what would run and give a grey picture: a grid of so few steps that it begins where little noise is left."""
+    if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters and not hasattr(scheduler, "alphas_cumprod"):
+        return  # flow matching always starts at sigma 1
+    if scheduler.config.get("use_dynamic_shifting"):
+        return  # only the pipeline knows the shift
+    scheduler.set_timesteps(steps)
+    noise = first_noise(scheduler)
+    if noise < LEAST_FIRST_NOISE:
+        raise InvalidRequest(
+            f"{steps} step{'s' * (steps > 1)} of {sampler} with spacing {spacing} would start where only {noise:.0%} of the "
+            "picture is noise. Use more steps, or spacing trailing or karras.",
+            field="steps",
+        )
+
+
+def first_noise(scheduler: Any) -> float:
+    """Share of noise in the state of the first step: sigma / sqrt(alpha^2 + sigma^2), after `set_timesteps`."""
+    if hasattr(scheduler, "sigmas") and len(scheduler.sigmas):
+        sigma = float(scheduler.sigmas[0])
+    else:
+        sigma = float(training_sigmas(scheduler)[int(scheduler.timesteps[0])])
+    return sigma / math.sqrt(1 + sigma * sigma)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return text if text.endswith(".") else text + "."

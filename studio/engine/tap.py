@@ -1,0 +1,194 @@
+"""The tap: watches a stock pipeline's run from outside and tells each denoising step as a typed value.
+
+It wraps `scheduler.step` on a fresh scheduler instance and hooks the denoiser's forward; the pipeline is not asked and
+not changed. It counts steps, not scheduler calls (Heun calls twice a step). It refuses to know families: how guidance
+is laid out in a forward is told to it. Nothing is copied: what it hands out are references to tensors that the
+schedulers replace rather than overwrite. On leaving, everything touched is as it was.
+"""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from studio.core.errors import Cancelled, NonFinite
+from studio.engine.levels import Level, level_of, predicted_x0
+from studio.engine.samplers import step_ends
+
+FINITE_EVERY = 5  # steps between checks for NaN and infinity; the first and the last step are always checked
+
+
+@dataclass(frozen=True)
+class TapStep:
+    """One denoising step. Tensors are (images, ...) in the scheduler's own convention, detached, never to be written to."""
+
+    index: int  # 0-based
+    total: int
+    images: tuple[int, ...]  # indices within the job
+    timestep: float
+    sigma: float | None  # noise over signal of x_t, k-diffusion's sigma; sigma of flow matching as it stands
+    seconds: float
+    elapsed: float
+    x_t: torch.Tensor  # the state that the step started from
+    x0: torch.Tensor | None  # the clean picture that the first evaluation of the step predicts
+    cond: torch.Tensor | None  # the denoiser's own output for the prompt
+    uncond: torch.Tensor | None  # and for the negative prompt, where guided
+    scale: float = 1.0  # x_t * scale has about the data's variance: what the denoiser is shown
+
+
+@dataclass(frozen=True)
+class GuidanceLayout:
+    """Where a forward keeps the conditional and the unconditional prediction."""
+
+    kind: str  # "batch": both in one forward; "two_calls": one after the other; "none"
+    conditional_first: bool = False
+
+
+class Tap:
+    """Collects what passes during one pipeline call over `images`; use through `tapped`."""
+
+    def __init__(
+        self,
+        scheduler: Any,
+        layout: GuidanceLayout,
+        images: tuple[int, ...],
+        on_step: Callable[[TapStep], None],
+        cancelled: Callable[[], bool],
+        generators: list[torch.Generator],
+    ):
+        self.scheduler, self.layout, self.images = scheduler, layout, images
+        self.on_step, self.cancelled, self.generators = on_step, cancelled, generators
+        self._original = scheduler.step
+        self._parameters = inspect.signature(scheduler.step).parameters
+        self._ends: list[int] = []
+        self._call = 0
+        self._step = 0
+        self._outputs: list[torch.Tensor] = []
+        self._first: dict[str, Any] | None = None  # what the step's first call showed
+        self._began = self._mark = time.perf_counter()
+
+    # -- the denoiser
+
+    def before_forward(self, module: torch.nn.Module, args: Any) -> None:
+        self._stop_if_cancelled()
+
+    def after_forward(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        tensor = output[0] if isinstance(output, tuple) else output.sample
+        self._outputs.append(tensor.detach())
+
+    # -- the scheduler
+
+    def step(self, model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        """Stands in for `scheduler.step`: same arguments, same result."""
+        self._stop_if_cancelled()
+        if not self._ends:
+            self._ends = step_ends(self.scheduler)
+        as_object = kwargs.pop("return_dict", True)
+        if "generator" in self._parameters and not args and kwargs.get("generator") is None:
+            # A pipeline that hands its steps no generator would draw their noise from the global one.
+            kwargs["generator"] = self.generators if len(self.generators) > 1 else self.generators[0]
+        result = self._original(model_output, timestep, sample, *args, return_dict=True, **kwargs)
+        level = level_of(self.scheduler, timestep)
+        x0 = getattr(result, "pred_original_sample", None)
+        if x0 is None:
+            x0 = predicted_x0(self.scheduler, level, model_output, sample)
+        if self._first is None:
+            self._first = {"x_t": sample, "x0": x0, "level": level, "timestep": timestep, "outputs": self._outputs}
+        self._outputs = []
+        if self._call == self._ends[self._step]:
+            self._end_step(result.prev_sample)
+        self._call += 1
+        if as_object:
+            return result
+        # Some pipelines read a predicted x0 from the second place at one step, which not every scheduler gives.
+        plain = result.to_tuple()
+        return plain if len(plain) > 1 else (*plain, x0)
+
+    def _end_step(self, after: torch.Tensor) -> None:
+        index, total = self._step, len(self._ends)
+        if index == 0 or index == total - 1 or index % FINITE_EVERY == 0:
+            check_finite(after, f"after step {index + 1} of {total}")
+        first = self._first or {}
+        level: Level = first["level"]
+        cond, uncond = self._guidance(first["outputs"])
+        now = time.perf_counter()
+        step = TapStep(
+            index=index,
+            total=total,
+            images=self.images,
+            timestep=float(first["timestep"]),
+            sigma=level.ratio,
+            seconds=now - self._mark,
+            elapsed=now - self._began,
+            x_t=self._ours(first["x_t"]),
+            x0=None if first["x0"] is None else self._ours(first["x0"]),
+            cond=cond,
+            uncond=uncond,
+            scale=level.input_scale,
+        )
+        self._step, self._first = index + 1, None
+        self.on_step(step)
+        self._mark = now
+
+    def _guidance(self, outputs: list[torch.Tensor]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(conditional, unconditional) of the step's first evaluation, each with one row per image."""
+        if not outputs:
+            return None, None
+        channels = self._first["x_t"].shape[1] if self._first else outputs[0].shape[1]
+        count, outputs = len(self.images), [o[:, :channels] for o in outputs]  # less a learned variance
+        first = outputs[0]
+        if self.layout.kind == "two_calls" and len(outputs) > 1:
+            return (first, outputs[1]) if self.layout.conditional_first else (outputs[1], first)
+        if self.layout.kind == "batch" and len(first) == 2 * count:
+            head, tail = first.chunk(2)
+            return (head, tail) if self.layout.conditional_first else (tail, head)
+        return first[:count], None
+
+    def _ours(self, tensor: torch.Tensor) -> torch.Tensor:
+        """One row per image, where a pipeline carries the state twice for guidance."""
+        return tensor.detach()[: len(self.images)]
+
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled():
+            raise Cancelled
+
+
+@contextmanager
+def tapped(
+    pipeline: Any,
+    denoiser: str,  # name of the component that predicts
+    layout: GuidanceLayout,
+    images: tuple[int, ...],
+    *,
+    on_step: Callable[[TapStep], None],
+    cancelled: Callable[[], bool],
+    generators: list[torch.Generator],
+) -> Iterator[Tap]:
+    """Watch one call of the pipeline. Raises Cancelled within one step, NonFinite if the state is no longer a number."""
+    scheduler, module = pipeline.scheduler, getattr(pipeline, denoiser)
+    tap = Tap(scheduler, layout, images, on_step, cancelled, generators)
+    hooks = [module.register_forward_pre_hook(tap.before_forward), module.register_forward_hook(tap.after_forward)]
+
+    @functools.wraps(scheduler.step)  # pipelines look at its signature to know whether it takes a generator
+    def step(*args: Any, **kwargs: Any) -> Any:
+        return tap.step(*args, **kwargs)
+
+    scheduler.step = step
+    try:
+        yield tap
+    finally:
+        for hook in hooks:
+            hook.remove()
+        del scheduler.step
+
+
+def check_finite(tensor: torch.Tensor, where: str) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise NonFinite(
+            f"The model's numbers overflowed {where}, so there is no picture. Try precision fp32, or a lower CFG."
+        )
