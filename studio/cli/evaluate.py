@@ -1,0 +1,18 @@
+"""`studio evaluate`: measures of a model. Each measure reads its own flags; this file refuses to know them."""
+
+import importlib
+
+from studio.core.errors import UnknownName
+
+MEASURES = {"adherence": ("studio.training.adherence", "do pictures show what Tiny World's prompts ask for")}
+
+
+def main(argv: list[str]) -> int:
+    measure, *rest = argv or ["--help"]
+    if measure in ("-h", "--help"):
+        rows = [f"  {name:<10} {help}" for name, (_, help) in MEASURES.items()]
+        print("\n".join(["usage: python -m studio evaluate MEASURE ...", "", *rows]))
+        return 0
+    if measure not in MEASURES:
+        raise UnknownName("measure", measure, list(MEASURES))
+    return int(importlib.import_module(MEASURES[measure][0]).main(rest))
