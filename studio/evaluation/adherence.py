@@ -17,7 +17,7 @@ from PIL import Image
 from studio.core.errors import InvalidRequest
 
 from .expected import Expected, ExpectedObject, ExpectedRelation, Prompt
-from .probe import Detected, Findings, Probe
+from .probe import UNCLEAR, Detected, Findings, Probe
 
 Generate = Callable[[Sequence[str], Sequence[int]], list[Image.Image]]
 ASPECTS = ("objects", "colours", "places", "ground")
@@ -69,7 +69,7 @@ def judge(found: Findings, prompt: Prompt) -> Verdict:
     failures: dict[str, list[str]] = {name: [] for name in (*ASPECTS, "sizes")}
     for want, got in zip(expected.objects, seen, strict=True):
         if got is None or got.kind != want.kind:
-            failures["objects"].append(f"no {want.kind}" + (f" but a {got.kind}" if got else ""))
+            failures["objects"].append(f"no {want.kind}" + _instead(got))
             continue
         if want.colour is not None and got.colour != want.colour:
             failures["colours"].append(f"{want.kind} {got.colour}, not {want.colour}")
@@ -84,12 +84,22 @@ def judge(found: Findings, prompt: Prompt) -> Verdict:
     return Verdict(prompt.text, **{name: not lines for name, lines in failures.items()}, extra=extra, failures=said)
 
 
+def _instead(got: Detected | None) -> str:
+    if got is None:
+        return ""
+    return " but something unclear" if got.kind == UNCLEAR else f" but {_article(got.kind)} {got.kind}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
 def match(found: Sequence[Detected], expected: Expected) -> list[Detected | None]:
     """The likeliest one-to-one pairing of the expected objects with found ones."""
     slots: list[Detected | None] = [*found, *([None] * len(expected.objects))]
     count = len(expected.objects)
 
-    def fit(pairing: Sequence[Detected | None]) -> float:
+    def fit(pairing: tuple[Detected | None, ...]) -> float:
         total = 0.0
         for want, got in zip(expected.objects, pairing, strict=True):
             if got is not None:

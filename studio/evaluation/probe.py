@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +27,7 @@ STRIDE = 8
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 THRESHOLD = 0.4  # objectness from which a peak counts as an object
 MOST_OBJECTS = 6
+UNCLEAR = "unclear"  # the kind of an object that is there but cannot be named
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,23 +136,19 @@ class Probe:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Probe:
         """Read a probe's folder; raises ModelError where it is missing or not one."""
-        from safetensors.torch import load_file
-
         try:
             values = json.loads((folder / CONFIG).read_text())
-            words = {k: tuple(values.pop(k)) for k in ("kinds", "colours", "grounds")}
-            net = ProbeNet(ProbeSpec(**words, **values))
-            net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in _weights(folder, load_file)})
+            net = ProbeNet(ProbeSpec(**values | {k: tuple(values[k]) for k in ("kinds", "colours", "grounds")}))
+            state = load_file(folder / WEIGHTS)
+            net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         except FileNotFoundError as error:
             raise ModelError(f"There is no probe in {folder.name}; train it from its recipe first.") from error
-        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"The folder {folder.name} does not hold a probe that can be loaded.") from error
         return cls(net, device)
 
     def save(self, folder: Path) -> None:
         """Write weights (fp16) and config; the config comes last, so that a half-written folder is none."""
-        from safetensors.torch import save_file
-
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.half() if v.is_floating_point() else v for k, v in self.net.state_dict().items()}
         save_file({k: v.contiguous().cpu() for k, v in state.items()}, folder / WEIGHTS)
@@ -164,10 +163,6 @@ class Probe:
             grid, ground = self.net(x)
             found += decode(self.spec, grid.float().cpu(), ground.float().cpu())
         return found
-
-
-def _weights(folder: Path, load_file: Any) -> list[tuple[str, Tensor]]:
-    return list(load_file(folder / WEIGHTS).items())
 
 
 def decode(spec: ProbeSpec, grid: Tensor, ground: Tensor) -> list[Findings]:

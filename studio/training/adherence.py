@@ -35,7 +35,7 @@ def pipeline_generator(folder: Path, *, steps: int = 30, guidance: float = 4.0, 
     from diffusers import DiffusionPipeline
     from diffusers.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()
     if not (folder / "model_index.json").is_file():
         raise ModelError(f"There is no diffusers pipeline in {folder.name!r}.")
     pipeline = DiffusionPipeline.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)

@@ -22,9 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from studio.evaluation.adherence import score
-from studio.evaluation.probe import STRIDE, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
+from studio.evaluation.probe import STRIDE, UNCLEAR, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
 from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_renders, vocabulary
 
+RUINED = 0.08  # share of the pictures that teach the probe to say "unclear"
+EVERY = 50  # steps between rows of figures
 IGNORED = -100  # cross entropy's own mark for "no label here"
 
 
@@ -62,10 +64,10 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.35:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
     if rng.random() < 0.25:
-        image = _warp(image, rng)
+        image = bend(image, rng, rng.uniform(0.3, 1.6))
     if rng.random() < 0.3:
         _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 70))])
-        image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        image = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     spoiled = image.astype(np.float32)
     if rng.random() < 0.6:
         gain, lift = rng.uniform(0.92, 1.08, 3), rng.uniform(-9, 9, 3)
@@ -77,15 +79,20 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(spoiled), 0, 255).astype(np.uint8)
 
 
-def _warp(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bend edges by a pixel or two, as a weak model does."""
+def bend(image: np.ndarray, rng: np.random.Generator, reach: float) -> np.ndarray:
+    """Bend a picture smoothly by about `reach` pixels of 128: one or two as a weak model does, six ruin a shape."""
     side = image.shape[0]
-    bend = [
+    away = [
         cv2.resize(rng.standard_normal((9, 9), np.float32), (side, side), interpolation=cv2.INTER_CUBIC) for _ in "xy"
     ]
     x, y = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
-    reach = rng.uniform(0.3, 1.6) * side / 128
-    return cv2.remap(image, x + bend[0] * reach, y + bend[1] * reach, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    reach *= side / 128
+    return cv2.remap(image, x + away[0] * reach, y + away[1] * reach, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def ruin(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bend a picture until nobody can name what it shows."""
+    return bend(image, rng, rng.uniform(5.5, 11))
 
 
 class Labels:
@@ -95,7 +102,7 @@ class Labels:
         self.spec, self.side = spec, spec.size // STRIDE
         self.centres = cell_centres(self.side).numpy()  # [2, G, G]
 
-    def __call__(self, examples: list[Example]) -> dict[str, Tensor]:
+    def __call__(self, examples: list[Example], ruined: list[bool]) -> dict[str, Tensor]:
         n, g = len(examples), self.side
         heat = np.zeros((n, g, g), np.float32)
         shape = np.zeros((n, 3, g, g), np.float32)  # offset x, offset y (in cells), extent
@@ -104,7 +111,8 @@ class Labels:
         ground = np.full((n, 2), IGNORED, np.int64)
         for b, example in enumerate(examples):
             scene = example.scene
-            ground[b, 0] = self.spec.grounds.index(scene.ground.kind)
+            if not ruined[b]:
+                ground[b, 0] = self.spec.grounds.index(scene.ground.kind)
             if scene.ground.colour is not None:
                 ground[b, 1] = self.spec.colours.index(scene.ground.colour)
             for obj in scene.objects:
@@ -114,7 +122,7 @@ class Labels:
                 bump[np.unravel_index(bump.argmax(), bump.shape)] = 1.0
                 heat[b] = np.maximum(heat[b], bump)
                 shape[b][:, near] = np.concatenate([away, np.full((1, g, g), obj.extent)])[:, near]
-                kind[b][near] = self.spec.kinds.index(obj.kind)
+                kind[b][near] = self.spec.kinds.index(UNCLEAR if ruined[b] else obj.kind)
                 colour[b][near] = IGNORED if obj.colour is None else self.spec.colours.index(obj.colour)
         arrays = {"heat": heat, "shape": shape, "kind": kind, "colour": colour, "ground": ground}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -164,7 +172,7 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
     cv2.setNumThreads(1)
     torch.manual_seed(config.seed)
     spec = ProbeSpec(
-        vocabulary.KINDS,
+        (*vocabulary.KINDS, UNCLEAR),
         tuple(vocabulary.COLOURS),
         vocabulary.PATTERNS + vocabulary.SCENES,
         config.size,
@@ -173,6 +181,7 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
     net = ProbeNet(spec).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     decoder = round_trip(config.autoencoder) if config.autoencoder is not None else None
+    recent: list[dict[str, float]] = []
     start = time.perf_counter()
     for step, (x, labels) in enumerate(_batches(config, Labels(spec)), 1):
         done = max(step / config.steps, (time.perf_counter() - start) / (60 * config.max_minutes))
@@ -187,12 +196,11 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimizer.step()
-        if step % 50 == 0 or done >= 1:
-            yield {
-                "step": step,
-                "seconds": time.perf_counter() - start,
-                **{k: float(v.detach()) for k, v in parts.items()},
-            }
+        recent.append({name: float(part.detach()) for name, part in parts.items()})
+        if step % EVERY == 0 or done >= 1:
+            means = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
+            yield {"step": step, "seconds": time.perf_counter() - start, **means}
+            recent.clear()
         if done >= 1:
             break
     yield {"step": step, "seconds": time.perf_counter() - start, **_finish(net, config)}
@@ -210,8 +218,10 @@ def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[
     rng = np.random.default_rng(config.seed)
     for start in range(0, sys.maxsize, config.batch):
         examples = [world[i] for i in range(start, start + config.batch)]
-        images = [e.image if rng.random() < 0.2 else spoil(e.image, rng) for e in examples]
-        yield to_tensor(images, config.size), label(examples)
+        ruined = [rng.random() < RUINED for _ in examples]
+        images = [ruin(e.image, rng) if r else e.image for e, r in zip(examples, ruined, strict=True)]
+        images = [image if rng.random() < 0.2 else spoil(image, rng) for image in images]
+        yield to_tensor(images, config.size), label(examples, ruined)
 
 
 def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:

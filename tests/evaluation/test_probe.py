@@ -9,9 +9,9 @@ import torch
 
 from studio.core.errors import ModelError
 from studio.evaluation.adherence import score
-from studio.evaluation.probe import Probe, ProbeNet, ProbeSpec
+from studio.evaluation.probe import UNCLEAR, Probe, ProbeNet, ProbeSpec
 from studio.training.datasets.tinyworld import TinyWorld, held_out_renders, vocabulary
-from studio.training.probe import ProbeConfig, read_config, spoil, train
+from studio.training.probe import ProbeConfig, read_config, ruin, spoil, train
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models" / "starter" / "probe"
@@ -41,6 +41,13 @@ def test_it_says_no_to_pictures_of_other_prompts(probe):
     assert rates["all_right"] <= 0.02
 
 
+def test_it_does_not_call_a_ruined_shape_by_name(probe):
+    images, prompts = held_out_renders("one", 200, seed=9)
+    rng = np.random.default_rng(0)
+    rates = score([ruin(image, rng) for image in images], prompts, probe).rates()
+    assert rates["objects"] <= 0.15
+
+
 def test_it_sees_nothing_on_noise_or_a_bare_ground(probe):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), np.full((128, 128, 3), 200, np.uint8)]
@@ -54,7 +61,7 @@ def test_larger_pictures_are_judged_as_well(probe):
 
 
 def test_it_knows_the_words_of_the_world_and_ships_its_own_accuracy_in_two_megabytes(probe):
-    assert probe.spec.kinds == vocabulary.KINDS
+    assert probe.spec.kinds == (*vocabulary.KINDS, UNCLEAR)
     assert probe.spec.colours == tuple(vocabulary.COLOURS)
     assert probe.spec.grounds == vocabulary.PATTERNS + vocabulary.SCENES
     assert probe.spec.accuracy["one"]["all_right"] >= 0.97
@@ -88,6 +95,7 @@ def test_saving_and_loading_give_the_same_findings(tmp_path):
 def test_training_lowers_the_loss_and_writes_a_probe_that_loads(tmp_path):
     config = ProbeConfig(out=tmp_path / "probe", size=32, channels=8, steps=100, batch=8, lr=4e-3)
     rows = list(train(config))
+    assert rows[1]["object"] < rows[0]["object"]
     assert rows[1]["ground_colour"] < rows[0]["ground_colour"]
     assert rows[-1]["step"] == 100
     assert 0 <= rows[-1]["one_all_right"] <= 1

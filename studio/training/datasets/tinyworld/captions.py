@@ -123,6 +123,7 @@ def _vary_ground(ground: Ground, rng: np.random.Generator) -> str:
 
 
 def _vary_arrangement(scene: Scene, said: list[str], rng: np.random.Generator) -> str:
+    options: tuple[str, ...]
     if scene.layout == "column":
         first, second = said
         options = (

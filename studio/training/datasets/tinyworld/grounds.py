@@ -45,10 +45,18 @@ def _full(side: int, rgb: RGB) -> Canvas:
     return np.full((side, side, 3), rgb, np.uint8)
 
 
+def _row(rgb: RGB) -> np.ndarray:
+    return np.array(rgb, np.float32)
+
+
+def _byte(rgb: RGB) -> np.ndarray:
+    return np.array(rgb, np.uint8)
+
+
 def _fade(side: int, height: int, top: RGB, bottom: RGB) -> Canvas:
     """A picture whose first `height` rows run from one tone to another; the rest is the second tone."""
     t = np.clip(np.arange(side, dtype=np.float32) / max(1, height - 1), 0, 1)[:, None]
-    rows = np.float32(top) * (1 - t) + np.float32(bottom) * t  # [S, 3]
+    rows = _row(top) * (1 - t) + _row(bottom) * t  # [S, 3]
     return np.repeat(np.rint(rows).astype(np.uint8)[:, None], side, 1)
 
 
@@ -80,7 +88,7 @@ def _plain(ground: Ground, side: int) -> Canvas:
 def _striped(ground: Ground, side: int) -> Canvas:
     first, second = _tones(ground)
     band = (np.arange(side) * 8 // side) % 2 == 1
-    rows = np.where(band[:, None], np.uint8(second), np.uint8(first))  # [S, 3]
+    rows = np.where(band[:, None], _byte(second), _byte(first))  # [S, 3]
     picture = np.repeat(rows[:, None], side, 1)
     return np.ascontiguousarray(picture.transpose(1, 0, 2)) if ground.vertical else picture
 
@@ -89,7 +97,7 @@ def _striped(ground: Ground, side: int) -> Canvas:
 def _checkered(ground: Ground, side: int) -> Canvas:
     first, second = _tones(ground)
     band = (np.arange(side) * 6 // side) % 2 == 1
-    return np.where((band[:, None] ^ band[None])[..., None], np.uint8(second), np.uint8(first))
+    return np.where((band[:, None] ^ band[None])[..., None], _byte(second), _byte(first))
 
 
 @_painter("dotted")

@@ -171,6 +171,7 @@ def _sample_any(
     count = counts[min(int(np.searchsorted(edges, rng.random() * edges[-1], side="right")), len(counts) - 1)]
     ground = sample_ground(rng)
     looks: list[tuple[str, str | None]] = []
+    places: tuple[str | None, ...]
     while len(looks) < count:
         look = sample_look(rng, ground)
         probe = SceneObject(*look, "medium", None, 0.5, 0.5, 0.5)
