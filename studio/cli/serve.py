@@ -12,9 +12,9 @@ from studio.server.serve import serve
 def main(argv: list[str]) -> int:
     settings = parse(argv)
 
-    from studio.desk import open_desk
+    from studio.desk import Desk
 
-    serve(settings, open_desk, _mount)
+    serve(settings, Desk, _mount)
     return 0
 
 
