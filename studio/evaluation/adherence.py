@@ -7,7 +7,7 @@ score, for no judge is better than that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -99,14 +99,14 @@ def match(found: Sequence[Detected], expected: Expected) -> list[Detected | None
     slots: list[Detected | None] = [*found, *([None] * len(expected.objects))]
     count = len(expected.objects)
 
-    def fit(pairing: tuple[Detected | None, ...]) -> float:
-        total = 0.0
+    def fit(pairs: Iterable[Detected | None]) -> float:
+        pairing, total = list(pairs), 0.0
         for want, got in zip(expected.objects, pairing, strict=True):
             if got is not None:
                 total += 0.05 + got.kind_odds.get(want.kind, 0.0)
                 total += 0.5 * got.colour_odds.get(want.colour, 0.0) if want.colour else 0.0
                 total += 0.1 * (want.place is not None and stands_at(got, want.place, count))
-        return total + 0.1 * sum(_holds(list(pairing), r) for r in expected.relations)
+        return total + 0.1 * sum(_holds(pairing, r) for r in expected.relations)
 
     return list(max(permutations(slots, count), key=fit))
 

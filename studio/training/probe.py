@@ -27,6 +27,7 @@ from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_rend
 
 RUINED = 0.08  # share of the pictures that teach the probe to say "unclear"
 EVERY = 50  # steps between rows of figures
+DECODED = 8  # one picture in this many goes through the autoencoder, where there is one
 IGNORED = -100  # cross entropy's own mark for "no label here"
 
 
@@ -47,7 +48,7 @@ class ProbeConfig(BaseModel):
     styles: tuple[str, ...] = ("flat",)
     objects: tuple[float, float, float] = (0.4, 0.35, 0.25)
     autoencoder: Path | None = Field(
-        None, description="Folder of an AutoencoderTiny; half of the batches go through it."
+        None, description="Folder of an AutoencoderTiny; an eighth of the pictures goes through it."
     )
     max_minutes: float = Field(10.0, gt=0, description="Training ends by then, its learning rate decayed by the clock.")
 
@@ -186,8 +187,9 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
     for step, (x, labels) in enumerate(_batches(config, Labels(spec)), 1):
         done = max(step / config.steps, (time.perf_counter() - start) / (60 * config.max_minutes))
         _set_lr(optimizer, config.lr, step, done)
-        if decoder is not None and step % 2:
-            x = decoder(x)
+        if decoder is not None:
+            part = max(1, len(x) // DECODED)
+            x[:part] = decoder(x[:part])
         with torch.autocast("cpu", torch.bfloat16):
             grid, ground = net(x.contiguous(memory_format=torch.channels_last))
         parts = losses(spec, grid.float(), ground.float(), labels)
