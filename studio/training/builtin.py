@@ -1,0 +1,3 @@
+"""Import the parts that register themselves by name, so that recipes find them."""
+
+from studio.training import autoencoder, text  # noqa: F401

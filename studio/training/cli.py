@@ -1,0 +1,91 @@
+"""The command line of training: `studio train RECIPE [--run DIR] [--resume] [--dry-run] [--json] [--set key=value]`.
+
+Refuses to know how training works; it reads flags, prints reports and passes SIGTERM on as a wish to stop.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from studio.core.errors import InvalidRequest, StudioError
+from studio.training.config import TrainConfig, load
+
+if TYPE_CHECKING:
+    from studio.training.trainer import Report
+
+
+def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[Report]":
+    """Train `config` in `run_dir`; SIGTERM and Ctrl+C write a checkpoint and end it in order."""
+    from studio import compat
+
+    compat.prepare()
+    from studio.training import builtin  # noqa: F401  (fills the registries)
+    from studio.training.trainer import Trainer
+
+    trainer = Trainer(config, run_dir, resume)
+    try:
+        for wish in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(wish, lambda *_: trainer.stop())
+    except ValueError:
+        pass  # not the main thread: the caller stops by ceasing to iterate
+    yield from trainer.run()
+
+
+def parser() -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(prog="studio train", description="Train a model by a recipe.")
+    out.add_argument("recipe", type=Path, metavar="RECIPE", help="YAML file, as under presets/training/")
+    out.add_argument("--run", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
+    out.add_argument("--resume", action="store_true", help="go on from the folder's newest checkpoint")
+    out.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
+    out.add_argument("--json", action="store_true", help="one JSON object a line")
+    out.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value: optimizer.decay=0.2"
+    )
+    return out
+
+
+def changes(assignments: list[str]) -> dict[str, Any]:
+    """["steps=10"] -> {"steps": 10}; values are read as YAML."""
+    out = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise InvalidRequest(f"--set takes KEY=VALUE, not {text!r}.")
+        out[name] = yaml.safe_load(value)
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    try:
+        config = load(args.recipe, changes(args.set))
+        if args.dry_run:
+            print(json.dumps(config.model_dump(mode="json")) if args.json else config.to_yaml(), end="\n")
+            return 0
+        for report in run(config, args.run or Path("runs") / config.name, args.resume):
+            print(json.dumps(asdict(report)) if args.json else _line(report), flush=True)
+    except StudioError as error:
+        print(json.dumps({"error": str(error)}) if args.json else f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _line(report: "Report") -> str:
+    if report.kind != "metrics":
+        return f"{report.kind} of step {report.step}: {report.path}"
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in report.figures.items())
+    return (
+        f"step {report.step}/{report.steps}  {figures}  rate {report.rate:.3f}  "
+        f"{report.step_seconds:.3f} s/step  {report.left / 60:.1f} min left"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""What a training run is, as one frozen value read from a YAML recipe; bounds and help live on the fields, once.
+
+Refuses to know torch: a recipe is checked, shown and changed before anything heavy loads.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from studio.core.errors import InvalidRequest, StorageError
+
+Names = tuple[str, ...]
+
+
+class Plain(BaseModel):
+    """Base of all parts of a recipe: frozen, and nothing that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataConfig(Plain):
+    """Which pictures, with which captions."""
+
+    name: str = Field("tinyworld", title="Data set", description="A registered data set.")
+    size: int = Field(128, ge=16, le=1024, multiple_of=8, title="Size", description="Side of a picture in pixels.")
+    seed: int = Field(0, ge=0, title="Data seed", description="Another seed draws other pictures.")
+    styles: Names = Field(("flat",), title="Styles", description="Drawing styles of Tiny World.")
+    objects: tuple[float, float, float] = Field(
+        (0.5, 0.38, 0.12), title="Objects", description="Shares of pictures with one, two and three objects."
+    )
+
+
+class OptimizerConfig(Plain):
+    """How the weights follow the gradient: warm-up, a stable stretch, then a decay to nothing (WSD)."""
+
+    name: str = Field("adamw", title="Optimizer", description="A registered optimizer.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Of the stable stretch.")
+    matrix_learning_rate: float = Field(
+        1e-2, gt=0, le=1, title="Matrix rate", description="Muon's rate for hidden matrices, where Muon is used."
+    )
+    weight_decay: float = Field(0.01, ge=0, le=1, title="Weight decay", description="Decoupled, on matrices only.")
+    betas: tuple[float, float] = Field((0.9, 0.99), title="Betas", description="Adam's two averages.")
+    warmup: int = Field(100, ge=0, title="Warm-up", description="Steps in which the rate climbs.")
+    decay: float = Field(0.3, ge=0, le=1, title="Decay", description="Last share of the steps, in which it falls to 0.")
+    clip: float = Field(1.0, gt=0, title="Clip", description="Largest norm of the gradient.")
+
+
+class AutoencoderTask(Plain):
+    """Pictures to latents and back."""
+
+    kind: Literal["autoencoder"] = "autoencoder"
+    encoder_channels: int = Field(32, ge=8, le=128, title="Encoder channels", description="The same at all levels.")
+    decoder_channels: int = Field(32, ge=8, le=128, title="Decoder channels", description="The same at all levels.")
+    encoder_blocks: tuple[int, ...] = Field((1, 3, 3, 3), title="Encoder blocks", description="From full size down.")
+    decoder_blocks: tuple[int, ...] = Field((3, 3, 3, 1), title="Decoder blocks", description="From the latent up.")
+    latent_channels: int = Field(4, ge=1, le=16, title="Latent channels", description="Stock inpainting needs 4.")
+    crop: int = Field(64, ge=16, title="Crop", description="Side of the crops, taken where edges are.")
+    crops_per_picture: int = Field(4, ge=1, le=16, title="Crops", description="Crops taken from one picture.")
+    whole_every: int = Field(
+        4, ge=1, title="Whole", description="Every so many steps, whole pictures instead of crops."
+    )
+    noise: float = Field(0.05, ge=0, title="Noise", description="Deviation of noise on latents before decoding.")
+    edges: float = Field(0.5, ge=0, title="Edge weight", description="Weight of the loss on differences of neighbours.")
+    whiten: float = Field(0.01, ge=0, title="Whitening", description="Pull of the latents to mean 0, covariance 1.")
+    freeze_encoder: bool = Field(False, title="Freeze encoder", description="Train the decoder alone.")
+    start_from: str | None = Field(None, title="Start from", description="Run or model folder to start from.")
+
+
+class TextTask(Plain):
+    """A tokenizer, and a text encoder trained with an image tower so that a caption finds its picture (CLIP)."""
+
+    kind: Literal["text"] = "text"
+    hidden: int = Field(256, ge=32, title="Width", description="Of the text encoder.")
+    layers: int = Field(3, ge=1, title="Layers", description="Of the text encoder.")
+    heads: int = Field(4, ge=1, title="Heads", description="Of the text encoder.")
+    positions: int = Field(128, ge=16, title="Positions", description="Longest text that the encoder can read.")
+    tokens: int = Field(48, ge=8, title="Tokens", description="The tokenizer's own length: longer text is cut.")
+    vocabulary: int = Field(1024, ge=300, title="Vocabulary", description="Largest number of tokens.")
+    captions: int = Field(40000, ge=100, title="Captions", description="Captions that the merges are learned from.")
+    pictures: int = Field(16000, ge=64, title="Pictures", description="Pictures that the image tower sees.")
+    picture_size: int = Field(64, ge=16, title="Picture size", description="Side of the image tower's input.")
+    embedding: int = Field(128, ge=16, title="Embedding", description="Width of the shared space.")
+
+
+class DiffusionTask(Plain):
+    """Latent text-to-image diffusion."""
+
+    kind: Literal["diffusion"] = "diffusion"
+    backbone: str = Field("unet2d_condition", title="Backbone", description="A registered denoiser.")
+    model: dict[str, Any] = Field(default_factory=dict, title="Model", description="Sizes, as the backbone names them.")
+    objective: str = Field("v", title="Objective", description="What the denoiser predicts.")
+    schedule: str = Field("scaled_linear", title="Schedule", description="How signal turns into noise.")
+    schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
+    weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    unconditional: float = Field(0.1, ge=0, le=1, title="Dropout", description="Share of captions left out (for CFG).")
+    autoencoder: str = Field(..., title="Autoencoder", description="Folder of the trained autoencoder.")
+    text: str = Field(..., title="Text", description="Folder of the trained tokenizer and text encoder.")
+    text_rate: float = Field(0.3, ge=0, le=1, title="Text rate", description="The text encoder's share of the rate.")
+    pictures: int = Field(50000, ge=16, title="Pictures", description="Pictures whose latents are kept.")
+    captions: int = Field(4, ge=1, le=16, title="Captions", description="Different captions of each picture.")
+    sample_prompts: Names = Field((), title="Prompts", description="Drawn at every sample.")
+    sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
+    sample_cfg: float = Field(4.0, ge=1, le=30, title="Sample CFG", description="Guidance of a sample.")
+
+
+Task = Annotated[AutoencoderTask | TextTask | DiffusionTask, Field(discriminator="kind")]
+
+
+class TrainConfig(Plain):
+    """A whole run. Everything that decides the weights is in here."""
+
+    name: str = Field(..., min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][\w.-]*$", title="Name")
+    title: str = Field("", title="Title", description="What the model is, for people.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, title="Seed", description="Of the weights, the noise and the data order.")
+    steps: int = Field(1000, ge=1, le=10_000_000, title="Steps", description="Optimizer steps of the whole run.")
+    batch: int = Field(32, ge=1, le=65536, title="Batch", description="Pictures a step.")
+    precision: Literal["fp32", "bf16"] = Field("bf16", title="Precision", description="Of the forward pass.")
+    device: str = Field("cpu", title="Device", description="cpu, cuda, cuda:0, mps.")
+    threads: int = Field(0, ge=0, le=1024, title="Threads", description="Processor threads; 0 leaves it to torch.")
+    compile: bool = Field(False, title="Compile", description="Compile the model; pays off in long runs.")
+    ema: float = Field(0.999, ge=0, lt=1, title="EMA", description="Longest memory of the averaged weights.")
+    log_every: int = Field(20, ge=1, title="Log every", description="Steps between figures.")
+    sample_every: int = Field(500, ge=1, title="Sample every", description="Steps between samples.")
+    save_every: int = Field(500, ge=1, title="Save every", description="Steps between checkpoints.")
+    data: DataConfig = DataConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    task: Task
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+# What may differ when a run is resumed: nothing that a step's result depends on, but the length and its decay.
+RESUMABLE = frozenset({"steps", "threads", "compile", "log_every", "sample_every", "save_every", "title"})
+
+
+def parse(data: object, changes: dict[str, Any] | None = None) -> TrainConfig:
+    """A config from plain data, with `changes` by dotted name ("optimizer.decay"). Raises InvalidRequest."""
+    if not isinstance(data, dict):
+        raise InvalidRequest("A training recipe is a table of names and values.")
+    for name, value in (changes or {}).items():
+        _put(data, name.split("."), value)
+    try:
+        return TrainConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"The recipe's {where}: {first['msg']}.", field=where) from None
+
+
+def load(path: Path, changes: dict[str, Any] | None = None) -> TrainConfig:
+    """The recipe in a YAML file. Raises StorageError or InvalidRequest."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise StorageError(f"The recipe {path.name} cannot be read.") from None
+    except yaml.YAMLError:
+        raise InvalidRequest(f"The recipe {path.name} is not valid YAML.") from None
+    return parse(data, changes)
+
+
+def _put(data: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        data = data.setdefault(part, {})
+        if not isinstance(data, dict):
+            raise InvalidRequest(f"The recipe has no table called {part!r}.")
+    data[path[-1]] = value

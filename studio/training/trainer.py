@@ -1,0 +1,228 @@
+"""Run a recipe: a generator of figures, samples and checkpoints; ceasing to iterate stops the training.
+
+Refuses to know what is trained; that is a `Learner`'s. A run folder holds config.yaml, metrics.jsonl, samples/,
+checkpoints/ and, at the end, model/. A resumed run goes on exactly: every step depends on the recipe and its number.
+"""
+
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from studio.core.errors import InvalidRequest, NonFinite, StorageError
+from studio.training import checkpoint
+from studio.training.config import RESUMABLE, TrainConfig, load
+from studio.training.ema import EMA
+from studio.training.optim import optimizers, rate_at
+from studio.training.tasks import learners
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of a step; losses are means since the last. `left` is the estimate of the seconds to the end."""
+
+    step: int
+    steps: int
+    figures: dict[str, float]
+    rate: float
+    step_seconds: float
+    left: float
+    kind: str = field(default="metrics", init=False)
+
+
+@dataclass(frozen=True)
+class Sample:
+    step: int
+    path: str
+    kind: str = field(default="sample", init=False)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    step: int
+    path: str
+    final: bool
+    kind: str = field(default="checkpoint", init=False)
+
+
+Report = Metrics | Sample | Checkpoint
+
+
+class Trainer:
+    """One run in one folder. `resume` goes on from the newest whole checkpoint; without it the folder must be new."""
+
+    def __init__(self, config: TrainConfig, folder: Path, resume: bool = False):
+        self.config, self.folder = config, folder
+        self.stopping = False
+        if resume:
+            _check_same(config, folder)
+        elif (folder / "config.yaml").exists():
+            raise InvalidRequest(f"The run folder {folder.name} is in use; resume it, or choose another.", field="run")
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.learner = learners.get(config.task.kind)(config, folder)
+        parameters = [p for m in self.learner.modules().values() for p in m.parameters()]
+        self.trained = [p for g in self.learner.groups() for _, p in g.parameters]
+        self.ema = EMA(parameters, config.ema)
+        self.optimizers = optimizers.get(config.optimizer.name)(self.learner.groups(), config.optimizer)
+        self.step = 0
+        if resume:
+            self._restore()
+        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+
+    def stop(self) -> None:
+        """Ask for a checkpoint and the end after the step under way. Safe from a signal handler."""
+        self.stopping = True
+
+    def run(self) -> Iterator[Report]:
+        """Train to the last step, or until stopped; the last report is the final or the stopping checkpoint."""
+        config = self.config
+        sums: dict[str, float] = {}
+        counted, since, began, first = 0, time.perf_counter(), time.perf_counter(), self.step
+        with prefetched(self.learner.batch, self.step, config.steps) as batches:
+            while self.step < config.steps and not self.stopping:
+                for name, value in self._advance(batches()).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                counted += 1
+                if self.step % config.log_every == 0 or self.step == config.steps:
+                    now = time.perf_counter()
+                    figures = {name: value / counted for name, value in sums.items()}
+                    left = (now - began) / (self.step - first) * (config.steps - self.step)
+                    yield self._log(figures, (now - since) / counted, left)
+                    sums, counted, since = {}, 0, now
+                if self.step % config.sample_every == 0 or self.step == config.steps:
+                    yield from self._show()
+                    since = time.perf_counter()
+                if self.step % config.save_every == 0 and self.step < config.steps:
+                    yield self._save(final=False)
+        final = self.step >= config.steps
+        if final:
+            with self.ema.applied():
+                self.learner.export(self.folder / "model")
+        yield self._save(final=final)
+
+    def _advance(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        """One optimizer step."""
+        config = self.config
+        device = torch.device(config.device)
+        factor = rate_at(self.step, config.steps, config.optimizer)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * factor
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            loss, figures = self.learner.loss(self.step, {k: v.to(device) for k, v in batch.items()})
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, config.optimizer.clip)
+        values = {name: float(value) for name, value in {"loss": loss, "norm": norm, **figures}.items()}
+        if not all(torch.isfinite(torch.tensor([values["loss"], values["norm"]]))):
+            raise NonFinite(f"The loss of step {self.step} is not finite; lower the learning rate and resume.")
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.ema.update()
+        self.step += 1
+        return values
+
+    def _log(self, figures: dict[str, float], seconds: float, left: float) -> Metrics:
+        rate = rate_at(self.step - 1, self.config.steps, self.config.optimizer)
+        metrics = Metrics(self.step, self.config.steps, figures, rate, seconds, left)
+        self._append(asdict(metrics))
+        return metrics
+
+    def _append(self, line: dict[str, Any]) -> None:
+        try:
+            with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise StorageError(f"The run's figures could not be written: {error.strerror}.") from None
+
+    def _show(self) -> Iterator[Report]:
+        """Held-out figures and a sample, both of the averaged weights."""
+        with self.ema.applied():
+            figures = self.learner.evaluate()
+            picture = self.learner.sample(self.step)
+        if figures:
+            yield self._log(figures, 0.0, 0.0)
+        if picture is not None:
+            path = self.folder / "samples" / f"step-{self.step:08d}.png"
+            path.parent.mkdir(exist_ok=True)
+            picture.save(path)
+            yield Sample(self.step, str(path))
+
+    def _save(self, final: bool) -> Checkpoint:
+        state = {
+            "step": self.step,
+            "modules": {name: m.state_dict() for name, m in self.learner.modules().items()},
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "ema": self.ema.state_dict(),
+        }
+        return Checkpoint(self.step, str(checkpoint.save(self.folder / "checkpoints", self.step, state)), final)
+
+    def _restore(self) -> None:
+        path = checkpoint.newest(self.folder / "checkpoints")
+        if path is None:
+            return
+        state = checkpoint.load(path)
+        for name, module in self.learner.modules().items():
+            module.load_state_dict(state["modules"][name])
+        for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(stored)
+        self.ema.load_state_dict(state["ema"])
+        self.step = int(state["step"])
+
+
+def _check_same(config: TrainConfig, folder: Path) -> None:
+    """Refuse to resume with a recipe that would have led elsewhere."""
+    path = folder / "config.yaml"
+    if not path.exists():
+        return
+    old, new = load(path).model_dump(), config.model_dump()
+    changed = sorted(name for name in new if name not in RESUMABLE and old[name] != new[name])
+    if changed:
+        raise InvalidRequest(f"The run was begun with another {', '.join(changed)}; only its length may change.")
+
+
+@contextmanager
+def prefetched(make: Callable[[int], Any], start: int, end: int, ahead: int = 4) -> Iterator[Callable[[], Any]]:
+    """Within the block, calls give make(start), make(start + 1), ..., computed ahead in a thread."""
+    ready: queue.Queue[Any] = queue.Queue(maxsize=ahead)
+    done = threading.Event()
+
+    def work() -> None:
+        for step in range(start, end):
+            try:
+                item = make(step)
+            except BaseException as error:  # handed over to the caller
+                item = error
+            while not done.is_set():
+                try:
+                    ready.put(item, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
+            if done.is_set() or isinstance(item, BaseException):
+                return
+
+    def take() -> Any:
+        item = ready.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        yield take
+    finally:
+        done.set()
+        thread.join()
