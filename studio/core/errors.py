@@ -25,6 +25,14 @@ class UnknownName(InvalidRequest):
         self.kind, self.name, self.legal = kind, name, legal
 
 
+class NotFound(UnknownName):
+    """A job, image or input that is not there, or no longer."""
+
+    def __init__(self, kind: str, name: str):
+        InvalidRequest.__init__(self, f"There is no {kind} {name[:80]!r}; it may have been removed.")
+        self.kind, self.name, self.legal = kind, name, []
+
+
 class ModelError(StudioError):
     """A model file or folder cannot be loaded; says what is wrong with it."""
 

@@ -1,0 +1,244 @@
+"""The AUTOMATIC1111 "infotext": its grammar, written and read, and what its words mean as settings of ours.
+
+    infotext  = prompt ["\\nNegative prompt: " negative] "\\n" params     ; prompts may hold newlines
+    params    = item *(", " item)
+    item      = key ": " value / key                                     ; bare key when key == value
+    value     = raw / JSON string                                        ; quoted if it holds "," ":" or a newline
+
+Knows names only; whether a model or a sampler exists here is for the reader's owner to say.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio import __version__
+from studio.core.errors import InvalidRequest
+from studio.core.recipe import Recipe
+from studio.core.request import DEFAULT, parse_request
+
+NEGATIVE = "Negative prompt:"
+_ITEM = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_SIZE = re.compile(r"^(\d+)x(\d+)$")
+_LEAST_ITEMS = 3  # fewer matches in the last line, and it is prompt
+
+# Our sampler names and theirs. pndm is what they call PLMS; flow models' Euler has no name of its own there.
+SAMPLERS = {
+    "ddpm": "DDPM",
+    "ddim": "DDIM",
+    "pndm": "PLMS",
+    "lms": "LMS",
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "heun": "Heun",
+    "dpm2": "DPM2",
+    "dpm2_a": "DPM2 a",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpmpp_sde": "DPM++ SDE",
+    "dpmpp_2s": "DPM++ 2S",
+    "dpmpp_3m_sde": "DPM++ 3M SDE",
+    "deis": "DEIS",
+    "unipc": "UniPC",
+    "sa_solver": "SA Solver",
+    "lcm": "LCM",
+    "tcd": "TCD",
+    "flow_euler": "Euler",
+}
+SPACINGS = {
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "beta": "Beta",
+    "linspace": "Uniform",
+    "leading": "DDIM",
+    "trailing": "Trailing",
+    "sgm_uniform": "SGM Uniform",
+    "ays": "Align Your Steps",
+    "lu": "Lu",
+}
+_SAMPLER_OF = {theirs.lower(): ours for ours, theirs in reversed(SAMPLERS.items())} | {
+    "pndm": "pndm",
+    "k_euler": "euler",
+}
+_SPACING_OF = {theirs.lower(): ours for ours, theirs in SPACINGS.items()} | {"automatic": DEFAULT}
+_OLD_SUFFIXES = ("Karras", "Exponential", "SGM Uniform", "Uniform")
+
+# Their keys that are settings of ours.
+_FIELDS = {
+    "Steps": "steps",
+    "CFG scale": "guidance_scale",
+    "Guidance rescale": "guidance_rescale",
+    "Seed": "seed",
+    "Size-1": "width",
+    "Size-2": "height",
+}
+# Their keys that change no picture here, or are spoken of on their own.
+_KNOWN = {
+    "Sampler",
+    "Schedule type",
+    "Model",
+    "Model hash",
+    "RNG",
+    "Version",
+    "User",
+    "Face restoration",
+} | _FIELDS.keys()
+_HARMLESS = {"Clip skip": "1", "Batch size": None, "Batch pos": None, "ENSD": "0"}
+
+
+@dataclass(frozen=True)
+class Infotext:
+    """One infotext taken apart. `params` keeps the order of the text."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    params: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an infotext means here: fields of GenerationRequest, and one sentence for each thing left out."""
+
+    fields: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def write(recipe: Recipe) -> str:
+    """The infotext of one image."""
+    request = recipe.request
+    params: dict[str, Any] = {
+        "Steps": request.steps,
+        "Sampler": SAMPLERS.get(request.sampler, request.sampler),
+        "Schedule type": None if request.spacing == DEFAULT else SPACINGS.get(request.spacing, request.spacing),
+        "CFG scale": f"{request.guidance_scale:g}",
+        "Seed": recipe.seed,
+        "Size": f"{request.width}x{request.height}",
+        "Model hash": _short_hash(recipe),
+        "Model": recipe.model.rsplit("/", 1)[-1],
+        "RNG": recipe.rng.upper(),
+        "Guidance rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else None,
+        "Version": f"unnoise {__version__}",
+    }
+    shown = {key: str(value) for key, value in params.items() if value is not None}
+    return compose(Infotext(request.prompt, request.negative_prompt, shown))
+
+
+def compose(text: Infotext) -> str:
+    """The grammar's text; the inverse of `parse` for params of at least three items."""
+    items = [key if key == value else f"{key}: {_quoted(value)}" for key, value in text.params.items()]
+    negative = f"\n{NEGATIVE} {text.negative_prompt}" if text.negative_prompt else ""
+    return f"{text.prompt}{negative}\n{', '.join(items)}"
+
+
+def parse(text: str) -> Infotext:
+    """Take an infotext apart. Never fails: what is no list of parameters is prompt."""
+    body, _, last = text.rstrip().rpartition("\n")
+    items = _ITEM.findall(last)
+    if len(items) < _LEAST_ITEMS:
+        body, items = text.strip(), []
+    prompt, negative = _split_prompts(body)
+    params: dict[str, str] = {}
+    for key, raw in items:
+        value = _unquoted(raw)
+        if size := _SIZE.match(value):
+            params[f"{key}-1"], params[f"{key}-2"] = size[1], size[2]
+        else:
+            params[key] = value
+    return Infotext(prompt, negative, params)
+
+
+def settings(text: Infotext) -> Settings:
+    """Translate; `model` is the name that stands there, for the caller to look up."""
+    fields: dict[str, Any] = {}
+    notes: list[str] = []
+    for name, value in (("prompt", text.prompt), ("negative_prompt", text.negative_prompt)):
+        _keep(fields, notes, name, value)
+    for key, name in _FIELDS.items():
+        if key in text.params:
+            _keep(fields, notes, name, _number(text.params[key]))
+    _add_sampler(fields, notes, text.params)
+    if model := text.params.get("Model"):
+        fields["model"] = model
+    notes += _remarks(text.params)
+    return Settings(fields, tuple(notes))
+
+
+def _split_prompts(body: str) -> tuple[str, str]:
+    if body.startswith(NEGATIVE):
+        return "", body[len(NEGATIVE) :].removeprefix(" ")
+    prompt, found, negative = body.partition(f"\n{NEGATIVE}")
+    return prompt, negative.removeprefix(" ") if found else ""
+
+
+def _quoted(value: str) -> str:
+    if any(c in value for c in ",:\n") or value.startswith('"') or value != value.strip():
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _unquoted(value: str) -> str:
+    if len(value) < 2 or value[0] != '"' or value[-1] != '"':
+        return value
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value
+
+
+def _number(text: str) -> int | float | str:
+    """As a request would be given it; text that is no number stays text, and is refused by its field."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _keep(fields: dict[str, Any], notes: list[str], name: str, value: Any) -> None:
+    """Take the value over if its field accepts it, else say why not."""
+    try:
+        fields[name] = getattr(parse_request({name: value}), name)
+    except InvalidRequest as error:
+        notes.append(f"Left out: {error}")
+
+
+def _add_sampler(fields: dict[str, Any], notes: list[str], params: dict[str, str]) -> None:
+    sampler, schedule = params.get("Sampler"), params.get("Schedule type", "Automatic")
+    if sampler is None:
+        return
+    for suffix in _OLD_SUFFIXES:  # before 1.9 the spacing was part of the sampler's name
+        if sampler.endswith(f" {suffix}"):
+            sampler, schedule = sampler.removesuffix(f" {suffix}"), suffix
+            break
+    ours = _SAMPLER_OF.get(sampler.lower()) or (sampler if sampler in SAMPLERS else None)
+    if ours is None:
+        notes.append(f"Left out: the sampler {sampler!r} is not known here.")
+        return
+    fields["sampler"] = ours
+    spacing = _SPACING_OF.get(schedule.lower()) or (schedule if schedule in SPACINGS else None)
+    if spacing is None:
+        notes.append(f"Left out: the schedule {schedule!r} is not known here.")
+        return
+    fields["spacing"] = spacing
+
+
+def _remarks(params: dict[str, str]) -> list[str]:
+    unused = [
+        key
+        for key, value in params.items()
+        if key not in _KNOWN and not (key in _HARMLESS and _HARMLESS[key] in (None, value))
+    ]
+    remarks = [f"Not used here: {', '.join(unused)}."] if unused else []
+    if "Seed" in params and params.get("RNG", "GPU").upper() != "CPU":
+        remarks.append("Its noise was drawn on a GPU; the same seed gives another picture here.")
+    return remarks
+
+
+def _short_hash(recipe: Recipe) -> str | None:
+    """Ten digits of the denoiser's hash, or of the only file's; None if the recipe has none."""
+    for name in ("unet", "transformer", *sorted(recipe.weights)):
+        if name in recipe.weights:
+            return recipe.weights[name][:10]
+    return None

@@ -1,0 +1,245 @@
+"""The desk: the one object that the window, the server, the CLI and Python users hold. The real `core.desk.Desk`.
+
+Puts the queue, the archive and the catalog together; refuses to know torch, which lives in the worker alone.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from studio.core import infotext
+from studio.core.desk import MemoryView, Preset, Style
+from studio.core.embedded import read_texts
+from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
+from studio.core.events import Event
+from studio.core.jobs import TERMINAL, ImageView, JobView
+from studio.core.models import ModelInfo, ModelOptions
+from studio.core.options import find_model, legal_samplers, options_for, resolve
+from studio.core.presets import read_presets, read_styles
+from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
+from studio.core.request import GenerationRequest
+from studio.core.settings import Settings
+from studio.jobs.archive import Archive
+from studio.jobs.channel import Message
+from studio.jobs.database import Database
+from studio.jobs.frames import FrameStore
+from studio.jobs.host import Patience, WorkerHost
+from studio.jobs.log import EventLog
+from studio.jobs.queue import Claimed, JobQueue
+from studio.jobs.storage import PRIVATE, FolderLock
+from studio.manager.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+WORKER = "studio.worker:main"
+
+
+class Desk:
+    """Opens at once; the worker starts beside it. `entry` names the worker's function as "module:function"."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        catalog: Catalog | None = None,
+        entry: str = WORKER,
+        patience: Patience | None = None,
+    ):
+        self.settings = settings
+        private = settings.outputs.resolve() / PRIVATE
+        self._lock = FolderLock(private / "lock")
+        self._database = Database(private / "studio.db")
+        self._log = EventLog(self._database)
+        self._queue = JobQueue(self._database, self._log)
+        self._archive = Archive(settings.outputs.resolve(), self._database)
+        self._frames = FrameStore(private / "frames", self._database)
+        self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
+        self._memory = MemoryView()
+        self._take_folder()
+        self._host = WorkerHost(
+            entry,
+            _Feed(self._queue, self._log, self._frames, self._remember),
+            hello={"settings": settings.model_dump(mode="json", exclude={"auth"})},
+            log_file=private / "worker.log",
+            patience=patience,
+        )
+        self._host.start()
+
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+        model = find_model(self._catalog.models(), request.model)
+        job = self._queue.put(resolve(request, model), replaces=replaces)
+        self._host.wake()
+        if replaces is not None:
+            try:
+                self._cancel_if_running(replaces)
+            except NotFound:
+                pass  # what is gone needs no replacing
+        return job
+
+    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        self._queue.get(job_id)
+        return self._log.follow(job_id, after)
+
+    def job(self, job_id: str) -> JobView:
+        return self._queue.get(job_id)
+
+    def jobs(self, *, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
+        return _empty_if_unreadable(lambda: self._queue.list(states, limit))
+
+    def cancel(self, job_id: str) -> bool:
+        if self.job(job_id).state in TERMINAL:
+            return False
+        return self._queue.drop(job_id) or self._cancel_if_running(job_id)
+
+    def retry(self, job_id: str) -> str:
+        return self.submit(self.job(job_id).request)
+
+    def models(self) -> list[ModelInfo]:
+        return self._catalog.models()
+
+    def options(self, model: str) -> ModelOptions:
+        return options_for(find_model(self._catalog.models(), model))
+
+    def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
+        return self._frames.get(job_id, image, step, kind)
+
+    def add_input(self, data: bytes) -> str:
+        return self._archive.add_input(data)
+
+    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
+        return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before))
+
+    def image(self, image_id: str) -> ImageView:
+        return self._archive.image(image_id)
+
+    def image_file(self, image_id: str) -> Path:
+        return self._archive.file(image_id)
+
+    def thumbnail(self, image_id: str) -> bytes:
+        return self._archive.thumbnail(image_id)
+
+    def read_settings(self, data: bytes) -> dict[str, Any]:
+        """Fields of GenerationRequest, and "notes": one sentence for each thing that could not be taken over."""
+        texts = read_texts(data)
+        if RECIPE_KEY in texts:
+            try:
+                return self._known_model(*_from_recipe(texts[RECIPE_KEY]))
+            except ValidationError:
+                pass  # written by another version, perhaps; their text stands beside it
+        if PARAMETERS_KEY in texts:
+            found = infotext.settings(infotext.parse(texts[PARAMETERS_KEY]))
+            return self._known_model(dict(found.fields), list(found.notes))
+        raise InvalidRequest(
+            "This picture carries no settings. Only pictures made here, or by AUTOMATIC1111 and its kin, do."
+        )
+
+    def presets(self) -> list[Preset]:
+        return read_presets(self.settings.presets)
+
+    def styles(self) -> list[Style]:
+        return read_styles(self.settings.presets)
+
+    def memory(self) -> MemoryView:
+        return self._memory
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The worker's process id, None between two workers."""
+        return self._host.pid
+
+    def close(self) -> None:
+        """End the worker, keep what is known, let the folder go. Waiting jobs wait for the next start."""
+        self._host.close()
+        self._log.close()
+        self._database.close()
+        self._lock.release()
+
+    def _take_folder(self) -> None:
+        """Lock the folder and take up what a former studio left; a folder that cannot be written is tried again later."""
+        try:
+            self._lock.acquire()
+        except OSError as error:
+            log.warning("The outputs folder cannot be written yet: %s.", error.strerror)
+        self._database.on_open(self._recover)
+        try:
+            with self._database.read("open the index of jobs and images"):
+                pass
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _recover(self) -> None:
+        self._lock.acquire()
+        self._archive.sweep()
+        self._queue.recover(self._frames.settle)
+
+    def _cancel_if_running(self, job_id: str) -> bool:
+        if self.job(job_id).state != "running":
+            return False
+        self._host.cancel(job_id)
+        return True
+
+    def _known_model(self, fields: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        """Leave a model out that is not here, and a sampler that it cannot use."""
+        if "model" in fields:
+            try:
+                model = find_model(self._catalog.models(), fields["model"])
+            except StudioError:
+                notes.append(f"Left out: the model {fields.pop('model')!r} is not here.")
+            else:
+                fields["model"] = model.id
+                _fit_sampler(fields, notes, model)
+        return fields | {"notes": notes}
+
+    def _remember(self, message: Message) -> None:
+        if message.get("say") == "memory":
+            self._memory = MemoryView.model_validate(message["memory"])
+
+
+class _Feed:
+    """The desk as its worker's host sees it."""
+
+    def __init__(self, queue: JobQueue, events: EventLog, frames: FrameStore, remember: Callable[[Message], None]):
+        self._queue, self._events, self._frames = queue, events, frames
+        self.heard = remember
+
+    def claim(self) -> Claimed | None:
+        return self._queue.claim()
+
+    def record(self, job: str, event: Event) -> None:
+        self._events.append(job, event)
+        if event.terminal:
+            try:
+                self._frames.settle(job)
+            except StorageError as error:
+                log.warning("%s", error)
+
+
+def _from_recipe(text: str) -> tuple[dict[str, Any], list[str]]:
+    """The settings that make this one image again."""
+    recipe = from_text(text)
+    fields = recipe.request.model_dump(mode="json")
+    return fields | {"seed": recipe.seed, "count": 1, "batch_size": 1}, []
+
+
+def _fit_sampler(fields: dict[str, Any], notes: list[str], model: ModelInfo) -> None:
+    """Flow models' Euler goes by the plain name in other programs' texts; what else is illegal is left out."""
+    sampler, legal = fields.get("sampler"), legal_samplers(model)
+    if sampler is None or sampler in legal:
+        return
+    if f"flow_{sampler}" in legal:
+        fields["sampler"] = f"flow_{sampler}"
+        return
+    del fields["sampler"]
+    notes.append(f"Left out: the sampler {sampler} does not work with {model.title}.")
+
+
+def _empty_if_unreadable(listing: Callable[[], list[Any]]) -> list[Any]:
+    """Lists are empty while the folder cannot be opened, so that the window opens all the same."""
+    try:
+        return listing()
+    except StorageError as error:
+        log.warning("%s", error)
+        return []

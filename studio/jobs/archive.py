@@ -1,0 +1,269 @@
+"""The archive of results: images with their recipes, thumbnails, and the pictures that requests start from.
+
+Takes PIL images and bytes; knows no torch and no pipeline. A file appears under its final name whole or not at all, and
+never in another's place. Image files that somebody deleted are simply no longer there.
+"""
+
+import io
+import os
+import secrets
+import sqlite3
+import time
+from pathlib import Path
+
+import psutil
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from studio.core import events, infotext
+from studio.core.errors import InvalidRequest, NotFound, StorageError
+from studio.core.jobs import ImageView
+from studio.core.pictures import read_header
+from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pixel_hash, to_text
+from studio.jobs.database import Database
+from studio.jobs.storage import PRIVATE, below, explained, write_atomically
+
+THUMBNAIL_SIDE = 256
+PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
+
+
+class Archive:
+    """Images lie in `<outputs>/YYYY-MM-DD/HHMMSS-<seed>-<id>.png`; everything else in the studio's private folder."""
+
+    def __init__(self, outputs: Path, database: Database):
+        self.outputs = outputs
+        self.private = outputs / PRIVATE
+        self._database = database
+
+    def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
+        """Write the picture with its recipe, enter it in the index, and return the event that tells of it."""
+        if recipe.pixels is None:
+            recipe = recipe.model_copy(update={"pixels": pixel_hash(image.mode, image.size, image.tobytes())})
+        image_id, now = secrets.token_hex(6), time.time()
+        local = time.localtime(now)
+        folder = self.outputs / time.strftime("%Y-%m-%d", local)
+        path = folder / f"{time.strftime('%H%M%S', local)}-{recipe.seed}-{image_id}.png"
+        with explained("save the image"):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._publish(encode_png(image, recipe), path)
+        try:
+            with self._database.write("enter the image in the index") as db:
+                self._insert(db, image_id, job, recipe, image.size, now, path)
+        except StorageError:
+            path.unlink(missing_ok=True)  # an image that the index does not know would never be seen
+            raise
+        return events.Image(
+            id=image_id,
+            index=recipe.index,
+            seed=recipe.seed,
+            width=image.width,
+            height=image.height,
+            path=self._relative(path),
+            sha256=recipe.pixels or "",
+        )
+
+    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
+        """Newest first, those whose file is still there."""
+        found: list[ImageView] = []
+        rows = self._rows(before, limit)
+        while rows and len(found) < limit:
+            found += [view for row in rows if self._exists(view := _view(row))]
+            rows = self._rows(rows[-1]["created"], limit) if len(rows) == limit else []
+        return found[:limit]
+
+    def image(self, image_id: str) -> ImageView:
+        return _view(self._row(image_id))
+
+    def recipe(self, image_id: str) -> Recipe:
+        return from_text(self._row(image_id)["recipe"])
+
+    def file(self, image_id: str) -> Path:
+        """The image's file; raises StorageError if it was deleted."""
+        path = below(self.outputs, self._row(image_id)["path"])
+        if not path.is_file():
+            raise StorageError("The file of this image is no longer there.")
+        return path
+
+    def thumbnail(self, image_id: str) -> bytes:
+        """JPEG of at most 256 px a side, made once and kept."""
+        path = self.file(image_id)
+        kept = below(self.private / "thumbnails", f"{image_id}.jpg")
+        try:
+            return kept.read_bytes()
+        except OSError:
+            pass  # not made yet, or deleted
+        with explained("read the image"), Image.open(path) as image:
+            image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+            data = encode_jpeg(image, quality=85)
+        try:
+            write_atomically(kept, data)
+        except OSError:
+            pass  # a full disk costs time here, not the thumbnail
+        return data
+
+    def add_input(self, data: bytes) -> str:
+        """Keep a picture for use in requests, upright and without its metadata, under the hash of its pixels."""
+        read_header(data)
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                picture = _plain(ImageOps.exif_transpose(opened))
+        except Exception:  # Pillow's decoders raise nearly anything on damaged data
+            raise InvalidRequest("This picture is damaged and cannot be read.") from None
+        digest = pixel_hash(picture.mode, picture.size, picture.tobytes())
+        path = self.input_path(digest)
+        if not path.exists():
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG", compress_level=PNG_LEVEL)
+            with explained("store the picture"):
+                write_atomically(path, buffer.getvalue())
+        return digest
+
+    def input(self, digest: str) -> Image.Image:
+        """A stored picture; raises NotFound."""
+        try:
+            with Image.open(self.input_path(digest)) as picture:
+                picture.load()
+                return picture
+        except OSError:
+            raise NotFound("input", digest) from None
+
+    def input_path(self, digest: str) -> Path:
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise NotFound("input", digest)
+        return below(self.private / "inputs", f"{digest}.png")
+
+    def sweep(self) -> int:
+        """Remove what writers that are no longer alive left half written; how many files that were."""
+        swept = 0
+        for path in (self.private / "tmp").glob("*.tmp"):
+            writer = path.name.partition("-")[0]
+            if not writer.isdigit() or int(writer) == os.getpid() or not psutil.pid_exists(int(writer)):
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _publish(self, data: bytes, path: Path) -> None:
+        """Temporary file, fsync, then the final name, which must be free."""
+        temporary = self.private / "tmp" / f"{os.getpid()}-{path.name}.tmp"
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            _move_without_overwriting(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _insert(
+        self,
+        db: sqlite3.Connection,
+        image_id: str,
+        job: str,
+        recipe: Recipe,
+        size: tuple[int, int],
+        now: float,
+        path: Path,
+    ) -> None:
+        row = (
+            image_id,
+            job,
+            recipe.index,
+            recipe.seed,
+            *size,
+            now,
+            self._relative(path),
+            recipe.pixels,
+            to_text(recipe),
+        )
+        db.execute(
+            "INSERT INTO images (id, job, position, seed, width, height, created, path, sha256, recipe) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.outputs).as_posix()
+
+    def _exists(self, view: ImageView) -> bool:
+        return (self.outputs / view.path).is_file()
+
+    def _row(self, image_id: str) -> sqlite3.Row:
+        with self._database.read("read the index of images") as db:
+            row = db.execute("SELECT * FROM images WHERE id = ?", (image_id,)).fetchone()
+        if row is None:
+            raise NotFound("image", image_id)
+        return row  # type: ignore[no-any-return]
+
+    def _rows(self, before: float | None, limit: int) -> list[sqlite3.Row]:
+        with self._database.read("read the index of images") as db:
+            return db.execute(
+                "SELECT * FROM images WHERE created < ? ORDER BY created DESC, rowid DESC LIMIT ?",
+                (before if before is not None else float("inf"), limit),
+            ).fetchall()
+
+
+def encode_png(image: Image.Image, recipe: Recipe) -> bytes:
+    """PNG with both texts: our recipe and the AUTOMATIC1111 parameters."""
+    info = PngInfo()
+    info.add_text(RECIPE_KEY, to_text(recipe))
+    info.add_text(PARAMETERS_KEY, infotext.write(recipe))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info, compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def encode_jpeg(image: Image.Image, *, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _view(row: sqlite3.Row) -> ImageView:
+    return ImageView(
+        id=row["id"],
+        job=row["job"],
+        index=row["position"],
+        seed=row["seed"],
+        width=row["width"],
+        height=row["height"],
+        created=row["created"],
+        path=row["path"],
+        sha256=row["sha256"],
+        request=from_text(row["recipe"]).request,
+    )
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """RGB or RGBA or L, decoded, with nothing of the file's metadata."""
+    mode = picture.mode if picture.mode in ("RGB", "RGBA", "L") else "RGBA" if picture.has_transparency_data else "RGB"
+    converted = picture.convert(mode)
+    plain = Image.new(mode, converted.size)
+    plain.paste(converted)
+    return plain
+
+
+def _move_without_overwriting(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # fails if the name is taken, which a rename would not
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise FileExistsError(17, "File exists", str(target)) from None
+        os.rename(source, target)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself survive a power cut, where folders can be synced."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

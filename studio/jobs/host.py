@@ -1,0 +1,295 @@
+"""The worker host: one supervised worker process, fed one job after another.
+
+Knows processes, jobs and their events; refuses to know models or pixels, and never imports the worker's own code. A worker
+that dies takes only its own job with it: the job becomes `interrupted`, a new worker starts, the queue goes on.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from studio.core.errors import StorageError
+from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading
+from studio.core.events import from_json as event_from_json
+from studio.core.settings import PROJECT
+from studio.jobs.channel import Channel, Message
+from studio.jobs.queue import STOPPED, Claimed
+
+log = logging.getLogger(__name__)
+
+LOG_BYTES = 4 * 2**20
+STARTS_BEFORE_GIVING_UP = 3
+
+
+class Source(Protocol):
+    """Where jobs come from and their events go."""
+
+    def claim(self) -> Claimed | None: ...
+
+    def record(self, job: str, event: Event) -> None: ...
+
+    def heard(self, message: Message) -> None:
+        """Anything a worker says that is not about a job."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the host waits, in seconds, before it ends a worker."""
+
+    hang: float = 1800.0  # between two events of a running job; loading may take as long as it takes
+    cancel: float = 30.0  # from a cancel to the job's end
+    close: float = 5.0  # from the studio's close to the worker's end
+    restart: float = 1.0  # before a worker that failed to start is tried again; doubles up to 30
+    claim: float = 1.0  # before a queue that could not be read is asked again
+
+
+@dataclass
+class _Worker:
+    """The process that lives now. Every field but the first two is guarded by the host's condition."""
+
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    ready: bool = False
+    over: bool = False  # its side of the channel has ended
+    job: str | None = None
+    loading: bool = True
+    heard: float = field(default_factory=time.monotonic)
+    cancelled: float | None = None  # when the running job was cancelled
+
+
+class WorkerHost:
+    """`entry` is "module:function", imported in the worker only; `hello` is the first message it gets."""
+
+    def __init__(
+        self,
+        entry: str,
+        source: Source,
+        *,
+        hello: Message | None = None,
+        log_file: Path | None = None,
+        patience: Patience | None = None,
+    ):
+        self._entry, self._source, self._hello = entry, source, hello or {}
+        self._log_file = log_file
+        self._patience = patience or Patience()
+        self._changed = threading.Condition()
+        self._worker: _Worker | None = None
+        self._cancel_wanted: set[str] = set()
+        self._work = True  # there may be a job to claim
+        self._closing = False
+        # The worker dies with the thread that started it (see child.die_with), so this one lives as long as the host.
+        self._thread = threading.Thread(target=self._supervise, name="worker-host", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A job was queued."""
+        with self._changed:
+            self._work = True
+            self._changed.notify_all()
+
+    def cancel(self, job: str) -> None:
+        """Stop the job, which runs or is just about to."""
+        with self._changed:
+            worker = self._worker
+            if worker is None or worker.job != job:
+                self._cancel_wanted.add(job)
+                return
+            if worker.cancelled is None:
+                worker.cancelled = time.monotonic()
+                self._changed.notify_all()
+        worker.channel.send({"do": "cancel", "job": job})
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id; None while there is none."""
+        with self._changed:
+            return self._worker.process.pid if self._worker else None
+
+    def close(self) -> None:
+        """End the worker; what ran is interrupted."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _supervise(self) -> None:
+        failures = 0
+        while not self._closing:
+            worker = self._launch()
+            reader = threading.Thread(target=self._listen, args=(worker,), name="worker-listener", daemon=True)
+            reader.start()
+            self._serve(worker)
+            self._end(worker)
+            reader.join(timeout=self._patience.close)
+            self._conclude(worker)
+            failures = 0 if worker.ready else failures + 1
+            if failures and not self._closing:
+                self._give_up(worker.process.returncode) if failures >= STARTS_BEFORE_GIVING_UP else None
+                self._pause(min(self._patience.restart * 2 ** (failures - 1), 30.0))
+
+    def _launch(self) -> _Worker:
+        environment = os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])),
+            "PYTHONUNBUFFERED": "1",
+        }
+        errors = _open_log(self._log_file)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "studio.jobs.child", self._entry, str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(errors)
+        assert process.stdin is not None and process.stdout is not None
+        worker = _Worker(process, Channel(process.stdout, process.stdin))
+        with self._changed:
+            self._worker = worker
+        worker.channel.send({"do": "hello", **self._hello})
+        return worker
+
+    def _serve(self, worker: _Worker) -> None:
+        """Feed the worker until it dies, has to be ended, or the studio closes."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: worker.over or self._closing or (worker.ready and worker.job is None and self._work),
+                    timeout=self._time_left(worker),
+                )
+                if worker.over or self._closing:
+                    return
+                if self._out_of_patience(worker):
+                    return
+                if not (worker.ready and worker.job is None and self._work):
+                    continue
+                self._work = False
+            try:
+                claimed = self._source.claim()
+            except StorageError as error:
+                log.warning("%s", error)
+                self._pause(self._patience.claim)
+                self.wake()
+                continue
+            if claimed is not None:
+                self._hand_over(worker, claimed)
+
+    def _hand_over(self, worker: _Worker, claimed: Claimed) -> None:
+        with self._changed:
+            worker.job, worker.loading, worker.heard, worker.cancelled = claimed.id, True, time.monotonic(), None
+        worker.channel.send({"do": "run", "job": claimed.id, "request": claimed.request.model_dump(mode="json")})
+        with self._changed:
+            wanted = claimed.id in self._cancel_wanted
+            self._cancel_wanted.discard(claimed.id)
+        if wanted:
+            self.cancel(claimed.id)
+
+    def _listen(self, worker: _Worker) -> None:
+        for message in worker.channel.receive():
+            match message.get("say"):
+                case "event":
+                    self._heard_event(worker, message["job"], event_from_json(message["event"]))
+                case "ready":
+                    with self._changed:
+                        worker.ready = True
+                        self._changed.notify_all()
+                case _:
+                    self._source.heard(message)
+        with self._changed:
+            worker.over = True
+            self._changed.notify_all()
+
+    def _heard_event(self, worker: _Worker, job: str, event: Event) -> None:
+        if job != worker.job:
+            return
+        self._source.record(job, event)  # before the job counts as over, so that its end is known first
+        with self._changed:
+            worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading)
+            if event.terminal:
+                worker.job, worker.cancelled, self._work = None, None, True
+                self._changed.notify_all()
+
+    def _time_left(self, worker: _Worker) -> float | None:
+        """Seconds until patience ends; None while nothing is being waited for."""
+        if worker.job is None:
+            return None
+        ends = [worker.cancelled + self._patience.cancel] if worker.cancelled is not None else []
+        if not worker.loading:
+            ends.append(worker.heard + self._patience.hang)
+        return max(min(ends) - time.monotonic(), 0.0) if ends else None
+
+    def _out_of_patience(self, worker: _Worker) -> bool:
+        return self._time_left(worker) == 0.0
+
+    def _end(self, worker: _Worker) -> None:
+        """Ask where there is time to ask, then kill."""
+        if self._closing:
+            worker.channel.send({"do": "exit"})
+        elif not worker.over:
+            worker.process.kill()
+        try:
+            worker.process.wait(timeout=self._patience.close)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+
+    def _conclude(self, worker: _Worker) -> None:
+        """What became of the job that the worker had when it ended."""
+        with self._changed:
+            job, cancelled, self._worker = worker.job, worker.cancelled is not None, None
+            worker.job = None
+            self._work = True
+        worker.channel.close()
+        if job is None:
+            return
+        if cancelled:
+            self._source.record(job, Cancelled())
+        elif self._closing:
+            self._source.record(job, Interrupted(message=STOPPED))
+        else:
+            self._source.record(job, Interrupted(message=_how_it_ended(worker.process.returncode, worker.over)))
+
+    def _give_up(self, code: int | None) -> None:
+        """No worker can be started: say so on every waiting job, rather than let them wait for ever."""
+        hint = f" Its own words are in {self._log_file.name}." if self._log_file else ""
+        message = f"The worker cannot start (exit code {code}).{hint}"
+        try:
+            while (claimed := self._source.claim()) is not None:
+                self._source.record(claimed.id, Failed(message=message))
+        except StorageError as error:
+            log.warning("%s", error)
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout=seconds)
+
+
+def _how_it_ended(code: int | None, by_itself: bool) -> str:
+    if not by_itself:
+        return "The worker did not answer any more and was started anew."
+    if code == -9:
+        return "The worker was killed while this ran, as the system does when memory runs out. A new one has started."
+    return f"The worker stopped while this ran (exit code {code}). A new one has started."
+
+
+def _open_log(file: Path | None) -> int:
+    """A descriptor for the worker's standard error: its log file, begun anew when it has grown large."""
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            large = file.exists() and file.stat().st_size > LOG_BYTES
+            return os.open(file, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if large else os.O_APPEND), 0o644)
+        except OSError:
+            pass  # a folder that refuses costs the log, not the worker
+    return os.open(os.devnull, os.O_WRONLY)

@@ -1,0 +1,143 @@
+"""The queue of jobs in SQLite: put in, claimed exactly once, cancelled while waiting, seen again after a restart.
+
+Knows requests as values; refuses to know who runs them. A job that ran when the studio or its worker died becomes
+`interrupted` and is never run again by itself, however often it crashed the worker: a person retries it.
+"""
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from studio.core.errors import NotFound
+from studio.core.events import Cancelled, Interrupted, Queued, from_json
+from studio.core.jobs import TERMINAL, JobView
+from studio.core.request import GenerationRequest
+from studio.jobs.database import Database
+from studio.jobs.log import EventLog, outcome, store_event
+
+STOPPED = "The studio was stopped while this ran."
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job handed to a worker."""
+
+    id: str
+    request: GenerationRequest
+
+
+class JobQueue:
+    def __init__(self, database: Database, log: EventLog):
+        self._database = database
+        self._log = log
+
+    def put(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+        """Queue a request. A waiting job named by `replaces` is dropped and leaves its place to this one."""
+        job, now = secrets.token_hex(8), time.time()
+        try:
+            with self._database.write("queue the job") as db:
+                inherited = self._drop_waiting(db, replaces) if replaces else None
+                place = inherited or db.execute("SELECT COALESCE(MAX(place), 0) + 1 FROM jobs").fetchone()[0]
+                queued = Queued(ahead=_ahead(db, place))
+                db.execute(
+                    "INSERT INTO jobs (id, place, request, state, created) VALUES (?, ?, ?, 'queued', ?)",
+                    (job, place, request.model_dump_json(), now),
+                )
+                store_event(db, job, 1, queued, now)
+                self._log.adopt(job, [queued])  # before a worker can claim it and speak of it
+        except BaseException:
+            self._log.forget(job)
+            raise
+        if replaces and inherited is not None:
+            self._log.append(replaces, Cancelled(), stored=True)
+        return job
+
+    def claim(self) -> Claimed | None:
+        """Take the first waiting job; no two callers, threads or processes ever get the same one."""
+        with self._database.write("take a job from the queue") as db:
+            row = db.execute(
+                "UPDATE jobs SET state = 'running', started = ? WHERE id = "
+                "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY place, rowid LIMIT 1) RETURNING id, request",
+                (time.time(),),
+            ).fetchone()
+        if row is None:
+            return None
+        return Claimed(row["id"], GenerationRequest.model_validate_json(row["request"]))
+
+    def drop(self, job: str) -> bool:
+        """Cancel the job if it still waits; False if it does not."""
+        with self._database.write("cancel the job") as db:
+            dropped = self._drop_waiting(db, job) is not None
+        if dropped:
+            self._log.append(job, Cancelled(), stored=True)
+        return dropped
+
+    def get(self, job: str) -> JobView:
+        with self._database.read("read the job") as db:
+            row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
+            if row is None:
+                raise NotFound("job", job)
+            return self._view(db, row)
+
+    def list(self, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
+        """Newest first."""
+        wanted = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        with self._database.read("read the queue") as db:
+            rows = db.execute(
+                f"SELECT * FROM jobs {wanted} ORDER BY created DESC, rowid DESC LIMIT ?", (*states, limit)
+            ).fetchall()
+            return [self._view(db, row) for row in rows]
+
+    def recover(self, settle: Callable[[str], None] = lambda job: None) -> None:
+        """At the start: jobs that ran when the studio died are interrupted, waiting ones are taken up again."""
+        now = time.time()
+        with self._database.write("take up the queue again") as db:
+            for row in db.execute("SELECT id FROM jobs WHERE state = 'running'").fetchall():
+                if self._log.adopted(row["id"]):  # this studio's own: the file was deleted and opened anew
+                    continue
+                store_event(db, row["id"], _next_number(db, row["id"]), Interrupted(message=STOPPED), now)
+                settle(row["id"])
+            waiting = db.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()
+            for row in waiting:
+                events = db.execute("SELECT event FROM events WHERE job = ? ORDER BY n", (row["id"],)).fetchall()
+                self._log.adopt(row["id"], [from_json(e["event"]) for e in events])
+
+    def _drop_waiting(self, db: sqlite3.Connection, job: str) -> int | None:
+        """The place that the dropped job had; None if it does not wait."""
+        row = db.execute("SELECT place FROM jobs WHERE id = ? AND state = 'queued'", (job,)).fetchone()
+        if row is None:
+            return None
+        store_event(db, job, _next_number(db, job), Cancelled(), time.time())
+        return int(row["place"])
+
+    def _view(self, db: sqlite3.Connection, row: sqlite3.Row) -> JobView:
+        images = db.execute("SELECT id FROM images WHERE job = ? ORDER BY position", (row["id"],)).fetchall()
+        state, message, field = row["state"], row["message"], row["field"]
+        if state not in TERMINAL and (ending := self._log.ending(row["id"])) is not None:
+            state, message, field = outcome(ending)
+        return JobView(
+            id=row["id"],
+            request=GenerationRequest.model_validate_json(row["request"]),
+            state=state,
+            created=row["created"],
+            started=row["started"],
+            ended=row["ended"],
+            ahead=_ahead(db, row["place"]) if state == "queued" else 0,
+            message=message,
+            field=field,
+            images=tuple(image["id"] for image in images),
+        )
+
+
+def _ahead(db: sqlite3.Connection, place: int) -> int:
+    return int(
+        db.execute(
+            "SELECT COUNT(*) FROM jobs WHERE state = 'running' OR (state = 'queued' AND place < ?)", (place,)
+        ).fetchone()[0]
+    )
+
+
+def _next_number(db: sqlite3.Connection, job: str) -> int:
+    return int(db.execute("SELECT COALESCE(MAX(n), 0) + 1 FROM events WHERE job = ?", (job,)).fetchone()[0])

@@ -1,0 +1,46 @@
+"""The tables of studio.db, and how an older file becomes a newer one. Plain SQL; opens nothing."""
+
+VERSION = 1
+
+# UPGRADES[v] takes a file from version v to v + 1; version 0 is an empty file. Append; never edit a released step.
+UPGRADES: tuple[str, ...] = (
+    """
+    CREATE TABLE jobs (
+        id TEXT PRIMARY KEY,
+        place INTEGER NOT NULL,        -- order in the queue, a replacement takes its predecessor's
+        request TEXT NOT NULL,         -- GenerationRequest as JSON, resolved
+        state TEXT NOT NULL,
+        created REAL NOT NULL,         -- seconds since the epoch
+        started REAL,
+        ended REAL,
+        message TEXT,
+        field TEXT
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, place);
+    CREATE TABLE events (
+        job TEXT NOT NULL,
+        n INTEGER NOT NULL,            -- 1, 2, 3, ... within the job
+        event TEXT NOT NULL,
+        PRIMARY KEY (job, n)
+    ) WITHOUT ROWID;
+    CREATE TABLE images (
+        id TEXT PRIMARY KEY,
+        job TEXT NOT NULL,
+        position INTEGER NOT NULL,     -- which image of the job
+        seed INTEGER NOT NULL,
+        width INTEGER NOT NULL,
+        height INTEGER NOT NULL,
+        created REAL NOT NULL,
+        path TEXT NOT NULL,            -- below the outputs folder, with "/"
+        sha256 TEXT NOT NULL,
+        recipe TEXT NOT NULL
+    );
+    CREATE INDEX images_by_job ON images (job, position);
+    CREATE INDEX images_by_time ON images (created);
+    CREATE TABLE frames (
+        job TEXT PRIMARY KEY,
+        bytes INTEGER NOT NULL,        -- on disk, so that the oldest can go when there are too many
+        ended REAL NOT NULL
+    );
+    """,
+)
