@@ -60,8 +60,6 @@ def contours(obj: SceneObject, side: int) -> list[tuple[list[np.ndarray], str]]:
     angle = math.radians(obj.tilt)
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     matrix = turn * (obj.extent / 2 * side)
-    if obj.flip:
-        matrix = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ matrix
     centre = (obj.x * side, obj.y * side)
     return [([c @ matrix + centre for c in part.contours], part.tone) for part in glyph(obj.kind)]
 

@@ -141,7 +141,7 @@ def _place_object(
     lean = 6.0 if kind in SHAPES else 3.0
     tint = _tint(rng, 6)
     return SceneObject(
-        kind, colour, size, place, round(x, 4), round(y, 4), round(extent, 4), round(turn * lean, 2), False, tint
+        kind, colour, size, place, round(x, 4), round(y, 4), round(extent, 4), round(turn * lean, 2), tint
     )
 
 

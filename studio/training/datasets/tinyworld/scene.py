@@ -34,7 +34,6 @@ class SceneObject:
     y: float  # centre, fraction of the height
     extent: float  # longer side, fraction of the picture
     tilt: float = 0.0  # degrees
-    flip: bool = False
     tint: RGB = (0, 0, 0)
 
 
