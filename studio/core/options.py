@@ -5,7 +5,7 @@ import secrets
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
-from studio.core.samplers import SOLVERS, SPACINGS, Solver
+from studio.core.samplers import SOLVERS, SPACINGS, Solver, check_steps
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -60,6 +60,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             f"Spacing {request.spacing} does not go with sampler {sampler} on {model.title}. It takes: {', '.join(spacings)}.",
             field="spacing",
         )
+    check_steps(sampler, request.spacing, request.steps)
     width, height = request.width or model.defaults.width, request.height or model.defaults.height
     _check_size("width", width, model, model.defaults.width)
     _check_size("height", height, model, model.defaults.height)
@@ -89,9 +90,14 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
 
 
 def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
+    """The prediction must fit, whatever else; then the family's own list decides, or else the solver's wish."""
+    if model.prediction not in solver.predictions:
+        return False
     if model.solvers is not None:
         return solver.name in model.solvers
-    return model.prediction in solver.predictions and (model.distilled or not solver.distilled)
+    if solver.families is not None and model.family not in solver.families:
+        return False
+    return model.distilled or not solver.distilled
 
 
 def _check_size(name: str, value: int, model: ModelInfo, own: int) -> None:

@@ -9,9 +9,11 @@ known; a pair that merely runs is not enough to stand here.
 from dataclasses import dataclass, field
 from typing import Any
 
+from studio.core.errors import InvalidRequest
 from studio.core.registry import Registry
 
 DIFFUSION = frozenset({"epsilon", "v_prediction", "sample"})
+NOISE = frozenset({"epsilon", "v_prediction"})  # not the clean picture: the class has no formula for it
 FLOW = frozenset({"flow_prediction"})
 
 _GRIDS = ("linspace", "trailing", "leading")
@@ -32,7 +34,7 @@ class Solver:
     stochastic: bool = False
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
     families: frozenset[str] | None = None  # None: any whose prediction fits
-    min_steps: int = 1
+    min_steps: dict[str, int] = field(default_factory=dict)  # spacing -> fewest steps that still give a picture
     max_steps: int = 1000
     help: str = ""
 
@@ -45,7 +47,6 @@ class Spacing:
     title: str
     overrides: dict[str, Any] = field(default_factory=dict)
     families: frozenset[str] | None = None  # None: any
-    min_steps: int = 1
     help: str = ""
 
 
@@ -76,7 +77,7 @@ _SOLVER_ROWS = (
         "DPM++ 3M SDE",
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
-        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        spacings=("default", "karras", "exponential", "lu", *_GRIDS, "sgm_uniform", "ays"),
         stochastic=True,
         help="The third-order stochastic form; likes 25 steps and more.",
     ),
@@ -84,6 +85,7 @@ _SOLVER_ROWS = (
         "dpmpp_sde",
         "DPM++ SDE",
         "DPMSolverSDEScheduler",
+        predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
         stochastic=True,
@@ -109,6 +111,7 @@ _SOLVER_ROWS = (
         "DEIS",
         "DEISMultistepScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS),
+        min_steps={"karras": 2, "exponential": 2, "beta": 2},
         help="Exponential integrator (Zhang and Chen 2022), a multistep solver for few steps.",
     ),
     Solver(
@@ -122,6 +125,7 @@ _SOLVER_ROWS = (
         "euler_a",
         "Euler a",
         "EulerAncestralDiscreteScheduler",
+        predictions=NOISE,
         spacings=("default", *_GRIDS),
         stochastic=True,
         help="Euler with fresh noise at every step; the picture keeps changing with more steps.",
@@ -132,23 +136,28 @@ _SOLVER_ROWS = (
         "HeunDiscreteScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
+        min_steps={"linspace": 5, "karras": 6, "exponential": 6, "beta": 12, "leading": 4},
         help="Second order: looks ahead and averages the two slopes. Two model calls a step.",
     ),
     Solver(
         "dpm2",
         "DPM2",
         "KDPM2DiscreteScheduler",
+        predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
+        min_steps={"linspace": 8, "karras": 5, "exponential": 4, "beta": 15, "leading": 6},
         help="Second order by the midpoint (Karras et al. 2022, algorithm 2 without churn). Two model calls a step.",
     ),
     Solver(
         "dpm2_a",
         "DPM2 a",
         "KDPM2AncestralDiscreteScheduler",
+        predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
         stochastic=True,
+        min_steps={"linspace": 10, "karras": 8, "exponential": 8, "beta": 30, "leading": 10},
         help="DPM2 with fresh noise at every step.",
     ),
     Solver(
@@ -163,6 +172,7 @@ _SOLVER_ROWS = (
         "DDIM",
         "DDIMScheduler",
         spacings=("default", *_GRIDS),
+        min_steps={"linspace": 4, "leading": 2},
         help="Deterministic walk along the training schedule (Song et al. 2020).",
     ),
     Solver(
@@ -178,16 +188,18 @@ _SOLVER_ROWS = (
         "PNDM",
         "PNDMScheduler",
         {"skip_prk_steps": True},
-        predictions=frozenset({"epsilon", "v_prediction"}),
+        predictions=NOISE,
         spacings=("default", *_GRIDS),
+        min_steps={"linspace": 3, "trailing": 3, "leading": 3},
         help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
     ),
     Solver(
         "sa_solver",
         "SA-Solver",
         "SASolverScheduler",
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=("default", "karras", "exponential", *_GRIDS),
         stochastic=True,
+        min_steps={"karras": 10, "exponential": 10},
         help="Stochastic Adams solver (Xue et al. 2023), predictor and corrector.",
     ),
     Solver(
@@ -293,7 +305,6 @@ _SPACING_ROWS = (
         "leading",
         "Leading",
         _PLAIN | {"timestep_spacing": "leading"},
-        min_steps=2,
         help="Timesteps evenly, starting a little below pure noise, as Stable Diffusion first did.",
     ),
     Spacing(
@@ -310,6 +321,25 @@ _SPACING_ROWS = (
         help="Ten noise levels optimised for the family (Sabour et al. 2024), interpolated to the steps asked for.",
     ),
 )
+
+
+def least_steps(sampler: str, spacing: str) -> int:
+    """Fewest steps of the pair whose result is a picture; below it noise is left, or the run crashes. As measured."""
+    return SOLVERS.get(sampler, field="sampler").min_steps.get(spacing, 1)
+
+
+def check_steps(sampler: str, spacing: str, steps: int) -> None:
+    """Raises InvalidRequest for fewer or more steps than the pair can do."""
+    solver = SOLVERS.get(sampler, field="sampler")
+    least = least_steps(sampler, spacing)
+    if steps < least:
+        raise InvalidRequest(
+            f"Sampler {sampler} with spacing {spacing} needs at least {least} steps; with {steps} noise would be left "
+            "in the picture.",
+            field="steps",
+        )
+    if steps > solver.max_steps:
+        raise InvalidRequest(f"Sampler {sampler} takes at most {solver.max_steps} steps.", field="steps")
 
 
 def _fill() -> None:

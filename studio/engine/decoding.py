@@ -4,7 +4,7 @@ Pipelines turn NaN into pure black without a word; this stands before that. Know
 nothing of families.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,11 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 @contextmanager
-def watched_decoder(pipeline: Any, name: str | None) -> Iterator[list[str]]:
+def watched_decoder(
+    pipeline: Any,
+    name: str | None,
+    on_decode: Callable[[torch.Tensor, torch.Tensor], None] | None = None,  # (latents, pixels) as the decoder has them
+) -> Iterator[list[str]]:
     """Check what `pipeline.<name>.decode` returns for the length of a `with`; yields the notes for the recipe."""
     notes: list[str] = []
     decoder = getattr(pipeline, name, None) if name else None
@@ -31,6 +35,8 @@ def watched_decoder(pipeline: Any, name: str | None) -> Iterator[list[str]]:
             notes.append(f"{name} overflowed in half precision and decoded in fp32")
             output = _in_fp32(decoder, original, latents, args, kwargs)
         check_finite(_tensor(output), "in the decoder")
+        if on_decode is not None:
+            on_decode(latents, _tensor(output))
         return output
 
     decoder.decode = decode

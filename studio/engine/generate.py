@@ -23,6 +23,8 @@ from studio.manager.manager import Loaded
 
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
+OnDecode = Callable[[torch.Tensor, torch.Tensor], None]  # (latents, pixels) as the decoder took and gave them
+
 
 @dataclass(frozen=True)
 class Result:
@@ -46,6 +48,7 @@ def generate(
     *,
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
+    on_decode: OnDecode | None = None,
     only: int | None = None,  # make just the batch that holds this image, as replay needs
 ) -> Iterator[Result]:
     """Yield each picture when its batch is done. Ceasing to iterate stops the job after the batch.
@@ -55,7 +58,9 @@ def generate(
     """
     for images in batches(request):
         if only is None or only in images:
-            yield from generate_batch(request, loaded, images, on_step=on_step, cancelled=cancelled)
+            yield from generate_batch(
+                request, loaded, images, on_step=on_step, cancelled=cancelled, on_decode=on_decode
+            )
 
 
 def generate_batch(
@@ -65,6 +70,7 @@ def generate_batch(
     *,
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
+    on_decode: OnDecode | None = None,
 ) -> list[Result]:
     """Denoise and decode the images of one batch together."""
     seeds = [request.seed + k for k in images]
@@ -74,7 +80,7 @@ def generate_batch(
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),
-        watched_decoder(pipeline, loaded.family.decoder) as notes,
+        watched_decoder(pipeline, loaded.family.decoder, on_decode) as notes,
         tapped(
             pipeline,
             loaded.family.denoiser,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from studio.core.errors import InvalidRequest
-from studio.core.samplers import SOLVERS, SPACINGS
+from studio.core.samplers import SOLVERS, SPACINGS, check_steps
 
 # A first step at less noise than this would start from a picture that pure noise does not look like.
 LEAST_FIRST_NOISE = 0.5
@@ -46,8 +46,9 @@ def build_scheduler(
         )
     try:
         scheduler = scheduler_class.from_config(own, **overrides)
-        if spacing in _TIMESTEPS:
-            _use_timesteps(scheduler, functools.partial(_TIMESTEPS[spacing], family=family))
+        grid = _TIMESTEPS.get(spacing)
+        _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
+        check_steps(sampler, own_spacing(scheduler) if spacing == "default" else spacing, steps)
         _check_start(scheduler, sampler, spacing, steps)
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
@@ -82,6 +83,13 @@ def step_ends(scheduler: Any) -> list[int]:
     return list(range(calls))
 
 
+def own_spacing(scheduler: Any) -> str:
+    """The name, in the table, of the spacing that a scheduler's configuration amounts to."""
+    flags = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+    named = next((name for name, flag in flags.items() if scheduler.config.get(flag)), None)
+    return named or scheduler.config.get("timestep_spacing", "default")
+
+
 def _for_class(config: Mapping[str, Any], scheduler_class: type) -> dict[str, Any]:
     """The model's config as the class is to read it.
 
@@ -99,16 +107,22 @@ def _parameters(scheduler_class: type) -> frozenset[str]:
     return frozenset(inspect.signature(scheduler_class.__init__).parameters)
 
 
-def _use_timesteps(scheduler: Any, timesteps_for: Callable[[Any, int], list[int]]) -> None:
-    """Make `set_timesteps(n)` use the given timesteps, whichever pipeline calls it."""
+def _wrap_set_timesteps(scheduler: Any, grid: Callable[[Any, int], list[int]] | None) -> None:
+    """Make `set_timesteps(n)` use the timesteps of `grid`, if there is one, whichever pipeline calls it, and begin at the first.
+
+    Without a begin index schedulers look their place up by timestep, and where rounding made the first two equal they
+    take the second: one step is lost and the run ends in an IndexError.
+    """
     original = scheduler.set_timesteps
 
     @functools.wraps(original)
     def set_timesteps(num_inference_steps: int | None = None, device: Any = None, **rest: Any) -> None:
-        if num_inference_steps is None or rest:
+        if grid is None or num_inference_steps is None or rest:
             original(num_inference_steps, device=device, **rest)
         else:
-            original(device=device, timesteps=timesteps_for(scheduler, num_inference_steps))
+            original(device=device, timesteps=grid(scheduler, num_inference_steps))
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(0)
 
     scheduler.set_timesteps = set_timesteps
 

@@ -1,0 +1,145 @@
+"""Latents of one image to a JPEG in well under a millisecond of arithmetic, so that every step can be shown.
+
+Three ways, best first: a linear patch map fitted to the model's own decoder (`preview.safetensors` beside the model, or
+learned from finished runs), the family's published latent-to-RGB factors, and for pixel models the pixels themselves.
+Refuses to run the decoder: a step's preview must not cost a step.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+
+from studio.core.errors import StudioError
+from studio.engine.patch_map import PatchMap, PatchMapLearner
+from studio.engine.tap import TapStep
+from studio.manager.manager import Loaded
+
+JPEG_QUALITY = 80
+LONGEST = 512  # previews from RGB factors are enlarged to this at most
+FILE = "preview.safetensors"
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """For models that denoise pixels in -1..1: nothing to map."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(1, c, h, w) -> (1, 3, h, w); one channel is grey."""
+        return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Published latent-to-RGB factors, one colour a latent cell, enlarged to the picture's size."""
+
+    rgb: torch.Tensor  # (3, c, 1, 1)
+    bias: torch.Tensor  # (3,)
+    factor: int
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """(1, c, h, w) -> (1, 3, H, W)"""
+        colours = F.conv2d(x, self.rgb, self.bias)
+        enlarge = max(1, min(self.factor, LONGEST // max(x.shape[-2:])))
+        return F.interpolate(colours, scale_factor=enlarge, mode="bilinear") if enlarge > 1 else colours
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The fitted map, which speaks the decoder's latents: z = x / scale + shift."""
+
+    patch_map: PatchMap
+    scale: float
+    shift: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.patch_map(x / self.scale + self.shift)
+
+
+class Previewer:
+    """Turns a step's tensors into frames. One per leased model; safe to use from a side thread."""
+
+    def __init__(self, to_rgb: Pixels | Factors | Patches | None, learner: PatchMapLearner | None = None):
+        self._to_rgb, self._learner = to_rgb, learner
+
+    @classmethod
+    def for_model(cls, loaded: Loaded, folder: Path | None = None) -> "Previewer":
+        """`folder` keeps the maps that are learned from finished runs (outputs/.unnoise/previews); None: learn nothing."""
+        latent = loaded.family.latent
+        if latent is None:
+            return cls(Pixels())
+        vae = loaded.components.get(loaded.family.decoder or "vae")
+        scale, shift = _scale_and_shift(vae, latent.scale, latent.shift)
+        shipped = _read_map(loaded.folder / FILE)
+        if shipped is not None and shipped.channels == latent.channels:
+            return cls(Patches(shipped, scale, shift))
+        learner = None
+        if folder is not None and (digest := loaded.weights.get(loaded.family.decoder or "vae")):
+            learner = PatchMapLearner.open(folder / f"{digest[:32]}.safetensors")
+            if (learned := learner.solve()) is not None:
+                return cls(Patches(learned, scale, shift), learner)
+        if latent.rgb is None:
+            return cls(None, learner)
+        rgb = torch.tensor(latent.rgb).T[:, :, None, None].contiguous()  # (3, c, 1, 1)
+        return cls(Factors(rgb, torch.tensor(latent.bias), _downsampling(vae)), learner)
+
+    @property
+    def available(self) -> bool:
+        return self._to_rgb is not None
+
+    def jpeg(self, latents: torch.Tensor) -> bytes:
+        """(c, h, w) latents, or pixels in -1..1, of one image -> JPEG. Raises StudioError where the model has no preview."""
+        if self._to_rgb is None or latents.ndim != 3:
+            raise StudioError("This model has no preview yet.")
+        with torch.no_grad():
+            rgb = self._to_rgb(latents.detach()[None].float().cpu())[0]
+        return encode_jpeg(rgb)
+
+    def frame(self, step: TapStep, row: int, kind: str) -> bytes | None:
+        """A step's picture of the batch's row: "x0" as predicted, "xt" as the denoiser is shown it; None if there is none."""
+        if self._to_rgb is None:
+            return None
+        if kind == "xt":
+            return self.jpeg(step.x_t[row].float() * step.scale) if step.x_t.ndim == 4 else None
+        if step.x0 is None or step.x0.ndim != 4:
+            return None
+        return self.jpeg(step.x0[row])
+
+    def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
+        """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
+        if self._learner is not None and self._learner.wants_more:
+            self._learner.add(latents, pixels)
+
+
+def encode_jpeg(rgb: torch.Tensor) -> bytes:
+    """(3, h, w) in -1..1 -> JPEG, quality 80, 4:2:0."""
+    pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
+    return buffer.getvalue()
+
+
+def _read_map(path: Path) -> PatchMap | None:
+    """The map beside a model; a file that cannot be read is as good as none, for a preview is only a preview."""
+    try:
+        return PatchMap.load(path) if path.is_file() else None
+    except (OSError, KeyError, SafetensorError):
+        return None
+
+
+def _scale_and_shift(vae: object, scale: float, shift: float) -> tuple[float, float]:
+    """What pipelines undo before decoding: the decoder's own configuration, or the family's where it names none."""
+    config = getattr(vae, "config", None)
+    own = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
+    return own[0] or scale, own[1] if own[1] is not None else shift
+
+
+def _downsampling(vae: object) -> int:
+    """Pixels a latent cell, as diffusers' pipelines reckon it."""
+    config = getattr(vae, "config", None)
+    channels = getattr(config, "block_out_channels", None) or getattr(config, "encoder_block_out_channels", (0,) * 4)
+    return 2 ** (len(channels) - 1)
