@@ -57,6 +57,7 @@ class ModelInfo(BaseModel):
     sha256: str | None = None
     description: str = ""
     shipped: bool = False
+    preview: str | None = None  # name of a picture that lies beside the file
     problem: str | None = None  # why it cannot be used, in one sentence; None: usable
 
 

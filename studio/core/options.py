@@ -45,6 +45,9 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     """
     if model.problem:
         raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
+    if model.kind not in ("checkpoint", "diffusers"):
+        kind = model.kind.replace("_", " ")
+        raise InvalidRequest(f"{model.title} is of kind {kind}, which makes no pictures by itself.", field="model")
     sampler = model.defaults.sampler if request.sampler == DEFAULT else request.sampler
     samplers = legal_samplers(model)
     if sampler not in samplers:

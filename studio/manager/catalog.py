@@ -3,15 +3,18 @@
 Answers from its index where nothing changed, so asking often is cheap.
 """
 
+import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.models import ModelInfo
+from studio.manager.files import SUFFIXES, describe_file
 from studio.manager.folders import read_folder
 from studio.manager.index import Index
 
-FACTS_VERSION = 1  # part of every signature: raise it when the same file would be described differently
+FACTS_VERSION = 2  # part of every signature: raise it when the same file would be described differently
 MAX_DEPTH = 6
 
 
@@ -24,22 +27,28 @@ class Catalog:
         self._paths: dict[str, Path] = {}
 
     def models(self) -> list[ModelInfo]:
-        """Every model found, shipped ones first, each id once."""
+        """Every model found, shipped ones first, then usable ones, each id once."""
         found: dict[str, ModelInfo] = {}
         paths: dict[str, Path] = {}
         learned = []
         for root in self._folders:
-            for folder in _diffusers_folders(root):
-                signature = _signature(folder)
-                facts = self.index.facts(str(folder), signature)
-                info = ModelInfo(**facts) if facts else read_folder(folder, folder.relative_to(root).as_posix())
+            for path, signature in _candidates(root):
+                facts = self.index.facts(str(path), signature)
+                info = ModelInfo(**facts) if facts else _describe(root, path)
                 if facts is None:
-                    learned.append((str(folder), signature, info.model_dump(mode="json")))
-                info = info.model_copy(update={"id": _free_id(info.id, root, found)})
-                found[info.id], paths[info.id] = info, folder
+                    learned.append((str(path), signature, info.model_dump(mode="json")))
+                changes = {"id": _free_id(info.id, path, found), "sha256": self._known_hash(path)}
+                info = info.model_copy(update=changes)
+                found[info.id], paths[info.id] = info, path
         self.index.put_facts(learned)
         self._paths = paths
         return sorted(found.values(), key=lambda info: (not info.shipped, info.problem is not None, info.id))
+
+    def _known_hash(self, path: Path) -> str | None:
+        try:
+            return self.index.known_hash(path) if path.is_file() else None
+        except OSError:
+            return None
 
     def path(self, model_id: str) -> Path | None:
         """Where a model lies; None if there is none of that id."""
@@ -48,53 +57,67 @@ class Catalog:
         return self._paths.get(model_id)
 
 
-def _diffusers_folders(root: Path) -> Iterator[Path]:
-    """Folders that hold a model_index.json, in name order; never below one, never a hidden one, never up a link."""
+def _describe(root: Path, path: Path) -> ModelInfo:
+    name = path.relative_to(root)
+    if path.is_dir():
+        return read_folder(path, name.as_posix())
+    return describe_file(path, name.with_suffix("").as_posix())
+
+
+def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
+    """(path, signature) of each diffusers folder and each weights file; nothing below the former, nothing hidden."""
     pending = [(root, 0)]
     while pending:
         folder, depth = pending.pop()
         try:
             with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name, reverse=True)
+                listed = sorted(entries, key=lambda entry: entry.name)
         except OSError:
             continue
         if any(entry.name == "model_index.json" for entry in listed):
-            yield folder
-        elif depth < MAX_DEPTH:
-            pending += [
-                (Path(entry.path), depth + 1)
-                for entry in listed
-                if not entry.name.startswith(".") and entry.is_dir() and not _is_loop(entry, folder)
-            ]
+            yield folder, _folder_signature(folder)
+            continue
+        for entry in listed:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                yield Path(entry.path), _file_signature(Path(entry.path))
+            elif depth < MAX_DEPTH and entry.is_dir() and not _is_loop(entry, folder):
+                pending.append((Path(entry.path), depth + 1))
 
 
 def _is_loop(entry: os.DirEntry[str], folder: Path) -> bool:
     return entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())
 
 
-def _signature(folder: Path) -> str:
+def _file_signature(path: Path) -> str:
+    """Changes when the file, or its card beside it, does."""
+    return _hashed([_stamp(path), _stamp(path.with_suffix(".unnoise.json"))])
+
+
+def _folder_signature(folder: Path) -> str:
     """Changes when any file below the folder is added, removed, resized or rewritten."""
-    rows = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                stat = os.stat(os.path.join(parent, name))
-            except OSError:
-                continue
-            rows.append((os.path.join(parent, name), stat.st_size, stat.st_mtime_ns))
-    return f"{FACTS_VERSION}:{len(rows)}:{hash_rows(rows)}"
+    return _hashed([_stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names])
 
 
-def hash_rows(rows: list[tuple[str, int, int]]) -> str:
-    import hashlib
+def _stamp(path: Path) -> tuple[str, int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), -1, 0
+    return str(path), stat.st_size, stat.st_mtime_ns
 
-    return hashlib.sha256(repr(sorted(rows)).encode("utf-8", "surrogateescape")).hexdigest()
+
+def _hashed(stamps: list[tuple[str, int, int]]) -> str:
+    digest = hashlib.sha256(repr(sorted(stamps)).encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{FACTS_VERSION}:{digest}"
 
 
-def _free_id(wished: str, root: Path, taken: dict[str, ModelInfo]) -> str:
-    """Two folders may hold a model of one name: the later one is told apart by its folder."""
-    name, number = wished, 1
-    while name in taken:
-        name = f"{wished}@{root.name}" + (f"-{number}" if number > 1 else "")
-        number += 1
-    return name
+def _free_id(wished: str, path: Path, taken: dict[str, ModelInfo]) -> str:
+    """Two files may have one name: the later one keeps its suffix, or the name of its models folder, or gets a number."""
+    names = [wished, wished + path.suffix, f"{wished}@{path.parent.name}"]
+    return next((name for name in names if name not in taken), None) or _numbered(wished, taken)
+
+
+def _numbered(wished: str, taken: dict[str, ModelInfo]) -> str:
+    return next(name for number in itertools.count(2) if (name := f"{wished}-{number}") not in taken)

@@ -5,10 +5,12 @@ Beside model_index.json a folder may hold `unnoise.json`, our card, every key of
     {"title": "Tiny World", "description": "...", "shipped": true, "distilled": false,
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
+Its parts may override what was read: "family", "variant" and "prediction" are the user's own word.
 Opens JSON and file headers only. No torch, no diffusers.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo
-from studio.manager.families import Family, family_of
+from studio.manager.families import Family, family_of, generic_family
+from studio.manager.headers import read_header
 
 CARD = "unnoise.json"
-LIBRARIES = frozenset({"diffusers", "transformers"})
 MAX_JSON = 8 << 20
 FLOW_SCHEDULERS = ("FlowMatch", "SCM")
+FLOW = "flow_prediction"
+SKIPPED = frozenset(
+    {"safety_checker", "feature_extractor", "watermarker"}
+)  # never loaded: they alter finished pictures
+WEIGHTS = re.compile(r"^(diffusion_pytorch_model|model)(\.(?P<variant>fp16|bf16))?(-\d{5}-of-\d{5})?\.safetensors$")
+PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler", "CMStochasticIterativeScheduler")
 
 
@@ -35,6 +43,16 @@ class Card(BaseModel):
     shipped: bool = False
     distilled: bool = False
     defaults: dict[str, Any] = {}
+    family: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+
+    def apply(self, defaults: Defaults) -> Defaults:
+        """`defaults` with the card's own in their place."""
+        try:
+            return Defaults(**(defaults.model_dump() | self.defaults))
+        except ValidationError:
+            raise ModelError(f"The defaults in its {CARD} are not understood.") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -79,51 +97,96 @@ def _read(folder: Path, model_id: str) -> ModelInfo:
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise ModelError("Its model_index.json names no pipeline of diffusers; pipelines with own code are not run.")
-    family = family_of(pipeline)
-    if family is None:
-        raise ModelError(f"No family here covers {pipeline}.")
-    card = _card(folder)
+    card = read_card(folder / CARD)
     components = components_of(index)
     configs = {name: _config(folder, name) for name in components}
+    family = folder_family(pipeline, components, configs)
     check_folder(folder, components, configs)
-    scheduler = configs.get("scheduler", {})
+    scheduler_class = components.get("scheduler", ("", ""))[1]
+    prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
     width, height = default_size(family, configs)
-    defaults = family.defaults.model_dump() | {"width": width, "height": height} | card.defaults
-    try:
-        chosen = Defaults(**defaults)
-    except ValidationError:
-        raise ModelError(f"The defaults in its {CARD} are not understood.") from None
     return ModelInfo(
         id=model_id,
         title=card.title or folder.name,
         kind="diffusers",
         family=family.name,
-        variant=_variant(pipeline, configs),
+        variant=card.variant if card.variant is not None else _variant(pipeline, prediction, configs),
         pipeline=pipeline,
-        tasks=tuple(family.pipelines),
-        prediction=prediction_of(components.get("scheduler", ("", ""))[1], scheduler),
+        tasks=_tasks(family, configs),
+        prediction=prediction,
         solvers=family.solvers,
         guided=family.guided,
         prompted=family.prompted,
         multiple=_multiple(family, configs),
         fixed_size=family.fixed_size,
-        distilled=card.distilled or components.get("scheduler", ("", ""))[1] in FEW_STEP_SCHEDULERS,
-        defaults=chosen,
-        dtype=None,
+        distilled=card.distilled or scheduler_class in FEW_STEP_SCHEDULERS,
+        defaults=card.apply(family.defaults.model_copy(update={"width": width, "height": height})),
+        dtype=_dtype(folder / family.denoiser),
         bytes=weight_bytes(folder),
         description=card.description,
         shipped=card.shipped,
+        preview=preview_beside(folder / "preview"),
     )
 
 
-def _card(folder: Path) -> Card:
-    if not (folder / CARD).exists():
+def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> Family:
+    """The family of a folder; raises ModelError if no family, not even the generic one, can take it."""
+    denoiser = next((name for name in ("transformer", "unet") if name in components), "transformer")
+    family = family_of(pipeline, configs) or generic_family(pipeline, denoiser)
+    if family is None:
+        raise ModelError(f"{pipeline[:80]} is not a pipeline that makes an image from a prompt alone.")
+    return family
+
+
+def read_card(file: Path) -> Card:
+    """The card beside a model; an empty one where there is none. Raises ModelError if it is not understood."""
+    if not file.exists():
         return Card()
     try:
-        return Card(**read_json(folder / CARD))
+        return Card(**read_json(file))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise ModelError(f"{CARD} is not understood at {where!r}.") from None
+        raise ModelError(f"Its {file.name} is not understood at {where!r}.") from None
+
+
+def preview_beside(stem: Path) -> str | None:
+    """The name of a preview picture: `stem` with an image's suffix, or with ".preview" before it (AUTOMATIC1111's way)."""
+    names = [stem.name + middle + suffix for middle in ("", ".preview") for suffix in PREVIEW_SUFFIXES]
+    return next((name for name in names if (stem.parent / name).is_file()), None)
+
+
+def weight_files(part: Path) -> tuple[list[Path], str | None]:
+    """The safetensors files of one component and their variant; the plain ones first, else fp16's. ([], None): none."""
+    found: dict[str | None, list[Path]] = {}
+    for file in sorted(part.glob("*.safetensors")):
+        match = WEIGHTS.match(file.name)
+        if match:
+            found.setdefault(match["variant"], []).append(file)
+    variant = next((name for name in (None, "fp16", "bf16") if name in found), None)
+    return found.get(variant, []), variant
+
+
+def check_weights(folder: Path, name: str) -> None:
+    """Refuse a component whose weights are missing, pickled, incomplete or lie about themselves."""
+    part = folder / name
+    files, _ = weight_files(part)
+    if not files and (part / "config.json").exists():
+        pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
+        raise ModelError(
+            f"Its {name} holds only pickle files, which are not read; fetch its safetensors files."
+            if pickled
+            else f"Its {name} has no weights."
+        )
+    for file in files:
+        try:
+            read_header(file)
+        except ModelError as error:
+            raise ModelError(f"{name}/{file.name}: {error}") from None
+    for table in part.glob("*.safetensors.index.json"):
+        named = set(read_json(table).get("weight_map", {}).values())
+        missing = sorted(str(shard) for shard in named if not (part / str(shard)).is_file())
+        if missing and files:
+            raise ModelError(f"Its {name} is incomplete: {missing[0]} is missing.")
 
 
 def _config(folder: Path, name: str) -> dict[str, Any]:
@@ -145,6 +208,8 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
         if not (folder / name).is_dir():
             raise ModelError(f"Its folder {name}/ is missing.")
         check_sizes(name, configs[name])
+        if name not in SKIPPED:
+            check_weights(folder, name)
 
 
 def check_sizes(name: str, config: dict[str, Any]) -> None:
@@ -167,7 +232,7 @@ def _limit(key: str) -> int:
 def prediction_of(scheduler_class: str, config: dict[str, Any]) -> str:
     """What the denoiser predicts, read from its scheduler."""
     if scheduler_class.startswith(FLOW_SCHEDULERS) or config.get("use_flow_sigmas"):
-        return "flow_prediction"
+        return FLOW
     return str(config.get("prediction_type", "epsilon"))
 
 
@@ -202,12 +267,27 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
     return max(step, family.multiple)
 
 
-def _variant(pipeline: str, configs: dict[str, dict[str, Any]]) -> str:
-    channels = configs.get("unet", {}).get("in_channels")
-    if channels == 9 or "Inpaint" in pipeline:
+def _variant(pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
+    if needs_mask(configs) or "Inpaint" in pipeline:
         return "inpaint"
-    return "v-prediction" if configs.get("scheduler", {}).get("prediction_type") == "v_prediction" else ""
+    return "v-prediction" if prediction == "v_prediction" else ""
+
+
+def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:
+    """Inpainting U-Nets take the mask and the masked latent beside the latent: 4 + 1 + 4 channels."""
+    return configs.get("unet", {}).get("in_channels") == 9
+
+
+def _tasks(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    return ("inpaint",) if needs_mask(configs) else tuple(family.pipelines)
 
 
 def weight_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*.safetensors") if path.is_file())
+    """Bytes of the weights that a lease of the folder reads."""
+    parts = [part for part in sorted(folder.glob("*/")) if part.name not in SKIPPED]
+    return sum(file.stat().st_size for part in parts for file in weight_files(part)[0])
+
+
+def _dtype(part: Path) -> str | None:
+    files, _ = weight_files(part)
+    return read_header(files[0]).dtype if files else None

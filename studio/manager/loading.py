@@ -40,14 +40,16 @@ def component_class(library: str, name: str) -> Any:
     return found
 
 
-def load_component(folder: Path, name: str, library: str, class_name: str, dtype: Any = None) -> Any:
+def load_component(
+    folder: Path, name: str, library: str, class_name: str, dtype: Any = None, variant: str | None = None
+) -> Any:
     """One component from `folder/name`: a module in `dtype`, or a tokenizer, scheduler or processor without one."""
     cls = component_class(library, class_name)
     if not hasattr(cls, "from_pretrained"):
         raise ModelError(f"{class_name} cannot be loaded from a folder.")
     options: dict[str, Any] = {"local_files_only": True}
     if dtype is not None:
-        options |= {"dtype": dtype, "use_safetensors": True}
+        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant}
     try:
         return cls.from_pretrained(str(folder / name), **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:

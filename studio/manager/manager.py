@@ -4,6 +4,7 @@
 components. Torch and diffusers are imported inside, so that importing this module costs nothing.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ from studio.core.errors import InvalidRequest, ModelError
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
 from studio.manager.catalog import Catalog
-from studio.manager.families import FAMILIES, Family
-from studio.manager.folders import components_of, read_json
+from studio.manager.families import Family, family_for
+from studio.manager.folders import SKIPPED, components_of, read_json, weight_files
 from studio.manager.loading import load_component, module_bytes, pipeline_class
 
 Report = Callable[[str, float | None], None]
@@ -37,8 +38,7 @@ class Loaded:
 
     def pipeline(self, task: str = "text_to_image") -> Any:
         """A fresh shell that does `task`, over the shared modules, with a scheduler instance of its own."""
-        name = self.family.pipelines.get(task) or self._only_task(task)
-        cls = pipeline_class(name)
+        cls = pipeline_class(self._class_for(task))
         known = inspect.signature(cls.__init__).parameters
         parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
         scheduler = self.components.get("scheduler")
@@ -48,13 +48,18 @@ class Loaded:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def _only_task(self, task: str) -> str:
-        if task == "text_to_image" and "unconditional" in self.family.pipelines:
-            return self.family.pipelines["unconditional"]
-        raise InvalidRequest(
-            f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.family.pipelines)}.",
-            field="model",
-        )
+    def _class_for(self, task: str) -> str:
+        """The pipeline class for a task; a model's first task serves for text_to_image, so that DDPM needs no other word."""
+        tasks = self.family.pipelines
+        first = next(iter(tasks))
+        wish = first if task == "text_to_image" and task not in tasks else task
+        if wish not in tasks or wish not in self.info.tasks:
+            raise InvalidRequest(
+                f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.info.tasks)}.",
+                field="model",
+            )
+        named = self.info.pipeline
+        return named if wish == first and named in self.family.alternatives and named else tasks[wish]
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,10 @@ class Manager:
         if info.problem or info.family is None:
             raise ModelError(f"{info.title} cannot be used: {info.problem}")
         index = read_json(folder / "model_index.json")
-        named = components_of(index)
-        parts: dict[str, Any] = {name: None for name, value in index.items() if value == [None, None]}
+        named = {name: value for name, value in components_of(index).items() if name not in SKIPPED}
+        parts: dict[str, Any] = {
+            name: None for name, value in index.items() if value == [None, None] or name in SKIPPED
+        }
         weights: dict[str, str] = {}
         for number, (name, (library, class_name)) in enumerate(named.items()):
             report(f"reading {name.replace('_', ' ')}", number / len(named))
@@ -114,7 +121,7 @@ class Manager:
         report("ready", 1.0)
         return Loaded(
             info=info,
-            family=FAMILIES.get(info.family),
+            family=family_for(info, "unet" if "unet" in named else "transformer"),
             components=parts,
             dtype=_torch_dtype(dtype),
             device=self.device,
@@ -127,22 +134,18 @@ class Manager:
         self, folder: Path, name: str, library: str, class_name: str, dtype: str, channels_last: bool
     ) -> tuple[Any, str | None]:
         """The component and the hash of its weights; (component, None) for one that has none."""
-        digest = self._weights_hash(folder / name)
-        if digest is None:
+        files, variant = weight_files(folder / name)
+        if not files:
             return load_component(folder, name, library, class_name), None
+        digest = self._weights_hash(files)
         key = ComponentKey(digest, f"{name}:{class_name}", dtype, channels_last)
         if key not in self._modules:
-            module = load_component(folder, name, library, class_name, _torch_dtype(dtype))
+            module = load_component(folder, name, library, class_name, _torch_dtype(dtype), variant)
             self._modules[key] = _placed(module, self.device, channels_last)
         return self._modules[key], digest
 
-    def _weights_hash(self, folder: Path) -> str | None:
-        """SHA-256 of the one safetensors file, or of the list of the shards' hashes; None where there are no weights."""
-        import hashlib
-
-        files = sorted(folder.glob("*.safetensors"))
-        if not files:
-            return None
+    def _weights_hash(self, files: list[Path]) -> str:
+        """SHA-256 of the one safetensors file, or of the list of the shards' hashes."""
         hashes = [self.catalog.index.hash(file) for file in files]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
@@ -164,4 +167,5 @@ def _placed(module: Any, device: Any, channels_last: bool) -> Any:
 
 def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments that are values rather than components: requires_safety_checker, id2label, ..."""
-    return {k: v for k, v in index.items() if not k.startswith("_") and not isinstance(v, list)}
+    plain = {k: v for k, v in index.items() if not k.startswith("_") and not isinstance(v, list)}
+    return plain | ({"requires_safety_checker": False} if "safety_checker" in index else {})

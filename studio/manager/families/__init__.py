@@ -1,6 +1,19 @@
 """One file per family. Importing this package fills the registry; nothing here loads torch."""
 
-from studio.manager.families import ddpm, dit, pixart, sd1
-from studio.manager.families.base import FAMILIES, Family, LatentFormat, accepted, family_of
+from studio.core.models import ModelInfo
+from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
+from studio.manager.families.base import FAMILIES, Blueprint, Family, LatentFormat, accepted, family_of
+from studio.manager.families.generic import generic_family
 
-__all__ = ["FAMILIES", "Family", "LatentFormat", "accepted", "ddpm", "dit", "family_of", "pixart", "sd1"]
+
+def family_for(info: ModelInfo, denoiser: str) -> Family:
+    """The family that a described model belongs to; a pipeline that only the generic family takes gets one of its own."""
+    if info.family == generic.GENERIC.name:
+        return generic_family(info.pipeline or "", denoiser) or generic.GENERIC
+    return FAMILIES.get(info.family or "", field="model")
+
+
+__all__ = [
+    "FAMILIES", "Blueprint", "Family", "LatentFormat", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
+    "family_for", "family_of", "flux", "generic", "generic_family", "lcm", "pixart", "sd1", "sd2", "sd3", "sdxl",
+]  # fmt: skip

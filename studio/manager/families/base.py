@@ -15,6 +15,7 @@ from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
 
 Guidance = Literal["batch", "two_calls", "none"]
+Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 
 
@@ -27,6 +28,20 @@ class LatentFormat:
     shift: float = 0.0
     rgb: tuple[tuple[float, float, float], ...] | None = None  # (channels, 3); None: to be fitted from the decoder
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a single-file checkpoint leaves out: the configurations of its components, as their publishers wrote them.
+
+    `parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer.
+    """
+
+    pipeline: str
+    parts: dict[str, tuple[str, str]]
+    configs: dict[str, dict[str, Any]]
+    tokenizers: dict[str, str]
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,10 @@ class Family:
     guided: bool = True
     encoders: tuple[str, ...] = ("text_encoder",)
     decoder: str | None = "vae"
+    alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
+    fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
+    blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
+    source: str = ""  # the folder to fetch where a single file does not suffice
 
 
 FAMILIES: Registry[Family] = Registry("family")
@@ -60,9 +79,11 @@ def register(family: Family) -> Family:
     return FAMILIES.add(family.name, family)
 
 
-def family_of(pipeline_class: str) -> Family | None:
-    """The family that covers a pipeline class named in a model_index.json; None if no family does."""
-    return next((family for _, family in FAMILIES.items() if pipeline_class in family.covers), None)
+def family_of(pipeline_class: str, configs: Configs) -> Family | None:
+    """The family of a folder, by the pipeline class it names and its components' configurations; None if no family fits."""
+    return next(
+        (family for _, family in FAMILIES.items() if pipeline_class in family.covers and family.fits(configs)), None
+    )
 
 
 def accepted(pipeline: Any) -> frozenset[str]:

@@ -20,6 +20,7 @@ PIXART = register(
         title="PixArt",
         pipelines={"text_to_image": "PixArtAlphaPipeline"},
         covers=frozenset({"PixArtAlphaPipeline", "PixArtSigmaPipeline"}),
+        alternatives=frozenset({"PixArtSigmaPipeline"}),
         call_arguments=call_arguments,
         denoiser="transformer",
         learned_variance=True,

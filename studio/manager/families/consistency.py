@@ -1,0 +1,40 @@
+"""Consistency models (Song et al. 2023): pixels in one or a few jumps; class-conditional ones draw their classes freely."""
+
+from typing import Any
+
+from studio.core.errors import InvalidRequest
+from studio.core.models import Defaults
+from studio.core.request import GenerationRequest
+from studio.manager.families.base import Family, refuse_rescale, register
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """A prompt, if there is one, is the number of a class."""
+    refuse_rescale(request, pipeline)
+    arguments: dict[str, Any] = {"batch_size": count, "num_inference_steps": request.steps}
+    classes = pipeline.unet.config.num_class_embeds
+    if classes and request.prompt.strip():
+        wish = request.prompt.strip()
+        if not wish.isdecimal() or int(wish) >= classes:
+            raise InvalidRequest(f"Write the number of a class, from 0 to {classes - 1}.", field="prompt")
+        arguments["class_labels"] = [int(wish)] * count
+    return arguments
+
+
+CONSISTENCY = register(
+    Family(
+        name="consistency",
+        title="Consistency model",
+        pipelines={"unconditional": "ConsistencyModelPipeline"},
+        covers=frozenset({"ConsistencyModelPipeline"}),
+        call_arguments=call_arguments,
+        guidance="none",
+        solvers=("cm",),
+        defaults=Defaults(sampler="cm", steps=1, guidance_scale=1.0, width=64, height=64),
+        multiple=1,
+        fixed_size=True,
+        guided=False,
+        encoders=(),
+        decoder=None,
+    )
+)

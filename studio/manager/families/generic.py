@@ -1,0 +1,76 @@
+"""Every other text-to-image pipeline of the installed diffusers: offered what its own call accepts, read from its source.
+
+Reading the source rather than importing it keeps torch out of the process that lists models.
+"""
+
+import ast
+import functools
+import importlib.util
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from studio.core.models import Defaults
+from studio.core.request import GenerationRequest
+from studio.manager.families.base import Family, accepted, prompt_arguments, register
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """Where a call tells true guidance from a distilled one, CFG is the true one."""
+    arguments = prompt_arguments(request, pipeline, count)
+    if "true_cfg_scale" in accepted(pipeline):
+        arguments["true_cfg_scale"] = arguments.pop("guidance_scale", request.guidance_scale)
+    return arguments
+
+
+GENERIC = register(
+    Family(
+        name="generic",
+        title="Other",
+        pipelines={},
+        covers=frozenset(),
+        call_arguments=call_arguments,
+        denoiser="transformer",
+        guidance="none",
+        defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=4.0, width=1024, height=1024),
+        multiple=16,
+    )
+)
+
+
+@functools.cache
+def call_parameters(pipeline: str) -> dict[str, bool] | None:
+    """name -> whether it must be given, of a pipeline's `__call__`; None if diffusers has no such pipeline."""
+    spec = importlib.util.find_spec("diffusers")
+    if spec is None or not spec.submodule_search_locations or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", pipeline):
+        return None
+    wanted = re.compile(rf"^class {pipeline}\b", re.MULTILINE)
+    for file in sorted((Path(spec.submodule_search_locations[0]) / "pipelines").rglob("pipeline_*.py")):
+        text = file.read_text(encoding="utf-8")
+        if wanted.search(text):
+            return _parameters(text, pipeline)
+    return None
+
+
+def _parameters(text: str, pipeline: str) -> dict[str, bool] | None:
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef) and node.name == pipeline:
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and method.name == "__call__":
+                    names = [argument.arg for argument in method.args.args[1:]]
+                    required = len(names) - len(method.args.defaults)
+                    return {name: number < required for number, name in enumerate(names)}
+    return None
+
+
+def generic_family(pipeline: str, denoiser: str) -> Family | None:
+    """The family of a pipeline that makes an image from a prompt and nothing else; None for any other pipeline."""
+    parameters = call_parameters(pipeline)
+    if parameters is None or "prompt" not in parameters or "num_frames" in parameters:
+        return None
+    if any(required for name, required in parameters.items() if name != "prompt"):
+        return None
+    return replace(
+        GENERIC, title=pipeline.removesuffix("Pipeline"), pipelines={"text_to_image": pipeline}, denoiser=denoiser
+    )

@@ -1,0 +1,26 @@
+"""Stable Diffusion 3 and 3.5: a multimodal transformer trained by flow matching, told by two CLIPs and a T5."""
+
+from studio.core.models import Defaults
+from studio.manager.families.base import Family, LatentFormat, prompt_arguments, register
+
+SD3 = register(
+    Family(
+        name="sd3",
+        title="Stable Diffusion 3 / 3.5",
+        pipelines={
+            "text_to_image": "StableDiffusion3Pipeline",
+            "image_to_image": "StableDiffusion3Img2ImgPipeline",
+            "inpaint": "StableDiffusion3InpaintPipeline",
+        },
+        covers=frozenset(
+            {"StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"}
+        ),
+        call_arguments=prompt_arguments,
+        denoiser="transformer",
+        defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=5.0, width=1024, height=1024),
+        latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609),
+        multiple=16,
+        encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
+        source="stabilityai/stable-diffusion-3.5-medium",
+    )
+)
