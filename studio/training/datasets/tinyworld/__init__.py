@@ -95,3 +95,9 @@ class TinyWorld:
             rng = self._rng(index)
             out.append(caption(sample_scene(rng, self.split, self.styles, self.objects), rng))
         return out
+
+    def retellings(self, index: int, count: int) -> list[str]:
+        """Other captions of the same picture; nothing is drawn."""
+        rng = np.random.default_rng((self.seed, _SPLIT_STREAMS[self.split], index, 1))
+        scene = self.scene(index)
+        return [caption(scene, rng) for _ in range(count)]
