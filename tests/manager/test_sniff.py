@@ -1,0 +1,81 @@
+"""Every kind of file is known for what it is, by the header alone."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from studio.manager.files import describe_file
+from studio.manager.headers import read_header
+from studio.manager.sniff import sniff
+from tests.layouts import CASES, Shapes, flux, unet, write_sparse, xl
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_layout_is_known_by_its_header(case: str, tmp_path: Path) -> None:
+    name, shapes, metadata, expected = CASES[case]
+    found = sniff(read_header(write_sparse(tmp_path / name, shapes, metadata=metadata)), name)
+    assert (found.kind, found.family, found.variant, found.prediction) == expected
+
+
+def test_the_file_s_name_decides_nothing_that_the_header_shows(tmp_path: Path) -> None:
+    file = write_sparse(tmp_path / "sdxl_flux_lora_vae.safetensors", unet(768))
+    assert sniff(read_header(file), file.name).family == "sd1"
+
+
+def test_dtype_is_the_one_that_holds_most_bytes(tmp_path: Path) -> None:
+    assert describe_file(write_sparse(tmp_path / "a.safetensors", xl(), dtype="BF16"), "a").dtype == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        (xl(), "Only part of a Stable Diffusion XL checkpoint: its VAE and its text encoder are missing"),
+        (xl(2560, 1280), "the SDXL refiner works on another model's picture"),
+        (flux(), "fetch the folder black-forest-labs/FLUX.1-schnell"),
+        ({"single_stream_modulation.lin.weight": (1, 6144)}, "load the model from its diffusers folder"),
+        ({"conv_in.weight": (320, 4, 3, 3), "down_blocks.0.x": (1,)}, "A U-Net alone"),
+    ],
+)
+def test_what_cannot_be_used_says_why(shapes: Shapes, reason: str, tmp_path: Path) -> None:
+    info = describe_file(write_sparse(tmp_path / "m.safetensors", shapes), "m")
+    assert info.problem is not None
+    assert reason in info.problem
+
+
+def test_a_lora_in_the_checkpoints_folder_is_a_lora_and_no_problem(tmp_path: Path) -> None:
+    _, shapes, _, _ = CASES["kohya LoRA"]
+    info = describe_file(write_sparse(tmp_path / "checkpoints/l.safetensors", shapes), "l")
+    assert (info.kind, info.tasks, info.problem) == ("lora", (), None)
+
+
+def gguf(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:
+    """A GGUF header: Q4_0 tensors, shapes stored innermost first, as ggml does."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    out = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 2)
+    out += text("general.architecture") + struct.pack("<I", 8) + text("flux")
+    out += text("sizes") + struct.pack("<IIQ", 9, 4, 2) + struct.pack("<II", 1, 2)
+    for name, shape in tensors.items():
+        out += text(name) + struct.pack("<I", len(shape)) + struct.pack(f"<{len(shape)}Q", *shape[::-1])
+        out += struct.pack("<IQ", 2, 0)
+    path.write_bytes(out)
+    return path
+
+
+def test_gguf_is_read_by_the_same_rules(tmp_path: Path) -> None:
+    header = read_header(gguf(tmp_path / "flux.gguf", flux()))
+    assert header.metadata["general.architecture"] == "flux"
+    assert header.tensors["img_in.weight"].shape == (3072, 64)
+    assert header.tensors["img_in.weight"].dtype == "Q4_0"
+    found = sniff(header, "flux.gguf")
+    assert (found.kind, found.family) == ("gguf", "flux")
+
+
+def test_half_a_gguf_is_refused(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "flux.gguf", flux())
+    file.write_bytes(file.read_bytes()[:-10])
+    info = describe_file(file, "flux")
+    assert info.problem == "The GGUF file is incomplete or damaged: its header ends early."
