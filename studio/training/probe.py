@@ -50,7 +50,9 @@ class ProbeConfig(BaseModel):
     autoencoder: Path | None = Field(
         None, description="Folder of an AutoencoderTiny; an eighth of the pictures goes through it."
     )
-    max_minutes: float = Field(10.0, gt=0, description="Training ends by then, its learning rate decayed by the clock.")
+    max_minutes: float = Field(
+        10.0, gt=0, description="Of processor time: training ends by then, its learning rate decayed towards it."
+    )
 
 
 def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -183,9 +185,9 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     decoder = round_trip(config.autoencoder) if config.autoencoder is not None else None
     recent: list[dict[str, float]] = []
-    start = time.perf_counter()
+    start = time.process_time()
     for step, (x, labels) in enumerate(_batches(config, Labels(spec)), 1):
-        done = max(step / config.steps, (time.perf_counter() - start) / (60 * config.max_minutes))
+        done = max(step / config.steps, (time.process_time() - start) / (60 * config.max_minutes))
         _set_lr(optimizer, config.lr, step, done)
         if decoder is not None:
             part = max(1, len(x) // DECODED)
@@ -201,11 +203,11 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
         recent.append({name: float(part.detach()) for name, part in parts.items()})
         if step % EVERY == 0 or done >= 1:
             means = {name: sum(row[name] for row in recent) / len(recent) for name in recent[0]}
-            yield {"step": step, "seconds": time.perf_counter() - start, **means}
+            yield {"step": step, "seconds": time.process_time() - start, **means}
             recent.clear()
         if done >= 1:
             break
-    yield {"step": step, "seconds": time.perf_counter() - start, **_finish(net, config)}
+    yield {"step": step, "seconds": time.process_time() - start, **_finish(net, config)}
 
 
 def _set_lr(optimizer: torch.optim.Optimizer, lr: float, step: int, done: float) -> None:
