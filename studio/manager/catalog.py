@@ -6,6 +6,7 @@ Answers from its index where nothing changed, so asking often is cheap.
 import hashlib
 import itertools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Catalog:
         self._folders = folders
         self.index = Index(index)
         self._paths: dict[str, Path] = {}
+        self._closing = threading.Event()
 
     def models(self) -> list[ModelInfo]:
         """Every model found, shipped ones first, then usable ones, each id once."""
@@ -43,6 +45,29 @@ class Catalog:
         self.index.put_facts(learned)
         self._paths = paths
         return sorted(found.values(), key=lambda info: (not info.shipped, info.problem is not None, info.id))
+
+    def start_hashing(self) -> threading.Thread:
+        """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`."""
+        files = [path for path in self._all_paths() if path.is_file()]
+        thread = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        self._closing.set()
+
+    def _all_paths(self) -> list[Path]:
+        self.models()
+        return list(self._paths.values())
+
+    def _hash_all(self, files: list[Path]) -> None:
+        for file in files:
+            try:
+                self.index.hash(file, stop=self._closing)
+            except OSError:
+                continue  # deleted or unreadable meanwhile: it simply has no hash
+            if self._closing.is_set():
+                return
 
     def _known_hash(self, path: Path) -> str | None:
         try:

@@ -49,14 +49,16 @@ class Index:
             ).fetchone()
         return row[0] if row else None
 
-    def hash(self, path: Path) -> str:
-        """The file's SHA-256, computed once for each (path, size, mtime). Raises OSError."""
+    def hash(self, path: Path, stop: threading.Event | None = None) -> str:
+        """The file's SHA-256, computed once for each (path, size, mtime); "" if `stop` was set. Raises OSError."""
         known = self.known_hash(path)
         if known:
             return known
         stat = path.stat()
         digest = hashlib.sha256()
         for chunk in _chunks(path):
+            if stop is not None and stop.is_set():
+                return ""
             digest.update(chunk)
         row = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, digest.hexdigest())
         self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
