@@ -10,6 +10,7 @@ import secrets
 import sqlite3
 import time
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 from PIL import Image, ImageOps
@@ -27,13 +28,26 @@ THUMBNAIL_SIDE = 256
 PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
 
 
+class Sink(Protocol):
+    """Where a run's pictures go: the archive, or a folder of a person's own."""
+
+    @property
+    def private(self) -> Path: ...
+
+    def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image: ...
+
+
 class Archive:
     """Images lie in `<outputs>/YYYY-MM-DD/HHMMSS-<seed>-<id>.png`; everything else in the studio's private folder."""
 
     def __init__(self, outputs: Path, database: Database):
         self.outputs = outputs
-        self.private = outputs / PRIVATE
         self._database = database
+
+    @property
+    def private(self) -> Path:
+        """The studio's own folder, beside the images."""
+        return self.outputs / PRIVATE
 
     def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
         """Write the picture with its recipe, enter it in the index, and return the event that tells of it."""

@@ -56,6 +56,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     channel: Channel
     ready: bool = False
+    rested: bool = False  # it was told once that nothing waits
     over: bool = False  # its side of the channel has ended
     job: str | None = None
     loading: bool = True
@@ -184,6 +185,9 @@ class WorkerHost:
                 continue
             if claimed is not None:
                 self._hand_over(worker, claimed)
+            elif not worker.rested:
+                worker.rested = True
+                worker.channel.send({"do": "rest"})
 
     def _hand_over(self, worker: _Worker, claimed: Claimed) -> None:
         with self._changed:

@@ -49,7 +49,7 @@ def _receive(channel: Channel, commands: "SimpleQueue[Message | None]", cancelle
             cancelled.add(message["job"])
         elif message["do"] == "exit":
             os._exit(0)
-        else:
+        elif message["do"] != "rest":
             commands.put(message)
     commands.put(None)
 

@@ -1,0 +1,225 @@
+"""The worker's own program: one job after another, from the lease of a model to archived images and events.
+
+`execute` is the one way a request is carried out, in the worker process and in a CLI's own process alike. This module
+wires the rooms together; it refuses to know how any of them works.
+"""
+
+import logging
+import os
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from studio import compat
+from studio.core import events
+from studio.core.errors import Cancelled, StudioError
+from studio.core.events import Event
+from studio.core.models import ModelInfo
+from studio.core.options import find_model
+from studio.core.request import DEFAULT, GenerationRequest
+from studio.core.settings import Settings
+from studio.jobs.archive import Archive, Sink
+from studio.jobs.channel import Channel, Message
+from studio.jobs.database import Database
+from studio.jobs.frames import FrameStore
+from studio.jobs.storage import PRIVATE
+from studio.manager.catalog import Catalog
+
+if TYPE_CHECKING:
+    from studio.manager.manager import Manager
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[Event], None]
+
+
+def execute(
+    job: str,
+    request: GenerationRequest,  # resolved by core.options
+    *,
+    manager: "Manager",
+    catalog: Catalog,
+    archive: Sink,
+    frames: FrameStore | None,  # None: no previews are kept
+    emit: Emit,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
+    began = time.monotonic()
+    try:
+        _run(job, request, manager, catalog, archive, frames, emit, cancelled)
+    except Cancelled:
+        emit(events.Cancelled())
+    except StudioError as error:
+        emit(events.Failed(message=str(error), field=error.field))
+    except Exception as error:
+        traceback.print_exc()
+        emit(events.Failed(message=f"The engine stopped on an unexpected error ({type(error).__name__})."))
+        return not _device_is_lost(error)
+    else:
+        emit(events.Done(seconds=time.monotonic() - began))
+    return True
+
+
+def _run(
+    job: str,
+    request: GenerationRequest,
+    manager: "Manager",
+    catalog: Catalog,
+    archive: Sink,
+    frames: FrameStore | None,
+    emit: Emit,
+    cancelled: Callable[[], bool],
+) -> None:
+    from studio.engine.generate import batches, generate
+    from studio.engine.previews import Previewer
+    from studio.engine.recorder import StepRecorder
+
+    info = find_model(catalog.models(), request.model)
+
+    def report(what: str, fraction: float | None) -> None:
+        if cancelled():
+            raise Cancelled
+        emit(events.Loading(model=info.title, what=what, fraction=fraction))
+
+    def put_frame(image: int, step: int, kind: str, jpeg: bytes) -> None:
+        if frames is not None:
+            frames.put(job, image, step, kind, jpeg)
+
+    report("waking up", None)
+    with lease(manager, info, request.dtype, report) as loaded:
+        wanted = request.previews and frames is not None
+        previewer = Previewer.for_model(loaded, archive.private / "previews") if wanted else None
+        with StepRecorder(previewer, emit, put_frame, len(batches(request))) as recorder:
+            results = generate(
+                request,
+                loaded,
+                on_step=recorder.take,
+                cancelled=cancelled,
+                on_decode=previewer.learn if previewer else None,
+            )
+            for result in results:
+                recorder.catch_up()
+                emit(archive.save(result.image, result.recipe, job))
+
+
+def lease(manager: "Manager", info: ModelInfo, dtype: str, report: Callable[[str, float | None], None]) -> Any:
+    """The model in memory in a concrete number format."""
+    return manager.lease(info, "fp32" if dtype == "auto" else dtype, report)
+
+
+def main(channel: Channel) -> None:
+    """The entry of the worker process."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    inbox = Inbox(channel)
+    hello = inbox.get()
+    if hello is not None:
+        Worker(channel, inbox, Settings.model_validate(hello["settings"])).work()
+
+
+class Inbox:
+    """Commands in order; cancels are heard at once, and an exit, or the host's death, ends the process at once."""
+
+    def __init__(self, channel: Channel):
+        self._channel = channel
+        self._commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._cancelled: set[str] = set()
+        threading.Thread(target=self._listen, name="inbox", daemon=True).start()
+
+    def get(self) -> Message | None:
+        return self._commands.get()
+
+    def is_cancelled(self, job: str) -> bool:
+        return job in self._cancelled
+
+    def forget(self, job: str) -> None:
+        self._cancelled.discard(job)
+
+    def _listen(self) -> None:
+        for message in self._channel.receive():
+            match message["do"]:
+                case "cancel":
+                    self._cancelled.add(message["job"])
+                case "exit":
+                    break
+                case _:
+                    self._commands.put(message)
+        os._exit(0)  # every file of ours appears whole or not at all, so there is nothing to wait for
+
+
+class Worker:
+    """One device's process. Slow imports happen here, before it says that it is ready."""
+
+    def __init__(self, channel: Channel, inbox: Inbox, settings: Settings):
+        compat.prepare()
+        import studio.engine.generate  # noqa: F401  (torch and diffusers, while nobody waits yet)
+        from studio.manager.manager import Manager
+
+        private = settings.outputs / PRIVATE
+        database = Database(private / "studio.db")
+        self._channel, self._inbox = channel, inbox
+        self._manager = Manager(settings)
+        self._catalog = self._manager.catalog
+        self._archive = Archive(settings.outputs, database)
+        self._frames = FrameStore(private / "frames", database)
+
+    def work(self) -> None:
+        self._channel.send({"say": "ready"})
+        while (command := self._inbox.get()) is not None:
+            if command["do"] == "rest":
+                self._preload()
+                continue
+            fit = self._carry_out(command["job"], GenerationRequest(**command["request"]))
+            self._tell_memory()
+            if not fit:
+                log.error("The device does not recover from such an error within a process; ending it.")
+                return
+
+    def _carry_out(self, job: str, request: GenerationRequest) -> bool:
+        try:
+            return execute(
+                job,
+                request,
+                manager=self._manager,
+                catalog=self._catalog,
+                archive=self._archive,
+                frames=self._frames,
+                emit=lambda event: self._emit(job, event),
+                cancelled=lambda: self._inbox.is_cancelled(job),
+            )
+        finally:
+            self._inbox.forget(job)
+
+    def _emit(self, job: str, event: Event) -> None:
+        self._channel.send({"say": "event", "job": job, "event": events.to_json(event)})
+
+    def _preload(self) -> None:
+        """Nothing waits: have the default model in memory before the first wish."""
+        try:
+            with lease(self._manager, find_model(self._catalog.models(), DEFAULT), "auto", lambda what, fraction: None):
+                pass
+        except StudioError as error:
+            log.info("Nothing was loaded ahead: %s", error)
+        self._tell_memory()
+
+    def _tell_memory(self) -> None:
+        residents = self._manager.resident()
+        self._channel.send(
+            {
+                "say": "memory",
+                "memory": {
+                    "budget": 0,
+                    "used": sum(size for _, size in residents),
+                    "device": str(self._manager.device),
+                    "residents": residents,
+                },
+            }
+        )
+
+
+def _device_is_lost(error: Exception) -> bool:
+    """After such a CUDA error every later call in the process fails as well."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
