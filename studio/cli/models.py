@@ -22,9 +22,10 @@ def main(argv: list[str]) -> int:
         raise InvalidRequest(f"There is no action {arguments.action[:40]!r}. Choose one of: {', '.join(ACTIONS)}.")
     settings = settings_from(arguments)
 
+    from studio.jobs.storage import PRIVATE
     from studio.manager.catalog import Catalog
 
-    models = Catalog(settings.models, settings.outputs / ".unnoise" / "catalog.db").models()
+    models = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db").models()
     if arguments.json:
         for model in models:
             print(json.dumps(model.model_dump(mode="json"), ensure_ascii=False))

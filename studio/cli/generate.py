@@ -1,0 +1,114 @@
+"""`generate`: a prompt to images in this very process, without a window or a queue. An image a line on stdout.
+
+The request is the form's own; flags, bounds and help are drawn from it. Progress goes to stderr, where a person watches.
+"""
+
+import argparse
+import json
+import re
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from studio.cli.flags import Parser, add_fields, given
+from studio.cli.settings import add_settings, settings_from
+from studio.core import events
+from studio.core.errors import InvalidRequest, StudioError
+from studio.core.options import find_model, resolve
+from studio.core.recipe import Recipe
+from studio.core.request import GenerationRequest, parse_request
+from studio.core.settings import Settings
+from studio.jobs.archive import Archive
+from studio.jobs.database import Database
+from studio.jobs.storage import PRIVATE
+
+# As people write them; the other flags are named after their fields.
+NAMES = {"guidance_scale": "--cfg"}
+WINDOW_ONLY = ("host", "port", "presets", "auth", "allow_hosts", "open_browser")
+
+Show = Callable[[Path, Recipe], None]
+
+
+def main(argv: list[str]) -> int:
+    arguments = _parser().parse_args(argv)
+    request, settings = request_from(arguments), settings_from(arguments)
+    run(request, settings, out=arguments.out, show=_print_json if arguments.json else _print_path)
+    return 0
+
+
+def run(request: GenerationRequest, settings: Settings, *, out: Path | None, show: Show) -> None:
+    """Makes the images and shows each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
+    from studio import compat
+    from studio.cli.folder import Folder
+    from studio.manager.manager import Manager
+    from studio.worker import execute
+
+    manager = Manager(settings)
+    resolved = resolve(request, find_model(manager.catalog.models(), request.model))
+    sink = Folder(out.expanduser().absolute()) if out else _archive(settings)
+    failure: StudioError | None = None
+
+    def emit(event: events.Event) -> None:
+        nonlocal failure
+        if isinstance(event, events.Image):
+            _progress("")
+            show(sink.outputs / event.path, sink.recipe(event.id))
+        elif isinstance(event, events.Step):
+            _progress(f"step {event.index + 1} of {event.total}, {event.elapsed:.1f} s")
+        elif isinstance(event, events.Loading):
+            _progress(f"{event.model}: {event.what}")
+        elif isinstance(event, events.Failed):
+            failure = (InvalidRequest if event.field else StudioError)(event.message, field=event.field)
+
+    compat.prepare()  # takes seconds, so bad input is refused before
+    job = f"cli-{secrets.token_hex(6)}"
+    try:
+        execute(job, resolved, manager=manager, catalog=manager.catalog, archive=sink, frames=None, emit=emit)
+    finally:
+        _progress("")
+    if failure is not None:
+        raise failure
+
+
+def request_from(arguments: argparse.Namespace) -> GenerationRequest:
+    """The request that the flags make; raises InvalidRequest with one sentence."""
+    values = {"prompt": arguments.prompt, "previews": False} | given(arguments, GenerationRequest)
+    if arguments.size is not None:
+        size = re.fullmatch(r"(-?\d{1,9})[xX×](-?\d{1,9})", arguments.size)
+        if size is None:
+            raise InvalidRequest(f"--size must be WIDTHxHEIGHT, like 128x128; got {arguments.size[:40]!r}.")
+        values |= {"width": size[1], "height": size[2]}
+    return parse_request(values)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m studio generate", description="Make images from a prompt.")
+    parser.add_argument("prompt", metavar="PROMPT", help="what the picture should show, in words")
+    add_fields(parser, GenerationRequest, skip=("prompt", "width", "height", "previews"), names=NAMES)
+    parser.add_argument("--size", metavar="WxH", help="width and height in pixels (default: the model's own)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the images (default: the studio's archive)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each")
+    add_settings(parser, skip=WINDOW_ONLY)
+    return parser
+
+
+def _archive(settings: Settings) -> Archive:
+    outputs = settings.outputs.resolve()
+    archive = Archive(outputs, Database(outputs / PRIVATE / "studio.db"))
+    archive.private.mkdir(parents=True, exist_ok=True)
+    return archive
+
+
+def _print_json(path: Path, recipe: Recipe) -> None:
+    print(json.dumps({"path": str(path), "seed": recipe.seed, "recipe": recipe.model_dump(mode="json")}), flush=True)
+
+
+def _print_path(path: Path, recipe: Recipe) -> None:
+    print(path, flush=True)
+
+
+def _progress(text: str) -> None:
+    """One line on the terminal that is written over; nothing where nobody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
