@@ -1,0 +1,56 @@
+"""The page's own files (`static/`): where they are served, and how a component is tied to its script.
+
+The address carries a hash of all files' contents, so a browser may keep them for good and never mixes two versions.
+"""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+STATIC = Path(__file__).with_name("static")
+STYLES = ("tokens.css", "gradio.css", "layout.css", "fields.css", "canvas.css", "strip.css")
+
+
+@cache
+def version() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def address(name: str) -> str:
+    """Where a file is found, relative to the page, so that a proxy may put the studio below a path."""
+    return f"ui/{version()}/{name}"
+
+
+def behaviour(script: str) -> str:
+    """`js_on_load` of a component whose looks and manners are the `mount` of a script of ours."""
+    return (
+        f"import(new URL('{address(script)}', document.baseURI))"
+        ".then((script) => script.mount({ element, props, trigger, watch, server }));"
+    )
+
+
+def head() -> str:
+    """What goes into the page's head: styles first, so that nothing is drawn without them."""
+    links = [f'<link rel="stylesheet" href="{address(name)}">' for name in STYLES]
+    icon = f'<link rel="icon" type="image/svg+xml" href="{address("icon.svg")}">'
+    return "\n".join([*links, icon, '<meta name="color-scheme" content="light dark">'])
+
+
+class _Versioned(StaticFiles):
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code == 200:
+            response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def serve_static(app: FastAPI) -> None:
+    app.mount(f"/ui/{version()}", _Versioned(directory=STATIC))

@@ -1,0 +1,236 @@
+"""The form: draws a request's fields, reads them back into one request, and fills them from any set of settings.
+
+`read` and `fill` are inverses; presets, a dropped picture, a click on a result and a change of model all go through
+`fill`. What a value must be is the request's business, and what a model accepts is the desk's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.core.desk import Desk, Style
+from studio.core.errors import StudioError
+from studio.core.models import Choice, ModelInfo, ModelOptions
+from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest, parse_request
+from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, shown
+
+# What the sliders span: the values people use. The number boxes take all that the request allows.
+SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale": (0, 1, 0.05)}
+NUMBERS = ("steps", "guidance_scale", "guidance_rescale", "width", "height", "count", "batch_size")
+OPTIONAL = ("width", "height")
+NONE = "none"
+DTYPES = (
+    Choice(name="auto", title="Automatic", help="What measures fastest on this device."),
+    Choice(name="fp32", title="32-bit float", help="The most exact, and the slowest on most devices."),
+    Choice(name="bf16", title="bfloat16", help="Half the memory, with the range of 32-bit floats."),
+    Choice(name="fp16", title="16-bit float", help="Half the memory, with a smaller range."),
+)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The controls drawn so far, by the name of the setting they hold. `draw` adds one where it is called."""
+
+    desk: Desk
+    fields: dict[str, Component] = field(default_factory=dict)
+
+    def draw(self, *names: str) -> None:
+        for name in names:
+            self.fields[name] = _WIDGETS.get(name, _number)(self.desk, name)
+
+    def inputs(self) -> set[Component]:
+        return set(self.fields.values())
+
+    def read(self, data: dict[Component, Any]) -> GenerationRequest:
+        """The request that the form asks for. Raises InvalidRequest with the field at fault."""
+        given = {name: data[component] for name, component in self.fields.items()}
+        style = given.pop("style", NONE)
+        given.pop("preset", None)
+        values = {name: _typed(name, value) for name, value in given.items()}
+        request = parse_request(values)
+        styles = {each.name: each for each in self.desk.styles()}
+        if style in styles:
+            request = parse_request(values | _styled(request, styles[style]))
+        return request
+
+    def fill(self, values: dict[str, Any]) -> dict[Component, Any]:
+        """Updates that put the settings in place and leave the others alone; the menus follow the model that is named."""
+        updates: dict[Component, Any] = {}
+        if "model" in values:
+            model = self._known_model(str(values["model"]))
+            updates |= self._offers(self.desk.options(model.id)) if model else {}
+            values = values | {"model": model.id} if model else {k: v for k, v in values.items() if k != "model"}
+        for name, value in values.items():
+            if (component := self.fields.get(name)) is not None:
+                settled = updates.get(component, {})
+                updates[component] = settled | gr.update(value=_untyped(name, value))
+        if "prompt" in values and (style := self.fields.get("style")) is not None:
+            updates[style] = gr.update(value=NONE)  # its words are in the prompt already
+        return updates
+
+    def adopt(self, model_id: str, before: str, data: dict[Component, Any]) -> dict[Component, Any]:
+        """Updates after a person chose another model: its menus, and its own steps and guidance where the last model's
+        own still stood."""
+        options = self.desk.options(model_id)
+        values: dict[str, Any] = {"model": model_id, "sampler": DEFAULT, "spacing": DEFAULT}
+        old, new = self._defaults(before), options.model.defaults
+        for name in ("steps", "guidance_scale"):
+            if old is None or str(data[self.fields[name]]) == shown(getattr(old, name)):
+                values[name] = getattr(new, name)
+        return self.fill(values | {"width": None, "height": None})
+
+    def refreshed(self, chosen: str) -> dict[Component, Any]:
+        """Updates that offer what the desk has now; models may have come or gone since the page was drawn."""
+        model = self._known_model(chosen) or default_model(self.desk)
+        choices = gr.update(choices=plain(model_choices(self.desk)), value=model.id if model else DEFAULT)
+        offers = self._offers(self.desk.options(model.id)) if model else {}
+        return {self.fields["model"]: choices} | offers
+
+    def _known_model(self, name: str) -> ModelInfo | None:
+        try:
+            return self.desk.options(name).model
+        except StudioError:
+            return None
+
+    def _defaults(self, model_id: str) -> Any:
+        model = self._known_model(model_id)
+        return model.defaults if model else None
+
+    def _offers(self, options: ModelOptions) -> dict[Component, Any]:
+        """Menus and sizes as this model has them."""
+        own = options.model.defaults
+        sampler, spacing = sampler_menus(options)
+        updates = {
+            "sampler": gr.update(choices=plain(sampler)),
+            "spacing": gr.update(choices_by=plain_by(spacing)),
+            "width": gr.update(placeholder=shown(own.width), locked=options.model.fixed_size),
+            "height": gr.update(placeholder=shown(own.height), locked=options.model.fixed_size),
+        }
+        return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
+
+
+def default_model(desk: Desk) -> ModelInfo | None:
+    try:
+        return desk.options(DEFAULT).model
+    except StudioError:
+        return None
+
+
+def model_choices(desk: Desk) -> list[Choice]:
+    """Every model that makes images; one that cannot be used says why and cannot be chosen."""
+    models = [m for m in desk.models() if m.kind in ("checkpoint", "diffusers")]
+    return [Choice(name=m.id, title=m.title, help=m.problem or m.description) for m in models if not m.problem]
+
+
+def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[Choice]]]:
+    """The sampler menu, the model's own first, and the spacings by the sampler that is chosen."""
+    own = options.model.defaults.sampler
+    title = next((choice.title for choice in options.samplers if choice.name == own), own)
+    first = Choice(
+        name=DEFAULT, title=f"Model’s own ({title})", help=f"{title}, the sampler this model is best used with."
+    )
+    spacings = {name: list(choices) for name, choices in options.spacings.items()}
+    return [first, *options.samplers], {DEFAULT: spacings.get(own, []), **spacings}
+
+
+def _styled(request: GenerationRequest, style: Style) -> dict[str, str]:
+    negative = ", ".join(part for part in (request.negative_prompt, style.negative_prompt) if part)
+    return {"prompt": style.prompt.replace("{prompt}", request.prompt), "negative_prompt": negative}
+
+
+def _typed(name: str, value: Any) -> Any:
+    """What stands in a number's box as a number; anything else as it is, for the request to refuse in words."""
+    if name not in NUMBERS and name != "seed":
+        return value
+    text = str(value).strip()
+    if not text:
+        return None if name in OPTIONAL else RANDOM_SEED if name == "seed" else value
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return value
+
+
+def _untyped(name: str, value: Any) -> Any:
+    return shown(value) if name in NUMBERS or name == "seed" else value
+
+
+def _text(desk: Desk, name: str) -> Component:
+    info = GenerationRequest.model_fields[name]
+    first = name == "prompt"
+    return gr.Textbox(
+        value="",
+        label=info.title,
+        lines=3 if first else 1,
+        max_lines=10 if first else 6,
+        placeholder="a large red heart, striped yellow background" if first else "What the picture should not show",
+        elem_id=f"field-{name}",
+        elem_classes=["field", "field-text", f"is-{name}"],
+    )
+
+
+def _model(desk: Desk, name: str) -> Component:
+    model = default_model(desk)
+    return Select(
+        name, model.id if model else DEFAULT, plain(model_choices(desk)), empty="No model found in the models folders"
+    )
+
+
+def _sampler(desk: Desk, name: str) -> Component:
+    model = default_model(desk)
+    options = desk.options(model.id) if model else None
+    if name == "sampler":
+        return Select(name, DEFAULT, plain(sampler_menus(options)[0]) if options else ())
+    return Select(name, DEFAULT, depends="sampler", choices_by=plain_by(sampler_menus(options)[1]) if options else {})
+
+
+def _number(desk: Desk, name: str) -> Component:
+    model = default_model(desk)
+    if name in OPTIONAL:
+        own = shown(getattr(model.defaults, name)) if model else ""
+        return Number(name, None, placeholder=own, locked=bool(model and model.fixed_size))
+    value = GenerationRequest.model_fields[name].default
+    if model and name in ("steps", "guidance_scale"):
+        value = getattr(model.defaults, name)
+    return Number(name, value, soft=SOFT.get(name))
+
+
+def _preset(desk: Desk, name: str) -> Component:
+    presets = [Choice(name=p.name, title=p.title, help=p.description) for p in desk.presets()]
+    return Select(
+        name,
+        NONE,
+        plain([Choice(name=NONE, title="None"), *presets]),
+        title="Preset",
+        help="Sets several settings at once.",
+    )
+
+
+def _style(desk: Desk, name: str) -> Component:
+    styles = [Choice(name=s.name, title=s.title, help=s.prompt.replace("{prompt}", "…")) for s in desk.styles()]
+    return Select(
+        name,
+        NONE,
+        plain([Choice(name=NONE, title="None"), *styles]),
+        title="Style",
+        help="Words put around your prompt.",
+    )
+
+
+_WIDGETS: dict[str, Callable[[Desk, str], Component]] = {
+    "prompt": _text,
+    "negative_prompt": _text,
+    "model": _model,
+    "sampler": _sampler,
+    "spacing": _sampler,
+    "seed": lambda desk, name: Seed(name, RANDOM_SEED),
+    "dtype": lambda desk, name: Select(name, "auto", plain(DTYPES)),
+    "previews": lambda desk, name: Switch(name, True),
+    "preset": _preset,
+    "style": _style,
+}

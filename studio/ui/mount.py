@@ -1,0 +1,40 @@
+"""Hangs the window on a FastAPI application, at `/`, with everything of Gradio's shut that a studio does not need."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+
+from studio.core.desk import Desk
+from studio.ui import assets
+from studio.ui.shell import build
+from studio.ui.theme import Quiet
+
+MAX_UPLOAD = 64 * 2**20
+
+
+def mount(app: FastAPI, desk: Desk) -> FastAPI:
+    """The application with the page on it. Routes that are already there keep precedence."""
+    # Every handler is quick and says its own errors; httpx' line for each inner call would fill the terminal.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    assets.serve_static(app)
+    page = build(desk)
+    page.queue(api_open=False, default_concurrency_limit=None)
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=Quiet(),
+        head=assets.head(),
+        run_history=False,
+        footer_links=[],
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD,
+        blocked_paths=[str(Path(tempfile.gettempdir()).resolve().anchor)],
+    )

@@ -1,0 +1,32 @@
+"""One line under the buttons that says what has just happened to the form."""
+
+import itertools
+from typing import Any
+
+import gradio as gr
+
+from studio.ui.assets import behaviour
+
+_NUMBERS = itertools.count(1)
+
+
+class Notice(gr.HTML):
+    """`value` is `tell(sentence)`; an empty sentence clears the line."""
+
+    def __init__(self, **props: Any):
+        super().__init__(
+            value={},
+            html_template="<div class='notice-body' role='status'></div>",
+            js_on_load=behaviour("notice.js"),
+            apply_default_css=False,
+            elem_id="notice",
+            elem_classes=["notice-block"],
+            **props,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": {}, "description": "a sentence"}
+
+
+def tell(sentence: str) -> dict[str, Any]:
+    return {"sentence": sentence, "number": next(_NUMBERS)}

@@ -1,0 +1,20 @@
+"""The registry of tabs: name -> what draws it. A new tab is one file that registers itself and one import in the shell."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gradio as gr
+
+from studio.core.desk import Desk
+from studio.core.registry import Registry
+
+
+@dataclass(frozen=True)
+class Tab:
+    """`build(desk, page)` draws the tab's contents inside the page's Blocks and wires them."""
+
+    title: str
+    build: Callable[[Desk, gr.Blocks], None]
+
+
+TABS: Registry[Tab] = Registry("tab")

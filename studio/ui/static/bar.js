@@ -1,0 +1,87 @@
+// The bar on top: the model in use, memory against its budget, and the queue.
+
+import { benchOf, make } from "./bench.js";
+
+const ASK_MS = 5000;
+
+export function mount({ element, server }) {
+  const model = make("span", { class: "bar-model" });
+  const meter = make("div", { class: "meter", role: "meter", "aria-label": "Memory", "aria-valuemin": 0 }, make("div"));
+  const memory = make("span", { class: "bar-memory" });
+  const queue = make("span", { class: "bar-queue" });
+  element.querySelector(".bar-body").append(
+    make("span", { class: "bar-name" }, mark(), make("span", { text: "Unnoise" })),
+    make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue),
+  );
+
+  const show = (status) => {
+    if (status.problem) {
+      queue.textContent = status.problem;
+      return;
+    }
+    const { used, budget, waiting, running } = status;
+    meter.parentElement.hidden = !budget;
+    meter.setAttribute("aria-valuemax", budget);
+    meter.setAttribute("aria-valuenow", used);
+    meter.setAttribute("aria-valuetext", `${size(used)} of ${size(budget)}`);
+    meter.firstChild.style.transform = `scaleX(${budget ? Math.min(1, used / budget) : 0})`;
+    meter.classList.toggle("full", used > 0.9 * budget);
+    memory.textContent = `${size(used)} of ${size(budget)}`;
+    meter.parentElement.title = [`Memory of models on ${status.device || "this device"}`, ...status.residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
+    queue.textContent = running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready";
+    queue.dataset.busy = String(running.length + waiting > 0);
+  };
+
+  let asked = null;
+  const ask = (delay = 0) => {
+    clearTimeout(asked);
+    asked = setTimeout(async () => {
+      if (document.visibilityState === "visible") {
+        try {
+          const status = await server.status();
+          show(status);
+          for (const bench of benches()) bench.say("status", status);
+        } catch {
+          queue.textContent = "No connection";
+          queue.dataset.busy = "false";
+        }
+      }
+      ask(ASK_MS);
+    }, delay);
+  };
+  const heard = new WeakSet();
+  const benches = () => [...document.querySelectorAll(".workbench")].map(benchOf);
+  const listen = () => {
+    for (const bench of benches()) {
+      if (heard.has(bench)) continue;
+      heard.add(bench);
+      bench.hear("changed", () => ask(120));
+      bench.hear("field", ({ name }) => name === "model" && (model.textContent = modelTitle(bench)));
+      model.textContent = modelTitle(bench);
+    }
+  };
+  listen();
+  new MutationObserver(listen).observe(document.querySelector("#tabs") ?? document.body, { childList: true, subtree: true });
+  document.addEventListener("visibilitychange", () => ask());
+  ask();
+}
+
+function modelTitle(bench) {
+  const menu = bench.root.querySelector(".field.is-model select");
+  return menu?.selectedOptions[0]?.textContent ?? "";
+}
+
+function size(bytes) {
+  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}
+
+/** A picture that comes out of dots. */
+function mark() {
+  const holder = document.createElement("span");
+  holder.className = "bar-mark";
+  holder.setAttribute("aria-hidden", "true");
+  holder.innerHTML =
+    '<svg viewBox="0 0 22 22" width="22" height="22" fill="currentColor"><g><circle cx="2.6" cy="6" r=".9" opacity=".45"/><circle cx="1.9" cy="11.4" r="1.1" opacity=".55"/><circle cx="3.4" cy="16.6" r=".8" opacity=".4"/><circle cx="6.4" cy="3.6" r="1" opacity=".55"/><circle cx="6.3" cy="9" r="1.3" opacity=".7"/><circle cx="6.8" cy="14" r="1.2" opacity=".7"/><circle cx="7.6" cy="19" r=".9" opacity=".5"/></g><circle cx="14.6" cy="11" r="5.6"/></svg>';
+  return holder;
+}

@@ -1,0 +1,309 @@
+// The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
+
+import { benchOf, make } from "./bench.js";
+import { Feed } from "./feed.js";
+import { blame, forgive, wireForm } from "./form.js";
+import { Frames } from "./frames.js";
+import { Player } from "./player.js";
+import { Stage } from "./stage.js";
+import { duration, readout } from "./words.js";
+
+const REMEMBERED = "unnoise-job";
+const PHASES = { interrupted: "failed" };
+const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
+
+export function mount({ element, props, trigger, watch }) {
+  const bench = benchOf(element);
+  const canvas = new Canvas(element.querySelector(".canvas-body"), props, bench, () => trigger("submit"));
+  watch("value", () => canvas.hear(props.value));
+  wireForm(bench, { submit: () => canvas.submit(), shownSeed: () => canvas.shownSeed() });
+  canvas.start(props.value);
+}
+
+class Canvas {
+  constructor(root, props, bench, send) {
+    Object.assign(this, { root, bench, send });
+    this.feed = null;
+    this.frames = null;
+    this.waiting = []; // jobs submitted here that follow the one shown
+    this.image = 0;
+    this.position = null; // a step that a person looks at; null follows the run
+    this.live = false;
+    this.phase = "idle";
+    this.channel = "BroadcastChannel" in window ? new BroadcastChannel("unnoise") : null;
+
+    this.stage = new Stage(props, {
+      example: (prompt) => this.example(prompt),
+      again: () => this.again(),
+    });
+    this.player = new Player({
+      seek: (step) => this.seek(step),
+      kind: () => this.render(),
+      picked: (image) => this.choose(image),
+    });
+    this.status = make("div", { class: "only-read", role: "status", "aria-live": "polite" });
+    root.append(this.stage.root, this.player.root, this.status);
+    root.classList.add("canvas");
+    root.dataset.testid = "canvas";
+    root.setAttribute("role", "region");
+    root.setAttribute("aria-label", "Canvas");
+    this.wire();
+    this.render();
+  }
+
+  wire() {
+    const { bench } = this;
+    bench.root.querySelector(".generate").addEventListener("click", () => this.pending());
+    bench.root.querySelector(".stop").addEventListener("click", () => this.stop());
+    bench.hear("status", ({ newest }) => this.converge(newest));
+    this.channel?.addEventListener("message", ({ data }) => this.converge(data.job));
+    setInterval(() => this.feed && !this.feed.ended && this.tick(), 100);
+  }
+
+  /** A page that was reloaded finds its job again; a new one turns to the studio's newest. */
+  async start(said) {
+    const remembered = localStorage.getItem(REMEMBERED);
+    if (remembered && (await this.show(remembered, { quiet: true }))) return;
+    this.lost = true;
+    this.hear(said);
+  }
+
+  hear(said) {
+    if (!said?.say) return;
+    const what = {
+      show: () => this.submitted(said),
+      pick: () => this.show(said.job, { image: said.image }),
+      refuse: () => this.refused(said),
+      newest: () => this.lost && said.job && this.show(said.job, { quiet: true }),
+    };
+    what[said.say]();
+  }
+
+  // --- wishes ---------------------------------------------------------------------------------------------------
+
+  submit() {
+    this.pending();
+    this.send();
+  }
+
+  pending() {
+    this.lost = false;
+    forgive(this.bench);
+    this.bench.say("submitting");
+    this.refusal = null;
+    this.wished = true;
+    this.render();
+  }
+
+  submitted({ job, live }) {
+    this.wished = false;
+    this.channel?.postMessage({ job });
+    if (this.feed && !this.feed.ended && !live) {
+      this.waiting.push(job);
+      this.bench.say("changed");
+      return this.render();
+    }
+    return this.show(job, { live });
+  }
+
+  refused({ message, field }) {
+    this.wished = false;
+    this.refusal = message;
+    if (field) blame(this.bench, field, message);
+    this.speak(message);
+    this.render();
+  }
+
+  stop() {
+    if (this.feed && !this.feed.ended) this.feed.cancel();
+  }
+
+  example(prompt) {
+    const area = this.bench.root.querySelector(".field.is-prompt textarea");
+    area.value = prompt;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+    // The form hears of the new words in this turn; the wish is sent in the next.
+    setTimeout(() => this.bench.root.querySelector(".generate").click());
+  }
+
+  async again() {
+    const answer = await fetch(new URL("jobs", document.baseURI), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(this.feed.request),
+    });
+    const told = await answer.json();
+    if (answer.ok) this.submitted({ job: told.id, live: false });
+    else this.refused({ message: told.error, field: told.field });
+  }
+
+  // --- jobs -----------------------------------------------------------------------------------------------------
+
+  /** Turn to a job; false if the studio does not know it. */
+  async show(id, { image = 0, live = false, quiet = false } = {}) {
+    if (this.feed?.id === id) {
+      this.choose(image);
+      return true;
+    }
+    const turn = (this.turn = Symbol(id));
+    const feed = new Feed(id, (event) => this.changed(feed, event));
+    const before = { feed: this.feed, frames: this.frames };
+    this.lost = false;
+    this.quiet = quiet;
+    let known = false;
+    this.adopt = () => {
+      before.feed?.close();
+      before.frames?.close();
+      Object.assign(this, { feed, live, image, position: null, refusal: null, wished: false });
+      this.frames = new Frames(id, () => this.render());
+      this.player.stop();
+      known = true;
+    };
+    try {
+      await feed.open();
+    } catch {
+      known = false;
+    }
+    if (!known && this.turn === turn) this.lost = true;
+    return known;
+  }
+
+  changed(feed, event) {
+    if (event.kind === "known") {
+      this.adopt();
+      localStorage.setItem(REMEMBERED, feed.id);
+    }
+    if (feed !== this.feed) return feed.close();
+    if (event.kind === "step") for (const image of event.images) if (image === this.image) this.gather(image, event.index);
+    if (event.kind === "step" && !event.images.includes(this.image) && this.position === null && !this.feed.ended) {
+      this.image = event.images[0]; // the run has moved on to its next images
+      this.gather(this.image, event.index);
+    }
+    if (event.kind === "image") this.bench.say("made", event);
+    if (event.kind === "queued" || event.kind === "loading" || feed.ended) this.bench.say("changed");
+    this.announce(event);
+    if (feed.ended) this.finish();
+    this.render();
+    return undefined;
+  }
+
+  finish() {
+    this.live = false;
+    if (this.feed.field) blame(this.bench, this.feed.field, this.feed.message);
+    this.gatherAll();
+    const next = this.waiting.shift();
+    if (next) this.show(next);
+  }
+
+  /** An idle page turns to a job that was begun elsewhere; one that a person works with stays as it is. */
+  converge(newest) {
+    if (!newest || newest === this.feed?.id || newest === this.seen) return;
+    const idle = !this.wished && !this.waiting.length && (!this.feed || this.feed.ended) && this.position === null;
+    this.seen = newest;
+    if (idle) this.show(newest, { quiet: true });
+  }
+
+  // --- steps ----------------------------------------------------------------------------------------------------
+
+  gather(image, step) {
+    const kinds = this.feed.steps.get(image)?.[step]?.frames ?? [];
+    for (const kind of [...kinds].sort((a, b) => (a === this.player.kind) - (b === this.player.kind))) {
+      this.frames.want(image, step, kind);
+    }
+  }
+
+  gatherAll() {
+    const steps = this.feed.steps.get(this.image) ?? [];
+    for (let step = 0; step < steps.length; step += 1) this.gather(this.image, step);
+  }
+
+  choose(image) {
+    this.image = image;
+    this.position = null;
+    if (this.feed) this.gatherAll();
+    this.render();
+  }
+
+  seek(step) {
+    const last = this.steps().length - 1;
+    this.position = this.feed?.ended || step < last ? Math.max(0, Math.min(step, last)) : null;
+    this.render();
+  }
+
+  steps() {
+    return this.feed?.steps.get(this.image) ?? [];
+  }
+
+  shownSeed() {
+    return this.feed?.images.get(this.image)?.seed ?? null;
+  }
+
+  // --- showing --------------------------------------------------------------------------------------------------
+
+  render() {
+    this.phase = this.refusal ? "failed" : this.wished && (!this.feed || this.feed.ended) ? "queued" : this.feedPhase();
+    const steps = this.steps();
+    const last = steps.length - 1;
+    const step = this.position ?? last;
+    this.root.dataset.phase = this.phase;
+    this.root.dataset.job = this.feed?.id ?? "";
+    this.root.dataset.step = String(step + 1);
+    this.root.dataset.frames = this.frames?.settled ? "ready" : "loading";
+    const stop = this.bench.root.querySelector(".stop");
+    stop.setAttribute("aria-disabled", String(!(this.feed && !this.feed.ended)));
+    const saved = this.feed?.images.get(this.image);
+    const final = saved && step === last && this.player.kind === "x0" ? saved : null;
+    const frame = final ? null : this.nearest(step);
+    if (this.frame !== (final?.id ?? frame)) {
+      this.frame = final?.id ?? frame;
+      this.bench.say("shown", { seed: saved?.seed ?? null, id: saved?.id ?? null });
+    }
+    this.stage.render({
+      phase: this.phase,
+      feed: this.feed,
+      request: this.feed?.request,
+      final,
+      frame,
+      message: this.refusal ?? this.feed?.message,
+      retry: !this.refusal && ["failed", "interrupted"].includes(this.feed?.state),
+      step,
+      waiting: this.waiting.length,
+    });
+    this.player.render({ feed: this.feed, frames: this.frames, image: this.image, steps, step, saved });
+    this.tick();
+  }
+
+  feedPhase() {
+    if (!this.feed) return "idle";
+    return PHASES[this.feed.state] ?? this.feed.state;
+  }
+
+  /** The frame of this step, or the last one before it that has arrived. */
+  nearest(step) {
+    if (!this.feed) return null;
+    if (this.live && !this.feed.ended && (step + 1) / this.feed.total < LIVE_SHOWS_FROM) return null;
+    for (let at = step; at >= 0; at -= 1) {
+      const picture = this.frames.get(this.image, at, this.player.kind);
+      if (picture) return picture;
+    }
+    return null;
+  }
+
+  tick() {
+    const step = this.steps()[this.position ?? this.steps().length - 1];
+    this.player.read(readout(this.feed, step, this.position !== null, this.phase));
+  }
+
+  announce(event) {
+    if (this.quiet && event.kind !== "failed") return;
+    if (event.kind === "queued") this.speak("Queued.");
+    if (event.kind === "step" && event.index === 0) this.speak(`Started: ${event.total} steps.`);
+    if (event.kind === "done") this.speak(`Done in ${duration(event.seconds)}.`);
+    if (event.kind === "cancelled") this.speak("Stopped.");
+    if (event.kind === "failed" || event.kind === "interrupted") this.speak(event.message);
+  }
+
+  speak(sentence) {
+    this.status.textContent = sentence;
+  }
+}

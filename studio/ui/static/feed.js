@@ -1,0 +1,116 @@
+// What is known of one job: its request, and what its events have told so far. Follows them until the job has ended.
+
+import { address } from "./bench.js";
+
+const ENDED = new Set(["done", "failed", "cancelled", "interrupted"]);
+
+export class Feed {
+  /** `changed(event)` is called after each event, and once when the job is known. */
+  constructor(id, changed) {
+    this.id = id;
+    this.changed = changed;
+    this.request = null;
+    this.state = "queued";
+    this.ahead = 0;
+    this.loading = null;
+    this.total = 0;
+    this.steps = new Map(); // image -> its steps by index
+    this.current = [0]; // images being made now
+    this.images = new Map(); // index -> saved image
+    this.latest = null;
+    this.message = null;
+    this.field = null;
+    this.seconds = null;
+    this.begun = null; // clock of this page when the first step or loading was heard of
+  }
+
+  get ended() {
+    return ENDED.has(this.state);
+  }
+
+  /** False if the studio knows no such job. */
+  async open() {
+    const answer = await fetch(address(`jobs/${encodeURIComponent(this.id)}`));
+    if (!answer.ok) return false;
+    const view = await answer.json();
+    this.request = view.request;
+    this.total = view.request.steps;
+    this.created = view.created;
+    this.started = view.started;
+    if (view.state === "queued") this.ahead = view.ahead;
+    if (this.closed) return true;
+    this.changed({ kind: "known" });
+    this.follow();
+    return true;
+  }
+
+  follow() {
+    this.source = new EventSource(address(`jobs/${encodeURIComponent(this.id)}/events`));
+    const kinds = ["queued", "loading", "step", "image", "done", "failed", "cancelled", "interrupted"];
+    for (const kind of kinds) this.source.addEventListener(kind, (message) => this.take(JSON.parse(message.data)));
+    this.source.addEventListener("error", (message) => {
+      if (message.data === undefined) return; // the connection was lost; the browser comes back by itself
+      this.take({ kind: "failed", message: message.data });
+    });
+  }
+
+  take(event) {
+    if (this.closed) return;
+    const handler = TAKE[event.kind];
+    if (handler) handler(this, event);
+    if (this.ended) this.source?.close();
+    this.changed(event);
+  }
+
+  close() {
+    this.closed = true;
+    this.source?.close();
+  }
+
+  cancel() {
+    return fetch(address(`jobs/${encodeURIComponent(this.id)}/cancel`), { method: "POST" });
+  }
+}
+
+const TAKE = {
+  queued(feed, event) {
+    feed.state = "queued";
+    feed.ahead = event.ahead;
+  },
+  loading(feed, event) {
+    feed.state = "running";
+    feed.begun ??= performance.now();
+    feed.loading = event;
+  },
+  step(feed, event) {
+    feed.state = "running";
+    feed.begun ??= performance.now();
+    feed.loading = null;
+    feed.total = event.total;
+    feed.latest = event;
+    feed.current = event.images;
+    for (const image of event.images) {
+      if (!feed.steps.has(image)) feed.steps.set(image, []);
+      feed.steps.get(image)[event.index] = event;
+    }
+  },
+  image(feed, event) {
+    feed.images.set(event.index, event);
+  },
+  done(feed, event) {
+    feed.state = "done";
+    feed.seconds = event.seconds;
+  },
+  failed(feed, event) {
+    feed.state = "failed";
+    feed.message = event.message;
+    feed.field = event.field;
+  },
+  cancelled(feed) {
+    feed.state = "cancelled";
+  },
+  interrupted(feed, event) {
+    feed.state = "interrupted";
+    feed.message = event.message;
+  },
+};

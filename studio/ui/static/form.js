@@ -1,0 +1,128 @@
+// The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
+
+import { make } from "./bench.js";
+
+const TYPING_MS = 250;
+const SLIDING_MS = 120;
+const FILLED_MS = 60;
+const FILLING = new Set(["model", "preset"]); // these change other fields, so Live waits for them
+const UNRENDERED = new Set(["live", "preset", "style-help"]);
+
+export function wireForm(bench, { submit, shownSeed }) {
+  bench.root.addEventListener("input", (event) => {
+    const holder = event.target.closest(".field-text");
+    if (holder) bench.say("edit", { name: fieldName(holder), how: "typing" });
+  });
+  for (const area of bench.root.querySelectorAll(".field-text textarea")) area.dir = "auto";
+  bench.hear("edit", ({ name }) => forgive(bench, name));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && bench.visible()) {
+      event.preventDefault();
+      bench.root.querySelector(".generate").click();
+    }
+  });
+  wireFold(bench);
+  wireLive(bench, submit, shownSeed);
+}
+
+function fieldName(holder) {
+  return [...holder.classList].find((name) => name.startsWith("is-"))?.slice(3);
+}
+
+/** The sentence goes to the field, and the field into view. */
+export function blame(bench, name, message) {
+  const holder = bench.root.querySelector(`.field.is-${CSS.escape(name)}`);
+  const control = holder?.querySelector("textarea, input, select");
+  if (!control) return;
+  forgive(bench, name);
+  const fold = holder.closest(".fold");
+  if (fold?.classList.contains("folded")) fold.querySelector(".fold-button").click();
+  const note = make("p", { class: "field-error", id: `${holder.id}-error`, text: message });
+  control.setAttribute("aria-invalid", "true");
+  control.setAttribute("aria-errormessage", note.id);
+  control.dataset.describedby = control.getAttribute("aria-describedby") ?? "";
+  control.setAttribute("aria-describedby", note.id);
+  holder.append(note);
+  if (!holder.contains(document.activeElement)) holder.scrollIntoView({ block: "nearest" });
+}
+
+export function forgive(bench, name = null) {
+  const holders = name ? [bench.root.querySelector(`.field.is-${CSS.escape(name)}`)] : bench.root.querySelectorAll(".field");
+  for (const holder of holders) {
+    for (const note of holder?.querySelectorAll(".field-error") ?? []) note.remove();
+    const control = holder?.querySelector("[aria-invalid]");
+    if (!control) continue;
+    control.removeAttribute("aria-invalid");
+    control.removeAttribute("aria-errormessage");
+    if (control.dataset.describedby) control.setAttribute("aria-describedby", control.dataset.describedby);
+    else control.removeAttribute("aria-describedby");
+  }
+}
+
+function wireFold(bench) {
+  for (const fold of bench.root.querySelectorAll(".fold")) {
+    const key = `unnoise-fold-${fold.id}`;
+    const remembered = localStorage.getItem(key);
+    const button = make("button", { type: "button", class: "fold-button", text: "More" });
+    const set = (open) => {
+      fold.classList.toggle("folded", !open);
+      button.setAttribute("aria-expanded", String(open));
+    };
+    button.addEventListener("click", () => {
+      const open = fold.classList.contains("folded");
+      set(open);
+      localStorage.setItem(key, open ? "open" : "closed");
+    });
+    fold.prepend(button);
+    set(remembered ? remembered === "open" : matchMedia("(min-width: 1000px)").matches);
+  }
+}
+
+function wireLive(bench, submit, shownSeed) {
+  let timer = null;
+  let due = 0;
+  let pinned = null;
+  const on = () => Boolean(bench.fields.get("live")?.get());
+  const wish = (delay, { push = true } = {}) => {
+    // A typed word waits for a pause; a sliding knob renders as it goes, at a steady pace.
+    const at = performance.now() + delay;
+    if (timer !== null && !push && due <= at) return;
+    clearTimeout(timer);
+    due = at;
+    timer = setTimeout(() => {
+      timer = null;
+      submit();
+    }, delay);
+  };
+  const pin = () => {
+    const seed = bench.fields.get("seed");
+    if (String(seed.get()).trim() !== "-1" && String(seed.get()).trim() !== "") return;
+    pinned = String(shownSeed() ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+    seed.set(pinned, "pin");
+  };
+  const release = () => {
+    const seed = bench.fields.get("seed");
+    if (pinned !== null && String(seed.get()) === pinned) seed.set("-1", "pin");
+    pinned = null;
+  };
+  bench.hear("edit", ({ name, how }) => {
+    if (name === "live") {
+      if (on()) pin();
+      else release();
+      if (on() && shownSeed() === null) wish(0);
+      return;
+    }
+    if (!on() || how === "pin" || UNRENDERED.has(name)) return;
+    if (name === "seed") pin();
+    if (FILLING.has(name)) wish(400);
+    else if (how === "slide") wish(SLIDING_MS, { push: false });
+    else wish(how === "typing" ? TYPING_MS : 0);
+  });
+  bench.hear("filled", () => {
+    if (on() && timer !== null && due - performance.now() > FILLED_MS) wish(FILLED_MS);
+  });
+  bench.hear("submitting", () => {
+    clearTimeout(timer);
+    timer = null;
+  });
+}

@@ -1,0 +1,170 @@
+// What plays a run back: the film of its steps, the scrubber, play and pause, and which of the two pictures is shown.
+
+import { address, make } from "./bench.js";
+import { icon } from "./icons.js";
+
+const THUMB = 44; // pixels, with its gap
+const FRAME_MS = 90;
+
+export class Player {
+  constructor({ seek, kind, picked }) {
+    this.seek = seek;
+    this.picked = picked;
+    this.kind = "x0";
+    this.timer = null;
+    this.drawn = new Map();
+
+    this.film = make("div", { class: "film", "aria-hidden": "true" });
+    this.film.addEventListener("pointerdown", (event) => this.drag(event));
+    this.film.addEventListener("pointermove", (event) => event.buttons && this.drag(event));
+    this.range = make("input", { type: "range", id: "step", min: 1, max: 1, value: 1, "aria-label": "Step" });
+    this.range.addEventListener("input", () => {
+      this.stop();
+      this.seek(this.range.value - 1);
+    });
+    this.playing = make("button", { type: "button", class: "tool play", "aria-label": "Play", onclick: () => this.toggle() }, icon("play"));
+    this.kinds = kindSwitch((value) => {
+      this.kind = value;
+      kind();
+    });
+    this.save = make("a", { class: "tool", "aria-label": "Download", title: "Download the original" }, icon("download"));
+    this.words = make("div", { class: "readout" });
+    this.images = make("div", { class: "images", role: "group", "aria-label": "Images of this run" });
+    const transport = make("div", { class: "transport" }, this.playing, this.range, this.kinds, this.save);
+    this.root = make("div", { class: "player" }, this.images, this.film, transport, this.words);
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    new ResizeObserver(() => this.again?.()).observe(this.film);
+  }
+
+  render({ feed, frames, image, steps, step, saved }) {
+    const last = steps.length - 1;
+    this.last = last;
+    this.step = step;
+    this.root.hidden = !feed || (last < 0 && !saved);
+    this.range.max = Math.max(1, feed?.total ?? 1, last + 1);
+    this.range.value = step + 1;
+    this.range.disabled = last < 0;
+    this.range.setAttribute("aria-valuetext", `Step ${step + 1} of ${last + 1}`);
+    this.range.style.setProperty("--filled", `${(step / Math.max(1, this.range.max - 1)) * 100}%`);
+    this.playing.disabled = last < 1;
+    this.save.hidden = !saved;
+    if (saved) {
+      this.save.href = address(`images/${saved.id}?download=true`);
+      this.save.download = "";
+    }
+    this.again = () => feed && this.drawFilm(frames, image, Math.max(feed?.total ?? 0, last + 1), step);
+    this.again();
+    this.drawImages(feed, image);
+  }
+
+  /** A thumbnail for each step, or for as many as fit, spread evenly. Drawn from the frames that are here. */
+  drawFilm(frames, image, total, step) {
+    const count = Math.max(1, Math.min(total, Math.floor(this.film.clientWidth / THUMB)));
+    while (this.film.children.length > count) this.film.lastChild.remove();
+    while (this.film.children.length < count) this.film.append(make("canvas", { width: 72, height: 72 }));
+    [...this.film.children].forEach((thumb, place) => {
+      const at = count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
+      const picture = frames.get(image, at, this.kind);
+      const key = `${frames.job}/${image}/${at}/${this.kind}/${Boolean(picture)}`;
+      thumb.dataset.step = at;
+      thumb.classList.toggle("current", nearest(step, total, count) === place);
+      if (thumb.dataset.key === key) return;
+      thumb.dataset.key = key;
+      const pen = thumb.getContext("2d");
+      pen.clearRect(0, 0, thumb.width, thumb.height);
+      if (picture) cover(pen, picture, thumb.width, thumb.height);
+    });
+  }
+
+  drawImages(feed, chosen) {
+    const count = feed?.request?.count ?? 1;
+    this.images.hidden = count < 2;
+    if (count < 2) return this.images.replaceChildren();
+    const saved = [...Array(count).keys()].map((index) => feed.images.get(index));
+    const key = `${feed.id} ${chosen} ${saved.map((each) => each?.id).join()}`;
+    if (this.images.dataset.key === key) return undefined;
+    this.images.dataset.key = key;
+    const focused = this.images.contains(document.activeElement) ? [...this.images.children].indexOf(document.activeElement) : -1;
+    this.images.replaceChildren(
+      ...saved.map((each, index) => {
+        const name = `Image ${index + 1} of ${count}${each ? `, seed ${each.seed}` : ""}`;
+        const inside = each ? make("img", { src: address(`thumbnails/${each.id}`), alt: "" }) : make("span", { text: index + 1 });
+        const attributes = { type: "button", "aria-label": name, title: name, "aria-pressed": String(index === chosen) };
+        return make("button", { ...attributes, onclick: () => this.picked(index) }, inside);
+      }),
+    );
+    if (focused >= 0) this.images.children[focused]?.focus();
+    return undefined;
+  }
+
+  read(words) {
+    const key = JSON.stringify(words);
+    if (this.wordsKey === key) return;
+    this.wordsKey = key;
+    this.words.replaceChildren(
+      ...words.map(([name, value, help]) =>
+        make("span", { title: help || null }, ...(name ? [make("i", { text: name }), " "] : []), make("b", { text: value })),
+      ),
+    );
+  }
+
+  drag(event) {
+    const box = this.film.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    const count = this.film.children.length;
+    const thumb = this.film.children[Math.max(0, Math.min(count - 1, Math.floor(share * count)))];
+    this.stop();
+    this.seek(Number(thumb.dataset.step));
+  }
+
+  key(event) {
+    if (event.key !== " " || event.target.closest("button, a, [type=radio]")) return;
+    event.preventDefault();
+    this.toggle();
+  }
+
+  toggle() {
+    if (this.timer) return this.stop();
+    if (this.step >= this.last) this.seek(0);
+    this.timer = setInterval(() => {
+      if (this.step >= this.last) this.stop();
+      else this.seek(this.step + 1);
+    }, FRAME_MS);
+    return this.showPlaying("Pause", "pause");
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.showPlaying("Play", "play");
+  }
+
+  showPlaying(name, picture) {
+    if (this.playing.getAttribute("aria-label") === name) return;
+    this.playing.setAttribute("aria-label", name);
+    this.playing.replaceChildren(icon(picture));
+  }
+}
+
+function kindSwitch(changed) {
+  const group = make("fieldset", { class: "segments" }, make("legend", { class: "only-read", text: "Show" }));
+  const kinds = [
+    ["x0", "Predicted x0", "What the model takes the finished picture to be, at this step"],
+    ["xt", "x_t", "The noisy picture that this step worked on"],
+  ];
+  for (const [value, text, help] of kinds) {
+    const radio = make("input", { type: "radio", name: "frame-kind", value, checked: value === "x0", onchange: () => changed(value) });
+    group.append(make("label", { title: help }, radio, make("span", { text })));
+  }
+  return group;
+}
+
+function nearest(step, total, count) {
+  return total < 2 || count < 2 ? count - 1 : Math.round((step * (count - 1)) / (total - 1));
+}
+
+function cover(pen, picture, width, height) {
+  const scale = Math.max(width / picture.naturalWidth, height / picture.naturalHeight);
+  const [w, h] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
+  pen.drawImage(picture, (width - w) / 2, (height - h) / 2, w, h);
+}

@@ -1,0 +1,103 @@
+// The picture and the ground it lies on, and the words that stand there when there is no picture.
+
+import { address, make } from "./bench.js";
+import { icon } from "./icons.js";
+import { loading } from "./words.js";
+
+const LARGEST_SCALE = 6; // a 128-pixel picture is shown at 768 at most
+
+export class Stage {
+  constructor({ purpose, examples }, { example, again }) {
+    this.holder = make("div", { class: "picture" });
+    this.welcome = welcome(purpose, examples, example);
+    this.caption = make("p", { class: "stage-caption" });
+    this.sentence = make("p");
+    this.retry = make("button", { type: "button", class: "plain-button", text: "Try again", onclick: again });
+    this.alarm = make("div", { class: "stage-alarm" }, icon("alert"), this.sentence, this.retry);
+    this.bar = make("div", { class: "stage-bar", "aria-hidden": "true" }, make("div"));
+    this.root = make("div", { class: "stage" }, this.holder, this.welcome, this.caption, this.alarm, this.bar);
+    this.size = [1, 1];
+    new ResizeObserver(() => this.fit()).observe(this.root);
+  }
+
+  render({ phase, feed, request, final, frame, message, retry, step, waiting }) {
+    if (final) this.put(this.final(final, request));
+    else if (frame) this.put(frame, describe(request, step + 1, feed.total));
+    else if (phase === "idle") this.holder.replaceChildren();
+    const empty = !this.holder.firstChild;
+    this.root.dataset.empty = empty;
+    this.welcome.hidden = !(empty && phase === "idle");
+    const failed = phase === "failed" && message;
+    this.alarm.hidden = !failed;
+    if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
+    this.retry.hidden = !retry;
+    this.caption.textContent = caption(phase, feed, empty, waiting);
+    this.caption.hidden = !this.caption.textContent;
+    const share = phase === "running" && feed?.total ? progress(feed) : 0;
+    this.bar.firstChild.style.transform = `scaleX(${share})`;
+    this.bar.hidden = phase !== "running";
+    if (!empty) this.fit();
+  }
+
+  final(saved, request) {
+    if (this.saved?.dataset.id !== saved.id) {
+      this.saved = new Image(saved.width, saved.height);
+      this.saved.dataset.id = saved.id;
+      this.saved.src = address(`images/${saved.id}`);
+      this.saved.decode().then(() => this.put(this.saved), () => {});
+    }
+    this.saved.alt = request?.prompt || "Image without a prompt";
+    return this.saved;
+  }
+
+  /** The new picture takes the old one's place only when it is decoded, so nothing blinks. */
+  put(picture, alt = null) {
+    if (picture === this.saved && !(picture.complete && picture.naturalWidth)) return;
+    if (alt !== null) picture.alt = alt;
+    if (this.holder.firstChild === picture) return;
+    this.holder.replaceChildren(picture);
+    this.size = picture === this.saved ? [picture.naturalWidth, picture.naturalHeight] : this.size;
+    this.fit(picture);
+  }
+
+  fit() {
+    const picture = this.holder.firstChild;
+    if (!picture?.naturalWidth) return;
+    const [width, height] = picture === this.saved ? this.size : [this.wide ?? picture.naturalWidth, this.high ?? picture.naturalHeight];
+    const scale = Math.min(this.root.clientWidth / width, this.root.clientHeight / height, LARGEST_SCALE);
+    this.holder.style.width = `${Math.floor(width * scale)}px`;
+    this.holder.style.height = `${Math.floor(height * scale)}px`;
+  }
+}
+
+function welcome(purpose, examples, example) {
+  const list = make("ul", { class: "examples" });
+  for (const prompt of examples) {
+    list.append(make("li", {}, make("button", { type: "button", class: "example", text: prompt, onclick: () => example(prompt) })));
+  }
+  const offer = examples.length ? [make("p", { class: "offer", text: "Try one of these" }), list] : [];
+  return make("div", { class: "welcome" }, make("h2", { text: purpose }), ...offer);
+}
+
+function describe(request, step, total) {
+  return `${request?.prompt || "Image without a prompt"}, step ${step} of ${total}`;
+}
+
+function caption(phase, feed, empty, waiting) {
+  if (phase === "queued" && feed?.ahead) return `Waiting: ${feed.ahead} ahead`;
+  if (phase === "queued") return "Waiting for its turn";
+  if (phase === "running" && feed.loading) return loading(feed.loading);
+  if (phase === "running" && empty) return "Starting";
+  if (phase === "running" && waiting) return `${waiting} more to follow`;
+  if (phase === "cancelled") return "Stopped";
+  return "";
+}
+
+/** Share of the whole job: of its images done, and of the steps of those being made. */
+function progress(feed) {
+  const count = feed.request?.count || 1;
+  const done = feed.images.size;
+  const making = feed.current.filter((image) => !feed.images.has(image)).length;
+  const steps = feed.latest ? (feed.latest.index + 1) / feed.total : 0;
+  return Math.min(1, (done + making * steps) / count);
+}

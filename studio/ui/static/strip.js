@@ -1,0 +1,65 @@
+// Recent results. One click shows an image and brings its settings back.
+
+import { address, benchOf, make } from "./bench.js";
+
+export function mount({ element, props, trigger, watch, server }) {
+  const bench = benchOf(element);
+  const list = make("ul", { class: "results", "aria-label": "Recent results" });
+  const none = make("p", { class: "nothing", text: "Your pictures will be kept here." });
+  element.querySelector(".strip-body").append(make("h2", { class: "strip-title", text: "Recent" }), list, none);
+  let shown = null;
+  let items = [];
+
+  const mark = () => {
+    for (const button of list.querySelectorAll("button")) {
+      if (button.dataset.id === shown) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    }
+  };
+  const draw = (images) => {
+    items = images;
+    const known = new Map([...list.children].map((item) => [item.dataset.id, item]));
+    const focused = document.activeElement?.dataset?.id;
+    list.replaceChildren(...items.map((image) => known.get(image.id) ?? result(image, trigger)));
+    if (focused) list.querySelector(`button[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    none.hidden = items.length > 0;
+    mark();
+  };
+  let asked = null;
+  const refresh = () => {
+    asked ??= setTimeout(async () => {
+      asked = null;
+      draw(await server.recent());
+    }, 50);
+  };
+  bench.hear("made", refresh);
+  bench.hear("status", ({ newest }) => {
+    if (newest && newest !== refresh.newest) refresh();
+    refresh.newest = newest;
+  });
+  bench.hear("shown", ({ id }) => {
+    shown = id;
+    mark();
+  });
+  list.addEventListener("keydown", (event) => walk(event, list));
+  watch("value", () => draw(props.value ?? []));
+  draw(props.value || []);
+}
+
+function result(image, trigger) {
+  const name = `${image.prompt || "No prompt"}, seed ${image.seed}`;
+  const picture = make("img", { src: address(`thumbnails/${image.id}`), alt: "", loading: "lazy", decoding: "async" });
+  const attributes = { type: "button", "data-id": image.id, "aria-label": name, title: name };
+  const button = make("button", { ...attributes, onclick: () => trigger("select", { id: image.id }) }, picture);
+  return make("li", { "data-id": image.id }, button);
+}
+
+function walk(event, list) {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  const buttons = [...list.querySelectorAll("button")];
+  const next = buttons[buttons.indexOf(document.activeElement) + step];
+  if (!next) return;
+  event.preventDefault();
+  next.focus();
+}

@@ -1,0 +1,53 @@
+"""The strip of recent results, newest first. A click shows one on the canvas and brings its settings back."""
+
+from typing import Any
+
+import gradio as gr
+
+from studio.core.desk import Desk
+from studio.core.errors import StudioError
+from studio.core.jobs import ImageView
+from studio.ui.assets import behaviour
+
+LENGTH = 60
+
+
+class Strip(gr.HTML):
+    """`value` is the list of images. The page asks for it again (`recent`) when an image was made."""
+
+    def __init__(self, desk: Desk, **props: Any):
+        def recent(_: Any) -> list[dict[str, Any]]:
+            return recent_images(desk)
+
+        super().__init__(
+            value=[],
+            html_template="<div class='strip-body'></div>",
+            js_on_load=behaviour("strip.js"),
+            apply_default_css=False,
+            elem_id="strip",
+            elem_classes=["strip-block"],
+            server_functions=[recent],
+            **props,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": {}, "description": "recent images"}
+
+
+def recent_images(desk: Desk) -> list[dict[str, Any]]:
+    try:
+        return [_plain(image) for image in desk.images(limit=LENGTH)]
+    except StudioError:
+        return []  # a strip without results is no reason to say anything; the next job tells what is wrong
+
+
+def _plain(image: ImageView) -> dict[str, Any]:
+    return {
+        "id": image.id,
+        "job": image.job,
+        "index": image.index,
+        "seed": str(image.seed),  # past what a float holds in some readers
+        "width": image.width,
+        "height": image.height,
+        "prompt": image.request.prompt,
+    }

@@ -1,0 +1,167 @@
+"""The Text to image tab: words in, a picture out, and every step on the way."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.core.desk import Desk
+from studio.core.errors import StudioError
+from studio.ui import canvas as canvases
+from studio.ui.canvas import EXAMPLES, Canvas
+from studio.ui.fields import Switch
+from studio.ui.form import NONE, Form
+from studio.ui.notice import Notice, tell
+from studio.ui.registry import TABS, Tab
+from studio.ui.strip import Strip, recent_images
+
+NAME = "text_to_image"
+PURPOSE = "Describe a picture and watch it come out of the noise, step by step."
+BROKEN = "Something went wrong inside the studio; its log says what."
+Updates = dict[Component, Any]
+log = logging.getLogger(__name__)
+
+
+def build(desk: Desk, page: gr.Blocks) -> None:
+    TextToImage(desk).wire(page)
+
+
+class TextToImage:
+    """Draws the tab in the current Blocks context; `wire` connects it."""
+
+    def __init__(self, desk: Desk):
+        self.desk = desk
+        self.form = Form(desk)
+        self.job = gr.State(None)  # the job last submitted from this page, which Live replaces
+        self.model = gr.State("")  # the model before the one that is being chosen
+        with gr.Column(elem_classes=["workbench"]):
+            self._draw_prompt()
+            with gr.Column(elem_classes=["easel"]):
+                self.canvas = Canvas(NAME, purpose=PURPOSE, examples=EXAMPLES)
+                self.strip = Strip(desk)
+            self._draw_settings()
+
+    def _draw_prompt(self) -> None:
+        with gr.Column(elem_classes=["compose"]):
+            self.form.draw("prompt", "negative_prompt")
+            with gr.Row(elem_classes=["actions"]):
+                self.generate = gr.Button("Generate", variant="primary", elem_id="generate", elem_classes=["generate"])
+                self.stop = gr.Button("Stop", elem_id="stop", elem_classes=["stop"])
+                self.live = Switch(
+                    "live",
+                    False,
+                    title="Live",
+                    help="Render again at once, with the same seed, whenever a setting changes.",
+                )
+            self.notice = Notice()
+
+    def _draw_settings(self) -> None:
+        with gr.Column(elem_classes=["settings"]):
+            self.form.draw("model")
+            for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
+                with gr.Row(elem_classes=["pair"]):
+                    self.form.draw(*pair)
+            self.form.draw("seed")
+            with gr.Column(elem_classes=["fold"], elem_id="more"):
+                for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
+                    with gr.Row(elem_classes=["pair"]):
+                        self.form.draw(*pair)
+                self.form.draw("previews")
+            self.picture = gr.UploadButton(
+                "Settings from a picture",
+                file_types=[".png", ".jpg", ".jpeg", ".webp"],
+                elem_id="settings-from-picture",
+                size="sm",
+            )
+
+    def wire(self, page: gr.Blocks) -> None:
+        """Handlers are quick and own no work: they hand a wish to the desk or settings to the form."""
+        form, fields = self.form, self.form.fields
+        everything = {*form.inputs(), self.live, self.job}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        gr.on(
+            [self.generate.click, self.canvas.submit],
+            self.submit,
+            inputs=everything,
+            outputs=[self.canvas, self.job],
+            trigger_mode="always_last",
+            **quiet,
+        )
+        filled = [*fields.values(), self.notice, self.model]
+        fields["model"].input(
+            self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
+        )
+        fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
+        self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
+        self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
+        page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
+
+    def submit(self, data: dict[Component, Any]) -> Updates:
+        live = bool(data[self.live])
+        try:
+            job = self.desk.submit(self.form.read(data), replaces=data[self.job] if live else None)
+        except StudioError as error:
+            return {self.canvas: canvases.refuse(error)}
+        except Exception:
+            log.exception("submit failed")
+            return {self.canvas: canvases.refuse(StudioError(BROKEN))}
+        return {self.canvas: canvases.show(job, live=live), self.job: job}
+
+    def choose_model(self, data: dict[Component, Any]) -> Updates:
+        chosen = str(data[self.form.fields["model"]])
+        try:
+            return {**self.form.adopt(chosen, data[self.model], data), self.model: chosen}
+        except StudioError as error:
+            return {self.notice: tell(str(error))}
+
+    def choose_preset(self, name: str) -> Updates:
+        preset = next((each for each in self.desk.presets() if each.name == name), None)
+        if preset is None or name == NONE:
+            return {self.notice: tell("")}
+        return {**self.form.fill(preset.values), self.notice: tell(preset.description)}
+
+    def pick(self, event: gr.EventData) -> Updates:
+        """A result was clicked: its settings, its own seed, and itself on the canvas."""
+        try:
+            image = self.desk.image(str(event.id))
+        except StudioError as error:
+            return {self.notice: tell(str(error))}
+        values = image.request.model_dump() | {"seed": image.seed, "count": 1}
+        return {
+            **self._fill(values, "The settings of this image are back."),
+            self.canvas: canvases.show_image(image.job, image.index),
+        }
+
+    def read_picture(self, path: str) -> Updates:
+        try:
+            values = dict(self.desk.read_settings(Path(path).read_bytes()))
+        except StudioError as error:
+            return {self.notice: tell(str(error))}
+        except OSError:
+            return {self.notice: tell("The picture could not be read.")}
+        notes = [str(note) for note in values.pop("notes", ())]
+        return self._fill(values, " ".join(["The picture’s settings are back.", *notes]))
+
+    def open(self, model: str) -> Updates:
+        """The page was opened or loaded again: offer what there is now, and the newest job."""
+        try:
+            jobs = self.desk.jobs(limit=1)
+            updates = self.form.refreshed(model)
+        except StudioError as error:
+            return {self.notice: tell(str(error)), self.canvas: canvases.newest(None)}
+        chosen = updates[self.form.fields["model"]]["value"]
+        newest = canvases.newest(jobs[0].id if jobs else None)
+        return {**updates, self.model: chosen, self.strip: recent_images(self.desk), self.canvas: newest}
+
+    def _fill(self, values: dict[str, Any], sentence: str) -> Updates:
+        updates = self.form.fill(values)
+        model = updates.get(self.form.fields["model"])
+        if "model" in values and model is None:
+            sentence = f"{sentence} Its model, {values['model']}, is not here; the chosen one stays."
+        settled = {self.model: model["value"]} if model else {}
+        return {**updates, **settled, self.notice: tell(sentence)}
+
+
+TABS.add(NAME, Tab("Text to image", build))

@@ -1,0 +1,298 @@
+"""A desk without a model, for tests of the window: it stands for the worker, and for nothing else.
+
+Its queue, events, frames, images and refusals are real ones; only the picture comes out of a pencil instead of a network.
+What it does is steered by the prompt, so a test can say it in words: "fail", "slow", "wait" (until `release`).
+"""
+
+import io
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Picture
+from PIL import ImageDraw, PngImagePlugin
+
+from studio.core.desk import MemoryView, Preset, Style
+from studio.core.errors import InvalidRequest, NotFound
+from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
+from studio.core.jobs import TERMINAL, ImageView, JobView
+from studio.core.models import Defaults, ModelInfo, ModelOptions
+from studio.core.options import find_model, options_for, resolve
+from studio.core.request import GenerationRequest
+
+SIZE = 128
+MODELS = [
+    ModelInfo(
+        id="starter/pencil",
+        title="Pencil",
+        kind="diffusers",
+        family="sd1",
+        prediction="v_prediction",
+        defaults=Defaults(steps=12, guidance_scale=4.0, width=SIZE, height=SIZE),
+        description="Draws coloured shapes.",
+        shipped=True,
+    ),
+    ModelInfo(
+        id="starter/crayon",
+        title="Crayon",
+        kind="diffusers",
+        family="pixart",
+        solvers=("dpmpp_2m", "ddim", "euler"),
+        fixed_size=True,
+        defaults=Defaults(steps=8, guidance_scale=3.0, width=SIZE, height=SIZE),
+        description="Draws them softer.",
+    ),
+]
+PRESETS = [
+    Preset(name="quick", title="Quick look", description="Eight steps.", values={"steps": 8, "sampler": "euler"}),
+    Preset(name="careful", title="Careful", description="Fifty steps.", values={"steps": 50, "guidance_scale": 6.5}),
+]
+STYLES = [Style(name="night", title="Night", prompt="{prompt}, night", negative_prompt="day")]
+COLOURS = {
+    "red": "#d6403a",
+    "yellow": "#f2c230",
+    "blue": "#2f64c8",
+    "green": "#3d9a50",
+    "white": "#f7f6f2",
+    "pink": "#f09ab8",
+}
+
+
+class FakeDesk:
+    """`step_seconds`: how long a step takes. Images and frames lie in memory, thumbnails and files under `folder`."""
+
+    def __init__(self, folder: Path, step_seconds: float = 0.01):
+        self.folder = folder
+        self.step_seconds = step_seconds
+        self.released = threading.Event()
+        self._lock = threading.Condition()
+        self._jobs: dict[str, JobView] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._frames: dict[tuple[str, int, int, str], bytes] = {}
+        self._images: dict[str, ImageView] = {}
+        self._closed = False
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+        resolved = resolve(request, find_model(MODELS, request.model))
+        if replaces:
+            self.cancel(replaces)
+        job = uuid.uuid4().hex[:12]
+        with self._lock:
+            ahead = sum(view.state not in TERMINAL for view in self._jobs.values())
+            self._jobs[job] = JobView(id=job, request=resolved, state="queued", created=time.time(), ahead=ahead)
+            self._events[job] = []
+        self._emit(job, Queued(ahead=ahead))
+        return job
+
+    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        self.job(job_id)
+        while not self._closed:
+            with self._lock:
+                self._lock.wait_for(lambda: len(self._events[job_id]) > after or self._closed, timeout=5)
+                events = self._events[job_id][after:]
+            for event in events:
+                yield event
+                after += 1
+                if event.terminal:
+                    return
+
+    def job(self, job_id: str) -> JobView:
+        if job_id not in self._jobs:
+            raise NotFound("job", job_id)
+        return self._jobs[job_id]
+
+    def jobs(self, *, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
+        return [view for view in reversed(self._jobs.values()) if not states or view.state in states][:limit]
+
+    def cancel(self, job_id: str) -> bool:
+        view = self.job(job_id)
+        if view.state in TERMINAL:
+            return False
+        self._set(job_id, state="cancelled")
+        if view.state == "queued":
+            self._emit(job_id, Cancelled())
+        return True
+
+    def retry(self, job_id: str) -> str:
+        return self.submit(self.job(job_id).request)
+
+    def models(self) -> list[ModelInfo]:
+        return MODELS
+
+    def options(self, model: str) -> ModelOptions:
+        return options_for(find_model(MODELS, model))
+
+    def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
+        return self._frames.get((job_id, image, step, kind))
+
+    def add_input(self, data: bytes) -> str:
+        raise InvalidRequest("This desk keeps no inputs.")
+
+    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
+        return [view for view in reversed(self._images.values()) if before is None or view.created < before][:limit]
+
+    def image(self, image_id: str) -> ImageView:
+        if image_id not in self._images:
+            raise NotFound("image", image_id)
+        return self._images[image_id]
+
+    def image_file(self, image_id: str) -> Path:
+        return Path(self.image(image_id).path)
+
+    def thumbnail(self, image_id: str) -> bytes:
+        return jpeg(Picture.open(self.image_file(image_id)).convert("RGB"))
+
+    def read_settings(self, data: bytes) -> dict[str, Any]:
+        try:
+            text = Picture.open(io.BytesIO(data)).info.get("unnoise")
+        except OSError:
+            raise InvalidRequest("This is not a picture that can be read.") from None
+        if text is None:
+            raise InvalidRequest("This picture carries no settings.")
+        values = GenerationRequest.model_validate_json(text).model_dump()
+        return values | {"notes": ["Not known here: the sampler Restart."]}
+
+    def presets(self) -> list[Preset]:
+        return PRESETS
+
+    def styles(self) -> list[Style]:
+        return STYLES
+
+    def memory(self) -> MemoryView:
+        return MemoryView(budget=8 * 2**30, used=412 * 2**20, device="cpu", residents=(("Pencil U-Net", 300 * 2**20),))
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+
+    # --- the pencil -----------------------------------------------------------------------------------------------
+
+    def _set(self, job: str, **changes: Any) -> None:
+        with self._lock:
+            self._jobs[job] = self._jobs[job].model_copy(update=changes)
+
+    def _emit(self, job: str, event: Event) -> None:
+        with self._lock:
+            self._events[job].append(event)
+            self._lock.notify_all()
+
+    def _work(self) -> None:
+        while not self._closed:
+            with self._lock:
+                self._lock.wait_for(lambda: self._closed or bool(self._waiting()), timeout=1)
+                waiting = self._waiting()
+            if waiting:
+                self._run(waiting[0])
+
+    def _waiting(self) -> list[str]:
+        return [view.id for view in self._jobs.values() if view.state == "queued"]
+
+    def _run(self, job: str) -> None:
+        request = self._jobs[job].request
+        self._set(job, state="running", started=time.time())
+        self._emit(job, Loading(model=request.model, what="sharpening", fraction=0.5))
+        if "wait" in request.prompt:
+            self.released.wait(30)
+        began = time.perf_counter()
+        for index in range(request.count):
+            if not self._draw(job, index, request):
+                return
+        seconds = time.perf_counter() - began
+        self._set(job, state="done", ended=time.time())
+        self._emit(job, Done(seconds=seconds))
+
+    def _draw(self, job: str, index: int, request: GenerationRequest) -> bool:
+        final = np.asarray(pencil(request.prompt, request.width or SIZE, request.height or SIZE), dtype=np.float32)
+        seed = request.seed + index
+        noise = np.random.default_rng(seed).normal(128, 70, final.shape).astype(np.float32)
+        began = time.perf_counter()
+        for step in range(request.steps):
+            time.sleep(self.step_seconds * (10 if "slow" in request.prompt else 1))
+            if self._jobs[job].state == "cancelled":
+                self._emit(job, Cancelled())
+                return False
+            if "fail" in request.prompt and step == 2:
+                message = (
+                    "The denoiser produced a value that is not finite, so the run was stopped and nothing was saved."
+                )
+                self._set(job, state="failed", message=message)
+                self._emit(job, Failed(message=message))
+                return False
+            self._step(job, index, step, request, final, noise, began)
+        self._save(job, index, seed, request, Picture.fromarray(final.astype(np.uint8)))
+        return True
+
+    def _step(
+        self, job: str, index: int, step: int, request: GenerationRequest, final: Any, noise: Any, began: float
+    ) -> None:
+        share = (step + 1) / request.steps
+        blur = Picture.fromarray(final.astype(np.uint8))
+        low = max(2, int(SIZE * share * share))
+        guess = np.asarray(blur.resize((low, low)).resize(blur.size), dtype=np.float32)
+        for kind, picture in (
+            ("x0", guess * 0.94 + noise * 0.06 * (1 - share)),
+            ("xt", final * share + noise * (1 - share)),
+        ):
+            self._frames[job, index, step, kind] = jpeg(Picture.fromarray(np.clip(picture, 0, 255).astype(np.uint8)))
+        elapsed = time.perf_counter() - began
+        self._emit(
+            job,
+            Step(
+                index=step,
+                total=request.steps,
+                images=(index,),
+                timestep=999.0 * (1 - share),
+                sigma=14.6 * (1 - share) ** 2 + 0.03,
+                seconds=elapsed / (step + 1),
+                elapsed=elapsed,
+                remaining=elapsed / share - elapsed,
+                norms=(Norms(x_t=1 + share),),
+                frames=("xt", "x0") if request.previews else (),
+            ),
+        )
+
+    def _save(self, job: str, index: int, seed: int, request: GenerationRequest, picture: Picture.Image) -> None:
+        name = uuid.uuid4().hex[:12]
+        path = self.folder / f"{name}.png"
+        info = PngImagePlugin.PngInfo()
+        info.add_text("unnoise", request.model_copy(update={"seed": seed, "count": 1}).model_dump_json())
+        picture.save(path, pnginfo=info)
+        shared = {"seed": seed, "width": picture.width, "height": picture.height, "path": str(path), "sha256": "0" * 64}
+        view = ImageView(id=name, job=job, index=index, created=time.time(), request=request, **shared)
+        with self._lock:
+            self._images[name] = view
+        self._set(job, images=(*self._jobs[job].images, name))
+        self._emit(job, Image(id=name, index=index, **shared))
+
+
+def jpeg(picture: Picture.Image) -> bytes:
+    data = io.BytesIO()
+    picture.save(data, "JPEG", quality=85)
+    return data.getvalue()
+
+
+def pencil(prompt: str, width: int, height: int) -> Picture.Image:
+    """A shape in the first colour named, on a ground of the second."""
+    named = [COLOURS[word] for word in re.findall(r"\w+", prompt.lower()) if word in COLOURS]
+    ink, ground = (named + ["#d6403a", "#f2c230"][len(named) :])[:2]
+    picture = Picture.new("RGB", (width, height), ground)
+    pen = ImageDraw.Draw(picture)
+    if "striped" in prompt:
+        for x in range(0, width, width // 6):
+            pen.rectangle([x, 0, x + width // 12, height], fill="#fdf3c9")
+    cx, cy, r = width / 2, height / 2, min(width, height) * 0.32
+    if "heart" in prompt:
+        turn = np.linspace(0, 2 * np.pi, 90)
+        xs = cx + r / 15 * 16 * np.sin(turn) ** 3
+        ys = cy - r / 15 * (13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn))
+        pen.polygon(list(zip(xs, ys, strict=True)), fill=ink)
+    else:
+        pen.ellipse([cx - r, cy - r, cx + r, cy + r], fill=ink)
+    return picture
