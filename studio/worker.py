@@ -11,13 +11,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio import compat
 from studio.core import events
 from studio.core.errors import Cancelled, StudioError
 from studio.core.events import Event
-from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
 from studio.core.settings import Settings
@@ -75,6 +74,7 @@ def _run(
     cancelled: Callable[[], bool],
 ) -> None:
     from studio.engine.generate import batches, generate
+    from studio.engine.precision import leased
     from studio.engine.previews import Previewer
     from studio.engine.recorder import StepRecorder
 
@@ -90,7 +90,7 @@ def _run(
             frames.put(job, image, step, kind, jpeg)
 
     report("waking up", None)
-    with lease(manager, info, request.dtype, report) as loaded:
+    with leased(manager, info, request.dtype, manager.settings.outputs / PRIVATE / "precision", report) as loaded:
         wanted = request.previews and frames is not None
         previewer = Previewer.for_model(loaded, archive.private / "previews") if wanted else None
         with StepRecorder(previewer, emit, put_frame, len(batches(request))) as recorder:
@@ -104,11 +104,6 @@ def _run(
             for result in results:
                 recorder.catch_up()
                 emit(archive.save(result.image, result.recipe, job))
-
-
-def lease(manager: "Manager", info: ModelInfo, dtype: str, report: Callable[[str, float | None], None]) -> Any:
-    """The model in memory in a concrete number format."""
-    return manager.lease(info, "fp32" if dtype == "auto" else dtype, report)
 
 
 def main(channel: Channel) -> None:
@@ -155,7 +150,7 @@ class Worker:
 
     def __init__(self, channel: Channel, inbox: Inbox, settings: Settings):
         compat.prepare()
-        import studio.engine.generate  # noqa: F401  (torch and diffusers, while nobody waits yet)
+        import studio.engine.precision  # noqa: F401  (torch and diffusers, while nobody waits yet)
         from studio.manager.manager import Manager
 
         private = settings.outputs / PRIVATE
@@ -198,8 +193,11 @@ class Worker:
 
     def _preload(self) -> None:
         """Nothing waits: have the default model in memory before the first wish."""
+        from studio.engine.precision import leased
+
         try:
-            with lease(self._manager, find_model(self._catalog.models(), DEFAULT), "auto", lambda what, fraction: None):
+            info = find_model(self._catalog.models(), DEFAULT)
+            with leased(self._manager, info, "auto", self._archive.private / "precision"):
                 pass
         except StudioError as error:
             log.info("Nothing was loaded ahead: %s", error)

@@ -23,7 +23,7 @@ _ITEM = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _SIZE = re.compile(r"^(\d+)x(\d+)$")
 _LEAST_ITEMS = 3  # fewer matches in the last line, and it is prompt
 
-# Our sampler names and theirs. pndm is what they call PLMS; flow models' Euler has no name of its own there.
+# Our sampler names and theirs. pndm is what they call PLMS; the flow samplers have no names of their own there.
 SAMPLERS = {
     "ddpm": "DDPM",
     "ddim": "DDIM",
@@ -45,6 +45,9 @@ SAMPLERS = {
     "lcm": "LCM",
     "tcd": "TCD",
     "flow_euler": "Euler",
+    "flow_heun": "Heun",
+    "flow_unipc": "UniPC",
+    "flow_dpmpp_2m": "DPM++ 2M",
 }
 SPACINGS = {
     "karras": "Karras",

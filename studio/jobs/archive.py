@@ -15,6 +15,7 @@ from typing import Protocol
 import psutil
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
+from pydantic import ValidationError
 
 from studio.core import events, infotext
 from studio.core.errors import InvalidRequest, NotFound, StorageError
@@ -81,7 +82,7 @@ class Archive:
         found: list[ImageView] = []
         rows = self._rows(before, limit)
         while rows and len(found) < limit:
-            found += [view for row in rows if self._exists(view := _view(row))]
+            found += [view for row in rows if (view := _view_if_readable(row)) and self._exists(view)]
             rows = self._rows(rows[-1]["created"], limit) if len(rows) == limit else []
         return found[:limit]
 
@@ -247,6 +248,14 @@ def _view(row: sqlite3.Row) -> ImageView:
         sha256=row["sha256"],
         request=from_text(row["recipe"]).request,
     )
+
+
+def _view_if_readable(row: sqlite3.Row) -> ImageView | None:
+    """None for a recipe of another version that this one cannot read; its file is still there."""
+    try:
+        return _view(row)
+    except ValidationError:
+        return None
 
 
 def _plain(picture: Image.Image) -> Image.Image:

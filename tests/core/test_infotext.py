@@ -1,0 +1,149 @@
+"""The AUTOMATIC1111 text: what is written is read back, whatever a prompt holds; and what others wrote is understood."""
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from studio.core import infotext
+from studio.core.embedded import read_texts
+from studio.core.errors import InvalidRequest
+from studio.core.infotext import NEGATIVE, Infotext
+from studio.core.recipe import Recipe
+from studio.core.request import GenerationRequest
+from studio.core.samplers import SOLVERS, SPACINGS
+
+# From the text of a real picture, and the same as older versions wrote it.
+SAMPLE = """a red cat, (best quality:1.2) <lora:ink:0.8>
+Negative prompt: blurry
+Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, \
+Model hash: 6ce0161689, Model: v1-5, RNG: CPU, Lora hashes: "ink: 7c6bad76eb54", Version: v1.10.1"""
+OLD = "a dog\nSteps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 1, Size: 512x512"
+
+# Any text of a prompt, but for a line that the grammar itself takes for the negative prompt.
+prompts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=200).filter(
+    lambda text: not any(line.startswith(NEGATIVE) for line in text.split("\n"))
+)
+tricky = st.sampled_from(
+    ['a, "quoted", b', "Steps: 20, Sampler: Euler, Seed: 1", "one\ntwo\n\nthree", "ends\n", "a: b, c"]
+)
+keys = st.from_regex(re.compile(r"[A-Za-z][A-Za-z \-]{1,20}[a-z]", re.ASCII), fullmatch=True)
+values = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).filter(
+    lambda text: text.strip() and not re.match(r"^\d+x\d+$", text)
+)
+
+
+def recipe(**settings: object) -> Recipe:
+    request = GenerationRequest(
+        **({"model": "starter/tiny", "sampler": "dpmpp_2m", "width": 128, "height": 64, "seed": 5} | settings)
+    )
+    return Recipe(
+        request=request,
+        index=1,
+        seed=6,
+        model=request.model,
+        model_title="Tiny",
+        family="sd1",
+        pipeline="StableDiffusionPipeline",
+        scheduler="DPMSolverMultistepScheduler",
+        weights={"vae": "f" * 64, "unet": "0123456789abcdef" * 4},
+        dtype="fp32",
+        device="cpu",
+        libraries={},
+    )
+
+
+@given(prompts | tricky, prompts | tricky)
+def test_prompts_come_back_exactly(prompt: str, negative: str) -> None:
+    found = infotext.parse(infotext.write(recipe(prompt=prompt, negative_prompt=negative)))
+    assert (found.prompt, found.negative_prompt) == (prompt, negative)
+
+
+@given(st.dictionaries(keys, values, min_size=3, max_size=8), prompts)
+def test_any_parameters_come_back_exactly(params: dict[str, str], prompt: str) -> None:
+    found = infotext.parse(infotext.compose(Infotext(prompt, "", {k: v for k, v in params.items() if k != v})))
+    wanted = {k: v for k, v in params.items() if k != v}
+    if len(wanted) >= 3:
+        assert (found.prompt, found.params) == (prompt, wanted)
+
+
+@given(st.text(max_size=300))
+def test_no_text_is_too_strange_to_parse(text: str) -> None:
+    found = infotext.parse(text)
+    assert isinstance(infotext.settings(found).notes, tuple)
+
+
+def test_what_we_write() -> None:
+    text = infotext.write(recipe(prompt="a cat", spacing="karras", guidance_scale=7.5))
+    assert text.splitlines()[1].startswith(
+        "Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7.5, Seed: 6, Size: 128x64, "
+        "Model hash: 0123456789, Model: tiny, RNG: CPU, Version: unnoise "
+    )
+
+
+def test_their_text_becomes_settings_and_says_what_was_left_out() -> None:
+    parsed = infotext.parse(SAMPLE)
+    assert parsed.params["Lora hashes"] == "ink: 7c6bad76eb54"
+    found = infotext.settings(parsed)
+    assert found.fields == {
+        "prompt": "a red cat, (best quality:1.2) <lora:ink:0.8>",
+        "negative_prompt": "blurry",
+        "steps": 20,
+        "guidance_scale": 7.0,
+        "seed": 965400086,
+        "width": 512,
+        "height": 768,
+        "sampler": "dpmpp_2m",
+        "spacing": "karras",
+        "model": "v1-5",
+    }
+    assert found.notes == ("Not used here: Lora hashes.",)
+
+
+def test_old_names_carry_the_spacing() -> None:
+    found = infotext.settings(infotext.parse(OLD))
+    assert (found.fields["sampler"], found.fields["spacing"]) == ("dpmpp_2m", "karras")
+    assert "drawn on a GPU" in found.notes[0]
+
+
+def test_what_is_unknown_or_out_of_bounds_is_left_out_by_name() -> None:
+    text = "x\nSteps: 0, Sampler: DPM adaptive, CFG scale: nan, Seed: 7, Size: 513x512, RNG: CPU"
+    found = infotext.settings(infotext.parse(text))
+    assert found.fields == {"prompt": "x", "negative_prompt": "", "seed": 7, "height": 512}
+    notes = "\n".join(found.notes)
+    assert "Steps must be" in notes and "DPM adaptive" in notes and "CFG must be" in notes and "multiple of 8" in notes
+
+
+def test_a_prompt_alone_is_a_prompt() -> None:
+    assert infotext.parse("a cat, sitting: happy") == Infotext("a cat, sitting: happy", "", {})
+    assert infotext.parse("") == Infotext()
+
+
+def test_every_sampler_and_spacing_of_ours_has_a_name_there() -> None:
+    for name in SOLVERS.names():
+        written = infotext.settings(infotext.parse(infotext.write(recipe(sampler=name)))).fields["sampler"]
+        assert written in (name, name.removeprefix("flow_"))
+    for name in SPACINGS.names():
+        assert infotext.settings(infotext.parse(infotext.write(recipe(spacing=name)))).fields["spacing"] == name
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
+def test_exif_comments_are_read_in_either_byte_order(encoding: str, file_format: str) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\x00" + SAMPLE.encode(encoding)
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, file_format, exif=exif)
+    assert read_texts(buffer.getvalue()) == {"parameters": SAMPLE}
+
+
+def test_a_picture_without_texts_has_none_and_rubbish_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    assert read_texts(buffer.getvalue()) == {}
+    for data in (b"", b"\x89PNG\r\n\x1a\n", b"<html>", buffer.getvalue()[:40]):
+        with pytest.raises(InvalidRequest):
+            read_texts(data)
