@@ -1,0 +1,185 @@
+"""The archive: whole files or none, never one over another, recipes that come back, pictures that may be refused."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.core import infotext
+from studio.core.embedded import read_texts
+from studio.core.errors import InvalidRequest, NotFound, StorageError
+from studio.core.recipe import Recipe, from_text, pixel_hash
+from studio.core.request import GenerationRequest
+from studio.jobs.archive import Archive
+from studio.jobs.database import Database
+from studio.jobs.frames import FrameStore
+from studio.jobs.storage import PRIVATE
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path, Database(tmp_path / PRIVATE / "studio.db"))
+
+
+def recipe(index: int = 0, prompt: str = 'a "cat", 猫') -> Recipe:
+    return Recipe(
+        request=GenerationRequest(model="m", prompt=prompt, sampler="euler", width=16, height=8, seed=3),
+        index=index,
+        seed=3 + index,
+        model="m",
+        model_title="M",
+        family="sd1",
+        pipeline="P",
+        scheduler="S",
+        weights={},
+        dtype="fp32",
+        device="cpu",
+        libraries={"torch": "0"},
+    )
+
+
+def picture(mode: str = "RGB") -> Image.Image:
+    return Image.linear_gradient("L").resize((16, 8)).convert(mode)
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def test_a_saved_image_carries_its_recipe_twice_and_is_found_again(archive: Archive) -> None:
+    image = picture()
+    saved = archive.save(image, recipe(), "job")
+    path = archive.file(saved.id)
+    assert path.name.endswith(f"-3-{saved.id}.png") and path.parent.parent == archive.outputs
+    texts = read_texts(path.read_bytes())
+    assert from_text(texts["unnoise"]) == archive.recipe(saved.id)
+    assert infotext.parse(texts["parameters"]).prompt == 'a "cat", 猫'
+    assert archive.recipe(saved.id).pixels == pixel_hash("RGB", image.size, image.tobytes()) == saved.sha256
+    assert (archive.outputs / saved.path).samefile(path)
+    with Image.open(path) as again:
+        assert again.tobytes() == image.tobytes()
+
+
+def test_images_are_paged_newest_first(archive: Archive) -> None:
+    ids = [archive.save(picture(), recipe(k), "job").id for k in range(5)]
+    first = archive.images(limit=2)
+    rest = archive.images(limit=9, before=first[-1].created)
+    assert [view.id for view in first + rest] == ids[::-1]
+    archive.file(ids[3]).unlink()
+    assert [view.id for view in archive.images(limit=2)] == [ids[4], ids[2]]
+
+
+def test_a_clock_that_jumps_back_overwrites_nothing(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.jobs.archive.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("studio.jobs.archive.time.localtime", lambda now: time.gmtime(1_000_000.0))
+    saved = [archive.save(picture(), recipe(), "job") for _ in range(3)]
+    assert len({event.path for event in saved}) == 3
+    monkeypatch.setattr("studio.jobs.archive.secrets.token_hex", lambda size: saved[0].id)
+    before = archive.file(saved[0].id).read_bytes()
+    with pytest.raises(StorageError):
+        archive.save(picture().rotate(180), recipe(), "job")
+    assert archive.file(saved[0].id).read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "os.link"])
+def test_a_full_disk_leaves_no_partial_file(archive: Archive, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"studio.jobs.archive.{call}", full)
+        patch.setattr("studio.jobs.archive.os.rename", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            archive.save(picture(), recipe(), "job")
+    assert not [file for file in archive.outputs.rglob("*") if file.suffix in (".png", ".tmp")]
+    assert archive.images() == []
+    assert archive.file(archive.save(picture(), recipe(), "job").id).is_file()
+
+
+def test_a_writer_killed_midway_leaves_nothing_behind_after_the_next_start(archive: Archive) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nimport studio.jobs.archive as module\n"
+        "from tests.jobs.test_archive import picture, recipe\nfrom studio.jobs.database import Database\n"
+        "module.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "out = Path(sys.argv[1])\nmodule.Archive(out, Database(out / '.unnoise/studio.db')).save(picture(), recipe(), 'job')\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code, str(archive.outputs)], cwd=root, check=False)
+    assert done.returncode == -9
+    assert len(list(archive.outputs.rglob("*.tmp"))) == 1 and not list(archive.outputs.rglob("*.png"))
+    alive = archive.private / "tmp" / f"{os.getppid()}-120000-1-abc.png.tmp"
+    alive.touch()
+    assert archive.sweep() == 1 and alive.exists()
+    assert archive.images() == []
+
+
+def test_thumbnails_are_made_once_and_survive_their_own_loss(archive: Archive) -> None:
+    saved = archive.save(picture().resize((1024, 512)), recipe(), "job")
+    data = archive.thumbnail(saved.id)
+    with Image.open(io.BytesIO(data)) as thumbnail:
+        assert thumbnail.format == "JPEG" and thumbnail.size == (256, 128)
+    kept = archive.private / "thumbnails" / f"{saved.id}.jpg"
+    assert kept.read_bytes() == data == archive.thumbnail(saved.id)
+    kept.unlink()
+    assert archive.thumbnail(saved.id) == data
+    archive.file(saved.id).unlink()
+    with pytest.raises(StorageError, match="no longer there"):
+        archive.thumbnail(saved.id)
+
+
+def test_inputs_are_stored_once_without_their_metadata(archive: Archive) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "GPS of my home", 3  # a description; upside down
+    digest = archive.add_input(png(picture(), exif=exif))
+    assert archive.add_input(png(picture().rotate(180))) == digest
+    assert b"my home" not in archive.input_path(digest).read_bytes()
+    assert archive.input(digest).tobytes() == picture().rotate(180).tobytes()
+    assert archive.input(archive.add_input(png(picture("RGBA")))).mode == "RGBA"
+    assert archive.input(archive.add_input(png(picture("P")))).mode == "RGB"
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "../" * 20 + "etc/passwd", "z" * 64, "0" * 64])
+def test_inputs_that_are_not_there(archive: Archive, digest: str) -> None:
+    with pytest.raises(NotFound):
+        archive.input(digest)
+
+
+def test_pictures_that_are_too_large_or_broken_are_refused(archive: Archive) -> None:
+    bomb = png(Image.new("1", (8000, 8000)))
+    with pytest.raises(InvalidRequest, match="32 million pixels"):
+        archive.add_input(bomb)
+    whole = png(picture("RGB").resize((300, 300)))
+    for data in (whole[: len(whole) // 2], b"GIF89a", b""):
+        with pytest.raises(InvalidRequest):
+            archive.add_input(data)
+    assert not list((archive.private).rglob("*.png"))
+
+
+def test_a_path_that_leaves_the_folder_is_refused(archive: Archive) -> None:
+    saved = archive.save(picture(), recipe(), "job")
+    outside = archive.outputs.parent / "secret.png"
+    outside.write_bytes(b"secret")
+    with archive._database.write("tamper") as db:
+        db.execute("UPDATE images SET path = ?", (f"../{outside.name}",))
+    with pytest.raises(StorageError, match="leaves the outputs folder"):
+        archive.file(saved.id)
+
+
+def test_the_oldest_frames_go_first(archive: Archive) -> None:
+    frames = FrameStore(archive.private / "frames", archive._database, cap=2500)
+    for job in ("a", "b", "c"):
+        frames.put(job, 0, 0, "x0", b"j" * 1000)
+        frames.settle(job)
+    assert frames.get("a", 0, 0, "x0") is None and frames.get("b", 0, 0, "x0") and frames.get("c", 0, 0, "x0")
+    frames.put("d", 0, 0, "x0", b"j" * 9000)
+    frames.settle("d")  # even one that is too large by itself can be looked at
+    assert frames.get("d", 0, 0, "x0") and frames.get("c", 0, 0, "x0") is None
+    assert not (archive.private / "frames" / "a").exists()

@@ -1,0 +1,178 @@
+"""The queue and the event log by themselves: claimed exactly once, kept in order, followed live, refused and recovered."""
+
+import sqlite3
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StorageError
+from studio.core.events import Done, Event, Interrupted, Loading, Step
+from studio.core.request import GenerationRequest
+from studio.jobs.database import Database
+from studio.jobs.log import EventLog
+from studio.jobs.queue import JobQueue
+from studio.jobs.schema import UPGRADES, VERSION
+
+STEP = Step(index=0, total=2, timestep=1.0, seconds=0.1, elapsed=0.1)
+
+
+class Opened:
+    """A database, its log and its queue; closed by the fixture."""
+
+    def __init__(self, path: Path):
+        self.database = Database(path)
+        self.log = EventLog(self.database)
+        self.queue = JobQueue(self.database, self.log)
+        self.database.on_open(self.queue.recover)
+
+    def close(self) -> None:
+        self.log.close()
+        self.database.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "studio.db"
+
+
+def put(opened: Opened, count: int = 1) -> list[str]:
+    return [opened.queue.put(GenerationRequest(prompt=str(k), seed=k)) for k in range(count)]
+
+
+def test_each_job_is_claimed_exactly_once_and_in_order(path: Path) -> None:
+    """Eight threads, each with a connection of its own, as eight processes would have."""
+    opened = [Opened(path) for _ in range(8)]
+    jobs = put(opened[0], 50)
+    claimed: list[list[str]] = [[] for _ in opened]
+
+    def work(number: int) -> None:
+        while (job := opened[number].queue.claim()) is not None:
+            claimed[number].append(job.id)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(opened))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Counter(job for mine in claimed for job in mine) == Counter(jobs)
+    assert all(mine == sorted(mine, key=jobs.index) for mine in claimed)
+    for one in opened:
+        one.close()
+
+
+def test_events_are_numbered_kept_and_replayed(path: Path) -> None:
+    opened = Opened(path)
+    (job,) = put(opened)
+    opened.queue.claim()
+    told: list[Event] = [Loading(model="m"), STEP, STEP, Done(seconds=1.0)]
+    for event in told:
+        opened.log.append(job, event)
+    opened.log.append(job, STEP)  # nothing follows the end
+    assert list(opened.log.follow(job, 1)) == told
+    assert opened.queue.get(job).state == "done"
+    opened.close()
+    again = Opened(path)
+    assert list(again.log.follow(job, 1)) == told
+    assert list(again.log.follow(job, 4)) == told[3:]
+    again.close()
+
+
+def test_followers_are_let_go_when_the_studio_closes(path: Path) -> None:
+    opened = Opened(path)
+    (job,) = put(opened)
+    seen: list[Event] = []
+    follower = threading.Thread(target=lambda: seen.extend(opened.log.follow(job)))
+    follower.start()
+    opened.close()
+    follower.join(timeout=20)
+    assert not follower.is_alive() and [event.kind for event in seen] == ["queued"]
+
+
+def test_a_dead_studios_running_job_is_interrupted_and_the_waiting_ones_stay(path: Path) -> None:
+    dead = Opened(path)
+    running, waiting = put(dead, 2)
+    dead.queue.claim()
+    dead.log.append(running, STEP)
+    dead.log.flush()
+    dead.database.close()  # no farewell: as if killed
+    opened = Opened(path)
+    assert [view.state for view in reversed(opened.queue.list())] == ["interrupted", "queued"]
+    events = list(opened.log.follow(running))
+    assert [event.kind for event in events] == ["queued", "step", "interrupted"]
+    assert isinstance(events[-1], Interrupted) and events[-1].message == opened.queue.get(running).message
+    claimed = opened.queue.claim()
+    assert claimed is not None and claimed.id == waiting
+    opened.close()
+    dead.log.close()
+
+
+def test_an_end_that_could_not_be_written_is_seen_and_written_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(path)
+    (job,) = put(opened)
+    opened.queue.claim()
+    with monkeypatch.context() as full:
+        full.setattr("studio.jobs.log._store", _disk_is_full)
+        opened.log.append(job, Done(seconds=1.0))
+        assert [event.kind for event in opened.log.follow(job)] == ["queued", "done"]
+        assert opened.queue.get(job).state == "done"
+    opened.log.flush()
+    with opened.database.read("look") as db:
+        assert db.execute("SELECT state FROM jobs").fetchone()["state"] == "done"
+    opened.close()
+
+
+def _disk_is_full(*_: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_damaged_file_is_moved_aside_with_a_sentence(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_bytes(b"this was a database" * 500)
+    opened = Opened(path)
+    (job,) = put(opened)
+    assert opened.queue.get(job).state == "queued"
+    assert opened.database.damaged is not None and opened.database.damaged.read_bytes().startswith(b"this was")
+    assert "moved aside" in caplog.text and str(path.parent) not in caplog.text
+    opened.close()
+
+
+def test_damage_within_the_file_is_found_too(path: Path) -> None:
+    opened = Opened(path)
+    put(opened, 60)
+    opened.close()
+    data = bytearray(path.read_bytes())
+    for page in range(1, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    again = Opened(path)
+    assert again.queue.list() == [] and again.database.damaged is not None
+    again.close()
+
+
+def test_a_file_deleted_under_the_studio_is_begun_anew(path: Path) -> None:
+    opened = Opened(path)
+    put(opened, 2)
+    for file in path.parent.glob("studio.db*"):
+        file.unlink()
+    (job,) = put(opened)
+    assert [view.id for view in opened.queue.list()] == [job]
+    assert path.exists()
+    opened.close()
+
+
+def test_a_newer_file_is_refused_and_an_empty_one_upgraded(path: Path) -> None:
+    assert len(UPGRADES) == VERSION
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    opened = Opened(path)
+    with pytest.raises(StorageError, match="newer Unnoise"):
+        put(opened)
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 0")
+    db.close()
+    assert put(opened)
+    opened.close()
