@@ -4,6 +4,7 @@ Each builder is `(folder, seed=0) -> folder`, takes under a second and writes a 
 that the stock `from_pretrained` loads. The weights are noise; the files are not.
 """
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,16 +23,16 @@ def _seeded(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def clip_tokenizer(max_length: int = 24) -> Any:
-    """A CLIPTokenizer with merges really trained on WORDS (one without merges would drop whole words)."""
+@functools.cache
+def _trained_bpe() -> dict[str, Any]:
+    """{"vocab": ..., "merges": ...} trained on WORDS."""
     compat.prepare()
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import CLIPTokenizer
 
     trainer = trainers.BpeTrainer(
         vocab_size=400,
         end_of_word_suffix="</w>",
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -39,9 +40,21 @@ def clip_tokenizer(max_length: int = 24) -> Any:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
-    trained = json.loads(bpe.to_str())["model"]
+    return json.loads(bpe.to_str())["model"]
+
+
+def clip_merges() -> list[tuple[str, str]]:
+    return [tuple(pair) for pair in _trained_bpe()["merges"]]
+
+
+def clip_tokenizer(max_length: int = 24) -> Any:
+    """A CLIPTokenizer with merges really trained on WORDS (one without merges would drop whole words)."""
+    trained = _trained_bpe()
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTokenizer
+
     vocab: dict[str, int] = dict(trained["vocab"])
-    for character in pre_tokenizers.ByteLevel.alphabet():
+    for character in sorted(pre_tokenizers.ByteLevel.alphabet()):
         for token in (character, character + "</w>"):
             vocab.setdefault(token, len(vocab))
     for token in (START, END):
@@ -113,13 +126,19 @@ def unet_conditioned(width: int = 32, *, in_channels: int = 4, sample_size: int 
 
 
 def stable_diffusion(
-    folder: Path, seed: int = 0, *, vae: str = "tiny", prediction: str = "epsilon", sample_size: int = 16
+    folder: Path,
+    seed: int = 0,
+    *,
+    vae: str = "tiny",
+    prediction: str = "epsilon",
+    sample_size: int = 16,
+    tokens: int = 24,
 ) -> Path:
     """StableDiffusionPipeline, `vae` "kl" (factor 2) or "tiny" (factor 8): 32x32 or 128x128 pixels by default."""
     _seeded(seed)
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
-    tokenizer = clip_tokenizer()
+    tokenizer = clip_tokenizer(tokens)
     scheduler = DDIMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -220,3 +239,113 @@ BUILDERS: dict[str, Callable[..., Path]] = {
     "ddpm": ddpm,
     "dit": dit,
 }
+
+
+# ---- single files in CompVis' naming -------------------------------------------------------------------------------
+
+_RESNET = (
+    ("norm1", "in_layers.0"), ("conv1", "in_layers.2"), ("norm2", "out_layers.0"), ("conv2", "out_layers.3"),
+    ("time_emb_proj", "emb_layers.1"), ("conv_shortcut", "skip_connection"),
+)  # fmt: skip
+_VAE_ATTENTION = (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out"))
+
+
+def _renamed(key: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    for ours, theirs in pairs:
+        key = key.replace(ours + ".", theirs + ".")
+    return key
+
+
+def unet_to_ldm(unet: Any) -> dict[str, Any]:
+    """A UNet2DConditionModel's tensors under CompVis' names; the inverse of diffusers' own conversion."""
+    levels, layers = len(unet.config.block_out_channels), unet.config.layers_per_block
+    places: list[tuple[str, str]] = [
+        ("time_embedding.linear_1.", "time_embed.0."),
+        ("time_embedding.linear_2.", "time_embed.2."),
+        ("conv_in.", "input_blocks.0.0."),
+        ("conv_norm_out.", "out.0."),
+        ("conv_out.", "out.2."),
+        ("mid_block.attentions.0.", "middle_block.1."),
+        ("mid_block.resnets.0.", "middle_block.0."),
+        ("mid_block.resnets.1.", "middle_block.2."),
+    ]
+    for i in range(levels):
+        for j in range(layers):
+            at = (layers + 1) * i + j + 1
+            places += [(f"down_blocks.{i}.resnets.{j}.", f"input_blocks.{at}.0.")]
+            places += [(f"down_blocks.{i}.attentions.{j}.", f"input_blocks.{at}.1.")]
+        places += [(f"down_blocks.{i}.downsamplers.0.conv.", f"input_blocks.{(layers + 1) * (i + 1)}.0.op.")]
+        attends = "CrossAttn" in unet.config.up_block_types[i]
+        for j in range(layers + 1):
+            at = (layers + 1) * i + j
+            places += [(f"up_blocks.{i}.resnets.{j}.", f"output_blocks.{at}.0.")]
+            places += [(f"up_blocks.{i}.attentions.{j}.", f"output_blocks.{at}.1.")]
+        last = (layers + 1) * i + layers
+        places += [(f"up_blocks.{i}.upsamplers.0.conv.", f"output_blocks.{last}.{2 if attends else 1}.conv.")]
+    out = {}
+    for key, tensor in unet.state_dict().items():
+        ours, theirs = next(pair for pair in places if key.startswith(pair[0]))
+        rest = key.removeprefix(ours)
+        out["model.diffusion_model." + theirs + (_renamed(rest, _RESNET) if ".resnets." in key else rest)] = tensor
+    return out
+
+
+def vae_to_ldm(vae: Any) -> dict[str, Any]:
+    """An AutoencoderKL's tensors under CompVis' names; its attention weights as 1x1 convolutions."""
+    levels, layers = len(vae.config.block_out_channels), vae.config.layers_per_block
+    places = []
+    for i in range(levels):
+        places += [(f"encoder.down_blocks.{i}.resnets.{j}.", f"encoder.down.{i}.block.{j}.") for j in range(layers)]
+        places += [(f"encoder.down_blocks.{i}.downsamplers.0.", f"encoder.down.{i}.downsample.")]
+        up = levels - 1 - i
+        places += [(f"decoder.up_blocks.{i}.resnets.{j}.", f"decoder.up.{up}.block.{j}.") for j in range(layers + 1)]
+        places += [(f"decoder.up_blocks.{i}.upsamplers.0.", f"decoder.up.{up}.upsample.")]
+    for side in ("encoder", "decoder"):
+        places += [(f"{side}.mid_block.resnets.{i}.", f"{side}.mid.block_{i + 1}.") for i in range(2)]
+        places += [(f"{side}.mid_block.attentions.0.", f"{side}.mid.attn_1.")]
+        places += [(f"{side}.conv_norm_out.", f"{side}.norm_out.")]
+    out = {}
+    for key, tensor in vae.state_dict().items():
+        ours, theirs = next((pair for pair in places if key.startswith(pair[0])), ("", ""))
+        rest = key.removeprefix(ours)
+        if ".attentions." in key:
+            rest = _renamed(rest, _VAE_ATTENTION)
+            tensor = tensor[:, :, None, None] if tensor.ndim == 2 else tensor
+        out["first_stage_model." + theirs + rest.replace("conv_shortcut.", "nin_shortcut.")] = tensor
+    return out
+
+
+def ldm_checkpoint(file: Path, folder: Path) -> Path:
+    """The StableDiffusionPipeline in `folder` as one file in CompVis' naming."""
+    compat.prepare()
+    from diffusers import StableDiffusionPipeline
+    from safetensors.torch import save_file
+
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    text = {
+        "cond_stage_model.transformer." + ("" if key.startswith("text_model.") else "text_model.") + key: tensor
+        for key, tensor in pipeline.text_encoder.state_dict().items()
+    }
+    tensors = unet_to_ldm(pipeline.unet) | vae_to_ldm(pipeline.vae) | text
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({key: tensor.contiguous().clone() for key, tensor in tensors.items()}, file)
+    return file
+
+
+def tiny_blueprint(folder: Path) -> Any:
+    """What a family's blueprint would hold for the model in `folder`."""
+    from studio.manager.families import Blueprint
+
+    parts = {
+        "unet": ("diffusers", "UNet2DConditionModel"),
+        "vae": ("diffusers", "AutoencoderKL"),
+        "text_encoder": ("transformers", "CLIPTextModel"),
+        "tokenizer": ("transformers", "CLIPTokenizer"),
+        "scheduler": ("diffusers", "DDIMScheduler"),
+    }
+    configs = {
+        name: json.loads((folder / name / "config.json").read_text()) for name in ("unet", "vae", "text_encoder")
+    }
+    configs["scheduler"] = json.loads((folder / "scheduler/scheduler_config.json").read_text())
+    arguments = {"requires_safety_checker": False, "safety_checker": [None, None], "feature_extractor": [None, None]}
+    return Blueprint("StableDiffusionPipeline", parts, configs, {"tokenizer": END}, arguments)

@@ -106,7 +106,7 @@ def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
             if entry.name.startswith("."):
                 continue
             if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                yield Path(entry.path), _file_signature(Path(entry.path))
+                yield Path(entry.path), file_signature(Path(entry.path))
             elif depth < MAX_DEPTH and entry.is_dir() and not _is_loop(entry, folder):
                 pending.append((Path(entry.path), depth + 1))
 
@@ -115,7 +115,7 @@ def _is_loop(entry: os.DirEntry[str], folder: Path) -> bool:
     return entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())
 
 
-def _file_signature(path: Path) -> str:
+def file_signature(path: Path) -> str:
     """Changes when the file, or its card beside it, does."""
     return _hashed([_stamp(path), _stamp(path.with_suffix(".unnoise.json"))])
 

@@ -53,9 +53,7 @@ def load_component(
     try:
         return cls.from_pretrained(str(folder / name), **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
-        raise ModelError(
-            f"The {name.replace('_', ' ')} ({class_name}) could not be loaded: {_reason(error)}"
-        ) from error
+        raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be loaded: {reason(error)}") from error
 
 
 def module_bytes(module: Any) -> int:
@@ -67,7 +65,7 @@ def module_bytes(module: Any) -> int:
     return sum(storages.values())
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of a library's message, without the folders of this machine."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     words = [Path(word.strip("'\"")).name if "/" in word else word for word in first.split()]

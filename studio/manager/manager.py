@@ -6,6 +6,7 @@ components. Torch and diffusers are imported inside, so that importing this modu
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from typing import Any
 from studio.core.errors import InvalidRequest, ModelError
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
-from studio.manager.catalog import Catalog
+from studio.manager.catalog import Catalog, file_signature
 from studio.manager.families import Family, family_for
 from studio.manager.folders import SKIPPED, components_of, read_json, weight_files
+from studio.manager.importing import import_checkpoint
 from studio.manager.loading import load_component, module_bytes, pipeline_class
 
+PRIVATE = ".unnoise"  # our own folder below the outputs
 Report = Callable[[str, float | None], None]
 
 
@@ -77,7 +80,7 @@ class Manager:
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None):
         self.settings = settings
-        self.catalog = catalog or Catalog(settings.models, settings.outputs / ".unnoise" / "catalog.db")
+        self.catalog = catalog or Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
         self._modules: dict[ComponentKey, Any] = {}
 
     @property
@@ -102,11 +105,7 @@ class Manager:
         return [(key.name, module_bytes(module)) for key, module in self._modules.items()]
 
     def _load(self, info: ModelInfo, dtype: str, report: Report, channels_last: bool) -> Loaded:
-        folder = self.catalog.path(info.id)
-        if folder is None:
-            raise ModelError(f"{info.title} is no longer in the models folders.")
-        if info.problem or info.family is None:
-            raise ModelError(f"{info.title} cannot be used: {info.problem}")
+        folder = self._folder(info, dtype, report)
         index = read_json(folder / "model_index.json")
         named = {name: value for name, value in components_of(index).items() if name not in SKIPPED}
         parts: dict[str, Any] = {
@@ -123,12 +122,29 @@ class Manager:
             info=info,
             family=family_for(info, "unet" if "unet" in named else "transformer"),
             components=parts,
-            dtype=_torch_dtype(dtype),
+            dtype=torch_dtype(dtype),
             device=self.device,
             weights=weights,
             folder=folder,
             arguments=_plain_arguments(index),
         )
+
+    def _folder(self, info: ModelInfo, dtype: str, report: Report) -> Path:
+        """The diffusers folder of a model: its own, or the one that its single file is converted to, once for a dtype."""
+        path = self.catalog.path(info.id)
+        if path is None or not path.exists():
+            raise ModelError(f"{info.title} is no longer in the models folders.")
+        if info.problem or info.kind not in ("checkpoint", "diffusers"):
+            raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
+        if path.is_dir():
+            return path
+        blueprint = family_for(info, "unet").blueprint
+        if blueprint is None:
+            raise ModelError(f"{info.title} cannot be used: single files of its family cannot be completed here.")
+        stamp = hashlib.sha256(f"{file_signature(path)} {dtype} {blueprint}".encode()).hexdigest()[:12]
+        name = re.sub(r"[^\w.-]+", "_", path.stem)[:60]
+        target = self.settings.outputs / PRIVATE / "imported" / f"{name}-{stamp}"
+        return import_checkpoint(path, info, blueprint, target, torch_dtype(dtype), self.settings.models, report)
 
     def _component(
         self, folder: Path, name: str, library: str, class_name: str, dtype: str, channels_last: bool
@@ -140,7 +156,7 @@ class Manager:
         digest = self._weights_hash(files)
         key = ComponentKey(digest, f"{name}:{class_name}", dtype, channels_last)
         if key not in self._modules:
-            module = load_component(folder, name, library, class_name, _torch_dtype(dtype), variant)
+            module = load_component(folder, name, library, class_name, torch_dtype(dtype), variant)
             self._modules[key] = _placed(module, self.device, channels_last)
         return self._modules[key], digest
 
@@ -150,7 +166,7 @@ class Manager:
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-def _torch_dtype(name: str) -> Any:
+def torch_dtype(name: str) -> Any:
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]

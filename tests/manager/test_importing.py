@@ -1,0 +1,195 @@
+"""A single file becomes a diffusers folder once, in the run's dtype; what it lacks is named; the original stays as it was."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from studio import compat
+from studio.core.errors import ModelError, StorageError
+from studio.core.settings import Settings
+from studio.manager import clip_vocabulary, importing, sniff
+from studio.manager.clip_vocabulary import byte_letters, find_vocabulary, read_packed
+from studio.manager.families import FAMILIES
+from studio.manager.files import describe_file
+from studio.manager.manager import Manager
+from tests import tiny_models
+from tests.layouts import unet, write_sparse
+
+compat.prepare()
+import torch  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SD in diffusers' layout, and below it the same as one file."""
+    folder = tiny_models.stable_diffusion(tmp_path_factory.mktemp("source") / "sd", vae="kl", tokens=77)
+    tiny_models.ldm_checkpoint(folder.parent / "single/tiny.safetensors", folder)
+    return folder
+
+
+@pytest.fixture
+def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manager:
+    """A manager whose SD 1 is as small as the test's: text of width 32, a vocabulary of a few hundred words."""
+    models = tmp_path / "models"
+    shutil.copytree(source.parent / "single", models / "checkpoints")
+    shutil.copytree(source / "tokenizer", models / "tokenizers/clip")
+    words = tiny_models.clip_tokenizer().get_vocab()
+    (models / "tokenizers/clip/vocab.json").write_text(json.dumps(words))
+    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
+    (models / "tokenizers/clip/merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    monkeypatch.setattr(clip_vocabulary, "SIZE", len(words))
+    monkeypatch.setitem(sniff.CONTEXT_FAMILY, 32, "sd1")
+    small = replace(FAMILIES.get("sd1"), blueprint=tiny_models.tiny_blueprint(source))
+    monkeypatch.setitem(FAMILIES._items, "sd1", small)
+    return Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
+
+
+def picture(pipeline: Any) -> Any:
+    return pipeline(
+        "a large red heart", num_inference_steps=2, output_type="np", generator=torch.Generator().manual_seed(3)
+    ).images
+
+
+def test_a_single_file_makes_the_very_image_of_its_folder(manager: Manager, source: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    (info,) = manager.catalog.models()
+    assert (info.kind, info.family, info.problem) == ("checkpoint", "sd1", None)
+    original = hashlib.sha256(manager.catalog.path(info.id).read_bytes()).hexdigest()
+    told: list[str] = []
+    with manager.lease(info, "fp32", lambda what, fraction: told.append(what)) as loaded:
+        made = picture(loaded.pipeline())
+    bare = StableDiffusionPipeline.from_pretrained(source, local_files_only=True)
+    assert (made == picture(bare)).all()
+    assert "converting unet" in told
+    assert hashlib.sha256(manager.catalog.path(info.id).read_bytes()).hexdigest() == original
+
+
+def test_it_is_converted_once_for_each_dtype(manager: Manager) -> None:
+    (info,) = manager.catalog.models()
+    told: list[str] = []
+    for dtype in ("fp32", "fp32", "bf16"):
+        with manager.lease(info, dtype, lambda what, fraction: told.append(what)):
+            pass
+    folders = sorted((manager.settings.outputs / ".unnoise/imported").iterdir())
+    assert told.count("converting unet") == 2
+    assert len(folders) == 2
+    from safetensors import safe_open
+
+    kinds = set()
+    for folder in folders:
+        with safe_open(folder / "unet/diffusion_pytorch_model.safetensors", "pt") as file:
+            kinds.add(file.get_tensor("conv_in.weight").dtype)
+    assert kinds == {torch.float32, torch.bfloat16}
+
+
+def test_a_conversion_that_fails_leaves_nothing_behind(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    (info,) = manager.catalog.models()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importing, "_convert", full)
+    with pytest.raises(StorageError, match="could not be converted: No space left"), manager.lease(info, "fp32"):
+        pass
+    assert list((manager.settings.outputs / ".unnoise/imported").iterdir()) == []
+    monkeypatch.undo()
+
+
+def test_too_little_room_is_told_before_anything_is_written(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    (info,) = manager.catalog.models()
+    monkeypatch.setattr(importing.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    with pytest.raises(StorageError, match=r"needs .* GiB on disk; 0.0 GiB are free"), manager.lease(info, "fp32"):
+        pass
+
+
+def test_a_file_that_lacks_tensors_is_refused_by_name(manager: Manager) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (info,) = manager.catalog.models()
+    file = manager.catalog.path(info.id)
+    tensors = load_file(file)
+    del tensors["model.diffusion_model.time_embed.0.weight"]
+    save_file(tensors, file)
+    (info,) = manager.catalog.models()
+    with pytest.raises(ModelError, match=r"unet in tiny\.safetensors"), manager.lease(info, "fp32"):
+        pass
+
+
+def test_without_a_tokenizer_the_message_names_what_to_fetch_and_where_to(manager: Manager) -> None:
+    shutil.rmtree(manager.settings.models[0] / "tokenizers")
+    (info,) = manager.catalog.models()
+    wanted = r"openai/clip-vit-large-patch14 into models/tokenizers/clip/"
+    with pytest.raises(ModelError, match=wanted), manager.lease(info, "fp32"):
+        pass
+
+
+def test_markers_of_v_prediction_reach_the_scheduler(manager: Manager) -> None:
+    from safetensors.torch import load_file, save_file
+
+    (info,) = manager.catalog.models()
+    file = manager.catalog.path(info.id)
+    save_file(load_file(file) | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, file)
+    (info,) = manager.catalog.models()
+    with manager.lease(info, "fp32") as loaded:
+        config = loaded.components["scheduler"].config
+    assert (config.prediction_type, config.rescale_betas_zero_snr) == ("v_prediction", True)
+
+
+def test_clip_s_own_packed_vocabulary_is_read(tmp_path: Path) -> None:
+    """The published file's layout: a version line, then merges by rank; the first 48,894 count."""
+    letters = byte_letters()
+    rows = ["version", *(f"{letters[i % 256]} {letters[i // 256 % 256]}</w>" for i in range(60_000))]
+    file = tmp_path / "tokenizers/clip" / clip_vocabulary.PACKED
+    file.parent.mkdir(parents=True)
+    file.write_bytes(gzip.compress("\n".join(rows).encode()))
+    vocab, merges = read_packed(file)
+    assert len(merges) == 48_894
+    assert vocab["<|endoftext|>"] == 512 + 48_894 + 1 == 49_407
+    assert (vocab["!"], vocab["a"], vocab["!</w>"]) == (0, 64, 256)
+    assert find_vocabulary((tmp_path,)) == (vocab, merges)
+
+
+@pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl"])
+def test_the_built_in_configurations_build_their_models(name: str, tmp_path: Path) -> None:
+    """On the meta device: every key is understood, and the sizes are the published ones."""
+    from studio.manager.loading import component_class
+
+    blueprint = FAMILIES.get(name).blueprint
+    millions = {}
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        if part not in blueprint.parts:
+            continue
+        cls = component_class(*blueprint.parts[part])
+        with torch.device("meta"):
+            if blueprint.parts[part][0] == "diffusers":
+                module = cls.from_config(blueprint.configs[part])
+            else:
+                module = cls(cls.config_class(**blueprint.configs[part]))
+        millions[part] = round(sum(p.numel() for p in module.parameters()) / 1e6)
+    assert (
+        millions
+        == {
+            "sd1": {"unet": 860, "vae": 84, "text_encoder": 123},
+            "sd2": {"unet": 866, "vae": 84, "text_encoder": 340},
+            "sdxl": {"unet": 2567, "vae": 84, "text_encoder": 123, "text_encoder_2": 695},
+        }[name]
+    )
+
+
+def test_a_checkpoint_is_described_without_being_converted(tmp_path: Path) -> None:
+    shapes = unet(768) | {
+        "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+        "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
+    }
+    info = describe_file(write_sparse(tmp_path / "v1-5.safetensors", shapes), "v1-5")
+    assert (info.family, info.tasks[0], info.problem) == ("sd1", "text_to_image", None)
+    assert os.listdir(tmp_path) == ["v1-5.safetensors"]
