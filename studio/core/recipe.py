@@ -32,6 +32,7 @@ class Recipe(BaseModel):
     scheduler: str  # diffusers class that stepped
     weights: dict[str, str]  # component or file -> sha256 of its weights
     dtype: str  # the dtype really used
+    memory_format: str = "contiguous"  # or "channels_last": it decides which kernels run
     device: str
     rng: str = "cpu"  # where noise is drawn
     libraries: dict[str, str]  # name -> version
@@ -47,7 +48,7 @@ def pixel_hash(mode: str, size: tuple[int, int], data: bytes) -> str:
 def differences(then: Recipe, now: Recipe) -> list[str]:
     """One short sentence for each thing that differs between two recipes and can change pixels; empty if none."""
     out: list[str] = []
-    for name in ("model", "scheduler", "dtype", "device", "rng", "pipeline"):
+    for name in ("model", "scheduler", "dtype", "memory_format", "device", "rng", "pipeline"):
         a, b = getattr(then, name), getattr(now, name)
         if a != b:
             out.append(f"{name}: was {a}, is {b}")

@@ -124,10 +124,19 @@ def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tu
         scheduler=type(pipeline.scheduler).__name__,
         weights=loaded.weights,
         dtype=DTYPE_NAMES[loaded.dtype],
+        memory_format=memory_format(loaded.components[loaded.family.denoiser]),
         device=describe_device(loaded.device),
         libraries=library_versions(),
         notes=notes,
     )
+
+
+def memory_format(module: torch.nn.Module) -> str:
+    """ "channels_last" if the module's convolutions are laid out so."""
+    for weight in module.parameters():
+        if weight.ndim == 4 and weight.shape[1] > 1 and weight.shape[-1] > 1:
+            return "contiguous" if weight.is_contiguous() else "channels_last"
+    return "contiguous"
 
 
 def _recipe_of_image(recipe: Recipe, index: int, seed: int, picture: PIL.Image.Image) -> Recipe:

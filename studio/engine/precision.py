@@ -1,0 +1,177 @@
+"""Which number format a model runs in when nobody says: measured on this device with the model's own denoiser.
+
+Never by a processor's name. bf16 with channels_last must beat fp32 clearly, for it costs a little fidelity; the answer
+is kept per architecture, device and torch version. Bit-exact claims hold per dtype, and recipes name the one used.
+"""
+
+import copy
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.core.models import ModelInfo
+from studio.core.options import resolve
+from studio.core.request import GenerationRequest
+from studio.engine.environment import describe_device
+from studio.engine.generate import prepare_pipeline
+from studio.manager.manager import Loaded, Manager
+
+WORTH_IT = 1.2  # bf16 must be this many times as fast
+ROUNDS = 5
+LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
+PATIENCE = 10.0  # seconds; a denoiser slower than this a round is measured once
+
+
+@dataclass(frozen=True)
+class Precision:
+    """`dtype` as the manager takes it. `gain` is fp32's time over bf16's, where it was measured."""
+
+    dtype: str
+    channels_last: bool = False
+    gain: float | None = None
+
+
+Report = Callable[[str, float | None], None]
+
+
+def choose(
+    dtype: str,  # the request's: auto, fp32, bf16, fp16
+    info: ModelInfo,
+    manager: Manager,
+    folder: Path | None = None,  # keeps answers; outputs/.unnoise/precision
+    report: Report = lambda what, fraction: None,
+) -> Precision:
+    """The precision to lease the model in. What a person names is taken as named; `auto` is measured once."""
+    if dtype != "auto":
+        return Precision(dtype)
+    if manager.device.type == "cuda":
+        return Precision("bf16" if torch.cuda.is_bf16_supported() else "fp16", channels_last=True)
+    if manager.device.type != "cpu":
+        return Precision("fp32")
+    key = f"{info.id}:{info.bytes}:{info.sha256}:{describe_device(manager.device)}:{torch.__version__}"
+    kept = _path(folder, key)
+    if (known := _read(kept)) is not None:
+        return known
+    with manager.lease(info, "fp32", report) as loaded:
+        report("measuring which precision is fastest", None)
+        found = measure(loaded)
+    _write(kept, found)
+    return found
+
+
+@contextmanager
+def leased(
+    manager: Manager,
+    info: ModelInfo,
+    dtype: str,
+    folder: Path | None = None,
+    report: Report = lambda what, fraction: None,
+) -> Iterator[Loaded]:
+    """The model in memory in the precision that `choose` says, for the length of a `with`."""
+    precision = choose(dtype, info, manager, folder, report)
+    with manager.lease(info, precision.dtype, report, channels_last=precision.channels_last) as loaded:
+        yield loaded
+
+
+def measure(loaded: Loaded) -> Precision:
+    """Time the denoiser's forward, on inputs that its own pipeline gives it, in fp32 and in bf16 with channels_last, in turn."""
+    denoiser = loaded.components[loaded.family.denoiser]
+    args, kwargs = first_call(loaded)
+    half = copy.deepcopy(denoiser).to(torch.bfloat16).to(memory_format=torch.channels_last)
+    half_args, half_kwargs = _cast(args), _cast(kwargs)
+    pairs: list[tuple[float, float]] = []
+    with torch.no_grad():
+        for _ in range(1 + ROUNDS):
+            pairs.append((_seconds(denoiser, args, kwargs), _seconds(half, half_args, half_kwargs)))
+            if sum(pairs[0]) > PATIENCE:
+                break
+    timed = pairs[1:] or pairs  # the first round warms up
+    gain = statistics.median(full for full, _ in timed) / statistics.median(quick for _, quick in timed)
+    return Precision("bf16", True, round(gain, 3)) if gain >= WORTH_IT else Precision("fp32", False, round(gain, 3))
+
+
+class _Captured(Exception):
+    """Ends a pipeline's run at the denoiser's door."""
+
+
+def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the first forward that the model's own pipeline makes, guidance on, at its own size up to LARGEST_SIDE."""
+    info = loaded.info
+    size = {} if info.fixed_size else {"width": _capped(info.defaults.width), "height": _capped(info.defaults.height)}
+    # "0" is a prompt like any other, and the name of a class where a model knows only classes.
+    wish = GenerationRequest(
+        prompt="0" if info.prompted else "", steps=info.defaults.steps, guidance_scale=5.0, seed=0, **size
+    )
+    request = resolve(wish, info)
+    pipeline = prepare_pipeline(request, loaded, [0])
+    caught: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def catch(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.append((args, kwargs))
+        raise _Captured
+
+    denoiser = loaded.components[loaded.family.denoiser]
+    hook = denoiser.register_forward_pre_hook(catch, with_kwargs=True)
+    arguments = loaded.family.call_arguments(request, pipeline, 1)
+    try:
+        pipeline(**arguments, generator=torch.Generator().manual_seed(0))
+    except _Captured:
+        pass
+    finally:
+        hook.remove()
+    return caught[0]
+
+
+def _capped(side: int) -> int:
+    return min(side, LARGEST_SIDE)
+
+
+def _seconds(module: Any, args: Any, kwargs: Any) -> float:
+    began = time.perf_counter()
+    module(*args, **kwargs)
+    return time.perf_counter() - began
+
+
+def _cast(value: Any) -> Any:
+    """fp32 tensors in bf16, within tuples and dicts too; everything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.to(torch.bfloat16) if value.dtype == torch.float32 else value
+    if isinstance(value, tuple):
+        return tuple(_cast(item) for item in value)
+    if isinstance(value, dict):
+        return {name: _cast(item) for name, item in value.items()}
+    return value
+
+
+def _path(folder: Path | None, key: str) -> Path | None:
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json" if folder else None
+
+
+def _read(path: Path | None) -> Precision | None:
+    """A kept answer; one that cannot be read is measured again."""
+    try:
+        return Precision(**json.loads(path.read_text())) if path else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(path: Path | None, found: Precision) -> None:
+    """Keeping it is a comfort: a full disk costs a measurement next time, no more."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(asdict(found)))
+        os.replace(temporary, path)
+    except OSError:
+        return

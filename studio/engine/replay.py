@@ -1,0 +1,72 @@
+"""Makes an image again from its recipe, and says bit-identical or what differs. Knows recipes; refuses to know files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import PIL.Image
+
+from studio.core.errors import InvalidRequest, StudioError
+from studio.core.models import ModelInfo
+from studio.core.options import find_model
+from studio.core.recipe import Recipe, differences
+from studio.engine.generate import generate
+from studio.engine.tap import TapStep
+from studio.manager.manager import Manager
+
+
+@dataclass(frozen=True)
+class Replay:
+    """`identical` is about pixels; `reasons` name what differs in how they were made. Differences are in 0..255 steps."""
+
+    identical: bool
+    reasons: tuple[str, ...]
+    image: PIL.Image.Image
+    recipe: Recipe
+    largest: int | None = None  # largest difference of a channel, where the first picture was at hand
+    mean: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for a person."""
+        if self.identical:
+            return "bit-identical"
+        what = "; ".join(self.reasons) or "nothing recorded differs, yet the pixels do"
+        size = "" if self.largest is None else f" (largest difference {self.largest} of 255, mean {self.mean:.3f})"
+        return f"differs{size}: {what}"
+
+
+def replay(
+    recipe: Recipe,
+    manager: Manager,
+    models: list[ModelInfo],
+    *,
+    picture: PIL.Image.Image | None = None,  # the first one, to measure by how much they differ
+    on_step: Callable[[TapStep], None] = lambda step: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Replay:
+    """Run the recipe's batch again, in its dtype, and compare. Raises UnknownName if the model is gone."""
+    if recipe.pixels is None and picture is None:
+        raise InvalidRequest("This recipe does not say what its picture was, so there is nothing to compare with.")
+    info = find_model(models, recipe.model)
+    channels_last = recipe.memory_format == "channels_last"
+    with manager.lease(info, recipe.dtype, lambda what, fraction: None, channels_last=channels_last) as loaded:
+        results = generate(recipe.request, loaded, on_step=on_step, cancelled=cancelled, only=recipe.index)
+        again = next((result for result in results if result.index == recipe.index), None)
+    if again is None:
+        raise StudioError(f"The recipe names image {recipe.index}, but its request makes {recipe.request.count}.")
+    return compare(recipe, again.recipe, again.image, picture)
+
+
+def compare(then: Recipe, now: Recipe, image: PIL.Image.Image, picture: PIL.Image.Image | None) -> Replay:
+    """Hold the new picture against the old recipe, and against the old picture if there is one."""
+    largest = mean = None
+    if picture is not None and picture.size == image.size:
+        gap = np.abs(np.asarray(image.convert("RGB"), dtype=int) - np.asarray(picture.convert("RGB"), dtype=int))
+        largest, mean = int(gap.max()), float(gap.mean())
+    reasons = differences(then, now)
+    identical = then.pixels == now.pixels if then.pixels is not None else largest == 0
+    if then.pixels is not None and identical and largest:
+        identical = False
+        reasons.append("the picture itself was changed after it was made")
+    return Replay(identical, tuple(reasons), image, now, largest, mean)
