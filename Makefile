@@ -31,6 +31,7 @@ setup: $(RUN_STAMP)
 setup-dev: $(DEV_STAMP)
 
 lint: $(DEV_STAMP)
+	@find studio -name '*.pyi' -delete  # Gradio writes them where its classes are imported; mypy would read them
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy

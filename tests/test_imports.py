@@ -99,11 +99,12 @@ def foreign_imports(path: Path, text: str) -> list[str]:
 
 
 def loaded_by(modules: list[str]) -> set[str]:
-    """The top-level names in sys.modules after a fresh interpreter imported `modules`."""
-    code = (
-        f"import sys, json, {', '.join(modules)}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    """The top-level names in sys.modules after a fresh interpreter imported `modules`, the page's as `serve` does."""
+    lines = ["import sys, json", "from studio.ui.stubs import no_stubs", "with no_stubs():"]
+    lines += [f"    import {module}" for module in modules]
+    lines += ["print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"]
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -147,10 +148,12 @@ def test_no_torch_in_the_windows_process() -> None:
     assert loaded.isdisjoint({"torch", "diffusers", "transformers", "gradio"})
 
 
-def test_the_page_loads_gradio_but_no_torch() -> None:
+def test_the_page_loads_gradio_but_no_torch_and_leaves_no_stubs_in_the_source() -> None:
+    before = {path: path.stat().st_mtime_ns for path in (ROOT / "studio").rglob("*.pyi")}
     loaded = loaded_by(modules_of("ui"))
     assert "gradio" in loaded
     assert loaded.isdisjoint({"torch", "diffusers", "transformers"})
+    assert {path: path.stat().st_mtime_ns for path in (ROOT / "studio").rglob("*.pyi")} == before
 
 
 def test_the_catalog_opens_without_torch() -> None:

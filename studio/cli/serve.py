@@ -29,6 +29,9 @@ def _mount(app: Any, desk: Any) -> Any:
     # Gradio reads this when it is imported, and would call home without it. Importing it takes seconds, so it comes
     # last: the worker is already starting beside it.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    from studio.ui.mount import mount
+    from studio.ui.stubs import no_stubs
+
+    with no_stubs():
+        from studio.ui.mount import mount
 
     return mount(app, desk)
