@@ -28,6 +28,20 @@ export function benchOf(element) {
   return benches.get(root);
 }
 
+/** Calls `found` for each element of the bench that matches, now or when Gradio gets round to drawing it. */
+export function whenDrawn(bench, selector, found) {
+  const seen = new WeakSet();
+  const look = () => {
+    for (const element of bench.root.querySelectorAll(selector)) {
+      if (seen.has(element)) continue;
+      seen.add(element);
+      found(element);
+    }
+  };
+  new MutationObserver(look).observe(bench.root, { childList: true, subtree: true });
+  look();
+}
+
 /** An address of the studio's, wherever a proxy may have put it. */
 export function address(path) {
   return new URL(path, document.baseURI).href;

@@ -1,6 +1,6 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
-import { benchOf, make } from "./bench.js";
+import { benchOf, make, whenDrawn } from "./bench.js";
 import { Feed } from "./feed.js";
 import { blame, forgive, wireForm } from "./form.js";
 import { Frames } from "./frames.js";
@@ -10,6 +10,8 @@ import { duration, readout } from "./words.js";
 
 const REMEMBERED = "unnoise-job";
 const PHASES = { interrupted: "failed" };
+const QUICK_SECONDS = 0.15; // quicker steps are told several at once, and only the last one's frames are there yet
+const SETTLED_SECONDS = 1; // after this time a step's frames are there, whether or not they were at first
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
 
 export function mount({ element, props, trigger, watch }) {
@@ -53,8 +55,12 @@ class Canvas {
 
   wire() {
     const { bench } = this;
-    bench.root.querySelector(".generate").addEventListener("click", () => this.pending());
-    bench.root.querySelector(".stop").addEventListener("click", () => this.stop());
+    whenDrawn(bench, ".generate", (button) => button.addEventListener("click", () => this.pending()));
+    whenDrawn(bench, ".stop", (button) => {
+      button.addEventListener("click", () => this.stop());
+      this.stopper = button;
+      this.render();
+    });
     bench.hear("status", ({ newest }) => this.converge(newest));
     this.channel?.addEventListener("message", ({ data }) => this.converge(data.job));
     setInterval(() => this.feed && !this.feed.ended && this.tick(), 100);
@@ -123,7 +129,7 @@ class Canvas {
     area.value = prompt;
     area.dispatchEvent(new Event("input", { bubbles: true }));
     // The form hears of the new words in this turn; the wish is sent in the next.
-    setTimeout(() => this.bench.root.querySelector(".generate").click());
+    setTimeout(() => this.bench.root.querySelector(".generate")?.click());
   }
 
   async again() {
@@ -174,11 +180,7 @@ class Canvas {
       localStorage.setItem(REMEMBERED, feed.id);
     }
     if (feed !== this.feed) return feed.close();
-    if (event.kind === "step") for (const image of event.images) if (image === this.image) this.gather(image, event.index);
-    if (event.kind === "step" && !event.images.includes(this.image) && this.position === null && !this.feed.ended) {
-      this.image = event.images[0]; // the run has moved on to its next images
-      this.gather(this.image, event.index);
-    }
+    if (event.kind === "step") this.stepped(event);
     if (event.kind === "image") this.bench.say("made", event);
     if (event.kind === "queued" || event.kind === "loading" || feed.ended) this.bench.say("changed");
     this.announce(event);
@@ -204,6 +206,19 @@ class Canvas {
   }
 
   // --- steps ----------------------------------------------------------------------------------------------------
+
+  stepped({ images, seconds }) {
+    if (!images.includes(this.image) && this.position === null && !this.feed.ended) [this.image] = images;
+    this.soon ??= setTimeout(() => {
+      this.soon = null;
+      if (!this.feed || this.feed.ended) return;
+      const steps = this.steps();
+      const settled = (steps.at(-1)?.elapsed ?? 0) - SETTLED_SECONDS;
+      steps.forEach((step, index) => {
+        if (index === steps.length - 1 || step.elapsed < settled) this.gather(this.image, index);
+      });
+    }, seconds < QUICK_SECONDS ? QUICK_SECONDS * 1000 : 0);
+  }
 
   gather(image, step) {
     const kinds = this.feed.steps.get(image)?.[step]?.frames ?? [];
@@ -249,8 +264,7 @@ class Canvas {
     this.root.dataset.job = this.feed?.id ?? "";
     this.root.dataset.step = String(step + 1);
     this.root.dataset.frames = this.frames?.settled ? "ready" : "loading";
-    const stop = this.bench.root.querySelector(".stop");
-    stop.setAttribute("aria-disabled", String(!(this.feed && !this.feed.ended)));
+    this.stopper?.setAttribute("aria-disabled", String(!(this.feed && !this.feed.ended)));
     const saved = this.feed?.images.get(this.image);
     const final = saved && step === last && this.player.kind === "x0" ? saved : null;
     const frame = final ? null : this.nearest(step);

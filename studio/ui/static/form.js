@@ -1,6 +1,6 @@
 // The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
 
-import { make } from "./bench.js";
+import { make, whenDrawn } from "./bench.js";
 
 const TYPING_MS = 250;
 const SLIDING_MS = 120;
@@ -13,12 +13,12 @@ export function wireForm(bench, { submit, shownSeed }) {
     const holder = event.target.closest(".field-text");
     if (holder) bench.say("edit", { name: fieldName(holder), how: "typing" });
   });
-  for (const area of bench.root.querySelectorAll(".field-text textarea")) area.dir = "auto";
+  whenDrawn(bench, ".field-text textarea", (area) => (area.dir = "auto"));
   bench.hear("edit", ({ name }) => forgive(bench, name));
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && bench.visible()) {
       event.preventDefault();
-      bench.root.querySelector(".generate").click();
+      bench.root.querySelector(".generate")?.click();
     }
   });
   wireFold(bench);
@@ -60,7 +60,7 @@ export function forgive(bench, name = null) {
 }
 
 function wireFold(bench) {
-  for (const fold of bench.root.querySelectorAll(".fold")) {
+  whenDrawn(bench, ".fold", (fold) => {
     const key = `unnoise-fold-${fold.id}`;
     const remembered = localStorage.getItem(key);
     const button = make("button", { type: "button", class: "fold-button", text: "More" });
@@ -75,7 +75,7 @@ function wireFold(bench) {
     });
     fold.prepend(button);
     set(remembered ? remembered === "open" : matchMedia("(min-width: 1000px)").matches);
-  }
+  });
 }
 
 function wireLive(bench, submit, shownSeed) {

@@ -3,8 +3,8 @@
 import { address } from "./bench.js";
 
 const AT_ONCE = 4;
-const PATIENCE = 30; // a frame may reach the disk a little after its step was told
-const PAUSE_MS = 150;
+const PATIENCE = 8; // a frame may reach the disk a little after its step was told
+const PAUSE_MS = 250;
 
 export class Frames {
   constructor(job, arrived) {
