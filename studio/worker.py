@@ -168,7 +168,6 @@ class Worker:
                 self._preload()
                 continue
             fit = self._carry_out(command["job"], GenerationRequest(**command["request"]))
-            self._tell_memory()
             if not fit:
                 log.error("The device does not recover from such an error within a process; ending it.")
                 return
@@ -189,6 +188,8 @@ class Worker:
             self._inbox.forget(job)
 
     def _emit(self, job: str, event: Event) -> None:
+        if event.terminal or (isinstance(event, events.Step) and event.index == 0):  # the model is in memory now
+            self._tell_memory()
         self._channel.send({"say": "event", "job": job, "event": events.to_json(event)})
 
     def _preload(self) -> None:

@@ -58,6 +58,7 @@ class _Worker:
     ready: bool = False
     rested: bool = False  # it was told once that nothing waits
     over: bool = False  # its side of the channel has ended
+    given_up: bool = False  # the host ended it
     job: str | None = None
     loading: bool = True
     heard: float = field(default_factory=time.monotonic)
@@ -165,16 +166,12 @@ class WorkerHost:
         """Feed the worker until it dies, has to be ended, or the studio closes."""
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: worker.over or self._closing or (worker.ready and worker.job is None and self._work),
-                    timeout=self._time_left(worker),
-                )
+                while not (worker.ready and worker.job is None and self._work):
+                    if worker.over or self._closing or self._out_of_patience(worker):
+                        return
+                    self._changed.wait(timeout=self._time_left(worker))
                 if worker.over or self._closing:
                     return
-                if self._out_of_patience(worker):
-                    return
-                if not (worker.ready and worker.job is None and self._work):
-                    continue
                 self._work = False
             try:
                 claimed = self._source.claim()
@@ -219,9 +216,11 @@ class WorkerHost:
             return
         self._source.record(job, event)  # before the job counts as over, so that its end is known first
         with self._changed:
+            was_loading = worker.loading
             worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading)
             if event.terminal:
                 worker.job, worker.cancelled, self._work = None, None, True
+            if event.terminal or worker.loading != was_loading:  # what the supervisor waits for has changed
                 self._changed.notify_all()
 
     def _time_left(self, worker: _Worker) -> float | None:
@@ -241,6 +240,7 @@ class WorkerHost:
         if self._closing:
             worker.channel.send({"do": "exit"})
         elif not worker.over:
+            worker.given_up = True
             worker.process.kill()
         try:
             worker.process.wait(timeout=self._patience.close)
@@ -262,7 +262,7 @@ class WorkerHost:
         elif self._closing:
             self._source.record(job, Interrupted(message=STOPPED))
         else:
-            self._source.record(job, Interrupted(message=_how_it_ended(worker.process.returncode, worker.over)))
+            self._source.record(job, Interrupted(message=_how_it_ended(worker)))
 
     def _give_up(self, code: int | None) -> None:
         """No worker can be started: say so on every waiting job, rather than let them wait for ever."""
@@ -279,8 +279,9 @@ class WorkerHost:
             self._changed.wait_for(lambda: self._closing, timeout=seconds)
 
 
-def _how_it_ended(code: int | None, by_itself: bool) -> str:
-    if not by_itself:
+def _how_it_ended(worker: _Worker) -> str:
+    code = worker.process.returncode
+    if worker.given_up:
         return "The worker did not answer any more and was started anew."
     if code == -9:
         return "The worker was killed while this ran, as the system does when memory runs out. A new one has started."

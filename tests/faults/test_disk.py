@@ -1,0 +1,105 @@
+"""A disk that is full, a folder that may not be written, a folder that is no folder: one sentence, and then it goes on."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StorageError
+from studio.core.events import Done, Failed
+from studio.core.request import GenerationRequest
+from studio.core.settings import Settings
+from studio.desk import Desk
+
+WISH = GenerationRequest(prompt="a picture", steps=2, seed=1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.name != "posix" or os.geteuid() != 0 or _run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)):
+        pytest.skip("mounting needs root")
+    yield folder
+    _run("umount", "-l", str(folder))
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, capture_output=True, check=False).returncode
+
+
+def fill(folder: Path) -> Path:
+    """Write until the disk refuses, to the last byte."""
+    ballast = folder / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        for size in (4096, 64, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+    return ballast
+
+
+def end_of(desk: Desk) -> object:
+    return list(desk.follow(desk.submit(WISH)))[-1]
+
+
+def test_a_full_disk_is_one_sentence_and_then_it_goes_on(small_disk: Path, make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(settings=Settings(outputs=small_disk))
+    assert isinstance(end_of(desk), Done)
+    ballast = fill(small_disk)
+    with pytest.raises(StorageError, match="the disk is full"):
+        for _ in range(50):  # the log's last page may have room for a few
+            failed = end_of(desk)
+            assert isinstance(failed, Failed) and "the disk is full" in failed.message
+    ballast.unlink()
+    assert isinstance(end_of(desk), Done)
+    assert len(desk.images()) == 2
+    assert not list(small_disk.rglob("*.tmp"))
+
+
+def test_a_folder_that_becomes_read_only(small_disk: Path, make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(settings=Settings(outputs=small_disk))
+    assert isinstance(end_of(desk), Done)
+    desk.close()
+    assert _run("mount", "-o", "remount,ro", str(small_disk)) == 0
+    desk = make_desk(settings=Settings(outputs=small_disk))
+    assert desk.jobs() == [] and desk.images() == [] and desk.models()
+    with pytest.raises(StorageError, match=r"Could not .*outputs folder"):
+        desk.submit(WISH)
+    assert _run("mount", "-o", "remount,rw", str(small_disk)) == 0
+    assert isinstance(end_of(desk), Done)
+    assert len(desk.images()) == 2
+
+
+def test_an_outputs_folder_that_is_a_file(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
+    blocked = tmp_path / "outputs"
+    blocked.write_text("in the way")
+    desk = make_desk(settings=Settings(outputs=blocked))
+    assert desk.jobs() == [] and desk.images() == []
+    with pytest.raises(StorageError) as caught:
+        desk.submit(WISH)
+    assert str(tmp_path) not in str(caught.value)
+    blocked.unlink()
+    assert isinstance(end_of(desk), Done)
+
+
+def test_two_studios_do_not_share_a_folder(make_desk: Callable[..., Desk]) -> None:
+    first = make_desk()
+    with pytest.raises(StorageError, match="Another Unnoise is running"):
+        make_desk()
+    first.close()
+    assert isinstance(end_of(make_desk()), Done)
+
+
+def test_deleting_everything_while_it_runs_loses_only_what_was_deleted(desk: Desk) -> None:
+    assert isinstance(end_of(desk), Done)
+    _run("rm", "-rf", str(desk.settings.outputs))
+    assert desk.jobs() == [] and desk.images() == []
+    assert isinstance(end_of(desk), Done)
+    assert len(desk.images()) == 1

@@ -1,0 +1,83 @@
+"""What the host does with workers that hang, do not listen, cannot start, or lose their host."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from studio.core.events import Done, Failed, Interrupted, Step
+from studio.core.request import GenerationRequest
+from studio.desk import Desk
+from studio.jobs.host import Patience
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wish(prompt: str) -> GenerationRequest:
+    return GenerationRequest(prompt=prompt, steps=2, seed=1)
+
+
+def test_a_worker_that_says_nothing_any_more_is_started_anew(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(patience=Patience(hang=2.0))
+    hung, next_one = desk.submit(wish("hang")), desk.submit(wish("a picture"))
+    end = list(desk.follow(hung))[-1]
+    assert isinstance(end, Interrupted) and "did not answer" in end.message
+    assert isinstance(list(desk.follow(next_one))[-1], Done)
+
+
+def test_a_worker_deaf_to_cancel_is_ended_and_its_job_is_cancelled(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk(patience=Patience(cancel=0.2))
+    deaf, next_one = desk.submit(wish("deaf")), desk.submit(wish("a picture"))
+    next(event for event in desk.follow(deaf) if isinstance(event, Step))
+    assert desk.cancel(deaf)
+    assert list(desk.follow(deaf))[-1].kind == "cancelled"
+    assert isinstance(list(desk.follow(next_one))[-1], Done)
+
+
+def test_a_worker_that_cannot_start_fails_the_waiting_jobs_with_a_sentence(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk("tests.jobs.fake_worker:cannot_start", patience=Patience(restart=0.01))
+    for _ in range(2):
+        end = list(desk.follow(desk.submit(wish("a picture"))))[-1]
+        assert isinstance(end, Failed) and "cannot start (exit code 3)" in end.message and "worker.log" in end.message
+
+
+def test_the_worker_dies_with_a_killed_studio(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\nfrom tests.jobs.conftest import FixedCatalog\nfrom pathlib import Path\n"
+        "from studio.core.settings import Settings\nfrom studio.core.request import GenerationRequest\n"
+        "from studio.desk import Desk\n"
+        "desk = Desk(Settings(outputs=Path(sys.argv[1])), catalog=FixedCatalog(), entry='tests.jobs.fake_worker:main')\n"
+        "job = desk.submit(GenerationRequest(prompt='hang', steps=2))\n"
+        "next(e for e in desk.follow(job) if e.kind == 'step')\n"
+        "print(desk.worker_pid, job, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -9, done.stderr
+    worker = int(done.stdout.split()[0])
+    if psutil.pid_exists(worker):
+        psutil.Process(worker).wait(timeout=20)
+    assert not psutil.pid_exists(worker)
+
+
+def test_a_killed_studios_queue_is_taken_up_by_the_next(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
+    test_the_worker_dies_with_a_killed_studio(tmp_path / "outputs")
+    desk = make_desk()
+    (view,) = desk.jobs()
+    assert view.state == "interrupted" and view.message == "The studio was stopped while this ran."
+    assert desk.frame(view.id, 0, 0, "x0")
+    assert isinstance(list(desk.follow(desk.submit(wish("a picture"))))[-1], Done)
+
+
+def test_closing_ends_the_worker_at_once(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk()
+    job = desk.submit(wish("hang"))
+    next(event for event in desk.follow(job) if isinstance(event, Step))
+    worker = desk.worker_pid
+    desk.close()
+    assert worker is not None and not psutil.pid_exists(worker)
+    assert os.path.exists(desk.settings.outputs / ".unnoise" / "worker.log")
