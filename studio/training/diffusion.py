@@ -1,0 +1,137 @@
+"""Train a latent text-to-image denoiser, its text encoder with it.
+
+Refuses to know which denoiser, objective and schedule: they come from their tables.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+from diffusers.models.attention_processor import AttnProcessor
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from studio.core.errors import ModelError
+from studio.training.backbones import backbones
+from studio.training.config import DiffusionTask, TrainConfig
+from studio.training.export import file_hash, stock_pipeline
+from studio.training.latents import LatentCache
+from studio.training.objectives import objectives, weight
+from studio.training.optim import Group
+from studio.training.pictures import sheet
+from studio.training.schedules import schedules
+from studio.training.tasks import learners
+from studio.training.text import tokenize
+
+FIRST_ROWS = 2048  # pictures before the first step; the rest are drawn as the run goes on
+
+
+@learners.register("diffusion")
+class DiffusionLearner:
+    """E || out(x_t, t, text) - target ||^2, with captions left out now and then (classifier-free guidance)."""
+
+    def __init__(self, config: TrainConfig, folder: Path):
+        assert isinstance(config.task, DiffusionTask)
+        self.config, self.task = config, config.task
+        self.objective = objectives.get(self.task.objective)
+        self.schedule = schedules.get(self.task.schedule)(**self.task.schedule_options)
+        self.backbone = backbones.get(self.task.backbone)
+        self.vae, self.tokenizer, self.text = _parts(Path(self.task.autoencoder), Path(self.task.text))
+        self.vae.to(config.device).requires_grad_(False)
+        self.text.to(config.device)
+        side = config.data.size // 2 ** (len(self.vae.config.encoder_block_out_channels) - 1)
+        torch.manual_seed(config.seed)
+        channels, width = self.vae.config.latent_channels, self.text.config.hidden_size
+        self.model = self.backbone.build(dict(self.task.model), channels, side, width).to(config.device)
+        if torch.device(config.device).type == "cpu":
+            # The fused attention's backward is slow on processors: a step of the starter took 1.34 s with it, 0.95 without.
+            self.model.set_attn_processor(AttnProcessor())
+        self.network = torch.compile(self.model) if config.compile else self.model
+        self.cache = LatentCache(
+            folder.parent / "latents", self.vae, file_hash(Path(self.task.autoencoder)), config.data, self.task.captions
+        )
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {self.backbone.component: self.model, "text_encoder": self.text}
+
+    def groups(self) -> list[Group]:
+        groups = [Group(tuple(self.model.named_parameters()), hidden=self.backbone.hidden)]
+        if self.task.text_rate:
+            named = tuple((n, p) for n, p in self.text.named_parameters())
+            groups.append(Group(named, self.task.text_rate, lambda name, p: p.ndim == 2 and ".layers." in name))
+        return groups
+
+    def rows(self, step: int) -> int:
+        """Pictures to draw from at a step: as many as have been seen, up to the limit, so that hardly any repeats."""
+        return min(self.task.pictures, FIRST_ROWS + step * self.config.batch // 3)
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.config.seed, step))
+        rows = self.rows(step)
+        self.cache.grow(rows)
+        n = self.config.batch
+        picks = rng.integers(0, rows, n)
+        told = [self.cache.captions[i] for i in picks]
+        captions = [texts[int(k * len(texts))] for texts, k in zip(told, rng.random(n), strict=True)]
+        left_out = rng.random(n) < self.task.unconditional
+        captions = ["" if out else caption for out, caption in zip(left_out, captions, strict=True)]
+        ids, mask = tokenize(self.tokenizer, captions, self.tokenizer.model_max_length if self.backbone.pads else None)
+        u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
+        eps = rng.standard_normal((n, *self.cache.latents.shape[1:]), dtype=np.float32)
+        x0 = torch.from_numpy(self.cache.latents[picks].astype(np.float32))
+        return {"x0": x0, "ids": ids, "mask": mask, "u": torch.from_numpy(u), "eps": torch.from_numpy(eps)}
+
+    def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        x0, eps = batch["x0"], batch["eps"]  # [n, c, h, w]
+        t = self.schedule.times(batch["u"])
+        alpha, sigma = (s.view(-1, 1, 1, 1).float() for s in self.schedule.alpha_sigma(t))
+        x_t = alpha * x0 + sigma * eps
+        text = self.text(batch["ids"], attention_mask=None if self.backbone.pads else batch["mask"])[0]
+        out = self.backbone.predict(self.network, x_t, t, text, batch["mask"]).float()
+        error = (out - self.objective.target(x0, eps, alpha, sigma)).square().mean(dim=(1, 2, 3))  # [n]
+        weighted = error * weight(self.objective, self.task.weighting, alpha.flatten(), sigma.flatten())
+        early = batch["u"] > 0.6  # mostly noise: where the text decides
+        return weighted.mean(), {"noisy": error[early].mean().detach(), "clear": error[~early].mean().detach()}
+
+    def pipeline(self) -> object:
+        """The stock pipeline around the modules as they are now."""
+        return stock_pipeline(self.backbone, self.model, self.vae, self.text, self.tokenizer, self._scheduler())
+
+    def _scheduler(self) -> object:
+        return self.schedule.scheduler(self.objective.prediction)
+
+    def sample(self, step: int) -> Image.Image | None:
+        if not self.task.sample_prompts:
+            return None
+        pipeline = self.pipeline()
+        prompts = list(self.task.sample_prompts)
+        generators = [torch.Generator().manual_seed(k) for k in range(len(prompts))]
+        with torch.autocast(torch.device(self.config.device).type, torch.bfloat16):
+            pictures = pipeline(  # type: ignore[operator]
+                prompts,
+                num_inference_steps=self.task.sample_steps,
+                guidance_scale=self.task.sample_cfg,
+                **self.backbone.call,
+                generator=generators,
+            ).images
+        return sheet(pictures, columns=8)
+
+    def evaluate(self) -> dict[str, float]:
+        return {}
+
+    def export(self, folder: Path) -> None:
+        self.pipeline().save_pretrained(folder)  # type: ignore[attr-defined]
+
+
+def _parts(autoencoder: Path, text: Path) -> tuple[AutoencoderTiny, CLIPTokenizer, CLIPTextModel]:
+    try:
+        return (
+            AutoencoderTiny.from_pretrained(autoencoder).eval(),
+            CLIPTokenizer.from_pretrained(text / "tokenizer"),
+            CLIPTextModel.from_pretrained(text / "text_encoder", attn_implementation="eager"),
+        )
+    except (OSError, ValueError):
+        names = f"{autoencoder.name} and {text.name}"
+        raise ModelError(f"The trained autoencoder or text encoder cannot be loaded ({names}); train them first.") from None

@@ -1,0 +1,81 @@
+"""Latents of endless pictures, drawn and encoded once, kept in chunk files that runs share.
+
+Refuses to know diffusion. A chunk is a function of its number, the data and the autoencoder alone; runs may fill one
+folder together, and a run that is resumed with an emptied folder reads the same numbers.
+"""
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderTiny
+
+from studio.core.errors import StorageError
+from studio.training.config import DataConfig
+from studio.training.datasets import datasets
+from studio.training.pictures import to_tensor
+
+CHUNK = 256  # pictures a file
+_PART = 32  # pictures encoded at once
+
+
+class LatentCache:
+    """Rows 0, 1, 2, ... of (latent [c, h, w] of unit deviation, captions); `grow` makes them as they are needed."""
+
+    def __init__(self, folder: Path, vae: AutoencoderTiny, vae_hash: str, data: DataConfig, captions: int):
+        self.vae, self.captions_each, self.size = vae, captions, data.size
+        self.data = datasets.get(data.name)(**data.model_dump(exclude={"name"}))
+        key = json.dumps([vae_hash, data.model_dump(mode="json"), captions], sort_keys=True)
+        self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
+        self.latents = np.empty((0, 0, 0, 0), dtype=np.float16)  # [rows, c, h, w]
+        self.captions: list[list[str]] = []
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def grow(self, rows: int) -> None:
+        """Have at least `rows` rows in memory."""
+        latents = [self.latents] if len(self) else []
+        while len(self) < rows:
+            more, captions = self._chunk(len(self) // CHUNK)
+            latents.append(more)
+            self.captions += captions
+        if len(latents) > 1 or not self.latents.size:
+            self.latents = np.concatenate(latents)
+
+    def _chunk(self, number: int) -> tuple[np.ndarray, list[list[str]]]:
+        path = self.folder / f"chunk-{number:06d}.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as stored:
+                return stored["latents"], json.loads(str(stored["captions"]))
+        latents, captions = self._make(range(number * CHUNK, (number + 1) * CHUNK))
+        buffer = io.BytesIO()
+        np.savez(buffer, latents=latents, captions=np.array(json.dumps(captions)))
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(buffer.getvalue())
+            os.replace(part, path)
+        except OSError as error:
+            raise StorageError(f"The latents could not be kept: {error.strerror}.") from None
+        return latents, captions
+
+    @torch.no_grad()
+    def _make(self, rows: range) -> tuple[np.ndarray, list[list[str]]]:
+        latents, captions = [], []
+        device, scale = self.vae.device, self.vae.config.scaling_factor
+        for start in range(rows.start, rows.stop, _PART):
+            examples = [self.data[i] for i in range(start, min(start + _PART, rows.stop))]
+            x = to_tensor(np.stack([e.image for e in examples])).to(device, memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16):
+                z = self.vae.encode(x).latents
+            latents.append((z.float() * scale).cpu().numpy().astype(np.float16))
+            retell = getattr(self.data, "retellings", None)
+            for i, example in enumerate(examples, start):
+                more = retell(i, self.captions_each - 1) if retell else []
+                captions.append([example.caption, *more])
+        return np.concatenate(latents), captions

@@ -1,0 +1,89 @@
+"""How signal turns into noise: x_t = alpha(t) x0 + sigma(t) eps, for t drawn from a uniform variate.
+
+Refuses to know what the denoiser predicts (`objectives`) and how it is built.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from studio.core.registry import Registry
+
+STEPS = 1000  # training times of the discrete schedules, and the flow's time unit
+
+
+class Schedule(Protocol):
+    def times(self, u: Tensor) -> Tensor:
+        """Uniform variates [n] in [0, 1) -> times [n], as the denoiser reads them."""
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Times [n] -> signal and noise scales [n]."""
+
+    def scheduler(self, prediction: str) -> Any:
+        """The stock diffusers scheduler that samples what was trained on this schedule."""
+
+
+schedules: Registry[Callable[..., Schedule]] = Registry("noise schedule")
+
+
+class Discrete:
+    """Variance preserving, with the 1,000 integer times of DDPM (Ho et al. 2020)."""
+
+    def __init__(self, name: str, betas: Tensor, beta_start: float, beta_end: float):
+        self.name, self.beta_start, self.beta_end = name, beta_start, beta_end
+        alpha_bar = torch.cumprod(1 - betas.double(), dim=0)
+        self.alphas = alpha_bar.sqrt().float()
+        self.sigmas = (1 - alpha_bar).sqrt().float()
+
+    def times(self, u: Tensor) -> Tensor:
+        return (u * STEPS).long().clamp(0, STEPS - 1)
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return self.alphas.to(t.device)[t], self.sigmas.to(t.device)[t]
+
+    def scheduler(self, prediction: str) -> Any:
+        from diffusers import DPMSolverMultistepScheduler
+
+        return DPMSolverMultistepScheduler(
+            num_train_timesteps=STEPS,
+            beta_schedule=self.name,
+            beta_start=self.beta_start,
+            beta_end=self.beta_end,
+            prediction_type=prediction,
+            timestep_spacing="trailing",
+            steps_offset=0,
+        )
+
+
+@schedules.register("linear")
+def linear(beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
+    return Discrete("linear", torch.linspace(beta_start, beta_end, STEPS), beta_start, beta_end)
+
+
+@schedules.register("scaled_linear")
+def scaled_linear(beta_start: float = 0.00085, beta_end: float = 0.012) -> Schedule:
+    """Stable Diffusion's: the roots of the betas are linear."""
+    roots = torch.linspace(beta_start**0.5, beta_end**0.5, STEPS, dtype=torch.float64)
+    return Discrete("scaled_linear", roots.square(), beta_start, beta_end)
+
+
+@schedules.register("flow")
+class Flow:
+    """The straight path of rectified flow: alpha = 1 - t, sigma = t (Liu et al. 2022); times in thousandths."""
+
+    def __init__(self, shift: float = 1.0):
+        self.shift = shift
+
+    def times(self, u: Tensor) -> Tensor:
+        u = (1 - u).clamp(1e-4, 1)  # (0, 1]
+        return STEPS * self.shift * u / (1 + (self.shift - 1) * u)
+
+    def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        return 1 - t / STEPS, t / STEPS
+
+    def scheduler(self, prediction: str) -> Any:
+        from diffusers import FlowMatchEulerDiscreteScheduler
+
+        return FlowMatchEulerDiscreteScheduler(num_train_timesteps=STEPS, shift=self.shift)
