@@ -11,6 +11,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 from torch import Tensor, nn
 
+from studio.core.errors import ModelError
 from studio.training.config import AutoencoderTask, TrainConfig
 from studio.training.datasets import datasets
 from studio.training.optim import Group
@@ -60,7 +61,8 @@ class AutoencoderLearner:
         return {"x": to_tensor(np.stack(pictures))}
 
     def _forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.model.encoder(x)  # [n, c, h/8, w/8]
+        with torch.set_grad_enabled(not self.task.freeze_encoder):
+            z = self.model.encoder(x)  # [n, c, h/8, w/8]
         return z, self.model.decoder(z + noise.to(z.dtype))
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -94,7 +96,13 @@ class AutoencoderLearner:
 
     @torch.no_grad()
     def export(self, folder: Path) -> None:
-        """A stock folder whose scaling_factor gives latents of unit deviation, measured on 512 training pictures."""
+        """A stock folder whose scaling_factor gives latents of unit deviation, measured on 512 training pictures.
+
+        With a frozen encoder it stays as it was: denoisers have been trained on those latents.
+        """
+        if self.task.freeze_encoder:
+            self.model.save_pretrained(folder)
+            return
         parts = [to_tensor(np.stack([self.data[i + j].image for j in range(32)])) for i in range(0, 512, 32)]
         latents = torch.cat([self.model.encode(part.to(self.config.device)).latents for part in parts])
         self.model.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
@@ -102,16 +110,26 @@ class AutoencoderLearner:
 
 
 def build(task: AutoencoderTask) -> AutoencoderTiny:
-    """The autoencoder of a recipe, or the trained one that it starts from."""
-    if task.start_from is not None:
-        return AutoencoderTiny.from_pretrained(task.start_from)
-    return AutoencoderTiny(
+    """The autoencoder of a recipe; with `start_from`, that one's encoder, and its decoder where the sizes agree."""
+    model = AutoencoderTiny(
         encoder_block_out_channels=(task.encoder_channels,) * len(task.encoder_blocks),
         decoder_block_out_channels=(task.decoder_channels,) * len(task.decoder_blocks),
         num_encoder_blocks=task.encoder_blocks,
         num_decoder_blocks=task.decoder_blocks,
         latent_channels=task.latent_channels,
     )
+    if task.start_from is None:
+        return model
+    try:
+        trained = AutoencoderTiny.from_pretrained(task.start_from)
+        model.encoder.load_state_dict(trained.encoder.state_dict())
+    except (OSError, ValueError, RuntimeError):
+        raise ModelError("The autoencoder to start from is missing, or its encoder has other sizes.") from None
+    model.register_to_config(scaling_factor=trained.config.scaling_factor)
+    sizes = ("decoder_block_out_channels", "num_decoder_blocks")
+    if all(list(trained.config[name]) == list(model.config[name]) for name in sizes):
+        model.decoder.load_state_dict(trained.decoder.state_dict())
+    return model
 
 
 def unwhiteness(z: Tensor) -> Tensor:

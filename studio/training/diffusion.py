@@ -134,4 +134,6 @@ def _parts(autoencoder: Path, text: Path) -> tuple[AutoencoderTiny, CLIPTokenize
         )
     except (OSError, ValueError):
         names = f"{autoencoder.name} and {text.name}"
-        raise ModelError(f"The trained autoencoder or text encoder cannot be loaded ({names}); train them first.") from None
+        raise ModelError(
+            f"The trained autoencoder or text encoder cannot be loaded ({names}); train them first."
+        ) from None

@@ -53,7 +53,7 @@ class Discrete:
             beta_end=self.beta_end,
             prediction_type=prediction,
             timestep_spacing="trailing",
-            steps_offset=0,
+            steps_offset=1,
         )
 
 

@@ -6,6 +6,7 @@ colour, kind, size or side): a bag of words does not tell those apart, so the en
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def train_tokenizer(captions: Iterable[str], size: int, length: int) -> CLIPToke
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)
 
 
-def _regex(pattern: str):  # noqa: ANN202 - tokenizers' own class
+def _regex(pattern: str):
     from tokenizers import Regex
 
     return Regex(pattern)
@@ -96,7 +97,7 @@ class ImageTower(nn.Module):
         super().__init__()
         sides = (3, width, 2 * width, 4 * width, 4 * width)
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sides[:-1], sides[1:], strict=True):
+        for n_in, n_out in pairwise(sides):
             layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.GroupNorm(8, n_out), nn.SiLU()]
         self.features = nn.Sequential(*layers)
         self.place = nn.Parameter(torch.zeros(1, sides[-1], 4, 4))

@@ -123,7 +123,7 @@ class Trainer:
             loss, figures = self.learner.loss(self.step, {k: v.to(device) for k, v in batch.items()})
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, config.optimizer.clip)
-        values = {name: float(value) for name, value in {"loss": loss, "norm": norm, **figures}.items()}
+        values = {name: float(value.detach()) for name, value in {"loss": loss, "norm": norm, **figures}.items()}
         if not all(torch.isfinite(torch.tensor([values["loss"], values["norm"]]))):
             raise NonFinite(f"The loss of step {self.step} is not finite; lower the learning rate and resume.")
         for optimizer in self.optimizers:
