@@ -27,8 +27,10 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
 
     compat.prepare()
     from studio.training import builtin  # noqa: F401  (fills the registries)
+    from studio.training.allocator import keep_memory
     from studio.training.trainer import Trainer
 
+    keep_memory()
     trainer = Trainer(config, run_dir, resume)
     try:
         for wish in (signal.SIGTERM, signal.SIGINT):

@@ -1,15 +1,25 @@
 """Write trained models as diffusers does, so that `from_pretrained` reads them with nothing of ours.
 
-Refuses to know how they were trained.
+`python -m studio.training.export RUN/model TARGET` ships one: in half precision, with its card, and with a better
+decoder if one was trained since. Refuses to know how they were trained.
 """
 
+import argparse
 import hashlib
+import json
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from studio.core.errors import ModelError, StorageError, StudioError
+from studio.training import checkpoint
 from studio.training.backbones import Backbone
+
+CARD = "unnoise.json"  # what the studio's catalog shows of the model
 
 
 def stock_pipeline(backbone: Backbone, model: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> Any:
@@ -27,6 +37,63 @@ def file_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def to_half(pipeline: Any) -> Any:
-    """The pipeline with weights in fp16, as they are shipped."""
-    return pipeline.to(dtype=torch.float16)
+def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any] | None = None) -> None:
+    """Copy a trained pipeline in fp16 to `target`, whole or not at all; `vae` takes the place of its own decoder.
+
+    Raises ModelError if the model cannot be read or the decoder belongs to another encoder.
+    """
+    from diffusers import AutoencoderTiny, DiffusionPipeline
+
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(model, local_files_only=True)
+        better = None if vae is None else AutoencoderTiny.from_pretrained(vae)
+    except (OSError, ValueError):
+        raise ModelError(f"There is no trained model to ship in {model.name!r}.") from None
+    if better is not None:
+        _check_same_latents(pipeline.vae, better)
+        pipeline.vae = better
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        pipeline.to(dtype=torch.float16).save_pretrained(part, safe_serialization=True)
+        (part / CARD).write_text(json.dumps(card or {}, indent=2) + "\n", encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(part, target)
+    except OSError as error:
+        raise StorageError(f"The model could not be written: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    checkpoint.sync(target.parent)
+
+
+def _check_same_latents(ours: Any, better: Any) -> None:
+    mine, other = ours.encoder.state_dict(), better.encoder.state_dict()
+    same = mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    if not same or ours.config.scaling_factor != better.config.scaling_factor:
+        raise ModelError("The decoder was trained on the latents of another autoencoder.")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="studio.training.export", description="Ship a trained pipeline in fp16.")
+    parser.add_argument("model", type=Path, help="the run's model folder")
+    parser.add_argument("target", type=Path, help="where it goes, as models/starter/NAME")
+    parser.add_argument("--vae", type=Path, help="folder of an autoencoder with the same encoder and a better decoder")
+    parser.add_argument("--card", type=Path, help="JSON file with title, description and defaults")
+    args = parser.parse_args(argv)
+    from studio import compat
+
+    compat.prepare()
+    try:
+        card = json.loads(args.card.read_text(encoding="utf-8")) if args.card else None
+        ship(args.model, args.target, args.vae, card)
+    except StudioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError):
+        print("error: The card is not a readable JSON file.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""Let a training process keep the memory that it uses anew at every step.
+
+glibc hands large blocks back to the kernel and fetches fresh ones, page by page, at each step: a step of the tiny
+autoencoder took 0.26 s so, and 0.20 s with this. Other systems' allocators are left alone.
+"""
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # <malloc.h>
+
+
+def keep_memory() -> bool:
+    """Never map large blocks on their own, never trim the heap. Whether the C library took it."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library than glibc
+        return False
+    return all([mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, 2**31 - 1), mallopt(_TOP_PAD, 64 << 20)])
