@@ -1,22 +1,33 @@
-"""`models list`: what is on disk, as a table for people or one JSON object a line. Reads headers; loads nothing."""
+"""`models list`, `inspect FILE`, `plan MODEL`: what is on disk, and what it would need. Reads headers; loads nothing."""
 
 import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studio.cli.flags import Parser
 from studio.cli.settings import add_settings, settings_from
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
+from studio.core.options import find_model
+from studio.core.settings import Settings, parse_bytes
 
-ACTIONS = ("list",)
+if TYPE_CHECKING:
+    from studio.manager.catalog import Catalog
+
+ACTIONS = ("list", "inspect", "plan")
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser(prog="python -m studio models", description="What models are on disk.")
+    parser = Parser(prog="python -m studio models", description="What models are on disk, and what they need.")
     parser.add_argument("action", metavar="ACTION", help=f"one of: {', '.join(ACTIONS)}")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, a model each")
-    add_settings(
-        parser, skip=("host", "port", "presets", "device", "memory_budget", "auth", "allow_hosts", "open_browser")
-    )
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="inspect, plan: a model's id, or a file or folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--budget", default=None, help="plan: memory, like 8GiB; this device's own if not given")
+    parser.add_argument("--size", default=None, help="plan: like 1024x1024; the model's own if not given")
+    parser.add_argument("--batch", type=int, default=1, help="plan: images at once")
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="bf16", help="plan: number format")
+    add_settings(parser, skip=("host", "port", "presets", "memory_budget", "auth", "allow_hosts", "open_browser"))
     arguments = parser.parse_args(argv)
     if arguments.action not in ACTIONS:
         raise InvalidRequest(f"There is no action {arguments.action[:40]!r}. Choose one of: {', '.join(ACTIONS)}.")
@@ -25,20 +36,98 @@ def main(argv: list[str]) -> int:
     from studio.jobs.storage import PRIVATE
     from studio.manager.catalog import Catalog
 
-    models = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db").models()
-    if arguments.json:
+    catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
+    if arguments.action == "list":
+        show_list(catalog.models(), settings, arguments.json)
+        return 0
+    if not arguments.model:
+        raise InvalidRequest(f"models {arguments.action} wants a model: its id, or a file or folder.")
+    info, path = found(catalog, arguments.model)
+    if arguments.action == "inspect":
+        show_details(info, path, arguments.json)
+    else:
+        show_plan(info, path, arguments.budget, arguments.size, arguments.batch, arguments.dtype, arguments.json)
+    return 0
+
+
+def found(catalog: "Catalog", name: str) -> tuple[ModelInfo, Path]:
+    """A model of the catalog, or a file or folder anywhere."""
+    from studio.manager.catalog import describe_path
+
+    place = Path(name).expanduser()
+    if place.exists():
+        return describe_path(place.parent, place), place
+    info = find_model(catalog.models(), name)
+    path = catalog.path(info.id)
+    if path is None:
+        raise InvalidRequest(f"{info.title} is no longer there.", field="model")
+    return info, path
+
+
+def show_list(models: list[ModelInfo], settings: Settings, as_json: bool) -> None:
+    if as_json:
         for model in models:
             print(json.dumps(model.model_dump(mode="json"), ensure_ascii=False))
     else:
         print(table(models) if models else f"No models were found in {', '.join(f.name for f in settings.models)}.")
-    return 0
+
+
+def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(info.model_dump(mode="json"), ensure_ascii=False))
+        return
+    rows = {
+        "file": path.name,
+        "kind": info.kind,
+        "family": info.family or "-",
+        "variant": info.variant or "-",
+        "predicts": info.prediction,
+        "dtype": info.dtype or "-",
+        "size": f"{info.bytes / 2**20:,.0f} MiB",
+        "does": ", ".join(task.replace("_", " ") for task in info.tasks) or "-",
+        "own size": f"{info.defaults.width}x{info.defaults.height}" if info.tasks else "-",
+        "sha256": info.sha256 or "-",
+        "problem": info.problem or "-",
+    }
+    print("\n".join(f"{name:9} {value}" for name, value in rows.items()))
+
+
+def show_plan(
+    info: ModelInfo, path: Path, budget: str | None, size: str | None, batch: int, dtype: str, as_json: bool
+) -> None:
+    from studio.manager.limits import host_budget
+    from studio.manager.planning import Shape, describe, forecast
+
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or f"{info.defaults.width}x{info.defaults.height}")
+    if not match or batch < 1:
+        raise InvalidRequest("--size is written like 1024x1024, and --batch is at least 1.")
+    try:
+        most = parse_bytes(budget) if budget else host_budget()
+    except ValueError as error:
+        raise InvalidRequest(f"--budget: {error}.") from None
+    shape = Shape(int(match[1]), int(match[2]), batch, info.guided)
+    told = forecast(info, path, most, shape, dtype, "cpu")
+    if as_json:
+        stages = [
+            {
+                "stage": stage.name,
+                "resident": told.plan.resident[stage.name],
+                "working": stage.activation,
+                "peak": told.plan.peaks[stage.name],
+                "moves": [[move.kind, move.key, move.bytes] for move in told.plan.of_stage(stage.name)],
+            }
+            for stage in told.stages
+        ]
+        print(json.dumps({"budget": told.budget, "peak": told.plan.peak, "whole": told.whole, "stages": stages}))
+    else:
+        print(describe(told))
 
 
 def table(models: list[ModelInfo]) -> str:
     """Aligned columns; a model that cannot be used shows why instead of its size."""
     rows = [("model", "family", "kind", "size", "makes")]
     for model in models:
-        makes = model.problem or f"{model.defaults.width}x{model.defaults.height}"
+        makes = model.problem or (f"{model.defaults.width}x{model.defaults.height}" if model.tasks else "-")
         rows.append((model.id, model.family or "-", model.kind, f"{model.bytes / 2**20:,.0f} MiB", makes))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

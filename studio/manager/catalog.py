@@ -36,7 +36,7 @@ class Catalog:
         for root in self._folders:
             for path, signature in _candidates(root):
                 facts = self.index.facts(str(path), signature)
-                info = ModelInfo(**facts) if facts else _describe(root, path)
+                info = ModelInfo(**facts) if facts else describe_path(root, path)
                 if facts is None:
                     learned.append((str(path), signature, info.model_dump(mode="json")))
                 changes = {"id": _free_id(info.id, path, found), "sha256": self._known_hash(path)}
@@ -82,7 +82,8 @@ class Catalog:
         return self._paths.get(model_id)
 
 
-def _describe(root: Path, path: Path) -> ModelInfo:
+def describe_path(root: Path, path: Path) -> ModelInfo:
+    """A diffusers folder or a weights file, whose id is its path below `root`."""
     name = path.relative_to(root)
     if path.is_dir():
         return read_folder(path, name.as_posix())

@@ -28,6 +28,7 @@ FLOW = "flow_prediction"
 SKIPPED = frozenset(
     {"safety_checker", "feature_extractor", "watermarker"}
 )  # never loaded: they alter finished pictures
+CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
 WEIGHTS = re.compile(r"^(diffusion_pytorch_model|model)(\.(?P<variant>fp16|bf16))?(-\d{5}-of-\d{5})?\.safetensors$")
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler", "CMStochasticIterativeScheduler")
@@ -99,7 +100,7 @@ def _read(folder: Path, model_id: str) -> ModelInfo:
         raise ModelError("Its model_index.json names no pipeline of diffusers; pipelines with own code are not run.")
     card = read_card(folder / CARD)
     components = components_of(index)
-    configs = {name: _config(folder, name) for name in components}
+    configs = {name: component_config(folder, name) for name in components}
     family = folder_family(pipeline, components, configs)
     check_folder(folder, components, configs)
     scheduler_class = components.get("scheduler", ("", ""))[1]
@@ -189,9 +190,9 @@ def check_weights(folder: Path, name: str) -> None:
             raise ModelError(f"Its {name} is incomplete: {missing[0]} is missing.")
 
 
-def _config(folder: Path, name: str) -> dict[str, Any]:
+def component_config(folder: Path, name: str) -> dict[str, Any]:
     """The component's own configuration; {} for one that has none (a tokenizer)."""
-    for file in ("config.json", "scheduler_config.json", "preprocessor_config.json"):
+    for file in CONFIGS:
         if (folder / name / file).exists():
             return read_json(folder / name / file)
     return {}

@@ -15,18 +15,10 @@ from studio import compat
 from studio.core.errors import ModelError, StorageError
 from studio.core.models import ModelInfo
 from studio.manager.clip_vocabulary import find_vocabulary, write_tokenizer
-from studio.manager.families import Blueprint
+from studio.manager.families import PREFIXES, Blueprint
 from studio.manager.loading import component_class, reason
 
 Report = Callable[[str, float | None], None]
-
-# Where a checkpoint in CompVis' naming keeps each component.
-PREFIXES: dict[str, tuple[str, ...]] = {
-    "unet": ("model.diffusion_model.",),
-    "vae": ("first_stage_model.", "vae."),
-    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
-    "text_encoder_2": ("conditioner.embedders.1.", "conditioner.embedders.0."),
-}
 
 
 def import_checkpoint(

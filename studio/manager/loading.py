@@ -56,6 +56,35 @@ def load_component(
         raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be loaded: {reason(error)}") from error
 
 
+def empty_component(folder: Path, name: str, library: str, class_name: str, dtype: Any) -> Any:
+    """The module that `load_component` would give, as shapes without data (buffers that no file holds are real)."""
+    import torch
+    from accelerate import init_empty_weights
+
+    cls = component_class(library, class_name)
+    try:
+        with init_empty_weights(include_buffers=False):
+            if library == "transformers":
+                module = cls(cls.config_class.from_pretrained(str(folder / name), local_files_only=True))
+            else:
+                module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
+        raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be made: {reason(error)}") from error
+    for layer in module.modules():
+        for key, kept in layer._parameters.items():
+            if kept is not None:
+                shape = torch.empty(kept.shape, dtype=dtype, device="meta")
+                layer._parameters[key] = torch.nn.Parameter(shape, requires_grad=False)
+    return module
+
+
+def first_bad_tensor(module: Any) -> str | None:
+    """The name of a tensor that holds NaN or infinity; None if all are finite."""
+    import torch
+
+    return next((name for name, tensor in module.named_parameters() if not bool(torch.isfinite(tensor).all())), None)
+
+
 def module_bytes(module: Any) -> int:
     """Bytes of a module's parameters and buffers, each storage counted once."""
     storages = {}

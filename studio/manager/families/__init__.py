@@ -2,7 +2,7 @@
 
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
-from studio.manager.families.base import FAMILIES, Blueprint, Family, LatentFormat, accepted, family_of
+from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, accepted, family_of
 from studio.manager.families.generic import generic_family
 
 
@@ -14,6 +14,6 @@ def family_for(info: ModelInfo, denoiser: str) -> Family:
 
 
 __all__ = [
-    "FAMILIES", "Blueprint", "Family", "LatentFormat", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
+    "FAMILIES", "PREFIXES", "Blueprint", "Family", "LatentFormat", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
     "family_for", "family_of", "flux", "generic", "generic_family", "lcm", "pixart", "sd1", "sd2", "sd3", "sdxl",
 ]  # fmt: skip

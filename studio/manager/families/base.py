@@ -19,6 +19,15 @@ Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 
 
+# Where a checkpoint in CompVis' naming keeps each component.
+PREFIXES: dict[str, tuple[str, ...]] = {
+    "unet": ("model.diffusion_model.",),
+    "vae": ("first_stage_model.", "vae."),
+    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
+    "text_encoder_2": ("conditioner.embedders.1.", "conditioner.embedders.0."),
+}
+
+
 @dataclass(frozen=True)
 class LatentFormat:
     """How a latent relates to pixels. A preview is `latent @ rgb + bias`, in -1..1, one pixel a latent cell."""

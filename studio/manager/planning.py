@@ -1,0 +1,59 @@
+"""`models plan`: who would be in memory at each stage of a run, and the peak, from headers alone. No torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.core.errors import ModelError
+from studio.core.models import ModelInfo
+from studio.manager.estimate import Shape, file_weights, folder_weights, stages_for
+from studio.manager.families import family_for
+from studio.manager.headers import read_header
+from studio.manager.planner import DoesNotFit, Plan, Stage, mib, plan
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A plan with what it was made from. `whole` says that the model stays in memory from first to last."""
+
+    stages: tuple[Stage, ...]
+    plan: Plan
+    budget: int
+    whole: bool
+
+
+def forecast(info: ModelInfo, path: Path, budget: int, shape: Shape, dtype: str, device: str) -> Forecast:
+    """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
+    family = family_for(info, "transformer")
+    weights = folder_weights(path) if path.is_dir() else file_weights(read_header(path), family)
+    if info.problem or not weights:
+        raise ModelError(
+            f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
+        )
+    if family.denoiser not in weights:
+        family = family_for(info, "unet")
+    stages = tuple(stages_for(family, weights, shape, dtype, device))
+    made = plan(stages, (), budget)
+    total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())
+    whole = total + max(stage.activation for stage in stages) <= budget
+    if whole:
+        made = plan(
+            [Stage(s.name, tuple(p for t in stages for p in t.parts), s.activation) for s in stages], (), budget
+        )
+    return Forecast(stages, made, budget, whole)
+
+
+def describe(told: Forecast) -> str:
+    """The forecast as a table for people."""
+    rows = [("stage", "in memory", "working memory", "together")]
+    for stage in told.stages:
+        there = told.plan.resident[stage.name]
+        streamed = told.plan.streamed
+        names = [f"{key} {mib(size)}{' (streamed)' if key in streamed else ''}" for key, size in there.items()]
+        rows.append((stage.name, ", ".join(names), mib(stage.activation), mib(told.plan.peaks[stage.name])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    how = "all of it stays in memory" if told.whole else "stage by stage"
+    return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
+
+
+__all__ = ["DoesNotFit", "Forecast", "Shape", "describe", "forecast"]

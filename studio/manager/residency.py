@@ -1,0 +1,163 @@
+"""The modules in memory: loads, empties, streams and refills components, and keeps the books on each.
+
+A component's module outlives its weights: pipelines hold the module, and `evict` leaves it as shapes without data until
+`load` fills it again. Weights come back from mapped files, so nothing is ever copied out to be kept. Which moves to
+make is the planner's business.
+"""
+
+import gc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from studio.manager.ledger import Ledger
+from studio.manager.loading import module_bytes
+from studio.manager.planner import Move, Resident, cost_per_byte
+from studio.manager.streaming import LeafStreamer, drop
+
+State = Literal["away", "resident", "streamed"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a component comes into being: `load` gives it with its weights, `empty` without."""
+
+    name: str
+    files: tuple[Path, ...]
+    load: Callable[[], Any]
+    empty: Callable[[], Any]
+
+
+@dataclass
+class Component:
+    """One module and what is known of it. `users` counts the leases that hold it, `pinned` is a person's wish."""
+
+    key: str
+    source: Source
+    dtype: torch.dtype
+    channels_last: bool
+    bytes: int  # predicted, then measured
+    module: Any = None
+    state: State = "away"
+    users: int = 0
+    pinned: bool = False
+    last_use: float = 0.0
+    reload_seconds: float = 0.0
+    priority: float = 0.0
+    streamer: LeafStreamer | None = field(default=None, repr=False)
+
+    @property
+    def taken(self) -> int:
+        return self.bytes if self.state == "resident" else 0
+
+
+class Residency:
+    """Every component of this process, by key."""
+
+    def __init__(self, device: torch.device, ledger: Ledger):
+        self.device, self.ledger = device, ledger
+        self.components: dict[str, Component] = {}
+        self._age = 0.0  # GreedyDual-Size's clock: the priority of what was last evicted
+
+    def want(self, key: str, source: Source, dtype: torch.dtype, channels_last: bool, predicted: int) -> Component:
+        """The component of that key, with or without its weights."""
+        if key not in self.components:
+            self.components[key] = Component(key, source, dtype, channels_last, predicted)
+        component = self.components[key]
+        component.last_use = time.monotonic()
+        component.priority = self._age + cost_per_byte(self._resident(component, frozenset()))
+        return component
+
+    def residents(self, exempt: frozenset[str] = frozenset()) -> list[Resident]:
+        """For the planner: what is in memory. What a lease holds is pinned, save the keys in `exempt`."""
+        return [self._resident(c, exempt) for c in self.components.values() if c.state == "resident"]
+
+    def held(self) -> int:
+        return sum(component.taken for component in self.components.values())
+
+    def perform(self, move: Move) -> None:
+        component = self.components[move.key]
+        began = time.perf_counter()
+        if move.kind == "load":
+            self._load(component)
+        elif move.kind == "stream":
+            self._stream(component)
+        else:
+            self._evict(component)
+        seconds = time.perf_counter() - began
+        if move.kind == "load":
+            component.reload_seconds = seconds
+        self.ledger.write(
+            move.kind,
+            component=component.source.name,
+            key=component.key[-12:],
+            predicted=move.bytes,
+            measured=component.bytes if move.kind != "stream" else move.bytes,
+            seconds=round(seconds, 4),
+            stage=move.stage,
+            reason=move.reason,
+        )
+
+    def forget_unused(self) -> None:
+        """Let go of modules that have no weights and no lease."""
+        for key in [k for k, c in self.components.items() if c.state == "away" and not c.users]:
+            del self.components[key]
+
+    def skeleton(self, component: Component) -> Any:
+        """The component's module, made without weights if there is none yet."""
+        if component.module is None:
+            component.module = component.source.empty().eval().requires_grad_(False)
+        return component.module
+
+    def stop_streaming(self) -> None:
+        """After a run: what was streamed is away again."""
+        for component in self.components.values():
+            if component.streamer is not None:
+                component.streamer.detach()
+                component.streamer, component.state = None, "away"
+
+    def _load(self, component: Component) -> None:
+        fresh = component.source.load().eval().requires_grad_(False)
+        if component.channels_last:
+            fresh.to(memory_format=torch.channels_last)
+        fresh.to(self.device)
+        if component.module is None:
+            component.module = fresh
+        else:
+            # Pipelines already hold the empty module: hand it the fresh one's tensors, which copies nothing.
+            component.module.load_state_dict(fresh.state_dict(), assign=True)
+            component.module.to(self.device).requires_grad_(False)
+        component.bytes = module_bytes(component.module)
+        component.state = "resident"
+
+    def _stream(self, component: Component) -> None:
+        module = self.skeleton(component)
+        component.streamer = LeafStreamer(module, list(component.source.files), component.dtype, self.device)
+        component.streamer.attach()
+        component.state = "streamed"
+
+    def _evict(self, component: Component) -> None:
+        self._age = max(self._age, component.priority)
+        for layer in component.module.modules():
+            drop(layer, list(layer._parameters))
+        component.state = "away"
+        if not component.users:
+            component.module = None
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _resident(self, component: Component, exempt: frozenset[str]) -> Resident:
+        pinned = component.pinned or (component.users > 0 and component.key not in exempt)
+        return Resident(
+            component.key,
+            component.bytes,
+            pinned,
+            component.last_use,
+            component.reload_seconds,
+            component.priority,
+        )

@@ -1,0 +1,69 @@
+"""Runs a module whose weights do not fit: each layer's own are read from the mapped files as it runs, and dropped after.
+
+Only for modules whose files carry the module's own names (diffusers' denoisers). Results are bit-identical: the
+same numbers come to the same kernels, only later.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+
+class LeafStreamer:
+    """While attached, `module`'s parameters live in `files` and visit the device one layer at a time."""
+
+    def __init__(self, module: torch.nn.Module, files: list[Path], dtype: torch.dtype, device: torch.device):
+        self._module, self._dtype, self._device = module, dtype, device
+        self._opened = [safe_open(file, framework="pt") for file in files]
+        self._where = {key: opened for opened in self._opened for key in opened.keys()}  # noqa: SIM118 (not a dict)
+        self._hooks: list[Any] = []
+
+    def attach(self) -> None:
+        for prefix, layer in self._module.named_modules():
+            names = {
+                name: f"{prefix}.{name}".lstrip(".")
+                for name in layer._parameters
+                if layer._parameters[name] is not None
+            }
+            if names:
+                self._hooks.append(layer.register_forward_pre_hook(self._loader(names)))
+                self._hooks.append(layer.register_forward_hook(self._dropper(names), always_call=True))
+                drop(layer, list(names))
+        for name, tensor in list(self._module.named_buffers()):
+            if name in self._where:
+                owner, _, leaf = name.rpartition(".")
+                self._module.get_submodule(owner)._buffers[leaf] = self._read(name, tensor.dtype)
+
+    def detach(self) -> None:
+        """Leaves the module without weights; it is for the caller to fill or forget it."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        self._where.clear()
+        self._opened.clear()
+
+    def _read(self, key: str, dtype: torch.dtype) -> torch.Tensor:
+        return self._where[key].get_tensor(key).to(self._device, dtype)
+
+    def _loader(self, names: dict[str, str]) -> Any:
+        def load(layer: torch.nn.Module, args: Any) -> None:
+            for name, key in names.items():
+                layer._parameters[name] = torch.nn.Parameter(self._read(key, self._dtype), requires_grad=False)
+
+        return load
+
+    def _dropper(self, names: dict[str, str]) -> Any:
+        def unload(layer: torch.nn.Module, args: Any, output: Any) -> None:
+            drop(layer, list(names))
+
+        return unload
+
+
+def drop(layer: torch.nn.Module, names: list[str]) -> None:
+    """Replace a layer's own parameters by shapes without data."""
+    for name in names:
+        kept = layer._parameters[name]
+        if kept is not None and not kept.is_meta:
+            layer._parameters[name] = torch.nn.Parameter(torch.empty_like(kept, device="meta"), requires_grad=False)
