@@ -213,6 +213,7 @@ class _Feed:
         if event.terminal:
             try:
                 self._frames.settle(job)
+                self._queue.tell_waiting()
             except StorageError as error:
                 log.warning("%s", error)
 

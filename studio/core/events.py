@@ -1,6 +1,6 @@
 """What happens to a job: one closed set of frozen, JSON-clean events, in one order.
 
-    Queued  Loading*  (Step* Image*)*  Done | Failed | Cancelled | Interrupted
+    Queued+  Loading*  (Step* Image*)*  Done | Failed | Cancelled | Interrupted
 
 Pictures never travel in events: a Step says which frames now exist, an Image carries the id of an archived file.
 """
@@ -19,7 +19,7 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """The job waits; `ahead` jobs run before it."""
+    """The job waits; `ahead` jobs run before it. Said again when that changes while somebody follows the job."""
 
     kind: Literal["queued"] = "queued"
     ahead: int = 0

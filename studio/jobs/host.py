@@ -56,7 +56,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     channel: Channel
     ready: bool = False
-    rested: bool = False  # it was told once that nothing waits
+    served: bool = False  # it was given a job
     over: bool = False  # its side of the channel has ended
     given_up: bool = False  # the host ended it
     job: str | None = None
@@ -84,6 +84,9 @@ class WorkerHost:
         self._worker: _Worker | None = None
         self._cancel_wanted: set[str] = set()
         self._work = True  # there may be a job to claim
+        self._may_rest = (
+            True  # only the first worker is told to prepare for what may come: should that kill it, once is enough
+        )
         self._closing = False
         # The worker dies with the thread that started it (see child.die_with), so this one lives as long as the host.
         self._thread = threading.Thread(target=self._supervise, name="worker-host", daemon=True)
@@ -133,9 +136,11 @@ class WorkerHost:
             self._end(worker)
             reader.join(timeout=self._patience.close)
             self._conclude(worker)
-            failures = 0 if worker.ready else failures + 1
-            if failures and not self._closing:
-                self._give_up(worker.process.returncode) if failures >= STARTS_BEFORE_GIVING_UP else None
+            self._may_rest = False
+            failures = 0 if worker.served else failures + 1
+            if failures >= STARTS_BEFORE_GIVING_UP and not worker.ready and not self._closing:
+                self._give_up(worker.process.returncode)
+            if failures:
                 self._pause(min(self._patience.restart * 2 ** (failures - 1), 30.0))
 
     def _launch(self) -> _Worker:
@@ -182,13 +187,14 @@ class WorkerHost:
                 continue
             if claimed is not None:
                 self._hand_over(worker, claimed)
-            elif not worker.rested:
-                worker.rested = True
+            elif self._may_rest:
+                self._may_rest = False
                 worker.channel.send({"do": "rest"})
 
     def _hand_over(self, worker: _Worker, claimed: Claimed) -> None:
         with self._changed:
-            worker.job, worker.loading, worker.heard, worker.cancelled = claimed.id, True, time.monotonic(), None
+            worker.job, worker.served, worker.cancelled = claimed.id, True, None
+            worker.loading, worker.heard = True, time.monotonic()
         worker.channel.send({"do": "run", "job": claimed.id, "request": claimed.request.model_dump(mode="json")})
         with self._changed:
             wanted = claimed.id in self._cancel_wanted
@@ -197,19 +203,26 @@ class WorkerHost:
             self.cancel(claimed.id)
 
     def _listen(self, worker: _Worker) -> None:
-        for message in worker.channel.receive():
-            match message.get("say"):
-                case "event":
-                    self._heard_event(worker, message["job"], event_from_json(message["event"]))
-                case "ready":
-                    with self._changed:
-                        worker.ready = True
-                        self._changed.notify_all()
-                case _:
-                    self._source.heard(message)
-        with self._changed:
-            worker.over = True
-            self._changed.notify_all()
+        try:
+            for message in worker.channel.receive():
+                self._heard(worker, message)
+        except Exception:  # what cannot be understood must not leave a job waiting for ever
+            log.exception("The worker said something that cannot be understood; starting a new one.")
+        finally:
+            with self._changed:
+                worker.over = True
+                self._changed.notify_all()
+
+    def _heard(self, worker: _Worker, message: Message) -> None:
+        match message.get("say"):
+            case "event":
+                self._heard_event(worker, message["job"], event_from_json(message["event"]))
+            case "ready":
+                with self._changed:
+                    worker.ready = True
+                    self._changed.notify_all()
+            case _:
+                self._source.heard(message)
 
     def _heard_event(self, worker: _Worker, job: str, event: Event) -> None:
         if job != worker.job:

@@ -28,6 +28,7 @@ class _Tail:
     events: list[Event] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
     closed: bool = False
+    followers: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,18 @@ class EventLog:
         if tail is None:
             yield from self.stored(job, after)
             return
-        seen = max(after, 0)
-        while True:
+        with tail.changed:
+            tail.followers += 1
+        try:
+            yield from _live(tail, max(after, 0))
+        finally:
             with tail.changed:
-                while len(tail.events) <= seen and not tail.closed and not _over(tail):
-                    tail.changed.wait()
-                fresh = tail.events[seen:]
-                over = tail.closed or _over(tail)
-            yield from fresh
-            seen += len(fresh)
-            if over:
-                return
+                tail.followers -= 1
+
+    def followed(self) -> list[str]:
+        """Jobs that have not ended and that somebody follows."""
+        with self._lock:
+            return [job for job, tail in self._tails.items() if tail.followers]
 
     def stored(self, job: str, after: int = 0) -> list[Event]:
         with self._database.read("read the job's events") as db:
@@ -167,6 +169,19 @@ class EventLog:
                     return
                 self._wake.wait_for(lambda: self._closed, timeout=pause)
             pause = self._interval if self._try_flush() else RETRY_SECONDS
+
+
+def _live(tail: _Tail, seen: int) -> Iterator[Event]:
+    """The tail's events from number `seen` + 1 on, as they come."""
+    over = False
+    while not over:
+        with tail.changed:
+            while len(tail.events) <= seen and not tail.closed and not _over(tail):
+                tail.changed.wait()
+            fresh = tail.events[seen:]
+            over = tail.closed or _over(tail)
+        yield from fresh
+        seen += len(fresh)
 
 
 def _over(tail: _Tail) -> bool:

@@ -74,6 +74,16 @@ class JobQueue:
             self._log.append(job, Cancelled(), stored=True)
         return dropped
 
+    def tell_waiting(self) -> None:
+        """A job has ended: tell those who follow a waiting one how many are before it now.
+
+        Called by the thread that ends jobs, before the next is claimed, so that it never speaks of one that runs.
+        """
+        for job in self._log.followed():
+            view = self.get(job)
+            if view.state == "queued":
+                self._log.append(job, Queued(ahead=view.ahead))
+
     def get(self, job: str) -> JobView:
         with self._database.read("read the job") as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import InvalidRequest, NotFound, UnknownName
-from studio.core.events import Done, Event, Interrupted, Step
+from studio.core.events import Done, Event, Interrupted, Queued, Step
 from studio.core.events import Image as ImageEvent
 from studio.core.request import GenerationRequest
 from studio.desk import Desk
@@ -143,6 +143,17 @@ def test_a_restart_keeps_waiting_jobs_and_interrupts_the_running_one(
     replayed = list(reopened.follow(running))
     assert replayed[:3] == before and isinstance(replayed[-1], Interrupted)
     assert isinstance(list(reopened.follow(waiting))[-1], Done)
+
+
+def test_who_waits_is_told_when_the_queue_moves(desk: Desk, hold: Path) -> None:
+    running, second, third = (desk.submit(wish(name)) for name in ("a", "b", "c"))
+    next(event for event in desk.follow(running) if isinstance(event, Step))
+    waiting = desk.follow(third)
+    assert next(waiting) == Queued(ahead=2)
+    hold.unlink()
+    told = [event.ahead for event in waiting if isinstance(event, Queued)]
+    assert told == [1, 0] and desk.job(second).state == "done"
+    assert sum(isinstance(event, Queued) for event in desk.follow(third)) == 3
 
 
 def test_a_failure_names_its_field(desk: Desk) -> None:
