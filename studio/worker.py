@@ -90,7 +90,8 @@ def _run(
             frames.put(job, image, step, kind, jpeg)
 
     report("waking up", None)
-    with leased(manager, info, request.dtype, manager.settings.outputs / PRIVATE / "precision", report) as loaded:
+    kept = manager.settings.outputs / PRIVATE / "precision"
+    with leased(manager, info, request.dtype, kept, report, request) as loaded:
         wanted = request.previews and frames is not None
         previewer = Previewer.for_model(loaded, archive.private / "previews") if wanted else None
         with StepRecorder(previewer, emit, put_frame, len(batches(request))) as recorder:
@@ -205,18 +206,7 @@ class Worker:
         self._tell_memory()
 
     def _tell_memory(self) -> None:
-        residents = self._manager.resident()
-        self._channel.send(
-            {
-                "say": "memory",
-                "memory": {
-                    "budget": 0,
-                    "used": sum(size for _, size in residents),
-                    "device": str(self._manager.device),
-                    "residents": residents,
-                },
-            }
-        )
+        self._channel.send({"say": "memory", "memory": self._manager.memory().model_dump(mode="json")})
 
 
 def _device_is_lost(error: Exception) -> bool:

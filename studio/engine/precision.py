@@ -75,10 +75,11 @@ def leased(
     dtype: str,
     folder: Path | None = None,
     report: Report = lambda what, fraction: None,
+    request: GenerationRequest | None = None,  # whose shape the memory is planned for
 ) -> Iterator[Loaded]:
     """The model in memory in the precision that `choose` says, for the length of a `with`."""
-    precision = choose(dtype, info, manager, folder, report)
-    with manager.lease(info, precision.dtype, report, channels_last=precision.channels_last) as loaded:
+    found = choose(dtype, info, manager, folder, report)
+    with manager.lease(info, found.dtype, report, channels_last=found.channels_last, request=request) as loaded:
         yield loaded
 
 
