@@ -187,10 +187,9 @@ _SOLVER_ROWS = (
         "pndm",
         "PNDM",
         "PNDMScheduler",
-        {"skip_prk_steps": True},
         predictions=NOISE,
         spacings=("default", *_GRIDS),
-        min_steps={"linspace": 3, "trailing": 3, "leading": 3},
+        min_steps={"linspace": 4, "trailing": 4, "leading": 4},
         help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
     ),
     Solver(

@@ -1,7 +1,8 @@
 """One resolved request, batch by batch, to pictures with their recipes. The stock pipeline samples; the tap watches.
 
 Noise is drawn on the CPU, one generator per image seeded with that image's own seed, so an image does not depend on
-its batch. What a family's pipeline is called with is the family's business; where models come from, the manager's.
+its batch: the noise is equal to the last bit, and the pixels up to one step of 255, since a kernel may sum a batch in
+another order (a batch of one is exact, and so is a replay, which runs the same batch). What a family's pipeline is called with is the family's business; where models come from, the manager's.
 """
 
 import warnings
@@ -89,6 +90,7 @@ def generate_batch(
             on_step=on_step,
             cancelled=cancelled,
             generators=generators,
+            spatial=_unpacker(pipeline, request),
         ),
     ):
         output = pipeline(**arguments, generator=generators)
@@ -110,6 +112,20 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
     )
     seed_scheduler(pipeline.scheduler, seeds)
     return pipeline
+
+
+def _unpacker(pipeline: Any, request: GenerationRequest) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Pipelines that denoise patches in a row (FLUX and its kin) know how to lay them out again; others need nothing."""
+    unpack = getattr(pipeline, "_unpack_latents", None)
+
+    def spatial(tensor: torch.Tensor) -> torch.Tensor:
+        """(n, tokens, c) -> (n, c / 4, h, w)"""
+        if unpack is None or tensor.ndim != 3:
+            return tensor
+        laid_out = unpack(tensor, request.height, request.width, pipeline.vae_scale_factor)
+        return laid_out.squeeze(2) if laid_out.ndim == 5 else laid_out
+
+    return spatial
 
 
 def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tuple[str, ...]) -> Recipe:

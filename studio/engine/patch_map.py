@@ -80,13 +80,15 @@ class PatchMapLearner:
         if pixels.shape[-2:] != (latents.shape[-2] * factor, latents.shape[-1] * factor):
             return
         gram, target = _normal_equations(latents, pixels, factor)
-        if self._gram is None or self._gram.shape != gram.shape or self._target.shape != target.shape:
-            self._gram, self._target, self.images = gram, target, 0
+        before = self._gram, self._target
+        if before[0] is None or before[1] is None or before[0].shape != gram.shape or before[1].shape != target.shape:
+            self.images = 0
         else:
-            self._gram, self._target = self._gram + gram, self._target + target
+            gram, target = before[0] + gram, before[1] + target
+        self._gram, self._target = gram, target
         self.images += len(latents)
         if self.path is not None:
-            self._keep()
+            self._keep(self.path, {"gram": gram, "target": target.contiguous()})
 
     def solve(self) -> PatchMap | None:
         """The map so far; None while there are too few pictures."""
@@ -99,12 +101,11 @@ class PatchMapLearner:
         weight = solution[:-1].T.reshape(-1, channels, 3, 3)
         return PatchMap(weight.float().contiguous(), solution[-1].float().contiguous())
 
-    def _keep(self) -> None:
+    def _keep(self, path: Path, sums: dict[str, torch.Tensor]) -> None:
         """Previews are a comfort: a full disk must not stop a run for them."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            tensors = {"gram": self._gram, "target": self._target.contiguous(), "images": torch.tensor(self.images)}
-            _write(self.path, tensors)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, sums | {"images": torch.tensor(self.images)})
         except OSError:
             self.path = None
 

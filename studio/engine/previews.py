@@ -8,6 +8,7 @@ Refuses to run the decoder: a step's preview must not cost a step.
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import PIL.Image
 import torch
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from studio.core.errors import StudioError
 from studio.engine.patch_map import PatchMap, PatchMapLearner
 from studio.engine.tap import TapStep
+from studio.manager.families import LatentFormat
 from studio.manager.manager import Loaded
 
 JPEG_QUALITY = 80
@@ -27,6 +29,8 @@ FILE = "preview.safetensors"
 @dataclass(frozen=True)
 class Pixels:
     """For models that denoise pixels in -1..1: nothing to map."""
+
+    accepts: tuple[int, ...] = (1, 3)  # channels
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(1, c, h, w) -> (1, 3, h, w); one channel is grey."""
@@ -40,6 +44,10 @@ class Factors:
     rgb: torch.Tensor  # (3, c, 1, 1)
     bias: torch.Tensor  # (3,)
     factor: int
+
+    @property
+    def accepts(self) -> tuple[int, ...]:
+        return (self.rgb.shape[1],)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(1, c, h, w) -> (1, 3, H, W)"""
@@ -56,6 +64,10 @@ class Patches:
     scale: float
     shift: float
 
+    @property
+    def accepts(self) -> tuple[int, ...]:
+        return (self.patch_map.channels,)
+
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         return self.patch_map(x / self.scale + self.shift)
 
@@ -69,20 +81,20 @@ class Previewer:
     @classmethod
     def for_model(cls, loaded: Loaded, folder: Path | None = None) -> "Previewer":
         """`folder` keeps the maps that are learned from finished runs (outputs/.unnoise/previews); None: learn nothing."""
-        latent = loaded.family.latent
-        if latent is None:
+        decoder = loaded.family.decoder or ""
+        vae, latent = loaded.components.get(decoder), loaded.family.latent
+        if vae is None:
             return cls(Pixels())
-        vae = loaded.components.get(loaded.family.decoder or "vae")
-        scale, shift = _scale_and_shift(vae, latent.scale, latent.shift)
+        scale, shift = _scale_and_shift(vae, latent)
         shipped = _read_map(loaded.folder / FILE)
-        if shipped is not None and shipped.channels == latent.channels:
+        if shipped is not None:
             return cls(Patches(shipped, scale, shift))
         learner = None
-        if folder is not None and (digest := loaded.weights.get(loaded.family.decoder or "vae")):
+        if folder is not None and (digest := loaded.weights.get(decoder)):
             learner = PatchMapLearner.open(folder / f"{digest[:32]}.safetensors")
             if (learned := learner.solve()) is not None:
                 return cls(Patches(learned, scale, shift), learner)
-        if latent.rgb is None:
+        if latent is None or latent.rgb is None:
             return cls(None, learner)
         rgb = torch.tensor(latent.rgb).T[:, :, None, None].contiguous()  # (3, c, 1, 1)
         return cls(Factors(rgb, torch.tensor(latent.bias), _downsampling(vae)), learner)
@@ -93,7 +105,7 @@ class Previewer:
 
     def jpeg(self, latents: torch.Tensor) -> bytes:
         """(c, h, w) latents, or pixels in -1..1, of one image -> JPEG. Raises StudioError where the model has no preview."""
-        if self._to_rgb is None or latents.ndim != 3:
+        if not self._shows(latents):
             raise StudioError("This model has no preview yet.")
         with torch.no_grad():
             rgb = self._to_rgb(latents.detach()[None].float().cpu())[0]
@@ -101,13 +113,16 @@ class Previewer:
 
     def frame(self, step: TapStep, row: int, kind: str) -> bytes | None:
         """A step's picture of the batch's row: "x0" as predicted, "xt" as the denoiser is shown it; None if there is none."""
-        if self._to_rgb is None:
-            return None
         if kind == "xt":
-            return self.jpeg(step.x_t[row].float() * step.scale) if step.x_t.ndim == 4 else None
-        if step.x0 is None or step.x0.ndim != 4:
+            latents = step.x_t[row].float() * step.scale
+        elif step.x0 is not None:
+            latents = step.x0[row]
+        else:
             return None
-        return self.jpeg(step.x0[row])
+        return self.jpeg(latents) if self._shows(latents) else None
+
+    def _shows(self, latents: torch.Tensor) -> bool:
+        return self._to_rgb is not None and latents.ndim == 3 and len(latents) in self._to_rgb.accepts
 
     def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
@@ -131,15 +146,18 @@ def _read_map(path: Path) -> PatchMap | None:
         return None
 
 
-def _scale_and_shift(vae: object, scale: float, shift: float) -> tuple[float, float]:
+def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[float, float]:
     """What pipelines undo before decoding: the decoder's own configuration, or the family's where it names none."""
     config = getattr(vae, "config", None)
-    own = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
-    return own[0] or scale, own[1] if own[1] is not None else shift
+    scale, shift = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
+    return (
+        scale or (latent.scale if latent else 1.0),
+        shift if shift is not None else (latent.shift if latent else 0.0),
+    )
 
 
 def _downsampling(vae: object) -> int:
     """Pixels a latent cell, as diffusers' pipelines reckon it."""
     config = getattr(vae, "config", None)
-    channels = getattr(config, "block_out_channels", None) or getattr(config, "encoder_block_out_channels", (0,) * 4)
+    channels: Any = getattr(config, "block_out_channels", None) or getattr(config, "encoder_block_out_channels", (0,) * 4)
     return 2 ** (len(channels) - 1)

@@ -55,7 +55,7 @@ def build_scheduler(
     return scheduler
 
 
-def scheduler_class_of(sampler: str) -> type:
+def scheduler_class_of(sampler: str) -> Any:
     import diffusers
 
     return getattr(diffusers, SOLVERS.get(sampler, field="sampler").scheduler)
@@ -90,7 +90,7 @@ def own_spacing(scheduler: Any) -> str:
     return named or scheduler.config.get("timestep_spacing", "default")
 
 
-def _for_class(config: Mapping[str, Any], scheduler_class: type) -> dict[str, Any]:
+def _for_class(config: Mapping[str, Any], scheduler_class: Any) -> dict[str, Any]:
     """The model's config as the class is to read it.
 
     Two things would go wrong unsaid: DDIM, DDPM and their kin clip x0 to -1..1 unless told not to, which ruins latents
@@ -103,7 +103,7 @@ def _for_class(config: Mapping[str, Any], scheduler_class: type) -> dict[str, An
     return own
 
 
-def _parameters(scheduler_class: type) -> frozenset[str]:
+def _parameters(scheduler_class: Any) -> frozenset[str]:
     return frozenset(inspect.signature(scheduler_class.__init__).parameters)
 
 

@@ -60,8 +60,9 @@ class Tap:
         on_step: Callable[[TapStep], None],
         cancelled: Callable[[], bool],
         generators: list[torch.Generator],
+        spatial: Callable[[torch.Tensor], torch.Tensor],
     ):
-        self.scheduler, self.layout, self.images = scheduler, layout, images
+        self.scheduler, self.layout, self.images, self._spatial = scheduler, layout, images, spatial
         self.on_step, self.cancelled, self.generators = on_step, cancelled, generators
         self._original = scheduler.step
         self._parameters = inspect.signature(scheduler.step).parameters
@@ -140,7 +141,8 @@ class Tap:
         if not outputs:
             return None, None
         channels = self._first["x_t"].shape[1] if self._first else outputs[0].shape[1]
-        count, outputs = len(self.images), [o[:, :channels] for o in outputs]  # less a learned variance
+        # Less a learned variance, which may stand in a second half of the channels.
+        count, outputs = len(self.images), [self._spatial(output[:, :channels]) for output in outputs]
         first = outputs[0]
         if self.layout.kind == "two_calls" and len(outputs) > 1:
             return (first, outputs[1]) if self.layout.conditional_first else (outputs[1], first)
@@ -151,7 +153,7 @@ class Tap:
 
     def _ours(self, tensor: torch.Tensor) -> torch.Tensor:
         """One row per image, where a pipeline carries the state twice for guidance."""
-        return tensor.detach()[: len(self.images)]
+        return self._spatial(tensor.detach()[: len(self.images)])
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
@@ -168,10 +170,11 @@ def tapped(
     on_step: Callable[[TapStep], None],
     cancelled: Callable[[], bool],
     generators: list[torch.Generator],
+    spatial: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,  # (n, tokens, c) -> (n, c, h, w)
 ) -> Iterator[Tap]:
     """Watch one call of the pipeline. Raises Cancelled within one step, NonFinite if the state is no longer a number."""
     scheduler, module = pipeline.scheduler, getattr(pipeline, denoiser)
-    tap = Tap(scheduler, layout, images, on_step, cancelled, generators)
+    tap = Tap(scheduler, layout, images, on_step, cancelled, generators, spatial)
     hooks = [module.register_forward_pre_hook(tap.before_forward), module.register_forward_hook(tap.after_forward)]
 
     @functools.wraps(scheduler.step)  # pipelines look at its signature to know whether it takes a generator

@@ -72,11 +72,8 @@ def test_the_fewest_steps_leave_no_noise(sampler: str, spacing: str, prediction:
 def test_steps_are_counted_not_scheduler_calls(sampler: str) -> None:
     solver = SOLVERS.get(sampler)
     spacing = "trailing" if "trailing" in solver.spacings else "default"
-    prediction = min(solver.predictions)
-    for steps in sorted({least_steps(sampler, spacing), 2, 3, 5, 20}):
-        if steps < least_steps(sampler, spacing):
-            continue
-        scheduler = build_scheduler(config_for(prediction), sampler, spacing, steps, "sd1")
+    scheduler = build_scheduler(config_for(min(solver.predictions)), sampler, spacing, 20, "sd1")
+    for steps in (least_steps(sampler, spacing), 4, 5, 20):
         scheduler.set_timesteps(steps)
         ends = step_ends(scheduler)
         assert len(ends) == steps

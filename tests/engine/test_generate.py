@@ -1,0 +1,199 @@
+"""The studio's pictures are those of bare diffusers, bit for bit; an image hangs on its own seed and on nothing else."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio import compat
+
+compat.prepare()
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+
+from studio.core.errors import InvalidRequest, NonFinite, StudioError  # noqa: E402
+from studio.core.options import legal_samplers  # noqa: E402
+from studio.core.recipe import pixel_hash  # noqa: E402
+from studio.engine.generate import batches, generate  # noqa: E402
+from studio.engine.samplers import scheduler_class_of  # noqa: E402
+from tests.engine.conftest import Studio  # noqa: E402
+
+SDE_STEPS = 10
+
+# Arguments of the stock pipelines' own calls, written out as a person would who had only diffusers.
+BARE_CALLS: dict[str, dict[str, Any]] = {
+    "sd1": {"prompt": "a red heart", "negative_prompt": "blue", "guidance_scale": 5.0, "width": 128, "height": 128},
+    "pixart": {
+        "prompt": "a red heart",
+        "negative_prompt": "blue",
+        "guidance_scale": 5.0,
+        "width": 128,
+        "height": 128,
+        "use_resolution_binning": False,
+        "clean_caption": False,
+    },
+    "ddpm": {},
+    "dit": {"class_labels": [3], "guidance_scale": 5.0},
+}
+
+
+@functools.cache
+def bare_pipeline(folder: Path) -> Any:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, pipeline.scheduler.config
+
+
+def bare(studio: Studio, name: str, sampler: str, steps: int, seed: int, **options: Any) -> np.ndarray:
+    """What diffusers alone makes: from_pretrained, a scheduler swapped by from_config, a generator."""
+    pipeline, config = bare_pipeline(studio.folder(name))
+    pipeline.scheduler = scheduler_class_of(sampler).from_config(config, **options)
+    generator = torch.Generator().manual_seed(seed)
+    call = BARE_CALLS[name]
+    return np.asarray(pipeline(**call, num_inference_steps=steps, generator=generator).images[0].convert("RGB"))
+
+
+def ours(studio: Studio, name: str, **values: Any) -> np.ndarray:
+    if name in ("sd1", "pixart"):
+        values = {"negative_prompt": "blue", "guidance_scale": 5.0} | values
+    return np.asarray(studio.run(name, **values)[0].image)
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        ("sd1", "ddim"),
+        ("sd1", "euler"),
+        ("sd1", "euler_a"),
+        ("sd1", "heun"),
+        ("sd1", "dpmpp_2m"),
+        ("sd1", "pndm"),
+        ("sd1", "unipc"),
+        ("sd1", "sa_solver"),
+        ("pixart", "dpmpp_2m"),
+        ("pixart", "dpm2_a"),
+        ("pixart", "euler_a"),
+        ("ddpm", "ddpm"),
+        ("dit", "ddim"),
+    ],
+)
+def test_bit_identical_to_bare_diffusers(studio: Studio, name: str, sampler: str) -> None:
+    steps = 10 if sampler == "dpm2_a" else 6
+    expected = bare(studio, name, sampler, steps, 42)
+    assert np.array_equal(ours(studio, name, sampler=sampler, steps=steps, seed=42), expected)
+
+
+def test_bit_identical_with_karras_sigmas_and_with_guidance_rescale_off(studio: Studio) -> None:
+    expected = bare(studio, "sd1", "dpmpp_2m", 8, 5, use_karras_sigmas=True)
+    assert np.array_equal(ours(studio, "sd1", sampler="dpmpp_2m", spacing="karras", steps=8, seed=5), expected)
+
+
+def test_bit_identical_where_the_scheduler_draws_its_own_noise(studio: Studio) -> None:
+    """DPM++ SDE takes no generator; bare diffusers is repeatable only with its noise_sampler_seed, and that is the image's seed."""
+    expected = bare(studio, "sd1", "dpmpp_sde", 6, 11, noise_sampler_seed=11)
+    assert np.array_equal(ours(studio, "sd1", sampler="dpmpp_sde", steps=6, seed=11), expected)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "euler_a", "dpmpp_2m_sde", "dpmpp_sde", "sa_solver", "dpm2_a", "ddpm"])
+def test_image_k_of_a_batch_is_the_image_of_seed_plus_k(studio: Studio, sampler: str) -> None:
+    """Up to the order in which a kernel sums a batch, which may move a pixel by one step of 255."""
+    together = studio.run("sd1", sampler=sampler, steps=SDE_STEPS, seed=100, count=3, batch_size=3)
+    for k, result in enumerate(together):
+        alone = studio.run("sd1", sampler=sampler, steps=SDE_STEPS, seed=100 + k)[0]
+        gap = np.abs(np.asarray(alone.image, dtype=int) - np.asarray(result.image, dtype=int))
+        assert gap.max() <= 1
+        assert (result.seed, result.index) == (100 + k, k)
+
+
+@pytest.mark.parametrize("name", ["sd1", "pixart", "ddpm", "dit"])
+def test_initial_noise_is_bitwise_that_of_the_seed_whatever_the_batch(studio: Studio, name: str) -> None:
+    def first_states(**values: Any) -> list[torch.Tensor]:
+        steps: list[Any] = []
+        studio.run(name, callbacks={"on_step": steps.append}, **values)
+        return [row for step in steps if step.index == 0 for row in step.x_t]
+
+    together = first_states(seed=7, count=3, batch_size=2)
+    alone = [first_states(seed=7 + k)[0] for k in range(3)]
+    assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
+
+
+def test_count_without_a_batch_is_exact(studio: Studio) -> None:
+    three = studio.run("sd1", seed=20, count=3)
+    assert three[2].recipe.pixels == studio.run("sd1", seed=22)[0].recipe.pixels
+
+
+def test_every_legal_sampler_runs_on_a_real_pipeline(studio: Studio) -> None:
+    """A picture, and as many steps told as were asked for."""
+    for sampler in legal_samplers(studio.info("sd1")):
+        steps: list[Any] = []
+        result = studio.run("sd1", callbacks={"on_step": steps.append}, sampler=sampler, steps=10)[0]
+        assert [s.index for s in steps] == list(range(10)), sampler
+        assert np.asarray(result.image).std() > 0
+
+
+def test_pixart_can_do_one_step(studio: Studio) -> None:
+    """Its pipeline reads a predicted x0 at one step, which multistep schedulers do not give; the tap does."""
+    assert studio.run("pixart", sampler="dpmpp_2m", spacing="trailing", steps=1)[0].image.size == (128, 128)
+
+
+def test_batches_cover_every_image_once(studio: Studio) -> None:
+    assert batches(studio.request("sd1", count=5, batch_size=2)) == [(0, 1), (2, 3), (4,)]
+
+
+def test_the_recipe_says_what_decided_the_pixels(studio: Studio) -> None:
+    result = studio.run("sd1", sampler="euler", seed=3)[0]
+    recipe = result.recipe
+    assert recipe.scheduler == "EulerDiscreteScheduler"
+    assert recipe.pipeline == "StableDiffusionPipeline"
+    assert recipe.dtype == "fp32"
+    assert {"unet", "vae", "text_encoder"} <= set(recipe.weights)
+    assert recipe.libraries["diffusers"] == diffusers.__version__
+    assert recipe.pixels == pixel_hash("RGB", result.image.size, result.image.tobytes())
+
+
+def test_guidance_rescale_is_honoured_or_refused(studio: Studio) -> None:
+    plain = studio.run("sd1", guidance_scale=8.0)[0].recipe.pixels
+    assert studio.run("sd1", guidance_scale=8.0, guidance_rescale=0.7)[0].recipe.pixels != plain
+    with pytest.raises(InvalidRequest) as refused:
+        studio.run("pixart", guidance_rescale=0.7)
+    assert refused.value.field == "guidance_rescale"
+
+
+def test_a_model_that_gives_nan_stops_the_job_and_no_picture_comes(studio: Studio) -> None:
+    request = studio.request("sd1")
+    with studio.loaded("sd1") as loaded:
+        weight = next(loaded.components["unet"].parameters())
+        kept = weight.clone()
+        try:
+            weight.fill_(float("nan"))
+            with pytest.raises(NonFinite, match="step 1"):
+                list(generate(request, loaded))
+        finally:
+            weight.copy_(kept)
+        assert next(iter(generate(request, loaded))).image is not None
+
+
+def test_a_decoder_that_overflows_in_half_precision_decodes_in_fp32(studio: Studio) -> None:
+    """fp16 ends at 65,504; a decoder whose inside goes beyond gives NaN there and a picture in fp32."""
+    request = studio.request("sd1", dtype="fp16", steps=4)
+    with studio.loaded("sd1", "fp16") as loaded:
+        last = [m for m in loaded.components["vae"].decoder.modules() if isinstance(m, torch.nn.Conv2d)]
+        with torch.no_grad():
+            last[-2].weight.mul_(60000.0)
+            last[-1].weight.mul_(1e-4)
+        result = next(iter(generate(request, loaded)))
+        assert any("fp32" in note for note in result.recipe.notes)
+        assert next(loaded.components["vae"].parameters()).dtype == torch.float16
+        assert np.asarray(result.image).std() > 0
+
+
+def test_a_picture_withheld_by_a_safety_checker_is_no_result(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def withhold(self: Any, image: Any, *args: Any) -> Any:
+        return torch.zeros_like(image), [True] * len(image)
+
+    monkeypatch.setattr(diffusers.StableDiffusionPipeline, "run_safety_checker", withhold)
+    with pytest.raises(StudioError, match="withheld"):
+        studio.run("sd1")

@@ -1,0 +1,105 @@
+"""Precision is measured once and kept; replay says bit-identical or names what differs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from studio import compat
+
+compat.prepare()
+
+import torch  # noqa: E402
+
+from studio.core.errors import InvalidRequest, UnknownName  # noqa: E402
+from studio.engine import precision  # noqa: E402
+from studio.engine.generate import memory_format  # noqa: E402
+from studio.engine.replay import replay  # noqa: E402
+from tests.engine.conftest import KINDS, Studio  # noqa: E402
+
+
+def test_a_named_precision_is_taken_as_named(studio: Studio) -> None:
+    for name in ("fp32", "bf16", "fp16"):
+        assert precision.choose(name, studio.info("sd1"), studio.manager) == precision.Precision(name)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_denoisers_own_arguments_are_caught(studio: Studio, name: str) -> None:
+    with studio.loaded(name) as loaded:
+        args, kwargs = precision.first_call(loaded)
+        assert not loaded.components[loaded.family.denoiser]._forward_pre_hooks
+        with torch.no_grad():
+            output = loaded.components[loaded.family.denoiser](*args, **kwargs)
+    assert torch.isfinite(output[0] if isinstance(output, tuple) else output.sample).all()
+
+
+def test_auto_is_measured_once_and_kept(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = precision.choose("auto", studio.info("sd1"), studio.manager, tmp_path)
+    assert first.gain is not None and first.dtype == ("bf16" if first.gain >= precision.WORTH_IT else "fp32")
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+    def not_again(loaded: object) -> None:
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(precision, "measure", not_again)
+    assert precision.choose("auto", studio.info("sd1"), studio.manager, tmp_path) == first
+
+
+def test_a_damaged_answer_is_measured_again(studio: Studio, tmp_path: Path) -> None:
+    precision.choose("auto", studio.info("ddpm"), studio.manager, tmp_path)
+    kept = next(tmp_path.glob("*.json"))
+    kept.write_text("{")
+    assert precision.choose("auto", studio.info("ddpm"), studio.manager, tmp_path).dtype in ("fp32", "bf16")
+    assert json.loads(kept.read_text())["dtype"] in ("fp32", "bf16")
+
+
+def test_bf16_in_channels_last_makes_nearly_the_same_picture(studio: Studio) -> None:
+    import numpy as np
+
+    from studio.engine.generate import generate
+
+    request = studio.request("sd1", steps=4, sampler="euler")
+    full = np.asarray(studio.run("sd1", steps=4, sampler="euler")[0].image, dtype=float)
+    with studio.manager.lease(studio.info("sd1"), "bf16", lambda w, f: None, channels_last=True) as loaded:
+        assert memory_format(loaded.components["unet"]) == "channels_last"
+        result = next(iter(generate(request, loaded)))
+    assert (result.recipe.dtype, result.recipe.memory_format) == ("bf16", "channels_last")
+    assert np.abs(np.asarray(result.image, dtype=float) - full).mean() < 4
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_sde", "euler_a"])
+def test_replay_of_an_image_in_a_batch_is_bit_identical(studio: Studio, sampler: str) -> None:
+    results = studio.run("sd1", sampler=sampler, steps=4, count=4, batch_size=2)
+    again = replay(results[3].recipe, studio.manager, studio.models, picture=results[3].image)
+    assert again.identical and again.verdict == "bit-identical"
+    assert (again.largest, again.mean) == (0, 0.0)
+
+
+def test_replay_names_what_differs(studio: Studio) -> None:
+    result = studio.run("sd1", steps=4)[0]
+    then = result.recipe.model_copy(
+        update={
+            "libraries": result.recipe.libraries | {"torch": "2.0.0"},
+            "weights": {"unet": "0" * 64},
+            "pixels": "0" * 64,
+        }
+    )
+    again = replay(then, studio.manager, studio.models, picture=result.image.point(lambda v: min(v + 3, 255)))
+    assert not again.identical
+    assert any(reason.startswith("torch: was 2.0.0") for reason in again.reasons)
+    assert any("unet" in reason for reason in again.reasons)
+    assert again.largest == 3
+
+
+def test_a_retouched_picture_is_told_from_its_recipe(studio: Studio) -> None:
+    result = studio.run("sd1", steps=4)[0]
+    again = replay(result.recipe, studio.manager, studio.models, picture=result.image.point(lambda v: 255 - v))
+    assert not again.identical and "changed after it was made" in again.verdict
+
+
+def test_replay_refuses_what_it_cannot_compare(studio: Studio) -> None:
+    recipe = studio.run("sd1", steps=2)[0].recipe
+    with pytest.raises(InvalidRequest):
+        replay(recipe.model_copy(update={"pixels": None}), studio.manager, studio.models)
+    with pytest.raises(UnknownName):
+        replay(recipe.model_copy(update={"model": "gone"}), studio.manager, studio.models)
