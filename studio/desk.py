@@ -4,6 +4,7 @@ Puts the queue, the archive and the catalog together; refuses to know torch, whi
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from studio.jobs.channel import Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.host import Patience, WorkerHost
+from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
@@ -55,6 +57,7 @@ class Desk:
         self._log = EventLog(self._database)
         self._queue = JobQueue(self._database, self._log)
         self._archive = Archive(settings.outputs.resolve(), self._database)
+        self._inputs = InputStore(private / "inputs")
         self._frames = FrameStore(private / "frames", self._database)
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self._memory = MemoryView()
@@ -107,7 +110,7 @@ class Desk:
         return self._frames.get(job_id, image, step, kind)
 
     def add_input(self, data: bytes) -> str:
-        return self._archive.add_input(data)
+        return self._inputs.add(data)
 
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
         return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before))
@@ -174,6 +177,8 @@ class Desk:
         self._lock.acquire()
         self._archive.sweep()
         self._queue.recover(self._frames.settle)
+        if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
+            threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()
 
     def _cancel_if_running(self, job_id: str) -> bool:
         if self.job(job_id).state != "running":
@@ -235,6 +240,18 @@ def _fit_sampler(fields: dict[str, Any], notes: list[str], model: ModelInfo) -> 
         return
     del fields["sampler"]
     notes.append(f"Left out: the sampler {sampler} does not work with {model.title}.")
+
+
+def _logged(work: Callable[[], object]) -> Callable[[], None]:
+    """For a thread that nobody waits for: what the disk refuses is a line in the log."""
+
+    def run() -> None:
+        try:
+            work()
+        except StorageError as error:
+            log.warning("%s", error)
+
+    return run
 
 
 def _empty_if_unreadable(listing: Callable[[], list[Any]]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The archive of results: images with their recipes, thumbnails, and the pictures that requests start from.
+"""The archive of results: images with their recipes, their index, and thumbnails.
 
 Takes PIL images and bytes; knows no torch and no pipeline. A file appears under its final name whole or not at all, and
 never in another's place. Image files that somebody deleted are simply no longer there.
@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Protocol
 
 import psutil
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
 from studio.core import events, infotext
+from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError
 from studio.core.jobs import ImageView
-from studio.core.pictures import read_header
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pixel_hash, to_text
 from studio.jobs.database import Database
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
 
 THUMBNAIL_SIDE = 256
+LOST_JOB = "lost"  # stands for the job of an image whose index was lost
 PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
 
 
@@ -116,37 +117,6 @@ class Archive:
             pass  # a full disk costs time here, not the thumbnail
         return data
 
-    def add_input(self, data: bytes) -> str:
-        """Keep a picture for use in requests, upright and without its metadata, under the hash of its pixels."""
-        read_header(data)
-        try:
-            with Image.open(io.BytesIO(data)) as opened:
-                picture = _plain(ImageOps.exif_transpose(opened))
-        except Exception:  # Pillow's decoders raise nearly anything on damaged data
-            raise InvalidRequest("This picture is damaged and cannot be read.") from None
-        digest = pixel_hash(picture.mode, picture.size, picture.tobytes())
-        path = self.input_path(digest)
-        if not path.exists():
-            buffer = io.BytesIO()
-            picture.save(buffer, "PNG", compress_level=PNG_LEVEL)
-            with explained("store the picture"):
-                write_atomically(path, buffer.getvalue())
-        return digest
-
-    def input(self, digest: str) -> Image.Image:
-        """A stored picture; raises NotFound."""
-        try:
-            with Image.open(self.input_path(digest)) as picture:
-                picture.load()
-                return picture
-        except OSError:
-            raise NotFound("input", digest) from None
-
-    def input_path(self, digest: str) -> Path:
-        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-            raise NotFound("input", digest)
-        return below(self.private / "inputs", f"{digest}.png")
-
     def sweep(self) -> int:
         """Remove what writers that are no longer alive left half written; how many files that were."""
         swept = 0
@@ -156,6 +126,27 @@ class Archive:
                 path.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def reindex(self) -> int:
+        """Enter older pictures that the index does not know, as after its loss, by the recipes they carry; how many."""
+        began = time.time()
+        with self._database.read("read the index of images") as db:
+            known = {row["path"] for row in db.execute("SELECT path FROM images").fetchall()}
+        found = 0
+        for path in sorted(self.outputs.glob("????-??-??/*.png")):
+            if self._relative(path) in known:
+                continue
+            try:
+                recipe = from_text(read_texts(path.read_bytes())[RECIPE_KEY])
+                changed, size = path.stat().st_mtime, (recipe.request.width or 0, recipe.request.height or 0)
+            except (OSError, KeyError, InvalidRequest, ValidationError):
+                continue  # not one of ours
+            if changed >= began:
+                continue  # a worker is just entering it
+            with self._database.write("enter the image in the index") as db:
+                self._insert(db, secrets.token_hex(6), LOST_JOB, recipe, size, changed, path)
+            found += 1
+        return found
 
     def _publish(self, data: bytes, path: Path) -> None:
         """Temporary file, fsync, then the final name, which must be free."""
@@ -256,15 +247,6 @@ def _view_if_readable(row: sqlite3.Row) -> ImageView | None:
         return _view(row)
     except ValidationError:
         return None
-
-
-def _plain(picture: Image.Image) -> Image.Image:
-    """RGB or RGBA or L, decoded, with nothing of the file's metadata."""
-    mode = picture.mode if picture.mode in ("RGB", "RGBA", "L") else "RGBA" if picture.has_transparency_data else "RGB"
-    converted = picture.convert(mode)
-    plain = Image.new(mode, converted.size)
-    plain.paste(converted)
-    return plain
 
 
 def _move_without_overwriting(source: Path, target: Path) -> None:

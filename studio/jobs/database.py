@@ -31,6 +31,7 @@ class Database:
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._inode: int | None = None
+        self._closed = False
         self._opened: list[Callable[[], None]] = []
 
     def on_open(self, act: Callable[[], None]) -> None:
@@ -63,15 +64,22 @@ class Database:
                 raise
 
     def close(self) -> None:
+        """For good: what asks afterwards gets a StorageError."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self._closed = True
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     def _ensure(self) -> sqlite3.Connection:
         if self._connection is not None and not self._gone():
             return self._connection
-        self.close()
+        if self._closed:
+            raise StorageError("The studio has been closed.")
+        self._drop()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._connection = _open(self.path)
@@ -89,7 +97,7 @@ class Database:
             for act in self._opened:
                 act()
         except BaseException:
-            self.close()
+            self._drop()
             raise
         return self._connection
 

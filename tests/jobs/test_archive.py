@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.core import infotext
 from studio.core.embedded import read_texts
-from studio.core.errors import InvalidRequest, NotFound, StorageError
+from studio.core.errors import StorageError
 from studio.core.recipe import Recipe, from_text, pixel_hash
 from studio.core.request import GenerationRequest
 from studio.jobs.archive import Archive
@@ -135,34 +135,6 @@ def test_thumbnails_are_made_once_and_survive_their_own_loss(archive: Archive) -
         archive.thumbnail(saved.id)
 
 
-def test_inputs_are_stored_once_without_their_metadata(archive: Archive) -> None:
-    exif = Image.Exif()
-    exif[0x010E], exif[0x0112] = "GPS of my home", 3  # a description; upside down
-    digest = archive.add_input(png(picture(), exif=exif))
-    assert archive.add_input(png(picture().rotate(180))) == digest
-    assert b"my home" not in archive.input_path(digest).read_bytes()
-    assert archive.input(digest).tobytes() == picture().rotate(180).tobytes()
-    assert archive.input(archive.add_input(png(picture("RGBA")))).mode == "RGBA"
-    assert archive.input(archive.add_input(png(picture("P")))).mode == "RGB"
-
-
-@pytest.mark.parametrize("digest", ["", "abc", "../" * 20 + "etc/passwd", "z" * 64, "0" * 64])
-def test_inputs_that_are_not_there(archive: Archive, digest: str) -> None:
-    with pytest.raises(NotFound):
-        archive.input(digest)
-
-
-def test_pictures_that_are_too_large_or_broken_are_refused(archive: Archive) -> None:
-    bomb = png(Image.new("1", (8000, 8000)))
-    with pytest.raises(InvalidRequest, match="32 million pixels"):
-        archive.add_input(bomb)
-    whole = png(picture("RGB").resize((300, 300)))
-    for data in (whole[: len(whole) // 2], b"GIF89a", b""):
-        with pytest.raises(InvalidRequest):
-            archive.add_input(data)
-    assert not list((archive.private).rglob("*.png"))
-
-
 def test_a_path_that_leaves_the_folder_is_refused(archive: Archive) -> None:
     saved = archive.save(picture(), recipe(), "job")
     outside = archive.outputs.parent / "secret.png"
@@ -183,3 +155,14 @@ def test_the_oldest_frames_go_first(archive: Archive) -> None:
     frames.settle("d")  # even one that is too large by itself can be looked at
     assert frames.get("d", 0, 0, "x0") and frames.get("c", 0, 0, "x0") is None
     assert not (archive.private / "frames" / "a").exists()
+
+
+def test_a_lost_index_is_made_again_from_the_pictures(archive: Archive) -> None:
+    saved = [archive.save(picture(), recipe(k), "job") for k in range(3)]
+    stranger = archive.file(saved[0].id).parent / "holiday.png"
+    stranger.write_bytes(png(picture()))
+    with archive._database.write("lose it") as db:
+        db.execute("DELETE FROM images")
+    assert archive.reindex() == 3 and archive.reindex() == 0
+    assert sorted(view.path for view in archive.images()) == sorted(event.path for event in saved)
+    assert archive.images()[0].request == recipe().request

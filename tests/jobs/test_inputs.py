@@ -1,0 +1,43 @@
+"""The input store: each picture once, without its metadata; what is too large or broken is refused."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.core.errors import InvalidRequest, NotFound
+from studio.jobs.inputs import InputStore
+from tests.jobs.test_archive import picture, png
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> InputStore:
+    return InputStore(tmp_path / "inputs")
+
+
+def test_inputs_are_stored_once_without_their_metadata(store: InputStore) -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "GPS of my home", 3  # a description; upside down
+    digest = store.add(png(picture(), exif=exif))
+    assert store.add(png(picture().rotate(180))) == digest
+    assert b"my home" not in store.path(digest).read_bytes()
+    assert store.open(digest).tobytes() == picture().rotate(180).tobytes()
+    assert store.open(store.add(png(picture("RGBA")))).mode == "RGBA"
+    assert store.open(store.add(png(picture("P")))).mode == "RGB"
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "../" * 20 + "etc/passwd", "z" * 64, "0" * 64])
+def test_inputs_that_are_not_there(store: InputStore, digest: str) -> None:
+    with pytest.raises(NotFound):
+        store.open(digest)
+
+
+def test_pictures_that_are_too_large_or_broken_are_refused(store: InputStore) -> None:
+    bomb = png(Image.new("1", (8000, 8000)))
+    with pytest.raises(InvalidRequest, match="32 million pixels"):
+        store.add(bomb)
+    whole = png(picture("RGB").resize((300, 300)))
+    for data in (whole[: len(whole) // 2], b"GIF89a", b""):
+        with pytest.raises(InvalidRequest):
+            store.add(data)
+    assert not list(store.folder.rglob("*.png"))
