@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
             print(json.dumps(asdict(report)) if args.json else _line(report), flush=True)
     except StudioError as error:
         print(json.dumps({"error": str(error)}) if args.json else f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, InvalidRequest) else 1
     return 0
 
 

@@ -36,7 +36,8 @@ def rate_at(step: int, steps: int, config: OptimizerConfig) -> float:
 
 
 def _adam_groups(named: Iterable[tuple[str, nn.Parameter]], lr: float, config: OptimizerConfig) -> list[dict[str, Any]]:
-    matrices, vectors = [], []
+    matrices: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for _, p in named:
         (matrices if p.ndim >= 2 else vectors).append(p)
     groups = [
@@ -79,7 +80,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for p in group["params"]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,13 +54,12 @@ def train_tokenizer(captions: Iterable[str], size: int, length: int) -> CLIPToke
     merges = _merges(learner)
     # CLIP's own order: bytes, bytes that end a word, merges, then the two marks.
     tokens = alphabet + [a + "</w>" for a in alphabet]
-    known = set(tokens)
-    tokens += [t for t in ("".join(pair) for pair in merges) if not (t in known or known.add(t))]
+    tokens = list(dict.fromkeys([*tokens, *("".join(pair) for pair in merges)]))
     vocab = {token: i for i, token in enumerate([*tokens, BOS, EOS])}
     return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=length)
 
 
-def _regex(pattern: str):
+def _regex(pattern: str) -> Any:
     from tokenizers import Regex
 
     return Regex(pattern)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -35,14 +35,14 @@ class Metrics:
     rate: float
     step_seconds: float
     left: float
-    kind: str = field(default="metrics", init=False)
+    kind: Literal["metrics"] = field(default="metrics", init=False)
 
 
 @dataclass(frozen=True)
 class Sample:
     step: int
     path: str
-    kind: str = field(default="sample", init=False)
+    kind: Literal["sample"] = field(default="sample", init=False)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checkpoint:
     step: int
     path: str
     final: bool
-    kind: str = field(default="checkpoint", init=False)
+    kind: Literal["checkpoint"] = field(default="checkpoint", init=False)
 
 
 Report = Metrics | Sample | Checkpoint

@@ -63,7 +63,7 @@ class Number(Field):
     """A number box; with `soft` = (least, greatest, step) a slider under it that spans the usual values."""
 
     def __init__(self, field: str, value: Any = None, *, soft: tuple[float, float, float] | None = None, **props: Any):
-        shared = {"placeholder": "", "locked": False} | props
+        shared: dict[str, Any] = {"placeholder": "", "locked": False} | props
         super().__init__(field, "number", shown(value), soft=list(soft or ()), **shared)
 
 
