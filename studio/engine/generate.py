@@ -2,7 +2,8 @@
 
 Noise is drawn on the CPU, one generator per image seeded with that image's own seed, so an image does not depend on
 its batch: the noise is equal to the last bit, and the pixels up to one step of 255, since a kernel may sum a batch in
-another order (a batch of one is exact, and so is a replay, which runs the same batch). What a family's pipeline is called with is the family's business; where models come from, the manager's.
+another order (a batch of one is exact, and so is a replay, which runs the same batch). What a family's pipeline is
+called with is the family's business; where models come from, the manager's.
 """
 
 import warnings
