@@ -132,8 +132,9 @@ class TrainConfig(Plain):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-# What may differ when a run is resumed: nothing that a step's result depends on, but the length and its decay.
-RESUMABLE = frozenset({"steps", "threads", "compile", "log_every", "sample_every", "save_every", "title"})
+# What may differ when a run is resumed: nothing that a step depends on, but the length, with the decay that follows
+# from it, and the memory of the average (a short one suits the decay).
+RESUMABLE = frozenset({"steps", "ema", "threads", "compile", "log_every", "sample_every", "save_every", "title"})
 
 
 def parse(data: object, changes: dict[str, Any] | None = None) -> TrainConfig:
