@@ -1,0 +1,143 @@
+"""The whole way with the real engine on a tiny random checkpoint: worker process, steps, frames, images, settings."""
+
+import io
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file, save_file
+
+from studio.core.events import Done, Event, Failed, Interrupted, Step
+from studio.core.events import Image as ImageEvent
+from studio.core.recipe import pixel_hash
+from studio.core.request import GenerationRequest
+from studio.core.settings import Settings
+from studio.desk import Desk
+from tests import tiny_models
+
+PROMPT = "a large red heart on the left"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models: one that works, and one whose U-Net's finite weights make infinite numbers."""
+    folder = tmp_path_factory.mktemp("models")
+    good = tiny_models.stable_diffusion(folder / "starter" / "tiny-sd")
+    bad = folder / "broken" / "tiny-overflow"
+    shutil.copytree(good, bad)
+    weights = bad / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["conv_out.bias"][:] = 3e38
+    save_file(tensors, weights, metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def desk(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
+    yield desk
+    desk.close()
+
+
+def wish(**settings: object) -> GenerationRequest:
+    values = {"model": "tiny-sd", "prompt": PROMPT, "steps": 3, "seed": 11, "width": 64, "height": 64, "dtype": "fp32"}
+    return GenerationRequest(**(values | settings))
+
+
+def run(desk: Desk, request: GenerationRequest) -> tuple[str, list[Event]]:
+    job = desk.submit(request)
+    return job, list(desk.follow(job))
+
+
+def test_a_prompt_becomes_images_with_every_step_in_view(desk: Desk) -> None:
+    job, events = run(desk, wish(count=3, batch_size=2))
+    assert isinstance(events[-1], Done)
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [(step.index, step.images) for step in steps] == [(k, (0, 1)) for k in range(3)] + [
+        (k, (2,)) for k in range(3)
+    ]
+    assert all(
+        step.total == 3 and step.frames == ("x0", "xt") and len(step.norms) == len(step.images) for step in steps
+    )
+    assert steps[-1].remaining == 0 and steps[0].norms[0].difference is not None
+    order = [event.kind for event in events if event.kind in ("step", "image")]
+    assert order == ["step"] * 3 + ["image"] * 2 + ["step"] * 3 + ["image"]
+    for image in range(3):
+        for step in range(3):
+            for kind in ("x0", "xt"):
+                data = desk.frame(job, image, step, kind)
+                assert data and Image.open(io.BytesIO(data)).size == (64, 64)
+    assert desk.memory().used > 0 and desk.memory().device == "cpu"
+
+
+def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(desk: Desk) -> None:
+    _, events = run(desk, wish(count=2))
+    second = next(event for event in events if isinstance(event, ImageEvent) and event.index == 1)
+    found = desk.read_settings(desk.image_file(second.id).read_bytes())
+    assert found.pop("notes") == [] and found["seed"] == 12 and found["count"] == 1
+    job, _ = run(desk, GenerationRequest(**found))
+    (alone,) = desk.job(job).images
+    assert desk.image(alone).sha256 == second.sha256
+    with Image.open(desk.image_file(alone)) as image:
+        assert pixel_hash(image.mode, image.size, image.tobytes()) == second.sha256
+
+
+def test_cancel_takes_effect_within_one_step(desk: Desk) -> None:
+    job = desk.submit(wish(steps=500))
+    following = desk.follow(job)
+    seen = next(event for event in following if isinstance(event, Step))
+    assert desk.cancel(job)
+    later = list(following)
+    assert later[-1].kind == "cancelled" and len(later) + seen.index < 400
+    assert desk.job(job).images == ()
+
+
+def test_a_killed_worker_loses_its_own_job_only(desk: Desk) -> None:
+    doomed, next_one = desk.submit(wish(steps=500)), desk.submit(wish())
+    next(event for event in desk.follow(doomed) if isinstance(event, Step))
+    assert desk.worker_pid is not None
+    os.kill(desk.worker_pid, signal.SIGKILL)
+    assert isinstance(list(desk.follow(doomed))[-1], Interrupted)
+    assert isinstance(list(desk.follow(next_one))[-1], Done)
+    assert not list(desk.settings.outputs.rglob("*.tmp"))
+
+
+def test_numbers_that_overflow_are_a_sentence_and_no_black_picture(desk: Desk) -> None:
+    job, events = run(desk, wish(model="broken/tiny-overflow"))
+    assert isinstance(events[-1], Failed) and "overflowed" in events[-1].message
+    assert desk.job(job).images == ()
+    assert isinstance(run(desk, wish())[1][-1], Done)
+
+
+def test_a_model_that_vanishes_after_it_was_queued(desk: Desk, models: Path) -> None:
+    """Its neighbour may go on."""
+    shutil.copytree(models / "starter" / "tiny-sd", models / "gone")
+    blocker, doomed = desk.submit(wish(steps=200)), desk.submit(wish(model="gone"))
+    shutil.rmtree(models / "gone")
+    desk.cancel(blocker)
+    end = list(desk.follow(doomed))[-1]
+    assert isinstance(end, Failed) and end.field == "model" and "gone" in end.message
+    assert isinstance(run(desk, wish())[1][-1], Done)
+
+
+def test_settings_of_other_programs_and_pictures_without_any(desk: Desk) -> None:
+    from PIL.PngImagePlugin import PngInfo
+
+    from studio.core.errors import InvalidRequest
+
+    info, buffer = PngInfo(), io.BytesIO()
+    info.add_text(
+        "parameters", "a cat\nSteps: 9, Sampler: Euler a, CFG scale: 3, Seed: 4, Size: 64x64, Model: v1-5, RNG: CPU"
+    )
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=info)
+    found = desk.read_settings(buffer.getvalue())
+    assert (found["prompt"], found["sampler"], found["steps"]) == ("a cat", "euler_a", 9)
+    assert "model" not in found and found["notes"] == ["Left out: the model 'v1-5' is not here."]
+    bare = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(bare, "PNG")
+    with pytest.raises(InvalidRequest, match="carries no settings"):
+        desk.read_settings(bare.getvalue())
