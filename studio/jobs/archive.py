@@ -200,7 +200,7 @@ class Archive:
             row = db.execute("SELECT * FROM images WHERE id = ?", (image_id,)).fetchone()
         if row is None:
             raise NotFound("image", image_id)
-        return row  # type: ignore[no-any-return]
+        return row
 
     def _rows(self, before: float | None, limit: int) -> list[sqlite3.Row]:
         with self._database.read("read the index of images") as db:

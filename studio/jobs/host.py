@@ -129,7 +129,12 @@ class WorkerHost:
     def _supervise(self) -> None:
         failures = 0
         while not self._closing:
-            worker = self._launch()
+            try:
+                worker = self._launch()
+            except OSError as error:  # the system has no room for another process just now
+                log.warning("The worker cannot be started: %s. Trying again.", error.strerror)
+                self._pause(30.0)
+                continue
             reader = threading.Thread(target=self._listen, args=(worker,), name="worker-listener", daemon=True)
             reader.start()
             self._serve(worker)

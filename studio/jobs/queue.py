@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from studio.core.errors import NotFound
-from studio.core.events import Cancelled, Interrupted, Queued, from_json
+from studio.core.events import Cancelled, Failed, Interrupted, Queued, from_json
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog, outcome, store_event
 
 STOPPED = "The studio was stopped while this ran."
+UNREADABLE = "This job was queued by another version of the studio and cannot be read any more. Queue it again."
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,19 @@ class JobQueue:
 
     def claim(self) -> Claimed | None:
         """Take the first waiting job; no two callers, threads or processes ever get the same one."""
-        with self._database.write("take a job from the queue") as db:
-            row = db.execute(
-                "UPDATE jobs SET state = 'running', started = ? WHERE id = "
-                "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY place, rowid LIMIT 1) RETURNING id, request",
-                (time.time(),),
-            ).fetchone()
-        if row is None:
-            return None
-        return Claimed(row["id"], GenerationRequest.model_validate_json(row["request"]))
+        while True:
+            with self._database.write("take a job from the queue") as db:
+                row = db.execute(
+                    "UPDATE jobs SET state = 'running', started = ? WHERE id = "
+                    "(SELECT id FROM jobs WHERE state = 'queued' ORDER BY place, rowid LIMIT 1) RETURNING id, request",
+                    (time.time(),),
+                ).fetchone()
+            if row is None:
+                return None
+            try:
+                return Claimed(row["id"], GenerationRequest.model_validate_json(row["request"]))
+            except ValidationError:
+                self._log.append(row["id"], Failed(message=UNREADABLE))
 
     def drop(self, job: str) -> bool:
         """Cancel the job if it still waits; False if it does not."""
@@ -87,9 +94,10 @@ class JobQueue:
     def get(self, job: str) -> JobView:
         with self._database.read("read the job") as db:
             row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
-            if row is None:
-                raise NotFound("job", job)
-            return self._view(db, row)
+            view = None if row is None else self._view(db, row)
+        if view is None:
+            raise NotFound("job", job)
+        return view
 
     def list(self, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
         """Newest first."""
@@ -98,7 +106,8 @@ class JobQueue:
             rows = db.execute(
                 f"SELECT * FROM jobs {wanted} ORDER BY created DESC, rowid DESC LIMIT ?", (*states, limit)
             ).fetchall()
-            return [self._view(db, row) for row in rows]
+            views = [self._view(db, row) for row in rows]
+        return [view for view in views if view is not None]
 
     def recover(self, settle: Callable[[str], None] = lambda job: None) -> None:
         """At the start: jobs that ran when the studio died are interrupted, waiting ones are taken up again."""
@@ -122,14 +131,19 @@ class JobQueue:
         store_event(db, job, _next_number(db, job), Cancelled(), time.time())
         return int(row["place"])
 
-    def _view(self, db: sqlite3.Connection, row: sqlite3.Row) -> JobView:
+    def _view(self, db: sqlite3.Connection, row: sqlite3.Row) -> JobView | None:
+        """None for a job whose request another version wrote, in words that this one does not know."""
+        try:
+            request = GenerationRequest.model_validate_json(row["request"])
+        except ValidationError:
+            return None
         images = db.execute("SELECT id FROM images WHERE job = ? ORDER BY position", (row["id"],)).fetchall()
         state, message, field = row["state"], row["message"], row["field"]
         if state not in TERMINAL and (ending := self._log.ending(row["id"])) is not None:
             state, message, field = outcome(ending)
         return JobView(
             id=row["id"],
-            request=GenerationRequest.model_validate_json(row["request"]),
+            request=request,
             state=state,
             created=row["created"],
             started=row["started"],

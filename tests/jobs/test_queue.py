@@ -176,3 +176,15 @@ def test_a_newer_file_is_refused_and_an_empty_one_upgraded(path: Path) -> None:
     db.close()
     assert put(opened)
     opened.close()
+
+
+def test_a_request_of_another_version_holds_nothing_up(path: Path) -> None:
+    opened = Opened(path)
+    old, new = put(opened, 2)
+    with opened.database.write("age it") as db:
+        db.execute("UPDATE jobs SET request = ? WHERE id = ?", ('{"no_longer_a_field": 1}', old))
+    claimed = opened.queue.claim()
+    assert claimed is not None and claimed.id == new
+    assert list(opened.log.follow(old))[-1].kind == "failed"
+    assert [view.id for view in opened.queue.list()] == [new]
+    opened.close()
