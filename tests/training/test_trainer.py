@@ -133,8 +133,8 @@ def test_the_command_prints_the_resolved_recipe_and_refuses_in_one_sentence(tmp_
     assert main([str(recipe), "--dry-run", "--json", "--set", "optimizer.decay=0.5", "--set", "steps=9"]) == 0
     resolved = parse(json.loads(capsys.readouterr().out))
     assert (resolved.optimizer.decay, resolved.steps) == (0.5, 9)
-    assert main([str(recipe), "--set", "steps"]) == 1
-    assert main([str(recipe), "--set", "steps=none"]) == 1
+    assert main([str(recipe), "--set", "steps"]) == 2
+    assert main([str(recipe), "--set", "steps=none"]) == 2
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
     assert errors.count("error: ") == 2
