@@ -10,9 +10,11 @@ import torch
 from studio.core.errors import ModelError
 from studio.evaluation.adherence import score
 from studio.evaluation.probe import UNCLEAR, Probe, ProbeNet, ProbeSpec
-from studio.training.datasets.tinyworld import TinyWorld, held_out_renders, vocabulary
+from studio.training.datasets.tinyworld import Ground, TinyWorld, held_out_renders, vocabulary
+from studio.training.datasets.tinyworld.grounds import paint_ground
 from studio.training.probe import ProbeConfig, read_config, ruin, spoil, train
 
+GROUNDS = vocabulary.PATTERNS + vocabulary.SCENES
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models" / "starter" / "probe"
 
@@ -48,11 +50,12 @@ def test_it_does_not_call_a_ruined_shape_by_name(probe):
     assert rates["objects"] <= 0.15
 
 
-def test_it_sees_nothing_on_noise_or_a_bare_ground(probe):
+def test_it_names_nothing_on_noise_or_a_bare_ground(probe):
     rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 255, (128, 128, 3), dtype=np.uint8), np.full((128, 128, 3), 200, np.uint8)]
-    for found in probe.look(pictures):
-        assert len(found.objects) <= 1
+    noise = rng.integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    grounds = [paint_ground(Ground(kind, "green" if kind in vocabulary.PATTERNS else None), 128) for kind in GROUNDS]
+    named = [[o.kind for o in found.objects if o.kind != UNCLEAR] for found in probe.look([noise, *grounds])]
+    assert named == [[]] * (1 + len(GROUNDS))
 
 
 def test_larger_pictures_are_judged_as_well(probe):
@@ -63,7 +66,7 @@ def test_larger_pictures_are_judged_as_well(probe):
 def test_it_knows_the_words_of_the_world_and_ships_its_own_accuracy_in_two_megabytes(probe):
     assert probe.spec.kinds == (*vocabulary.KINDS, UNCLEAR)
     assert probe.spec.colours == tuple(vocabulary.COLOURS)
-    assert probe.spec.grounds == vocabulary.PATTERNS + vocabulary.SCENES
+    assert probe.spec.grounds == GROUNDS
     assert probe.spec.accuracy["one"]["all_right"] >= 0.97
     assert sum(file.stat().st_size for file in FOLDER.iterdir()) <= 2_000_000
 
