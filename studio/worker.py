@@ -56,7 +56,8 @@ def execute(
         emit(events.Failed(message=str(error), field=error.field))
     except Exception as error:
         traceback.print_exc()
-        emit(events.Failed(message=f"The engine stopped on an unexpected error ({type(error).__name__})."))
+        what = f"The engine stopped on an unexpected error ({type(error).__name__}); the worker's log says more."
+        emit(events.Failed(message=what))
         return not _device_is_lost(error)
     else:
         emit(events.Done(seconds=time.monotonic() - began))

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,6 +18,9 @@ from studio.core.recipe import pixel_hash
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.desk import Desk
+from studio.jobs.archive import Archive
+from studio.jobs.database import Database
+from studio.worker import execute
 from tests import tiny_models
 
 PROMPT = "a large red heart on the left"
@@ -141,3 +145,19 @@ def test_settings_of_other_programs_and_pictures_without_any(desk: Desk) -> None
     Image.new("RGB", (8, 8)).save(bare, "PNG")
     with pytest.raises(InvalidRequest, match="carries no settings"):
         desk.read_settings(bare.getvalue())
+
+
+@pytest.mark.parametrize(("error", "fit"), [(KeyError("x"), True), (RuntimeError("CUDA error: unspecified"), False)])
+def test_an_error_that_nobody_foresaw_is_a_sentence_too(error: Exception, fit: bool, tmp_path: Path) -> None:
+    """And where the device is lost with it, the process is said to be beyond use."""
+
+    class Broken:
+        def models(self) -> None:
+            raise error
+
+    told: list[Event] = []
+    archive = Archive(tmp_path, Database(tmp_path / "studio.db"))
+    broken: Any = Broken()
+    assert fit is execute("j", wish(), manager=broken, catalog=broken, archive=archive, frames=None, emit=told.append)
+    (end,) = told
+    assert isinstance(end, Failed) and type(error).__name__ in end.message and "CUDA" not in end.message

@@ -87,7 +87,9 @@ class Desk(Protocol):
         """JPEG, at most 256 px on its longer side."""
 
     def read_settings(self, data: bytes) -> dict[str, Any]:
-        """Settings found in an image file made here, or by AUTOMATIC1111 and its kin, as fields of GenerationRequest."""
+        """Settings found in an image file made here, or by AUTOMATIC1111 and its kin, as fields of GenerationRequest.
+
+        Beside them "notes": one sentence for each thing that was found and could not be taken over."""
 
     def presets(self) -> list[Preset]: ...
 
