@@ -41,7 +41,7 @@ def head() -> str:
     """What goes into the page's head: styles first, so that nothing is drawn without them."""
     links = [f'<link rel="stylesheet" href="{address(name)}">' for name in STYLES]
     icon = f'<link rel="icon" type="image/svg+xml" href="{address("icon.svg")}">'
-    return "\n".join([*links, icon, '<meta name="color-scheme" content="light dark">'])
+    return "\n".join([*links, icon])
 
 
 class _Versioned(StaticFiles):

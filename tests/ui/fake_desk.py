@@ -93,14 +93,16 @@ class FakeDesk:
     def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
         self.job(job_id)
         while not self._closed:
-            with self._lock:
-                self._lock.wait_for(lambda: len(self._events[job_id]) > after or self._closed, timeout=5)
-                events = self._events[job_id][after:]
-            for event in events:
+            for event in self._after(job_id, after):
                 yield event
                 after += 1
                 if event.terminal:
                     return
+
+    def _after(self, job_id: str, number: int) -> list[Event]:
+        with self._lock:
+            self._lock.wait_for(lambda: len(self._events[job_id]) > number or self._closed, timeout=5)
+            return self._events[job_id][number:]
 
     def job(self, job_id: str) -> JobView:
         if job_id not in self._jobs:

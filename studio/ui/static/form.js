@@ -1,6 +1,7 @@
 // The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
 
 import { make, whenDrawn } from "./bench.js";
+import { wireDrop } from "./drop.js";
 
 const TYPING_MS = 250;
 const SLIDING_MS = 120;
@@ -22,6 +23,7 @@ export function wireForm(bench, { submit, shownSeed }) {
     }
   });
   wireFold(bench);
+  wireDrop(bench);
   wireLive(bench, submit, shownSeed);
 }
 

@@ -53,6 +53,7 @@ export class Player {
       this.save.download = "";
     }
     this.again = () => feed && this.drawFilm(frames, image, Math.max(feed?.total ?? 0, last + 1), step);
+    this.film.hidden = !steps.some((each) => each?.frames.length);
     this.again();
     this.drawImages(feed, image);
   }
@@ -63,11 +64,13 @@ export class Player {
     while (this.film.children.length > count) this.film.lastChild.remove();
     while (this.film.children.length < count) this.film.append(make("canvas", { width: 72, height: 72 }));
     [...this.film.children].forEach((thumb, place) => {
-      const at = count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
+      const current = nearest(step, total, count) === place;
+      const even = count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
+      const at = current ? step : even;
       const picture = frames.get(image, at, this.kind);
       const key = `${frames.job}/${image}/${at}/${this.kind}/${Boolean(picture)}`;
-      thumb.dataset.step = at;
-      thumb.classList.toggle("current", nearest(step, total, count) === place);
+      thumb.dataset.step = even;
+      thumb.classList.toggle("current", current);
       if (thumb.dataset.key === key) return;
       thumb.dataset.key = key;
       const pen = thumb.getContext("2d");

@@ -36,6 +36,7 @@ export class Stage {
     const share = phase === "running" && feed?.total ? progress(feed) : 0;
     this.bar.firstChild.style.transform = `scaleX(${share})`;
     this.bar.hidden = phase !== "running";
+    if (request?.width && request.height) this.size = [request.width, request.height];
     if (!empty) this.fit();
   }
 
@@ -56,14 +57,12 @@ export class Stage {
     if (alt !== null) picture.alt = alt;
     if (this.holder.firstChild === picture) return;
     this.holder.replaceChildren(picture);
-    this.size = picture === this.saved ? [picture.naturalWidth, picture.naturalHeight] : this.size;
-    this.fit(picture);
+    this.fit();
   }
 
+  /** A step's frame may be smaller than the image; both are shown at the image's size. */
   fit() {
-    const picture = this.holder.firstChild;
-    if (!picture?.naturalWidth) return;
-    const [width, height] = picture === this.saved ? this.size : [this.wide ?? picture.naturalWidth, this.high ?? picture.naturalHeight];
+    const [width, height] = this.size;
     const scale = Math.min(this.root.clientWidth / width, this.root.clientHeight / height, LARGEST_SCALE);
     this.holder.style.width = `${Math.floor(width * scale)}px`;
     this.holder.style.height = `${Math.floor(height * scale)}px`;

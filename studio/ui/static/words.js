@@ -14,6 +14,10 @@ export function figure(value) {
   return size >= 1000 ? value.toFixed(0) : size >= 100 ? value.toFixed(1) : size >= 0.01 ? value.toFixed(3) : value.toExponential(1);
 }
 
+function timestep(value) {
+  return Number.isInteger(value) ? String(value) : value.toFixed(1);
+}
+
 /** The readout as [name, value, help] triples; the first has no name. */
 export function readout(feed, step, looking, phase) {
   if (!feed || phase === "idle") return [];
@@ -22,7 +26,7 @@ export function readout(feed, step, looking, phase) {
   if (step) {
     words.push(["", `Step ${step.index + 1} of ${step.total}`, ""]);
     words.push(["σ", figure(step.sigma), "Sigma: the noise level that this step started from"]);
-    words.push(["t", figure(step.timestep), "The timestep that the model was told"]);
+    words.push(["t", timestep(step.timestep), "The timestep that the model was told"]);
     words.push(["", `${(step.seconds * 1000).toFixed(0)} ms`, "This step’s own time"]);
   }
   if (phase === "running") {

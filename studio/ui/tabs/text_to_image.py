@@ -73,6 +73,7 @@ class TextToImage:
                 "Settings from a picture",
                 file_types=[".png", ".jpg", ".jpeg", ".webp"],
                 elem_id="settings-from-picture",
+                elem_classes=["from-picture"],
                 size="sm",
             )
 

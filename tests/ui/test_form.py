@@ -1,0 +1,151 @@
+"""The form without a browser: what it reads is what it was filled with, and what it must refuse it refuses in words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from studio.core.errors import InvalidRequest
+from studio.core.request import GenerationRequest
+from studio.ui.fields import shown
+from studio.ui.form import DEFAULT, Form
+from tests.ui.fake_desk import FakeDesk
+
+FIELDS = list(GenerationRequest.model_fields)
+
+
+@pytest.fixture
+def form(tmp_path: Path) -> Iterator[Form]:
+    desk = FakeDesk(tmp_path)
+    with gr.Blocks(analytics_enabled=False):
+        form = Form(desk)
+        form.draw(*FIELDS, "preset", "style")
+    yield form
+    desk.close()
+
+
+def typed(form: Form, **values: Any) -> dict[Any, Any]:
+    """What the page sends: each control's value, with some of them typed over."""
+    start = {component: component.value for component in form.inputs()}
+    return start | {form.fields[name]: value for name, value in values.items()}
+
+
+def after(form: Form, values: dict[str, Any]) -> dict[Any, Any]:
+    """What the page sends after `values` were filled in."""
+    return typed(form) | {c: update["value"] for c, update in form.fill(values).items() if "value" in update}
+
+
+def test_every_field_of_a_request_has_a_control_with_its_title(form: Form) -> None:
+    for name, info in GenerationRequest.model_fields.items():
+        assert form.fields[name].label == info.title
+
+
+def test_the_form_as_drawn_is_a_good_request_with_the_models_own_settings(form: Form) -> None:
+    request = form.read(typed(form))
+    assert (request.model, request.steps, request.guidance_scale) == ("starter/pencil", 12, 4.0)
+    assert (request.sampler, request.width, request.seed) == (DEFAULT, None, -1)
+
+
+def test_reading_is_the_inverse_of_filling(form: Form) -> None:
+    wish = GenerationRequest(
+        model="starter/crayon",
+        prompt="a <b>bold</b> \u202eheart & 50% more",
+        negative_prompt="a, b",
+        sampler="ddim",
+        spacing="trailing",
+        steps=33,
+        guidance_scale=7.25,
+        guidance_rescale=0.7,
+        width=128,
+        height=256,
+        seed=2**53 - 2,
+        count=2,
+        batch_size=3,
+        dtype="fp32",
+        previews=False,
+    )
+    assert form.read(after(form, wish.model_dump())) == wish
+
+
+def test_filling_some_settings_leaves_the_others_alone(form: Form) -> None:
+    updates = form.fill({"steps": 8})
+    assert set(updates) == {form.fields["steps"]}
+
+
+def test_a_model_that_is_not_here_is_not_filled_in(form: Form) -> None:
+    updates = form.fill({"model": "v1-5-pruned", "steps": 8})
+    assert form.fields["model"] not in updates
+    assert form.fields["steps"] in updates
+
+
+def test_another_model_brings_its_own_menus_and_size(form: Form) -> None:
+    updates = form.fill({"model": "starter/crayon"})
+    samplers = [choice["name"] for choice in updates[form.fields["sampler"]]["choices"]]
+    assert samplers == [DEFAULT, "dpmpp_2m", "euler", "ddim"]
+    spacings = updates[form.fields["spacing"]]["choices_by"]
+    assert set(spacings) == set(samplers)
+    assert all(form.desk.options("starter/crayon").spacings[name] for name in samplers[1:])
+    assert updates[form.fields["width"]]["locked"] is True
+
+
+def test_choosing_a_model_replaces_only_steps_that_were_the_last_models_own(form: Form) -> None:
+    untouched = form.adopt("starter/crayon", "starter/pencil", typed(form))
+    assert untouched[form.fields["steps"]]["value"] == "8"
+    chosen = form.adopt("starter/crayon", "starter/pencil", typed(form, steps="31"))
+    assert form.fields["steps"] not in chosen
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("steps", "1.5", "whole number"),
+        ("steps", "0", "from 1"),
+        ("steps", "1000000000", "1,000"),
+        ("steps", "nan", "number"),
+        ("steps", "", "number"),
+        ("guidance_scale", "inf", "number"),
+        ("guidance_scale", "not a number", "number"),
+        ("width", "513", "512 and 520"),
+        ("width", "0", "from 8"),
+        ("height", "-8", "from 8"),
+        ("seed", str(2**70), str(2**53 - 1)[:1]),
+        ("seed", "twelve", "whole number"),
+        ("count", "0", "from 1"),
+        ("batch_size", "65", "64"),
+        ("prompt", "a\x00b", "NUL"),
+        ("prompt", "a" * 10_001, "10,000"),
+        ("prompt", "\ud83d", "Prompt"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence_at_its_field(form: Form, field: str, text: str, said: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        form.read(typed(form, **{field: text}))
+    assert refused.value.field == field
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 200
+
+
+def test_the_largest_seed_is_exact(form: Form) -> None:
+    assert form.read(typed(form, seed=str(2**53 - 1))).seed == 2**53 - 1
+
+
+def test_an_empty_seed_is_a_random_one_and_an_empty_size_the_models_own(form: Form) -> None:
+    request = form.read(typed(form, seed=" ", width=""))
+    assert (request.seed, request.width) == (-1, None)
+
+
+def test_a_style_wraps_the_prompt_and_joins_the_negative_one(form: Form) -> None:
+    request = form.read(typed(form, prompt="a house", negative_prompt="rain", style="night"))
+    assert (request.prompt, request.negative_prompt) == ("a house, night", "rain, day")
+
+
+def test_settings_that_come_back_take_the_style_off(form: Form) -> None:
+    sent = after(form, {"prompt": "a house, night"}) | {form.fields["preset"]: "none"}
+    assert form.read(sent).prompt == "a house, night"
+
+
+@pytest.mark.parametrize(("value", "text"), [(5.0, "5"), (7.5, "7.5"), (None, ""), (2**53 - 1, "9007199254740991")])
+def test_numbers_stand_in_their_boxes_as_people_write_them(value: Any, text: str) -> None:
+    assert shown(value) == text
