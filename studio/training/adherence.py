@@ -25,6 +25,7 @@ from studio.evaluation.sheet import contact_sheet
 from studio.training.datasets.tinyworld import held_out_prompts, held_out_renders
 
 PROBE = Path("models/starter/probe")
+MODEL = Path("models/starter/tinyworld-sd")
 
 
 def pipeline_generator(folder: Path, *, steps: int = 30, guidance: float = 4.0, batch: int = 10) -> Generate:
@@ -88,7 +89,9 @@ def measure(
 
 def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(prog="studio evaluate adherence", description=(__doc__ or "").split("\n")[0])
-    out.add_argument("model", type=Path, metavar="MODEL", help="folder of a diffusers pipeline")
+    out.add_argument(
+        "model", type=Path, nargs="?", default=MODEL, metavar="MODEL", help=f"folder of a pipeline (default: {MODEL})"
+    )
     out.add_argument("--objects", choices=["one", "two", "three", "both"], default="both", help="objects in a prompt")
     out.add_argument("--count", type=int, default=100, help="prompts of each kind")
     out.add_argument("--seed", type=int, default=0, help="of the prompts; picture k is made with SEED + k")
