@@ -51,7 +51,8 @@ class MemoryDesk:
     def job(self, job_id: str) -> JobView:
         if job_id not in self.requests:
             raise NotFound("job", job_id)
-        return JobView(id=job_id, request=self.requests[job_id], state="running", created=1.0)
+        state = "cancelled" if job_id in self.cancelled else "running"
+        return JobView(id=job_id, request=self.requests[job_id], state=state, created=1.0)
 
     def cancel(self, job_id: str) -> bool:
         self.job(job_id)
