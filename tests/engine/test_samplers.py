@@ -20,9 +20,11 @@ from studio.engine.samplers import build_scheduler, step_ends  # noqa: E402
 from tests.engine.analytic import DIFFUSION_CONFIG, MEAN, STD, config_for, sample  # noqa: E402
 
 # Every pair with one prediction, and every prediction with one spacing: what a prediction means does not hang on spacing.
+# A consistency model is no denoiser of the known kind: its one solver is tried with its own family.
+DENOISING = [(name, row) for name, row in SOLVERS.items() if "consistency" not in row.predictions]
 TRIPLES = [
     (sampler, spacing, prediction)
-    for sampler, solver in SOLVERS.items()
+    for sampler, solver in DENOISING
     for spacing in solver.spacings
     for prediction in sorted(solver.predictions)
     if spacing == "default" or prediction == min(solver.predictions)
@@ -68,7 +70,7 @@ def test_the_fewest_steps_leave_no_noise(sampler: str, spacing: str, prediction:
     assert abs(float(end.mean()) - MEAN) < 0.3 * STD
 
 
-@pytest.mark.parametrize("sampler", SOLVERS.names())
+@pytest.mark.parametrize("sampler", [name for name, _ in DENOISING])
 def test_steps_are_counted_not_scheduler_calls(sampler: str) -> None:
     solver = SOLVERS.get(sampler)
     spacing = "trailing" if "trailing" in solver.spacings else "default"
