@@ -22,6 +22,7 @@ SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale":
 NUMBERS = ("steps", "guidance_scale", "guidance_rescale", "width", "height", "count", "batch_size")
 OPTIONAL = ("width", "height")
 NONE = "none"
+TASKS = frozenset({"text_to_image", "unconditional"})
 DTYPES = (
     Choice(name="auto", title="Automatic", help="What measures fastest on this device."),
     Choice(name="fp32", title="32-bit float", help="The most exact, and the slowest on most devices."),
@@ -108,6 +109,8 @@ class Form:
             "spacing": gr.update(choices_by=plain_by(spacing)),
             "width": gr.update(placeholder=shown(own.width), locked=options.model.fixed_size),
             "height": gr.update(placeholder=shown(own.height), locked=options.model.fixed_size),
+            "guidance_scale": gr.update(locked=not options.model.guided),
+            "guidance_rescale": gr.update(locked=not options.model.guided),
         }
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
@@ -120,9 +123,13 @@ def default_model(desk: Desk) -> ModelInfo | None:
 
 
 def model_choices(desk: Desk) -> list[Choice]:
-    """Every model that makes images; one that cannot be used says why and cannot be chosen."""
-    models = [m for m in desk.models() if m.kind in ("checkpoint", "diffusers")]
-    return [Choice(name=m.id, title=m.title, help=m.problem or m.description) for m in models if not m.problem]
+    """Every model that can make a picture from nothing but the form."""
+    models = [m for m in desk.models() if m.kind in ("checkpoint", "diffusers") and not m.problem]
+    return [
+        Choice(name=m.id, title=m.title, help=m.description)
+        for m in models
+        if not m.tasks or TASKS.intersection(m.tasks)
+    ]
 
 
 def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[Choice]]]:

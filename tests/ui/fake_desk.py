@@ -75,7 +75,7 @@ class FakeDesk:
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[tuple[str, int, int, str], bytes] = {}
         self._images: dict[str, ImageView] = {}
-        self._closed = False
+        self._closed = self._running = False
         threading.Thread(target=self._work, daemon=True).start()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
@@ -169,6 +169,17 @@ class FakeDesk:
     def memory(self) -> MemoryView:
         return MemoryView(budget=8 * 2**30, used=412 * 2**20, device="cpu", residents=(("Pencil U-Net", 300 * 2**20),))
 
+    def forget(self) -> None:
+        """As if nothing had ever been made here."""
+        for view in self.jobs(limit=1000):
+            self.cancel(view.id)
+        self.released.set()
+        with self._lock:
+            self._lock.wait_for(lambda: not self._running, timeout=10)
+            for kept in (self._jobs, self._events, self._frames, self._images):
+                kept.clear()
+        self.released.clear()
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -190,8 +201,12 @@ class FakeDesk:
             with self._lock:
                 self._lock.wait_for(lambda: self._closed or bool(self._waiting()), timeout=1)
                 waiting = self._waiting()
+                self._running = bool(waiting)
             if waiting:
                 self._run(waiting[0])
+            with self._lock:
+                self._running = False
+                self._lock.notify_all()
 
     def _waiting(self) -> list[str]:
         return [view.id for view in self._jobs.values() if view.state == "queued"]

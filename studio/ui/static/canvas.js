@@ -78,7 +78,7 @@ class Canvas {
     if (!said?.say) return;
     const what = {
       show: () => this.submitted(said),
-      pick: () => this.show(said.job, { image: said.image }),
+      pick: () => this.pick(said),
       refuse: () => this.refused(said),
       newest: () => this.lost && said.job && this.show(said.job, { quiet: true }),
     };
@@ -143,42 +143,42 @@ class Canvas {
     else this.refused({ message: told.error, field: told.field });
   }
 
+  /** A person chose an earlier image; what else was wished goes on, but not before their eyes. */
+  pick({ job, image }) {
+    this.waiting = [];
+    this.show(job, { image });
+  }
+
   // --- jobs -----------------------------------------------------------------------------------------------------
 
   /** Turn to a job; false if the studio does not know it. */
-  async show(id, { image = 0, live = false, quiet = false } = {}) {
+  async show(id, { image = null, live = false, quiet = false } = {}) {
     if (this.feed?.id === id) {
-      this.choose(image);
+      if (image !== null) this.choose(image);
       return true;
     }
     const turn = (this.turn = Symbol(id));
-    const feed = new Feed(id, (event) => this.changed(feed, event));
-    const before = { feed: this.feed, frames: this.frames };
     this.lost = false;
-    this.quiet = quiet;
-    let known = false;
-    this.adopt = () => {
-      before.feed?.close();
-      before.frames?.close();
-      Object.assign(this, { feed, live, image, position: null, refusal: null, wished: false });
-      this.frames = new Frames(id, () => this.render());
-      this.player.stop();
-      known = true;
-    };
-    try {
-      await feed.open();
-    } catch {
-      known = false;
-    }
+    const feed = new Feed(id, (event) => {
+      if (event.kind === "known" && this.turn === turn) this.adopt(feed, { image, live, quiet });
+      this.changed(feed, event);
+    });
+    const known = await feed.open().catch(() => false);
     if (!known && this.turn === turn) this.lost = true;
     return known;
   }
 
+  adopt(feed, { image, live, quiet }) {
+    this.feed?.close();
+    this.frames?.close();
+    Object.assign(this, { feed, live, quiet, image: image ?? 0, position: null, refusal: null, wished: false });
+    this.chosen = image !== null; // a person asked for this very image, so a run that moves on leaves it in view
+    this.frames = new Frames(feed.id, () => this.render());
+    this.player.stop();
+    localStorage.setItem(REMEMBERED, feed.id);
+  }
+
   changed(feed, event) {
-    if (event.kind === "known") {
-      this.adopt();
-      localStorage.setItem(REMEMBERED, feed.id);
-    }
     if (feed !== this.feed) return feed.close();
     if (event.kind === "step") this.stepped(event);
     if (event.kind === "image") this.bench.say("made", event);
@@ -208,7 +208,7 @@ class Canvas {
   // --- steps ----------------------------------------------------------------------------------------------------
 
   stepped({ images, seconds }) {
-    if (!images.includes(this.image) && this.position === null && !this.feed.ended) [this.image] = images;
+    if (!images.includes(this.image) && !this.chosen && this.position === null) [this.image] = images;
     this.soon ??= setTimeout(() => {
       this.soon = null;
       if (!this.feed || this.feed.ended) return;
@@ -234,6 +234,7 @@ class Canvas {
 
   choose(image) {
     this.image = image;
+    this.chosen = true;
     this.position = null;
     if (this.feed) this.gatherAll();
     this.render();

@@ -18,7 +18,7 @@ export function wireDrop(bench) {
     curtain.hidden = true;
     if (!carriesFile(event)) return;
     event.preventDefault();
-    const input = bench.root.querySelector(".from-picture input[type=file], input.from-picture[type=file]");
+    const input = bench.root.querySelector(".from-picture")?.parentElement.querySelector("input[type=file]");
     const [file] = event.dataTransfer.files;
     if (!input || !file) return;
     const chosen = new DataTransfer();

@@ -112,10 +112,8 @@ export class Player {
   }
 
   drag(event) {
-    const box = this.film.getBoundingClientRect();
-    const share = (event.clientX - box.left) / box.width;
-    const count = this.film.children.length;
-    const thumb = this.film.children[Math.max(0, Math.min(count - 1, Math.floor(share * count)))];
+    const thumbs = [...this.film.children];
+    const thumb = thumbs.findLast((each) => each.getBoundingClientRect().left <= event.clientX) ?? thumbs[0];
     this.stop();
     this.seek(Number(thumb.dataset.step));
   }

@@ -82,14 +82,9 @@ class TextToImage:
         form, fields = self.form, self.form.fields
         everything = {*form.inputs(), self.live, self.job}
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        gr.on(
-            [self.generate.click, self.canvas.submit],
-            self.submit,
-            inputs=everything,
-            outputs=[self.canvas, self.job],
-            trigger_mode="always_last",
-            **quiet,
-        )
+        wish: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
+        self.generate.click(trigger_mode="multiple", **wish)
+        self.canvas.submit(trigger_mode="always_last", **wish)  # Live: the newest wish is the one that counts
         filled = [*fields.values(), self.notice, self.model]
         fields["model"].input(
             self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet

@@ -1,0 +1,308 @@
+"""From a prompt to a picture in a real browser: the run in view, its steps afterwards, and everything that may go wrong."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from studio.core.request import MAX_SEED
+from tests.e2e.window import NAMED, Window
+from tests.ui.fake_desk import FakeDesk
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Window]
+
+
+def requests_during(window: Window, act: Callable[[], object]) -> list[str]:
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(request.url))
+    act()
+    return [url for url in asked if "/frames/" in url or "/images/" in url]
+
+
+def test_one_click_on_an_example_makes_a_picture(window: Window, desk: FakeDesk) -> None:
+    window.wait("idle")
+    window.page.get_by_role("button", name="a large red heart, striped yellow background").click()
+    job = window.wait("done")
+    assert desk.job(job).request.prompt == "a large red heart, striped yellow background"
+    expect(window.page.locator(".picture img")).to_have_attribute(
+        "src", f"{_origin(window)}/images/{desk.job(job).images[0]}"
+    )
+    expect(window.results).to_have_count(1)
+    expect(window.page.locator(".readout")).to_contain_text("Step 12 of 12")
+
+
+def test_every_control_is_named_as_it_is_labelled(window: Window) -> None:
+    for name in NAMED:
+        expect(window.field(name)).to_have_count(1)
+        expect(window.field(name)).to_be_visible()
+        expect(window.field(name)).to_have_accessible_name(name)
+    expect(window.generate).to_have_count(1)
+    expect(window.stop).to_have_count(1)
+
+
+def test_scrubbing_and_switching_ask_the_server_for_nothing(window: Window) -> None:
+    window.make("a blue ring, white")
+    window.wait_frames()
+    last = window.picture()
+
+    def scrub() -> None:
+        window.step.focus()
+        for _ in range(9):
+            window.page.keyboard.press("ArrowLeft")
+        expect(window.step).to_have_value("3")
+        window.page.keyboard.press("Home")
+        expect(window.page.locator(".readout")).to_contain_text("Step 1 of 12")
+        first = window.picture()
+        window.page.get_by_role("radio", name="x_t").check(force=True)
+        assert window.picture() not in (first, last)
+        window.page.get_by_role("radio", name="Predicted x0").check(force=True)
+        window.step.focus()
+        window.page.keyboard.press("End")
+        expect(window.step).to_have_value("12")
+        assert window.picture() == last
+
+    assert requests_during(window, scrub) == []
+
+
+def test_play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> None:
+    window.make("a blue ring, white")
+    window.wait_frames()
+    window.step.focus()
+    window.page.keyboard.press("Space")
+    expect(window.page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(window.page.get_by_role("button", name="Play")).to_be_visible()
+    expect(window.step).to_have_value("12")
+
+
+def test_stop_ends_the_run_and_the_next_one_works(window: Window, desk: FakeDesk) -> None:
+    window.fill(Prompt="slow", Steps="200")
+    window.generate.click()
+    job = window.wait("running")
+    window.stop.click()
+    assert window.wait("cancelled") == job
+    assert desk.job(job).state == "cancelled"
+    assert window.make("a red heart", Steps="5") != job
+
+
+def test_a_reload_in_the_middle_finds_the_run_again(window: Window, desk: FakeDesk) -> None:
+    window.fill(Prompt="wait, a red heart")
+    window.generate.click()
+    job = window.wait("running")
+    window.page.reload(wait_until="commit")
+    assert window.wait("running") == job
+    desk.released.set()
+    assert window.wait("done") == job
+    expect(window.step).to_have_value("12")
+
+
+def test_a_second_tab_shows_the_same_run_and_a_later_one(
+    window: Window, visit: Visit, address: str, desk: FakeDesk
+) -> None:
+    job = window.make("a red heart")
+    second = visit(address, context=window.page.context)
+    assert second.wait("done") == job
+    later = window.make("a blue ring")
+    assert second.wait("done", other_than=job) == later
+    expect(second.results).to_have_count(2)
+
+
+def test_wishes_made_while_one_runs_wait_and_follow(window: Window, desk: FakeDesk) -> None:
+    window.fill(Prompt="wait")
+    window.generate.click()
+    first = window.wait("running")
+    window.generate.click()
+    expect(window.page.locator(".bar-queue")).to_contain_text("1 waiting")
+    desk.released.set()
+    assert window.wait("done", other_than=first) == desk.jobs(limit=1)[0].id
+
+
+def test_live_renders_each_change_with_the_same_seed(window: Window, desk: FakeDesk) -> None:
+    first = window.make("a red heart")
+    window.page.get_by_text("Live", exact=True).click()
+    window.fill(CFG="9")
+    second = window.wait("done", other_than=first)
+    window.fill(Prompt="a blue ring")
+    third = window.wait("done", other_than=second)
+    made = [desk.job(job).request for job in (first, second, third)]
+    assert len({request.seed for request in made}) == 1
+    assert [request.guidance_scale for request in made] == [4.0, 9.0, 9.0]
+    window.page.get_by_text("Live", exact=True).click()
+    expect(window.field("Seed")).to_have_value("-1")
+
+
+def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, desk: FakeDesk) -> None:
+    first = window.make("a red heart")
+    window.page.get_by_text("Live", exact=True).click()
+    window.fill(Steps="200")
+    window.fill(Prompt="slow")
+    slow = window.wait("running", other_than=first)
+    window.fill(Prompt="a blue ring")
+    window.fill(Steps="6")
+    window.wait("done", other_than=slow)
+    assert desk.job(slow).state == "cancelled"
+    assert "/images/" in window.picture()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("Steps", "1.5", "Steps must be a whole number"),
+        ("Steps", "", "Steps must be a whole number"),
+        ("Width", "513", "multiple of 8"),
+        ("Seed", str(2**70), "Seed must be a whole number"),
+    ],
+)
+def test_a_bad_value_is_told_at_its_field_and_a_good_one_works(
+    window: Window, desk: FakeDesk, name: str, text: str, said: str
+) -> None:
+    before = window.field(name).input_value()
+    window.fill(Prompt="a red heart", **{name: text})
+    window.generate.click()
+    window.wait("failed")
+    expect(window.field(name)).to_have_attribute("aria-invalid", "true")
+    expect(window.page.locator(".field-error")).to_contain_text(said)
+    expect(window.page.locator(".stage-alarm")).to_contain_text(said)
+    assert desk.jobs() == []
+    window.fill(**{name: before})
+    expect(window.page.locator(".field-error")).to_have_count(0)
+    window.generate.click()
+    window.wait("done")
+
+
+def test_a_failed_run_says_why_and_can_be_tried_again(window: Window, desk: FakeDesk) -> None:
+    window.fill(Prompt="fail")
+    window.generate.click()
+    job = window.wait("failed")
+    expect(window.page.locator(".stage-alarm")).to_contain_text("not finite")
+    window.page.get_by_role("button", name="Try again").click()
+    again = window.wait("failed", other_than=job)
+    assert desk.job(again).request == desk.job(job).request
+
+
+def test_a_prompt_is_text_wherever_it_is_shown(window: Window) -> None:
+    prompt = '<img src=x onerror="window.hacked=1">{{value}}${value}'
+    window.make(prompt)
+    expect(window.results).to_have_accessible_name(f"{prompt}, seed {_seed(window)}")
+    window.results.click()
+    expect(window.page.locator(".notice-body")).not_to_be_empty()
+    expect(window.field("Prompt")).to_have_value(prompt)
+    assert window.page.evaluate("window.hacked") is None
+
+
+def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: FakeDesk) -> None:
+    wish = {"Prompt": "a red heart", "Negative_prompt": "rain", "Steps": "7", "CFG": "2.5", "Seed": "77", "Width": "64"}
+    old = window.make(wish["Prompt"], **{name: text for name, text in wish.items() if name != "Prompt"})
+    window.page.get_by_label("Sampler").select_option("euler")
+    window.make("something else", Negative_prompt="", Steps="9", CFG="3", Seed="5", Width="")
+    window.results.nth(1).click()
+    assert window.wait("done", other_than=desk.jobs(limit=1)[0].id) == old
+    for name, text in wish.items():
+        expect(window.field(name.replace("_", " "))).to_have_value(text)
+    expect(window.field("Sampler")).to_have_value("dpmpp_2m")
+    expect(window.results.nth(1)).to_have_attribute("aria-current", "true")
+
+
+def test_a_dropped_picture_brings_its_settings_back(window: Window, desk: FakeDesk) -> None:
+    job = window.make("a pink heart", Steps="6", Seed=str(MAX_SEED - 5))
+    window.fill(Prompt="", Steps="20", Seed="1")
+    data = list(Path(desk.image(desk.job(job).images[0]).path).read_bytes())
+    window.page.evaluate(
+        """(data) => {
+            const carried = new DataTransfer();
+            carried.items.add(new File([new Uint8Array(data)], "dropped.png", { type: "image/png" }));
+            for (const type of ["dragover", "drop"])
+              document.body.dispatchEvent(new DragEvent(type, { dataTransfer: carried, bubbles: true, cancelable: true }));
+        }""",
+        data,
+    )
+    expect(window.field("Prompt")).to_have_value("a pink heart")
+    expect(window.field("Steps")).to_have_value("6")
+    expect(window.field("Seed")).to_have_value(str(MAX_SEED - 5))
+    expect(window.page.locator(".notice-body")).to_contain_text("Not known here: the sampler Restart")
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(window: Window, tmp_path: Path) -> None:
+    (tmp_path / "no.png").write_bytes(b"not a picture")
+    window.page.locator("input[type=file]").set_input_files(tmp_path / "no.png")
+    expect(window.page.locator(".notice-body")).to_contain_text("not a picture")
+
+
+def test_the_menus_follow_the_model_and_the_sampler(window: Window) -> None:
+    offered = window.field("Spacing").locator("option")
+    expect(offered.filter(has_text="Karras")).to_have_count(1)
+    window.field("Sampler").select_option("ddim")
+    expect(offered.filter(has_text="Karras")).to_have_count(0)
+    window.field("Model").select_option("starter/crayon")
+    expect(window.field("Sampler").locator("option")).to_have_count(4)
+    expect(window.field("Width")).to_be_disabled()
+    expect(window.field("Steps")).to_have_value("8")
+
+
+def test_the_seed_can_be_reused_and_drawn_anew(window: Window, desk: FakeDesk) -> None:
+    job = window.make("a red heart")
+    window.page.get_by_role("button", name="Reuse seed").click()
+    expect(window.field("Seed")).to_have_value(str(desk.job(job).request.seed))
+    window.page.get_by_role("button", name="Random seed").click()
+    expect(window.field("Seed")).to_have_value("-1")
+
+
+def test_several_images_can_be_looked_at_one_by_one(window: Window, desk: FakeDesk) -> None:
+    job = window.make("a red heart", Count="3", Seed="40")
+    expect(window.page.get_by_role("button", name="Image 3 of 3, seed 42")).to_have_attribute("aria-pressed", "true")
+    window.page.get_by_role("button", name="Image 1 of 3, seed 40").click()
+    expect(window.page.locator(".picture img")).to_have_attribute(
+        "src", f"{_origin(window)}/images/{desk.job(job).images[0]}"
+    )
+
+
+def test_all_of_it_by_keyboard_alone(window: Window) -> None:
+    press = window.page.keyboard.press
+    window.field("Prompt").focus()
+    window.page.keyboard.type("a green ring")
+    for name in ("Negative prompt", "Generate"):
+        press("Tab")
+        expect(window.page.locator(":focus")).to_have_accessible_name(name)
+    press("Enter")
+    job = window.wait("done")
+    for _ in range(30):
+        press("Tab")
+        if window.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Step":
+            break
+    press("Home")
+    expect(window.page.locator(".readout")).to_contain_text("Step 1 of 12")
+    window.field("Steps").focus()
+    press("ArrowUp")
+    expect(window.field("Steps")).to_have_value("13")
+    press("Control+Enter")
+    window.wait("done", other_than=job)
+
+
+def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sideways(
+    visit: Visit, address: str, desk: FakeDesk
+) -> None:
+    window = visit(address, viewport={"width": 390, "height": 844})
+    window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
+    tops = [window.page.locator(each).bounding_box() for each in ("#generate", ".stage", ".results", ".is-model")]
+    heights = [box["y"] for box in tops if box]
+    assert heights == sorted(heights) and len(heights) == 4
+    assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    expect(window.field("Batch size")).to_be_hidden()
+    window.page.get_by_role("button", name="More").click()
+    expect(window.field("Batch size")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, desk: FakeDesk, theme: str) -> None:
+    window = visit(address, query=f"?__theme={theme}")
+    dark = window.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
+    assert dark == (theme == "dark")
+
+
+def _origin(window: Window) -> str:
+    return str(window.page.evaluate("location.origin"))
+
+
+def _seed(window: Window) -> str:
+    return str(window.page.evaluate("document.querySelector('.results button').title.split(' ').at(-1)"))

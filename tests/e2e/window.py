@@ -1,0 +1,83 @@
+"""The page as a person sees it: its controls by their names, its canvas by what it says of itself."""
+
+from playwright.sync_api import Locator, Page, expect
+
+NAMED = (
+    "Prompt",
+    "Negative prompt",
+    "Live",
+    "Model",
+    "Sampler",
+    "Spacing",
+    "Steps",
+    "CFG",
+    "Guidance rescale",
+    "Width",
+    "Height",
+    "Seed",
+    "Count",
+    "Batch size",
+)
+
+
+class Window:
+    """`page` with the few words that all tests use. Nothing here sleeps: everything waits for what it names."""
+
+    def __init__(self, page: Page):
+        self.page = page
+        expect(self.canvas).to_be_attached()
+        expect(self.stop).to_have_attribute("aria-disabled", "true")
+        for name in ("Prompt", "Steps", "Seed"):
+            expect(self.field(name)).to_be_visible()
+        expect(page.locator(".bar-queue")).not_to_be_empty()
+
+    @property
+    def canvas(self) -> Locator:
+        return self.page.get_by_test_id("canvas")
+
+    @property
+    def generate(self) -> Locator:
+        return self.page.get_by_role("button", name="Generate", exact=True)
+
+    @property
+    def stop(self) -> Locator:
+        return self.page.get_by_role("button", name="Stop", exact=True)
+
+    @property
+    def step(self) -> Locator:
+        return self.page.get_by_role("slider", name="Step", exact=True)
+
+    @property
+    def results(self) -> Locator:
+        return self.page.get_by_role("list", name="Recent results").get_by_role("button")
+
+    @property
+    def job(self) -> str:
+        return self.canvas.get_attribute("data-job") or ""
+
+    def field(self, name: str) -> Locator:
+        return self.page.get_by_label(name, exact=True)
+
+    def fill(self, **values: str) -> None:
+        for name, value in values.items():
+            self.field(name.replace("_", " ")).fill(value)
+
+    def wait(self, phase: str, *, other_than: str | None = None) -> str:
+        """Until the canvas is in this phase, of another job if one is named; the job it is in then."""
+        other = f':not([data-job="{other_than}"])' if other_than is not None else ""
+        self.page.wait_for_selector(f'[data-testid=canvas][data-phase="{phase}"]{other}')
+        return self.job
+
+    def wait_frames(self) -> None:
+        expect(self.canvas).to_have_attribute("data-frames", "ready")
+
+    def make(self, prompt: str, **values: str) -> str:
+        """Generate, and wait until it is done."""
+        before = self.job
+        self.fill(Prompt=prompt, **values)
+        self.generate.click()
+        return self.wait("done", other_than=before)
+
+    def picture(self) -> str:
+        """What is shown: the address of the picture on the canvas."""
+        return self.page.locator(".picture img").get_attribute("src") or ""
