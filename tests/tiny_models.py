@@ -63,14 +63,22 @@ def clip_tokenizer(max_length: int = 24) -> Any:
     return CLIPTokenizer(vocab=vocab, merges=merges, pad_token=END, model_max_length=max_length)
 
 
-def clip_text(tokenizer: Any, width: int = 32, *, projection: int | None = None, positions: int = 128) -> Any:
+def clip_text(
+    tokenizer: Any,
+    width: int = 32,
+    *,
+    projection: int | None = None,
+    positions: int = 128,
+    layers: int = 2,
+    inner: int = 64,
+) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
-        intermediate_size=2 * width,
-        num_hidden_layers=2,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         max_position_embeddings=positions,
         projection_dim=projection or width,
@@ -233,11 +241,269 @@ def dit(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def stable_diffusion_2(folder: Path, seed: int = 0) -> Path:
+    """Stable Diffusion 2's mark is a text encoder 1,024 wide; predicts v."""
+    _seeded(seed)
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    tokenizer = clip_tokenizer()
+    StableDiffusionPipeline(
+        vae=vae_kl(),
+        text_encoder=clip_text(tokenizer, 1024, layers=1, inner=64),
+        tokenizer=tokenizer,
+        unet=unet_conditioned(1024, use_linear_projection=True),
+        scheduler=DDIMScheduler(prediction_type="v_prediction", clip_sample=False, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def stable_diffusion_xl(folder: Path, seed: int = 0) -> Path:
+    """StableDiffusionXLPipeline: two text encoders, pooled text and sizes told to the U-Net."""
+    _seeded(seed)
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+
+    first, second = clip_tokenizer(), clip_tokenizer()
+    unet = unet_conditioned(
+        64,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 32,
+        transformer_layers_per_block=1,
+        use_linear_projection=True,
+    )
+    StableDiffusionXLPipeline(
+        vae=vae_kl(),
+        text_encoder=clip_text(first),
+        text_encoder_2=clip_text(second, projection=32),
+        tokenizer=first,
+        tokenizer_2=second,
+        unet=unet,
+        scheduler=EulerDiscreteScheduler(beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def t5_tokenizer(max_length: int = 24) -> Any:
+    from transformers import T5Tokenizer
+
+    letters = [(chr(c), -8.0) for c in range(ord("a"), ord("z") + 1)]
+    words = [("▁" + word, -1.0) for word in WORDS]
+    marks = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    return T5Tokenizer(vocab=marks + words + letters, extra_ids=0, model_max_length=max_length)
+
+
+def t5_text(tokenizer: Any, width: int = 32, *, cls: str = "T5EncoderModel") -> Any:
+    import transformers
+
+    model = getattr(transformers, cls)
+    config = model.config_class(
+        vocab_size=len(tokenizer) + 8,
+        d_model=width,
+        d_kv=8,
+        d_ff=2 * width,
+        num_layers=1,
+        num_heads=4,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=0,
+    )
+    return model(config).eval()
+
+
+def stable_diffusion_3(folder: Path, seed: int = 0) -> Path:
+    """StableDiffusion3Pipeline: two CLIPs and a T5 beside a joint transformer; flow matching."""
+    _seeded(seed)
+    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    transformer = SD3Transformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=2,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=64,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+        pos_embed_max_size=16,
+    ).eval()
+    StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+        vae=vae_kl(shift_factor=0.0609, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=clip_text(clip, projection=32),
+        tokenizer=clip,
+        text_encoder_2=clip_text(clip, projection=32),
+        tokenizer_2=clip,
+        text_encoder_3=t5_text(t5, 64),
+        tokenizer_3=t5,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def flux(folder: Path, seed: int = 0, *, guided: bool = True) -> Path:
+    """FluxPipeline: packed latents, guidance an input of the transformer (dev) or none (schnell)."""
+    _seeded(seed)
+    from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+
+    clip, t5 = clip_tokenizer(), t5_tokenizer()
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        guidance_embeds=guided,
+        axes_dims_rope=(4, 4, 8),
+    ).eval()
+    FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
+        vae=vae_kl(shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=clip_text(clip),
+        tokenizer=clip,
+        text_encoder_2=t5_text(t5),
+        tokenizer_2=t5,
+        transformer=transformer,
+    ).save_pretrained(folder, safe_serialization=True)
+    # FLUX's configuration tells no size of its own; without a card the model would make 1024 pixels.
+    (folder / "unnoise.json").write_text(json.dumps({"defaults": {"width": 32, "height": 32}}))
+    return folder
+
+
+def deepfloyd(folder: Path, seed: int = 0) -> Path:
+    """IFPipeline, stage one: pixels from a T5, the variance learned."""
+    _seeded(seed)
+    from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
+
+    tokenizer = t5_tokenizer(max_length=77)
+    unet = UNet2DConditionModel(
+        sample_size=16,
+        in_channels=3,
+        out_channels=6,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        cross_attention_dim=32,
+        encoder_hid_dim=32,
+        attention_head_dim=8,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=2,
+        norm_num_groups=8,
+        resnet_time_scale_shift="scale_shift",
+        act_fn="gelu",
+    ).eval()
+    scheduler = DDPMScheduler(
+        beta_schedule="squaredcos_cap_v2",
+        variance_type="learned_range",
+        thresholding=True,
+        dynamic_thresholding_ratio=0.95,
+    )
+    IFPipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5_text(tokenizer),
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        watermarker=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def consistency(folder: Path, seed: int = 0) -> Path:
+    """ConsistencyModelPipeline: pixels in one jump."""
+    _seeded(seed)
+    from diffusers import CMStochasticIterativeScheduler, ConsistencyModelPipeline, UNet2DModel
+
+    unet = UNet2DModel(
+        sample_size=16,
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("ResnetDownsampleBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        norm_num_groups=8,
+        num_class_embeds=10,
+    ).eval()
+    scheduler = CMStochasticIterativeScheduler(num_train_timesteps=40, sigma_min=0.002, sigma_max=80.0)
+    ConsistencyModelPipeline(unet=unet, scheduler=scheduler).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def latent_consistency(folder: Path, seed: int = 0) -> Path:
+    """LatentConsistencyModelPipeline: the guidance scale is an input of the U-Net."""
+    _seeded(seed)
+    from diffusers import LatentConsistencyModelPipeline, LCMScheduler
+
+    tokenizer = clip_tokenizer()
+    LatentConsistencyModelPipeline(
+        vae=vae_kl(),
+        text_encoder=clip_text(tokenizer),
+        tokenizer=tokenizer,
+        unet=unet_conditioned(time_cond_proj_dim=16),
+        scheduler=LCMScheduler(beta_schedule="scaled_linear", original_inference_steps=50),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def auraflow(folder: Path, seed: int = 0) -> Path:
+    """AuraFlowPipeline: one of those that only the generic family takes."""
+    _seeded(seed)
+    from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel, FlowMatchEulerDiscreteScheduler
+
+    tokenizer = t5_tokenizer()
+    transformer = AuraFlowTransformer2DModel(
+        sample_size=16,
+        patch_size=2,
+        in_channels=4,
+        num_mmdit_layers=1,
+        num_single_dit_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=32,
+        caption_projection_dim=32,
+        pos_embed_max_size=256,
+    ).eval()
+    AuraFlowPipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5_text(tokenizer, cls="UMT5EncoderModel"),
+        vae=vae_kl(),
+        transformer=transformer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=1.73),
+    ).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+# family -> builder of a random checkpoint of it
 BUILDERS: dict[str, Callable[..., Path]] = {
     "sd1": stable_diffusion,
+    "sd2": stable_diffusion_2,
+    "sdxl": stable_diffusion_xl,
+    "sd3": stable_diffusion_3,
+    "flux": flux,
     "pixart": pixart,
-    "ddpm": ddpm,
     "dit": dit,
+    "ddpm": ddpm,
+    "deepfloyd": deepfloyd,
+    "consistency": consistency,
+    "lcm": latent_consistency,
+    "generic": auraflow,
 }
 
 

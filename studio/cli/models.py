@@ -1,4 +1,7 @@
-"""`models list`, `inspect FILE`, `plan MODEL`: what is on disk, and what it would need. Reads headers; loads nothing."""
+"""`models list`, `inspect MODEL`, `plan MODEL`, `convert FILE`: what is on disk, and what it would need.
+
+The first three read headers and load nothing; the last turns a pickle into safetensors, if it is trusted.
+"""
 
 import json
 import re
@@ -15,18 +18,19 @@ from studio.core.settings import Settings, parse_bytes
 if TYPE_CHECKING:
     from studio.manager.catalog import Catalog
 
-ACTIONS = ("list", "inspect", "plan")
+ACTIONS = ("list", "inspect", "plan", "convert")
 
 
 def main(argv: list[str]) -> int:
     parser = Parser(prog="python -m studio models", description="What models are on disk, and what they need.")
     parser.add_argument("action", metavar="ACTION", help=f"one of: {', '.join(ACTIONS)}")
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="inspect, plan: a model's id, or a file or folder")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's id, or a file or folder")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--budget", default=None, help="plan: memory, like 8GiB; this device's own if not given")
     parser.add_argument("--size", default=None, help="plan: like 1024x1024; the model's own if not given")
     parser.add_argument("--batch", type=int, default=1, help="plan: images at once")
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="bf16", help="plan: number format")
+    parser.add_argument("--trust", action="store_true", help="convert: read a pickle file, whose author you trust")
     add_settings(parser, skip=("host", "port", "presets", "memory_budget", "auth", "allow_hosts", "open_browser"))
     arguments = parser.parse_args(argv)
     if arguments.action not in ACTIONS:
@@ -43,7 +47,11 @@ def main(argv: list[str]) -> int:
     if not arguments.model:
         raise InvalidRequest(f"models {arguments.action} wants a model: its id, or a file or folder.")
     info, path = found(catalog, arguments.model)
-    if arguments.action == "inspect":
+    if arguments.action == "convert":
+        from studio.manager.pickles import convert_pickle
+
+        print(convert_pickle(path, consent=arguments.trust).name)
+    elif arguments.action == "inspect":
         show_details(info, path, arguments.json)
     else:
         show_plan(info, path, arguments.budget, arguments.size, arguments.batch, arguments.dtype, arguments.json)

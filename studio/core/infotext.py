@@ -44,6 +44,7 @@ SAMPLERS = {
     "sa_solver": "SA Solver",
     "lcm": "LCM",
     "tcd": "TCD",
+    "cm": "CM",
     "flow_euler": "Euler",
     "flow_heun": "Heun",
     "flow_unipc": "UniPC",

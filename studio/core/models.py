@@ -44,7 +44,7 @@ class ModelInfo(BaseModel):
     variant: str = ""  # "inpaint", "refiner", "v-prediction", "few-step"
     pipeline: str | None = None  # diffusers pipeline class that a folder names
     tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional"
-    prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction
+    prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction | consistency
     solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction
     guided: bool = True  # takes classifier-free guidance
     prompted: bool = True  # takes a prompt

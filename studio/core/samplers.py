@@ -220,6 +220,15 @@ _SOLVER_ROWS = (
         help="Trajectory consistency distillation (Zheng et al. 2024), for models distilled for it, 1 to 8 steps.",
     ),
     Solver(
+        "cm",
+        "Consistency",
+        "CMStochasticIterativeScheduler",
+        predictions=frozenset({"consistency"}),
+        stochastic=True,
+        max_steps=40,
+        help="Multistep consistency sampling (Song et al. 2023, algorithm 1): one jump, or a few with fresh noise between.",
+    ),
+    Solver(
         "flow_euler",
         "Flow Euler",
         "FlowMatchEulerDiscreteScheduler",

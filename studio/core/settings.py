@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -31,6 +32,11 @@ class Settings(BaseModel):
         ge=1,
         title="Memory budget",
         description="Most memory for models, like 8GiB; the device's own less a headroom if not given.",
+    )
+    attention: Literal["sdpa", "xformers", "sliced"] = Field(
+        "sdpa",
+        title="Attention",
+        description="Kernel of attention: PyTorch's own (sdpa), xformers where it runs, or sliced, which takes least memory.",
     )
     auth: str | None = Field(None, repr=False, title="Auth", description="user:password asked of every visitor.")
     allow_hosts: tuple[str, ...] = Field(

@@ -9,6 +9,7 @@ called with is the family's business; where models come from, the manager's.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import PIL.Image
@@ -74,7 +75,31 @@ def generate_batch(
     cancelled: Callable[[], bool] = lambda: False,
     on_decode: OnDecode | None = None,
 ) -> list[Result]:
-    """Denoise and decode the images of one batch together."""
+    """Denoise and decode the images of one batch together; out of memory, climb the model's ladder and try again."""
+    ladder = loaded.ladder
+    again = partial(generate_batch, request, loaded, on_step=on_step, cancelled=cancelled, on_decode=on_decode)
+    while True:
+        if ladder.single and len(images) > 1:
+            return [made for k in images for made in again((k,))]
+        try:
+            with ladder.held() as notes:
+                return _attempt(request, loaded, images, notes, on_step, cancelled, on_decode)
+        except OutOfMemory as error:
+            failed = str(error)
+        # Out of the handler: the failed run's tensors hung on the traceback.
+        if not ladder.climb():
+            raise OutOfMemory(f"{failed} Tried without success: {ladder.tried()}.")
+
+
+def _attempt(
+    request: GenerationRequest,
+    loaded: Loaded,
+    images: tuple[int, ...],
+    rungs: list[str],  # what the ladder does to the run, for the recipe
+    on_step: Callable[[TapStep], None],
+    cancelled: Callable[[], bool],
+    on_decode: OnDecode | None,
+) -> list[Result]:
     seeds = [request.seed + k for k in images]
     pipeline = prepare_pipeline(request, loaded, seeds)
     arguments = loaded.family.call_arguments(request, pipeline, len(images))
@@ -97,7 +122,7 @@ def generate_batch(
         output = pipeline(**arguments, generator=generators)
     _refuse_withheld(output)
     pictures = [picture.convert("RGB") for picture in output.images]
-    recipe = _recipe(request, loaded, pipeline, tuple(notes))
+    recipe = _recipe(request, loaded, pipeline, (*rungs, *notes))
     return [
         Result(picture, index, seed, _recipe_of_image(recipe, index, seed, picture))
         for picture, index, seed in zip(pictures, images, seeds, strict=True)
@@ -179,7 +204,7 @@ class _sentences:
         self._quiet.__exit__(kind, error, trace)
         if error is None or isinstance(error, StudioError):
             return
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
             raise OutOfMemory(
                 "The device's memory did not suffice. Try a smaller batch or size, or precision bf16."
             ) from error

@@ -49,6 +49,8 @@ def level_of(scheduler: Any, timestep: Any) -> Level:
 
 
 def is_flow(scheduler: Any) -> bool:
+    if hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        return False  # a consistency model: variance exploding
     return bool(scheduler.config.get("use_flow_sigmas")) or not hasattr(scheduler, "alphas_cumprod")
 
 
@@ -60,6 +62,9 @@ def predicted_x0(scheduler: Any, level: Level, output: torch.Tensor, x_t: torch.
     if output.ndim > 1 and output.shape[1] == 2 * x_t.shape[1]:
         output = output.chunk(2, dim=1)[0]
     x, out = x_t.float(), output.float()
+    if hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        c_skip, c_out = scheduler.get_scalings_for_boundary_condition(level.sigma)
+        return c_out * out + c_skip * x  # Song et al. 2023, equation 5
     kind = "flow_prediction" if level.flow else scheduler.config.get("prediction_type", "epsilon")
     if kind == "sample":
         return out

@@ -62,6 +62,8 @@ def choose(
     if (known := _read(kept)) is not None:
         return known
     with manager.lease(info, "fp32", report) as loaded:
+        if not loaded.whole:
+            return Precision("bf16")  # memory is short: half as much of it comes before speed
         report("measuring which precision is fastest", None)
         found = measure(loaded)
     _write(kept, found)

@@ -234,6 +234,8 @@ def prediction_of(scheduler_class: str, config: dict[str, Any]) -> str:
     """What the denoiser predicts, read from its scheduler."""
     if scheduler_class.startswith(FLOW_SCHEDULERS) or config.get("use_flow_sigmas"):
         return FLOW
+    if scheduler_class == "CMStochasticIterativeScheduler":
+        return "consistency"
     return str(config.get("prediction_type", "epsilon"))
 
 

@@ -78,7 +78,9 @@ def _read(file: BinaryIO, size: int) -> Header:
     if start.startswith(b"version https://git-lfs"):
         raise ModelError("This is a Git LFS pointer; the weights themselves were not fetched (git lfs pull).")
     if start.startswith(PICKLE_STARTS):
-        raise PickleFile("This is a pickle file, which can run code when read; it needs your consent to be converted.")
+        raise PickleFile(
+            "This is a pickle file, which can run code when read. If you trust it: python -m studio models convert FILE --trust."
+        )
     if start.startswith(b"GGUF"):
         file.seek(0)
         return _read_gguf(file, size)

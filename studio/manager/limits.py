@@ -10,16 +10,34 @@ from typing import Any
 import psutil
 
 HEADROOM = 1 << 30
-CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+CGROUPS = Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2^63 for "no limit"
 
 
 def host_limit() -> int | None:
     """The least of the limits set on this process: cgroup, RLIMIT_DATA, RLIMIT_AS; None if it has none."""
-    limits = [_read_number(Path(file)) for file in CGROUP_FILES]
+    limits = [_read_number(file) for file in cgroup_files()]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
     real = [limit for limit in limits if limit is not None and 0 < limit < UNLIMITED]
     return min(real, default=None)
+
+
+def cgroup_files() -> list[Path]:
+    """Where this process's memory limits are written: its own cgroup and those above it, of either version."""
+    places = {CGROUPS / "memory.max", CGROUPS / "memory" / "memory.limit_in_bytes"}
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        _, kinds, own = line.split(":", 2)
+        root, file = {"": (CGROUPS, "memory.max"), "memory": (CGROUPS / "memory", "memory.limit_in_bytes")}.get(
+            kinds, (None, "")
+        )
+        if root is not None:
+            group = root / own.lstrip("/")
+            places |= {place / file for place in (group, *group.parents) if place.is_relative_to(root)}
+    return sorted(places)
 
 
 def _read_number(file: Path) -> int | None:

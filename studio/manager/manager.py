@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from studio.core.errors import InvalidRequest, ModelError
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
+from studio.manager.attention import set_attention
 from studio.manager.catalog import Catalog, file_signature
 from studio.manager.estimate import Shape, Weights, folder_weights, stages_for
 from studio.manager.families import Family, family_for
 from studio.manager.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
 from studio.manager.importing import import_checkpoint
+from studio.manager.ladder import Ladder, rungs_for
 from studio.manager.ledger import Ledger
 from studio.manager.limits import PeakMeter, budget_for
 from studio.manager.loading import empty_component, first_bad_tensor, load_component, pipeline_class
@@ -49,6 +51,9 @@ class Loaded:
     device: Any  # torch.device
     weights: dict[str, str]  # component -> sha256 of its weights
     folder: Path
+    ladder: Ladder = field(default_factory=lambda: Ladder((), 0, lambda taken: None))  # for when memory runs out
+    attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
+    whole: bool = True  # all components are in memory at once; else they come and go stage by stage
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
 
     def pipeline(self, task: str = "text_to_image") -> Any:
@@ -118,6 +123,14 @@ class Manager:
             with ExitStack() as stack:
                 untouched = self._admit(stages, components, report, stack)
                 loaded.components.update({name: component.module for name, component in components.items()})
+                loaded = replace(
+                    loaded,
+                    ladder=self._ladder(loaded, components, facts, shape, dtype),
+                    attention=set_attention(
+                        loaded.components.get(loaded.family.denoiser), self.settings.attention, self.device
+                    ),
+                    whole=all(component.state == "resident" for component in components.values()),
+                )
                 self._check_finite(components, loaded.weights)
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
@@ -272,6 +285,34 @@ class Manager:
         hashes = [self.catalog.index.hash(file) for file in files]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
+    def _ladder(
+        self, loaded: Loaded, components: dict[str, Component], facts: dict[str, Weights], shape: Shape, dtype: str
+    ) -> Ladder:
+        """What can be tried if this run is out of memory all the same, starting where the shape's last run ended."""
+        key = _shape_key(facts, loaded.family, shape, dtype).replace("working:", "rungs:")
+        known = self.catalog.index.facts(key, self.device.type)
+        denoiser = components.get(loaded.family.denoiser)
+
+        def stream(stack: ExitStack) -> None:
+            if denoiser is None or denoiser.state == "streamed":
+                return
+            self.residency.perform(Move("evict", denoiser.key, denoiser.bytes, "denoise", "to be streamed"))
+            self.residency.perform(Move("stream", denoiser.key, 0, "denoise", "out of memory"))
+            stack.callback(self._perform, (Move("load", denoiser.key, denoiser.bytes, "", "streamed no more"),), _quiet)
+            stack.callback(self.residency.stop_streaming)
+
+        def free() -> int:
+            return sum(r.bytes for r in self.residency.residents() if not r.pinned)
+
+        streamable = denoiser is not None and denoiser.users == 1 and denoiser.state == "resident"
+        decoder = loaded.components.get(loaded.family.decoder or "")
+        rungs = rungs_for(decoder, shape.batch, free, self.unload, stream if streamable else None, self.device)
+        return Ladder(
+            rungs,
+            known["taken"] if known else 0,
+            lambda taken: self.catalog.index.put_facts([(key, self.device.type, {"taken": taken})]),
+        )
+
     # -- working memory, learned
 
     def _ran_before(
@@ -292,6 +333,10 @@ class Manager:
         self.catalog.index.put_facts([(key, self.device.type, {"bytes": most})])
         rough = max(s.activation for s in stages_for(family, facts, shape, dtype, self.device.type))
         self.ledger.write("measure", component=info.title, key=key, predicted=rough, measured=peak)
+
+
+def _quiet(what: str, fraction: float | None) -> None:
+    """A report to nobody."""
 
 
 def device_of(settings: Settings) -> torch.device:

@@ -5,7 +5,6 @@ A component's module outlives its weights: pipelines hold the module, and `evict
 make is the planner's business.
 """
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,7 +146,6 @@ class Residency:
         component.state = "away"
         if not component.users:
             component.module = None
-        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -27,7 +27,10 @@ class LeafStreamer:
                 for name in layer._parameters
                 if layer._parameters[name] is not None
             }
-            if names:
+            if names and not prefix:
+                # The module's own few, used all through its forward; it may already be running when this is attached.
+                self._loader(names)(layer, ())
+            elif names:
                 self._hooks.append(layer.register_forward_pre_hook(self._loader(names)))
                 self._hooks.append(layer.register_forward_hook(self._dropper(names), always_call=True))
                 drop(layer, list(names))
@@ -38,6 +41,7 @@ class LeafStreamer:
 
     def detach(self) -> None:
         """Leaves the module without weights; it is for the caller to fill or forget it."""
+        drop(self._module, list(self._module._parameters))
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()

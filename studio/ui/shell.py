@@ -5,10 +5,10 @@ import gradio as gr
 from studio.core.desk import Desk
 from studio.ui.bar import Bar
 from studio.ui.registry import TABS
-from studio.ui.tabs import text_to_image
+from studio.ui.tabs import models, text_to_image
 
 # Importing a tab registers it; naming it here keeps the order in sight.
-ORDER = (text_to_image.NAME,)
+ORDER = (text_to_image.NAME, models.NAME)
 UPLOADS_KEPT_SECONDS = 600
 
 

