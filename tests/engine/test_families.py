@@ -1,0 +1,70 @@
+"""Every family that the manager knows runs under the tap, as bare diffusers runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio import compat
+
+compat.prepare()
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+
+from studio.core.request import GenerationRequest  # noqa: E402
+from studio.core.settings import Settings  # noqa: E402
+from studio.engine.generate import generate, prepare_pipeline  # noqa: E402
+from studio.engine.previews import Previewer  # noqa: E402
+from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager.manager import Manager  # noqa: E402
+from tests import tiny_models  # noqa: E402
+from tests.engine.conftest import KINDS, Studio  # noqa: E402
+
+OTHERS = sorted(set(tiny_models.BUILDERS) - set(KINDS))
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    folder = tmp_path_factory.mktemp("families")
+    for kind in OTHERS:
+        tiny_models.BUILDERS[kind](folder / "models" / kind)
+    return Studio(Manager(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu")))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio, kind: str, tmp_path: Path) -> None:
+    info = others.info(kind)
+    assert info.problem is None, info.problem
+    request = wish(others, kind)
+    steps: list[TapStep] = []
+    with others.loaded(kind) as loaded:
+        result = next(iter(generate(request, loaded, on_step=steps.append)))
+        previewer = Previewer.for_model(loaded, tmp_path)
+        frames = [previewer.frame(steps[0], 0, which) for which in ("x0", "xt")]
+        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        scheduler = type(prepare_pipeline(request, loaded, [request.seed]).scheduler)
+    assert [step.index for step in steps] == list(range(request.steps))
+    assert all(step.x_t.ndim == 4 and step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
+    assert all(frame is None or frame.startswith(b"\xff\xd8") for frame in frames)
+    if info.guided and request.guidance_scale > 1:
+        assert steps[0].uncond is None or not torch.equal(steps[0].cond, steps[0].uncond)
+    bare = bare_image(others.folder(kind), scheduler, arguments, request.seed)
+    assert np.array_equal(np.asarray(result.image), bare)
+
+
+def wish(studio: Studio, kind: str) -> GenerationRequest:
+    info = studio.info(kind)
+    steps = min(STEPS, info.defaults.steps)
+    prompt = {"consistency": "3"}.get(kind, "a red heart" if info.prompted else "")  # that one knows only classes
+    return studio.request(kind, prompt=prompt, steps=steps, seed=9)
+
+
+def bare_image(folder: Path, scheduler: type, arguments: dict[str, Any], seed: int) -> np.ndarray:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+    output = pipeline(**arguments, generator=torch.Generator().manual_seed(seed))
+    return np.asarray(output.images[0].convert("RGB"))
