@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core import infotext
-from studio.core.desk import MemoryView, Preset, Style
+from studio.core.desk import MemoryCommand, MemoryView, Preset, Style
 from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event
@@ -147,6 +147,11 @@ class Desk:
 
     def memory(self) -> MemoryView:
         return self._memory
+
+    def manage(self, command: MemoryCommand) -> None:
+        if command.model:
+            command = command.model_copy(update={"model": find_model(self._catalog.models(), command.model).id})
+        self._host.tell({"do": "manage", "command": command.model_dump(mode="json")})
 
     @property
     def worker_pid(self) -> int | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from studio import compat
 from studio.core import events
+from studio.core.desk import MemoryCommand
 from studio.core.errors import Cancelled, StudioError
 from studio.core.events import Event
 from studio.core.options import find_model
@@ -169,6 +170,9 @@ class Worker:
             if command["do"] == "rest":
                 self._preload()
                 continue
+            if command["do"] == "manage":
+                self._manage(MemoryCommand(**command["command"]))
+                continue
             fit = self._carry_out(command["job"], GenerationRequest(**command["request"]))
             if not fit:
                 log.error("The device does not recover from such an error within a process; ending it.")
@@ -193,6 +197,25 @@ class Worker:
         if event.terminal or (isinstance(event, events.Step) and event.index == 0):  # the model is in memory now
             self._tell_memory()
         self._channel.send({"say": "event", "job": job, "event": events.to_json(event)})
+
+    def _manage(self, command: MemoryCommand) -> None:
+        """Load, unload, pin, or set the budget; what cannot be done is logged and leaves all as it is."""
+        from studio.engine.precision import leased
+
+        try:
+            info = find_model(self._catalog.models(), command.model) if command.model else None
+            if command.action == "budget":
+                self._manager.set_budget(command.bytes)
+            elif command.action == "unload":
+                self._manager.unload(info)
+            elif command.action == "unpin" and info is not None:
+                self._manager.pin(info, False)
+            elif info is not None:
+                with leased(self._manager, info, "auto", self._archive.private / "precision"):
+                    self._manager.pin(info, command.action == "pin")
+        except StudioError as error:
+            log.warning("%s", error)
+        self._tell_memory()
 
     def _preload(self) -> None:
         """Nothing waits: have the default model in memory before the first wish."""

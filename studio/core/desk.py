@@ -5,9 +5,9 @@ Everything returned is a plain value of core. Every method raises StudioError wi
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from studio.core.events import Event
 from studio.core.jobs import ImageView, JobView
@@ -24,6 +24,18 @@ class MemoryView(BaseModel):
     used: int = 0
     device: str = ""
     residents: tuple[tuple[str, int], ...] = ()  # (component, bytes)
+    models: tuple[str, ...] = ()  # ids of models that are in memory whole
+    pinned: tuple[str, ...] = ()  # and of those that a person keeps there
+
+
+class MemoryCommand(BaseModel):
+    """What a person may ask of the worker's memory. Carried out between jobs, in the order given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: Literal["load", "unload", "pin", "unpin", "budget"]
+    model: str = Field("", max_length=300)  # load, pin, unpin: its id; unload: empty for everything
+    bytes: int | None = Field(None, ge=1)  # budget: None takes what the device has
 
 
 class Preset(BaseModel):
@@ -96,5 +108,8 @@ class Desk(Protocol):
     def styles(self) -> list[Style]: ...
 
     def memory(self) -> MemoryView: ...
+
+    def manage(self, command: MemoryCommand) -> None:
+        """Hand the command to the worker; `memory` tells what became of it."""
 
     def close(self) -> None: ...

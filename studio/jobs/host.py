@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from studio.core.errors import StorageError
+from studio.core.errors import StorageError, StudioError
 from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading
 from studio.core.events import from_json as event_from_json
 from studio.core.settings import PROJECT
@@ -111,6 +111,14 @@ class WorkerHost:
                 worker.cancelled = time.monotonic()
                 self._changed.notify_all()
         worker.channel.send({"do": "cancel", "job": job})
+
+    def tell(self, message: Message) -> None:
+        """A command for between jobs. Raises StudioError while there is no worker to hear it."""
+        with self._changed:
+            worker = self._worker
+        if worker is None or not worker.ready:
+            raise StudioError("The worker is starting; try again in a moment.")
+        worker.channel.send(message)
 
     @property
     def pid(self) -> int | None:

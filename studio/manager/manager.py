@@ -93,6 +93,8 @@ class Manager:
         self.device = device_of(settings)
         self.ledger = Ledger(self._private / "ledger.jsonl")
         self.residency = Residency(self.device, self.ledger)
+        self._budget = settings.memory_budget
+        self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
         self._small: dict[str, Any] = {}  # tokenizers and the like, by folder and change
 
     @contextmanager
@@ -148,19 +150,40 @@ class Manager:
         """What is resident against the budget, in bytes, component by component."""
         held = self.residency.held()
         residents = [(c.source.name, c.bytes) for c in self.residency.components.values() if c.state == "resident"]
-        return MemoryView(budget=self.budget(), used=held, device=str(self.device), residents=tuple(residents))
+        there = {c.key for c in self.residency.components.values() if c.state == "resident"}
+        pinned = {c.key for c in self.residency.components.values() if c.pinned}
+        return MemoryView(
+            budget=self.budget(),
+            used=held,
+            device=str(self.device),
+            residents=tuple(residents),
+            models=tuple(name for name, keys in self._parts.items() if keys <= there),
+            pinned=tuple(name for name, keys in self._parts.items() if keys <= pinned),
+        )
 
     def resident(self) -> list[tuple[str, int]]:
         """(component, bytes) of what is in memory."""
         return list(self.memory().residents)
 
     def budget(self) -> int:
-        return budget_for(self.device, self.settings.memory_budget, self.residency.held())
+        return budget_for(self.device, self._budget, self.residency.held())
 
-    def unload(self) -> None:
-        """Let everything go that no lease holds and no one pinned."""
+    def set_budget(self, size: int | None) -> None:
+        """Hold what comes to `size` bytes (None: what the device has); what is there and does not fit goes at once."""
+        self._budget = size
+        if self.residency.held() > self.budget():
+            self.unload()
+
+    def pin(self, info: ModelInfo, pinned: bool) -> None:
+        """Keep a model that was leased in memory whatever comes, or no longer."""
+        for key in self._parts.get(info.id, frozenset()) & self.residency.components.keys():
+            self.residency.components[key].pinned = pinned
+
+    def unload(self, info: ModelInfo | None = None) -> None:
+        """Let go of one model, or of everything, save what a lease holds or a person pinned."""
+        keys = self._parts.get(info.id, frozenset()) if info else self.residency.components.keys()
         for resident in self.residency.residents():
-            if not resident.pinned:
+            if resident.key in keys and not resident.pinned:
                 self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
         self.residency.forget_unused()
 
@@ -258,6 +281,7 @@ class Manager:
             key = ":".join([name, class_name, dtype, "nhwc" * channels_last, _content(folder / name, weights[name])])
             size = sum(file.stat().st_size for file in files)
             components[name] = self.residency.want(key, source, torch_dtype(dtype), channels_last, size)
+        self._parts[info.id] = frozenset(component.key for component in components.values())
         loaded = Loaded(
             info=info,
             family=family_for(info, "unet" if "unet" in named else "transformer"),

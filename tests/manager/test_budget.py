@@ -220,6 +220,20 @@ def test_two_autoencoders_of_one_content_but_another_scale_are_two(models: Path,
         assert one.components["vae"] is not two.components["vae"]
 
 
+def test_a_pinned_model_stays_and_a_smaller_budget_lets_the_rest_go(models: Path, tmp_path: Path) -> None:
+    manager = manager_for(models, tmp_path)
+    for name in "ab":
+        with manager.lease(info_of(manager, name), "fp32"):
+            pass
+    manager.pin(info_of(manager, "a"), True)
+    assert set(manager.memory().models) == {"a", "b"}
+    manager.set_budget(manager.residency.held() - 1)
+    assert (manager.memory().models, manager.memory().pinned) == (("a",), ("a",))
+    manager.pin(info_of(manager, "a"), False)
+    manager.unload(info_of(manager, "a"))
+    assert manager.memory().residents == ()
+
+
 def test_a_failed_load_leaves_the_books_straight(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = manager_for(models, tmp_path)
 

@@ -10,13 +10,17 @@ export function mount({ element, server }) {
   const bar = make("div", { class: "shelf-bar", role: "img" });
   const figures = make("p", { class: "shelf-figures" });
   const legend = make("ul", { class: "shelf-legend" });
+  const slider = make("input", { type: "range", id: "shelf-budget", min: 0, step: 2 ** 26 });
+  const limit = make("output", { class: "shelf-size", for: "shelf-budget" });
+  const empty = make("button", { type: "button", class: "shelf-button", text: "Unload all", onclick: () => ask({ action: "unload" }) });
   const search = make("input", { type: "search", id: "shelf-search", placeholder: "Name, family or kind" });
   const kind = make("select", { id: "shelf-kind" });
   const count = make("p", { class: "shelf-count", role: "status" });
   const list = make("ul", { class: "shelf-list" });
   body.append(
     purpose,
-    make("section", { class: "shelf-memory" }, make("h2", { text: "In memory" }), bar, figures, legend),
+    make("section", { class: "shelf-memory" }, make("h2", { text: "In memory" }), bar, figures, legend,
+      make("div", { class: "shelf-controls" }, labelled("Memory budget", slider), limit, empty)),
     make("section", {},
       make("div", { class: "shelf-head" },
         make("h2", { text: "On disk" }),
@@ -27,6 +31,8 @@ export function mount({ element, server }) {
   );
 
   let models = [];
+  let memory = { used: 0, budget: 0, residents: [], models: [], pinned: [] };
+  let held = false; // the slider is being moved
   let drawn = "";
 
   const draw = () => {
@@ -36,7 +42,7 @@ export function mount({ element, server }) {
       return (!kind.value || model.kind === kind.value) && words.every((word) => text.includes(word));
     });
     count.textContent = wanted.length === models.length ? `${models.length} files` : `${wanted.length} of ${models.length} files`;
-    list.replaceChildren(...wanted.map(row));
+    list.replaceChildren(...wanted.map((model) => row(model, memory, ask)));
   };
 
   const show = (told) => {
@@ -46,7 +52,9 @@ export function mount({ element, server }) {
     }
     purpose.textContent = told.purpose;
     showMemory(told.memory);
-    const now = JSON.stringify(told.models);
+    showBudget(told.memory);
+    memory = told.memory;
+    const now = JSON.stringify([told.models, memory.models, memory.pinned]);
     if (now === drawn) return;
     drawn = now;
     models = told.models;
@@ -58,6 +66,16 @@ export function mount({ element, server }) {
     );
     kind.value = kinds.includes(chosen) ? chosen : "";
     draw();
+  };
+
+  const showBudget = ({ used, budget, device }) => {
+    slider.disabled = !budget;
+    empty.disabled = !used;
+    if (held || !budget) return;
+    const most = Math.max(budget, Number(slider.max) || 0);
+    slider.max = most;
+    slider.value = budget;
+    limit.textContent = size(budget);
   };
 
   const showMemory = ({ used, budget, device, residents }) => {
@@ -81,8 +99,16 @@ export function mount({ element, server }) {
   kind.addEventListener("change", draw);
 
   let asked = null;
-  const ask = async () => {
+  const ask = async (command) => {
     clearTimeout(asked);
+    if (command) {
+      const answer = await server.manage(command).catch(() => ({ problem: "No connection" }));
+      if (answer.problem) {
+        figures.textContent = answer.problem;
+        asked = setTimeout(ask, ASK_MS);
+        return;
+      }
+    }
     if (document.visibilityState === "visible" && element.offsetParent !== null) {
       try {
         show(await server.overview());
@@ -90,17 +116,34 @@ export function mount({ element, server }) {
         figures.textContent = "No connection";
       }
     }
-    asked = setTimeout(ask, ASK_MS);
+    asked = setTimeout(ask, command ? 400 : ASK_MS); // soon after a wish, to see it fulfilled
   };
+  slider.addEventListener("input", () => {
+    held = true;
+    limit.textContent = size(Number(slider.value));
+  });
+  slider.addEventListener("change", () => {
+    held = false;
+    const wish = Number(slider.value);
+    ask({ action: "budget", bytes: wish >= Number(slider.max) ? null : Math.max(wish, 1) });
+  });
   // The tab's contents are there before it is opened; the first sight of them is when to ask.
   new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && ask()).observe(element);
 }
 
-function row(model) {
+function row(model, memory, ask) {
   const item = make("li", { class: "shelf-row" });
   const name = make("div", { class: "shelf-name" }, make("span", { class: "shelf-title", text: model.title }));
   for (const mark of [model.family, ...model.marks].filter(Boolean)) name.append(make("span", { class: "shelf-mark", text: mark }));
   const facts = make("div", { class: "shelf-facts" }, make("span", { text: model.kind }), make("span", { class: "shelf-size", text: size(model.bytes) }));
+  const there = memory.models.includes(model.id);
+  const pinned = memory.pinned.includes(model.id);
+  if (there) name.append(make("span", { class: "shelf-mark is-there", text: pinned ? "in memory, pinned" : "in memory" }));
+  if (model.usable) {
+    const act = (action, text) => facts.append(make("button", { type: "button", class: "shelf-button", text, "aria-label": `${text} ${model.title}`, onclick: () => ask({ action, model: model.id }) }));
+    act(there ? "unload" : "load", there ? "Unload" : "Load");
+    act(pinned ? "unpin" : "pin", pinned ? "Unpin" : "Pin");
+  }
   item.append(name, facts, make("div", { class: "shelf-id", text: model.id, title: model.sha256 ? `sha256 ${model.sha256}` : "" }));
   if (model.description) item.append(make("p", { class: "shelf-description", text: model.description }));
   if (model.problem) item.append(make("p", { class: "shelf-problem", text: model.problem }));

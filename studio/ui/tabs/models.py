@@ -1,10 +1,12 @@
-"""The Models tab: what is on disk, each file known for what it is or refused with its reason, and what is in memory."""
+"""The Models tab: what is on disk, each file known for what it is or refused with its reason; what is in memory,
+and the few things that can be asked of it."""
 
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
-from studio.core.desk import Desk
+from studio.core.desk import Desk, MemoryCommand
 from studio.core.errors import StudioError
 from studio.core.models import ModelInfo
 from studio.ui.assets import behaviour
@@ -21,6 +23,9 @@ class Shelf(gr.HTML):
         def overview(_: Any) -> dict[str, Any]:
             return current_overview(desk)
 
+        def manage(command: Any) -> dict[str, Any]:
+            return managed(desk, command)
+
         super().__init__(
             value="",
             html_template="<div class='shelf-body'></div>",
@@ -28,7 +33,7 @@ class Shelf(gr.HTML):
             apply_default_css=False,
             elem_id="shelf",
             elem_classes=["shelf-block"],
-            server_functions=[overview],
+            server_functions=[overview, manage],
             **props,
         )
 
@@ -49,6 +54,17 @@ def current_overview(desk: Desk) -> dict[str, Any]:
     }
 
 
+def managed(desk: Desk, command: Any) -> dict[str, Any]:
+    """Hand a wish of the page to the worker; {} if it was taken, else one sentence."""
+    try:
+        desk.manage(MemoryCommand(**command))
+    except StudioError as error:
+        return {"problem": str(error)}
+    except (ValidationError, TypeError):
+        return {"problem": "The page asked for something that is not known here."}
+    return {}
+
+
 def _plain(info: ModelInfo) -> dict[str, Any]:
     size = f"{info.defaults.width} × {info.defaults.height}" if info.tasks and info.problem is None else ""
     return {
@@ -61,6 +77,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
         "sha256": info.sha256 or "",
         "description": info.description,
         "problem": info.problem or "",
+        "usable": info.problem is None and info.kind in ("checkpoint", "diffusers"),
     }
 
 
