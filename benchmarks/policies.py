@@ -10,7 +10,11 @@ is not in the run's dtype), each relative to LRU. The manager uses the winner.
 import argparse
 import json
 import random
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from studio.manager.planner import (
     Part,

@@ -185,7 +185,7 @@ class Manager:
         for resident in self.residency.residents():
             if resident.key in keys and not resident.pinned:
                 self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
-        self.residency.forget_unused()
+        self.residency.forget_unused(keep=0)
 
     # -- making a model ready
 

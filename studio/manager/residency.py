@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 
 from studio.manager.ledger import Ledger
 from studio.manager.loading import module_bytes
 from studio.manager.planner import Move, Resident, cost_per_byte
 from studio.manager.streaming import LeafStreamer, drop
 
+KEPT_SHELLS = 8  # empty modules kept for a model's return: building one takes longer than filling it
 State = Literal["away", "resident", "streamed"]
 
 
@@ -101,10 +103,12 @@ class Residency:
             reason=move.reason,
         )
 
-    def forget_unused(self) -> None:
-        """Let go of modules that have no weights and no lease."""
-        for key in [k for k, c in self.components.items() if c.state == "away" and not c.users]:
-            del self.components[key]
+    def forget_unused(self, keep: int = KEPT_SHELLS) -> None:
+        """Let go of modules that have no weights and no lease, save the `keep` last used."""
+        unused = [c for c in self.components.values() if c.state == "away" and not c.users]
+        unused.sort(key=lambda c: (c.module is not None, c.last_use))
+        for component in unused[: max(len(unused) - keep, 0)]:
+            del self.components[component.key]
 
     def skeleton(self, component: Component) -> Any:
         """The component's module, made without weights if there is none yet."""
@@ -120,6 +124,8 @@ class Residency:
                 component.streamer, component.state = None, "away"
 
     def _load(self, component: Component) -> None:
+        if component.module is not None and self._fill(component):
+            return
         fresh = component.source.load().eval().requires_grad_(False)
         if component.channels_last:
             fresh.to(memory_format=torch.channels_last)
@@ -133,6 +139,26 @@ class Residency:
         component.bytes = module_bytes(component.module)
         component.state = "resident"
 
+    def _fill(self, component: Component) -> bool:
+        """Hand an empty module its weights straight from the mapped files; False where they do not fit as they stand."""
+        module = component.module
+        if getattr(type(module), "_keep_in_fp32_modules", None):
+            return False
+        tensors = {
+            key: tensor for file in component.source.files for key, tensor in load_file(file, str(self.device)).items()
+        }
+        if tensors.keys() != module.state_dict().keys() or any(
+            tensor.is_floating_point() and tensor.dtype != component.dtype for tensor in tensors.values()
+        ):
+            return False
+        module.load_state_dict(tensors, assign=True)
+        if component.channels_last:
+            module.to(memory_format=torch.channels_last)
+        if self.device.type != "cpu":
+            module.to(self.device)  # buffers that no file holds
+        component.bytes, component.state = module_bytes(module), "resident"
+        return True
+
     def _stream(self, component: Component) -> None:
         module = self.skeleton(component)
         component.streamer = LeafStreamer(module, list(component.source.files), component.dtype, self.device)
@@ -144,8 +170,6 @@ class Residency:
         for layer in component.module.modules():
             drop(layer, list(layer._parameters))
         component.state = "away"
-        if not component.users:
-            component.module = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
