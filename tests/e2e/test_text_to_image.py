@@ -202,6 +202,9 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: 
         expect(window.field(name.replace("_", " "))).to_have_value(text)
     expect(window.field("Sampler")).to_have_value("dpmpp_2m")
     expect(window.results.nth(1)).to_have_attribute("aria-current", "true")
+    with window.page.expect_response(lambda answer: "component_server" in answer.url):
+        pass  # the bar has asked how things stand; the newest job must not push the chosen one aside
+    expect(window.canvas).to_have_attribute("data-job", old)
 
 
 def test_a_dropped_picture_brings_its_settings_back(window: Window, desk: FakeDesk) -> None:
@@ -284,7 +287,7 @@ def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sidewa
 ) -> None:
     window = visit(address, viewport={"width": 390, "height": 844})
     window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
-    tops = [window.page.locator(each).bounding_box() for each in ("#generate", ".stage", ".results", ".is-model")]
+    tops = [window.page.locator(each).bounding_box() for each in ("#generate", ".stage", ".results", "#field-model")]
     heights = [box["y"] for box in tops if box]
     assert heights == sorted(heights) and len(heights) == 4
     assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

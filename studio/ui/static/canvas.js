@@ -103,6 +103,7 @@ class Canvas {
 
   submitted({ job, live }) {
     this.wished = false;
+    this.seen = job;
     this.channel?.postMessage({ job });
     if (this.feed && !this.feed.ended && !live) {
       this.waiting.push(job);
@@ -197,11 +198,12 @@ class Canvas {
     if (next) this.show(next);
   }
 
-  /** An idle page turns to a job that was begun elsewhere; one that a person works with stays as it is. */
+  /** A job that was begun elsewhere is turned to by an idle page; one that a person works with stays as it is. */
   converge(newest) {
-    if (!newest || newest === this.feed?.id || newest === this.seen) return;
-    const idle = !this.wished && !this.waiting.length && (!this.feed || this.feed.ended) && this.position === null;
+    const before = this.seen;
     this.seen = newest;
+    if (!newest || newest === before || before === undefined || newest === this.feed?.id) return;
+    const idle = !this.wished && !this.waiting.length && (!this.feed || this.feed.ended) && this.position === null;
     if (idle) this.show(newest, { quiet: true });
   }
 

@@ -60,7 +60,7 @@ def managed(desk: Desk, command: Any) -> dict[str, Any]:
         desk.manage(MemoryCommand(**command))
     except StudioError as error:
         return {"problem": str(error)}
-    except (ValidationError, TypeError):
+    except (ValidationError, TypeError):  # what a page sends may be anything
         return {"problem": "The page asked for something that is not known here."}
     return {}
 
