@@ -228,6 +228,7 @@ class Worker:
         except StudioError as error:
             log.info("Nothing was loaded ahead: %s", error)
         self._tell_memory()
+        self._catalog.start_hashing()
 
     def _tell_memory(self) -> None:
         self._channel.send({"say": "memory", "memory": self._manager.memory().model_dump(mode="json")})

@@ -33,14 +33,17 @@ class Catalog:
         found: dict[str, ModelInfo] = {}
         paths: dict[str, Path] = {}
         learned = []
+        facts, hashes = self.index.snapshot()
         for root in self._folders:
             for path, signature in _candidates(root):
-                facts = self.index.facts(str(path), signature)
-                info = ModelInfo(**facts) if facts else describe_path(root, path)
-                if facts is None:
+                known = facts.get(str(path))
+                if known and known[0] == signature:
+                    info = ModelInfo.model_validate_json(known[1])
+                else:
+                    info = describe_path(root, path)
                     learned.append((str(path), signature, info.model_dump(mode="json")))
-                changes = {"id": _free_id(info.id, path, found), "sha256": self._known_hash(path)}
-                info = info.model_copy(update=changes)
+                sha256 = _known_hash(path, hashes)
+                info = info.model_copy(update={"id": _free_id(info.id, path, found), "sha256": sha256})
                 found[info.id], paths[info.id] = info, path
         self.index.put_facts(learned)
         self._paths = paths
@@ -69,17 +72,18 @@ class Catalog:
             if self._closing.is_set():
                 return
 
-    def _known_hash(self, path: Path) -> str | None:
-        try:
-            return self.index.known_hash(path) if path.is_file() else None
-        except OSError:
-            return None
-
     def path(self, model_id: str) -> Path | None:
         """Where a model lies; None if there is none of that id."""
         if model_id not in self._paths:
             self.models()
         return self._paths.get(model_id)
+
+
+def _known_hash(path: Path, hashes: dict[str, tuple[int, int, str]]) -> str | None:
+    """The SHA-256 that was computed of the file as it stands now."""
+    known = hashes.get(str(path.absolute()))
+    _, size, mtime_ns = _stamp(path)
+    return known[2] if known and known[:2] == (size, mtime_ns) else None
 
 
 def describe_path(root: Path, path: Path) -> ModelInfo:

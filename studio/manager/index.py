@@ -33,6 +33,13 @@ class Index:
             row = self._db.execute("SELECT signature, facts FROM facts WHERE path = ?", (path,)).fetchone()
         return json.loads(row[1]) if row and row[0] == signature else None
 
+    def snapshot(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[int, int, str]]]:
+        """Everything at once, for a scan: path -> (signature, facts as JSON), and path -> (size, mtime_ns, sha256)."""
+        with self._lock:
+            facts = self._db.execute("SELECT path, signature, facts FROM facts").fetchall()
+            hashes = self._db.execute("SELECT path, size, mtime_ns, sha256 FROM hashes").fetchall()
+        return {row[0]: row[1:] for row in facts}, {row[0]: row[1:] for row in hashes}
+
     def put_facts(self, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
         """Store (path, signature, facts) rows in one transaction."""
         if rows:
@@ -45,7 +52,7 @@ class Index:
         with self._lock:
             row = self._db.execute(
                 "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
-                (str(path.resolve()), stat.st_size, stat.st_mtime_ns),
+                (str(path.absolute()), stat.st_size, stat.st_mtime_ns),
             ).fetchone()
         return row[0] if row else None
 
@@ -60,7 +67,7 @@ class Index:
             if stop is not None and stop.is_set():
                 return ""
             digest.update(chunk)
-        row = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, digest.hexdigest())
+        row = (str(path.absolute()), stat.st_size, stat.st_mtime_ns, digest.hexdigest())
         self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
         return digest.hexdigest()
 

@@ -123,7 +123,8 @@ class Manager:
             component.users += 1
         try:
             with ExitStack() as stack:
-                untouched = self._admit(stages, components, report, stack)
+                self._admit(stages, components, report, stack)
+                warm = all(component.warm for component in components.values())
                 loaded.components.update({name: component.module for name, component in components.items()})
                 loaded = replace(
                     loaded,
@@ -138,8 +139,11 @@ class Manager:
                 meter = PeakMeter(self.device)
                 meter.start()
                 yield loaded
-                if untouched and request is not None:
-                    self._learn(info, facts, loaded.family, shape, dtype, meter.read())
+                if request is not None and loaded.whole:
+                    if warm:  # else the peak holds weights that were touched for the first time
+                        self._learn(info, facts, loaded.family, shape, dtype, meter.read())
+                    for component in components.values():
+                        component.warm = component.state == "resident"
         finally:
             for component in components.values():
                 component.users -= 1
@@ -189,19 +193,15 @@ class Manager:
 
     # -- making a model ready
 
-    def _admit(self, stages: list[Stage], components: dict[str, Component], report: Report, stack: ExitStack) -> bool:
-        """Bring the model in: all at once where the budget holds it whole, else stage by stage while it runs.
-
-        True if nothing had to move.
-        """
+    def _admit(self, stages: list[Stage], components: dict[str, Component], report: Report, stack: ExitStack) -> None:
+        """Bring the model in: all at once where the budget holds it whole, else stage by stage while it runs."""
         budget, ours = self.budget(), frozenset(c.key for c in components.values() if c.users == 1)
         try:
             whole = plan([_merged(stages)], self.residency.residents(ours), budget, policy=greedy_dual_size)
         except DoesNotFit:
             self._run_in_stages(stages, components, ours, budget, report, stack)
-            return False
-        self._perform(whole.moves, report)
-        return not whole.moves
+        else:
+            self._perform(whole.moves, report)
 
     def _run_in_stages(
         self,

@@ -46,6 +46,7 @@ class Component:
     state: State = "away"
     users: int = 0
     pinned: bool = False
+    warm: bool = False  # has run since it was loaded, so that every page of it has been touched
     last_use: float = 0.0
     reload_seconds: float = 0.0
     priority: float = 0.0
@@ -167,6 +168,7 @@ class Residency:
 
     def _evict(self, component: Component) -> None:
         self._age = max(self._age, component.priority)
+        component.warm = False
         for layer in component.module.modules():
             drop(layer, list(layer._parameters))
         component.state = "away"
