@@ -26,7 +26,7 @@ from studio.engine.generate import prepare_pipeline
 from studio.manager.manager import Loaded, Manager
 
 WORTH_IT = 1.2  # bf16 must be this many times as fast
-ROUNDS = 5
+ROUNDS = 3
 LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
 PATIENCE = 10.0  # seconds; a denoiser slower than this a round is measured once
 

@@ -159,5 +159,7 @@ def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[float, f
 def _downsampling(vae: object) -> int:
     """Pixels a latent cell, as diffusers' pipelines reckon it."""
     config = getattr(vae, "config", None)
-    channels: Any = getattr(config, "block_out_channels", None) or getattr(config, "encoder_block_out_channels", (0,) * 4)
+    channels: Any = getattr(config, "block_out_channels", None) or getattr(
+        config, "encoder_block_out_channels", (0,) * 4
+    )
     return 2 ** (len(channels) - 1)
