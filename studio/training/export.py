@@ -52,6 +52,8 @@ def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any
     if better is not None:
         _check_same_latents(pipeline.vae, better)
         pipeline.vae = better
+    # Schedulers that clip, or end on a clean picture, by default would treat latents wrongly when built from this config.
+    pipeline.scheduler.register_to_config(clip_sample=False, set_alpha_to_one=False)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         pipeline.to(dtype=torch.float16).save_pretrained(part, safe_serialization=True)
