@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.models import ModelInfo
-from studio.manager.files import SUFFIXES, describe_file
+from studio.manager.files import SUFFIXES, card_of, describe_file
 from studio.manager.folders import read_folder
 from studio.manager.index import Index
 
@@ -122,7 +122,7 @@ def _is_loop(entry: os.DirEntry[str], folder: Path) -> bool:
 
 def file_signature(path: Path) -> str:
     """Changes when the file, or its card beside it, does."""
-    return _hashed([_stamp(path), _stamp(path.with_suffix(".unnoise.json"))])
+    return _hashed([_stamp(path), _stamp(card_of(path))])
 
 
 def _folder_signature(folder: Path) -> str:

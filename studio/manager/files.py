@@ -8,7 +8,7 @@ from pathlib import Path
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo
 from studio.manager.families import FAMILIES, Family
-from studio.manager.folders import Card, preview_beside, read_card
+from studio.manager.folders import CARD, Card, preview_beside, read_card
 from studio.manager.headers import read_header
 from studio.manager.sniff import Sniffed, sniff
 
@@ -23,6 +23,11 @@ UNRUN = {
 }
 
 
+def card_of(path: Path) -> Path:
+    """Where the card of a model lies: inside a folder, beside a file."""
+    return path / CARD if path.is_dir() else path.with_suffix(f".{CARD}")
+
+
 def describe_file(path: Path, model_id: str) -> ModelInfo:
     """The ModelInfo of a single file; one that cannot be used comes back with its `problem`."""
     size = path.stat().st_size if path.exists() else 0
@@ -34,7 +39,7 @@ def describe_file(path: Path, model_id: str) -> ModelInfo:
 
 
 def _describe(path: Path, model_id: str, found: Sniffed, dtype: str | None, size: int) -> ModelInfo:
-    card = read_card(path.with_suffix(".unnoise.json"))
+    card = read_card(card_of(path))
     name = card.family or found.family
     family = FAMILIES.get(name) if name and name in FAMILIES else None
     usable = found.kind == "checkpoint" and family is not None

@@ -5,7 +5,8 @@ Beside model_index.json a folder may hold `unnoise.json`, our card, every key of
     {"title": "Tiny World", "description": "...", "shipped": true, "distilled": false,
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
-Its parts may override what was read: "family", "variant" and "prediction" are the user's own word.
+Its parts may override what was read: "family", "variant" and "prediction" are the user's own word, and "vae" is the id
+of an autoencoder's file that is to decode in place of the model's own.
 Opens JSON and file headers only. No torch, no diffusers.
 """
 
@@ -47,6 +48,7 @@ class Card(BaseModel):
     family: str | None = None
     variant: str | None = None
     prediction: str | None = None
+    vae: str | None = None
 
     def apply(self, defaults: Defaults) -> Defaults:
         """`defaults` with the card's own in their place."""

@@ -78,6 +78,22 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
     return module
 
 
+def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> Any:
+    """An autoencoder from a single file, in either naming, under the configuration of `folder/vae`."""
+    from safetensors.torch import load_file
+
+    tensors, cls = load_file(file), component_class("diffusers", class_name)
+    module = empty_component(folder, "vae", "diffusers", class_name, dtype)
+    try:
+        if tensors.keys() == module.state_dict().keys():
+            module.load_state_dict(tensors, assign=True)
+            return module.to(dtype)
+        options = {"config": str(folder), "subfolder": "vae", "local_files_only": True, "torch_dtype": dtype}
+        return cls.from_single_file(tensors, **options)
+    except (ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise ModelError(f"The VAE {file.stem} does not fit this model: {reason(error)}") from error
+
+
 def first_bad_tensor(module: Any) -> str | None:
     """The name of a tensor that holds NaN or infinity; None if all are finite."""
     import torch

@@ -14,8 +14,7 @@ from studio.core.errors import ModelError, OutOfMemory
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager import estimate
-from studio.manager import manager as manager_module
+from studio.manager import assembly, estimate
 from studio.manager.estimate import folder_weights, stages_for
 from studio.manager.families import FAMILIES
 from studio.manager.ledger import read_ledger
@@ -184,7 +183,7 @@ def test_working_memory_is_learned_from_a_run_and_kept_per_shape(models: Path, t
     picture(manager, "a")
     measured = [row for row in manager.ledger.recent if row["move"] == "measure"]
     assert len(measured) == 1  # the first run also read the weights, so it is not taken
-    known = manager_for(models, tmp_path).catalog.index.facts(measured[0]["key"], "cpu")
+    known = manager_for(models, tmp_path).catalog.index.facts("working:" + measured[0]["key"], "cpu")
     assert known == {"bytes": measured[0]["measured"]}
 
 
@@ -221,6 +220,33 @@ def test_two_autoencoders_of_one_content_but_another_scale_are_two(models: Path,
         assert one.components["vae"] is not two.components["vae"]
 
 
+@pytest.mark.parametrize("naming", ["diffusers", "CompVis"])
+def test_a_card_may_put_another_vae_in_place_of_the_model_s_own(naming: str, models: Path, tmp_path: Path) -> None:
+    root, other = tmp_path / "models", models / "b/vae/diffusion_pytorch_model.safetensors"
+    shutil.copytree(models / "a", root / "sd")
+    (root / "vae").mkdir()
+    if naming == "diffusers":
+        shutil.copy(other, root / "vae/other.safetensors")
+    else:
+        from diffusers import AutoencoderKL
+        from safetensors.torch import save_file
+
+        names = tiny_models.vae_to_ldm(AutoencoderKL.from_pretrained(models / "b/vae"))
+        tensors = {key.removeprefix("first_stage_model."): tensor.contiguous() for key, tensor in names.items()}
+        save_file(tensors, root / "vae/other.safetensors")
+    (root / "sd/unnoise.json").write_text('{"vae": "vae/other"}')
+    manager = manager_for(root, tmp_path / "out")
+    with (
+        manager.lease(info_of(manager, "sd"), "fp32") as loaded,
+        manager_for(models, tmp_path / "o").lease(info_of(manager_for(models, tmp_path / "o"), "b"), "fp32") as theirs,
+    ):
+        ours, expected = loaded.components["vae"].state_dict(), theirs.components["vae"].state_dict()
+        assert all(ours[key].equal(expected[key]) for key in expected)
+    (root / "vae/other.safetensors").unlink()
+    with pytest.raises(ModelError, match="wishes for the VAE vae/other, which is not here"):
+        picture(manager, "sd")
+
+
 def test_a_pinned_model_stays_and_a_smaller_budget_lets_the_rest_go(models: Path, tmp_path: Path) -> None:
     manager = manager_for(models, tmp_path)
     for name in "ab":
@@ -241,7 +267,7 @@ def test_a_failed_load_leaves_the_books_straight(models: Path, tmp_path: Path, m
     def fail(*_: Any) -> None:
         raise ModelError("damaged")
 
-    monkeypatch.setattr(manager_module, "load_component", fail)
+    monkeypatch.setattr(assembly, "load_component", fail)
     with pytest.raises(ModelError, match="damaged"):
         picture(manager, "a")
     monkeypatch.undo()
