@@ -10,9 +10,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.files import SUFFIXES, card_of, describe_file
-from studio.manager.folders import read_folder
+from studio.manager.folders import read_card, read_folder
 from studio.manager.index import Index
 
 FACTS_VERSION = 2  # part of every signature: raise it when the same file would be described differently
@@ -111,13 +112,22 @@ def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
             if entry.name.startswith("."):
                 continue
             if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                yield Path(entry.path), file_signature(Path(entry.path))
+                if not _is_hidden(Path(entry.path)):
+                    yield Path(entry.path), file_signature(Path(entry.path))
             elif depth < MAX_DEPTH and entry.is_dir() and not _is_loop(entry, folder):
                 pending.append((Path(entry.path), depth + 1))
 
 
 def _is_loop(entry: os.DirEntry[str], folder: Path) -> bool:
     return entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether the file's card keeps it out of the list; a card that is not understood is shown with the file."""
+    try:
+        return read_card(card_of(path)).hidden
+    except ModelError:
+        return False
 
 
 def file_signature(path: Path) -> str:

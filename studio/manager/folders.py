@@ -6,7 +6,7 @@ Beside model_index.json a folder may hold `unnoise.json`, our card, every key of
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
 Its parts may override what was read: "family", "variant" and "prediction" are the user's own word, and "vae" is the id
-of an autoencoder's file that is to decode in place of the model's own.
+of an autoencoder's file that is to decode in place of the model's own. "hidden" keeps a file out of the list.
 Opens JSON and file headers only. No torch, no diffusers.
 """
 
@@ -49,6 +49,7 @@ class Card(BaseModel):
     variant: str | None = None
     prediction: str | None = None
     vae: str | None = None
+    hidden: bool = False  # not to be listed: a file that serves something else
 
     def apply(self, defaults: Defaults) -> Defaults:
         """`defaults` with the card's own in their place."""

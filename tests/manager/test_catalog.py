@@ -170,6 +170,13 @@ def test_the_user_s_word_goes_before_the_header_s(tmp_path: Path) -> None:
     assert (info.prediction, info.variant, info.title, info.preview) == ("epsilon", "", "Mine", "x.preview.png")
 
 
+def test_a_card_may_keep_a_file_out_of_the_list(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "probe.safetensors", unet(768))
+    assert len(Catalog((tmp_path,), None).models()) == 1
+    (tmp_path / "probe.unnoise.json").write_text('{"hidden": true}')
+    assert Catalog((tmp_path,), None).models() == []
+
+
 def test_hidden_folders_loops_and_unreadable_places_are_passed_over(tmp_path: Path) -> None:
     write_sparse(tmp_path / "m/.cache/x.safetensors", unet(768))
     write_sparse(tmp_path / "m/a/x.safetensors", unet(768))
