@@ -136,9 +136,7 @@ def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[C
     """The sampler menu, the model's own first, and the spacings by the sampler that is chosen."""
     own = options.model.defaults.sampler
     title = next((choice.title for choice in options.samplers if choice.name == own), own)
-    first = Choice(
-        name=DEFAULT, title=f"{title} (model’s own)", help=f"{title}, the sampler this model is best used with."
-    )
+    first = Choice(name=DEFAULT, title=f"{title} (default)", help=f"{title}, the sampler this model is best used with.")
     spacings = {name: list(choices) for name, choices in options.spacings.items()}
     return [first, *options.samplers], {DEFAULT: spacings.get(own, []), **spacings}
 

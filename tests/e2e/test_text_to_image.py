@@ -210,7 +210,7 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: 
 def test_a_dropped_picture_brings_its_settings_back(window: Window, desk: FakeDesk) -> None:
     job = window.make("a pink heart", Steps="6", Seed=str(MAX_SEED - 5))
     window.fill(Prompt="", Steps="20", Seed="1")
-    data = list(Path(desk.image(desk.job(job).images[0]).path).read_bytes())
+    data = list(desk.image_file(desk.job(job).images[0]).read_bytes())
     window.page.evaluate(
         """(data) => {
             const carried = new DataTransfer();

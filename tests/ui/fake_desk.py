@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
-from studio.core.desk import MemoryView, Preset, Style
+from studio.core.desk import MemoryCommand, MemoryView, Preset, Style
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
 from studio.core.jobs import TERMINAL, ImageView, JobView
@@ -75,6 +75,7 @@ class FakeDesk:
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[tuple[str, int, int, str], bytes] = {}
         self._images: dict[str, ImageView] = {}
+        self.commands: list[MemoryCommand] = []
         self._closed = self._running = False
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -165,6 +166,9 @@ class FakeDesk:
 
     def styles(self) -> list[Style]:
         return STYLES
+
+    def manage(self, command: MemoryCommand) -> None:
+        self.commands.append(command)
 
     def memory(self) -> MemoryView:
         return MemoryView(budget=8 * 2**30, used=412 * 2**20, device="cpu", residents=(("Pencil U-Net", 300 * 2**20),))

@@ -61,6 +61,11 @@ class Canvas {
       this.stopper = button;
       this.render();
     });
+    bench.hear("edit", () => {
+      if (!this.refusal) return;
+      this.refusal = null; // what was refused is being put right
+      this.render();
+    });
     bench.hear("status", ({ newest }) => this.converge(newest));
     this.channel?.addEventListener("message", ({ data }) => this.converge(data.job));
     setInterval(() => this.feed && !this.feed.ended && this.tick(), 100);

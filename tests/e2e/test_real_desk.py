@@ -1,0 +1,48 @@
+"""The window over the real desk: its queue, its worker process, a real (if tiny and untrained) Stable Diffusion."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+from PIL import Image
+
+from studio.core.settings import Settings
+from studio.desk import Desk
+from tests.e2e.conftest import served
+from tests.e2e.window import Window
+from tests.tiny_models import stable_diffusion
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("studio")
+    stable_diffusion(folder / "models" / "tiny")
+    settings = Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu", open_browser=False)
+    with closing(Desk(settings)) as desk:
+        yield desk
+
+
+def test_a_prompt_becomes_a_picture_whose_steps_play_and_whose_settings_come_back(
+    desk: Desk, visit: Callable[..., Window]
+) -> None:
+    with served(desk) as address:
+        window = visit(address)
+        job = window.make("a red heart", Steps="6", Seed="11")
+        window.wait_frames()
+        file = desk.image_file(desk.job(job).images[0])
+        with Image.open(file) as picture:
+            assert {"unnoise", "parameters"} <= set(picture.info)
+        steps = {window.picture()}
+        window.step.focus()
+        for _ in range(5):
+            window.page.keyboard.press("ArrowLeft")
+            steps.add(window.picture())
+        assert len(steps) == 6
+        window.fill(Prompt="", Steps="9")
+        window.page.locator("input[type=file]").set_input_files(file)
+        window.page.wait_for_function("document.querySelector('#field-steps input').value === '6'")
+        assert window.field("Prompt").input_value() == "a red heart"
+        assert window.field("Seed").input_value() == "11"
+        window.page.close()
