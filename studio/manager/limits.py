@@ -52,8 +52,9 @@ def headroom(total: int) -> int:
     return min(HEADROOM, total // 5)
 
 
-def budget_for(device: Any, wish: int | None, held: int) -> int:
-    """Bytes that models and their working memory may take on `device`, of which `held` are taken now.
+def budget_for(device: Any, wish: int | None, held: int, base: int = 0) -> int:
+    """Bytes that models and their working memory may take on `device`, of which `held` are taken now; `base` is what the
+    process held before its first model.
 
     The person's wish, capped by what the device has less a headroom. On the CPU a limit set on the process counts all
     that the process holds, so what it holds beside models is taken off.
@@ -64,7 +65,8 @@ def budget_for(device: Any, wish: int | None, held: int) -> int:
         free, total = torch.cuda.mem_get_info(device)
         most = free + torch.cuda.memory_reserved(device) - headroom(total) // 2
     else:
-        most = host_budget(max(taken() - held, 0))
+        # Weights that are mapped but not yet touched count as held and not as taken, hence never less than the base.
+        most = host_budget(max(taken() - held, base))
     return max(min(most, wish) if wish is not None else most, 0)
 
 

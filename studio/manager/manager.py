@@ -23,7 +23,7 @@ from studio.manager.estimate import Shape, folder_weights, stages_for
 from studio.manager.experience import Experience, kind_of_run
 from studio.manager.ladder import Ladder, rungs_for
 from studio.manager.ledger import Ledger
-from studio.manager.limits import PeakMeter, budget_for
+from studio.manager.limits import PeakMeter, budget_for, taken
 from studio.manager.loaded import Loaded
 from studio.manager.loading import first_bad_tensor
 from studio.manager.planner import DoesNotFit, Move, Part, Plan, Stage, greedy_dual_size, plan
@@ -47,6 +47,7 @@ class Manager:
         self.ledger = Ledger(private / "ledger.jsonl")
         self.residency = Residency(self.device, self.ledger)
         self._budget = settings.memory_budget
+        self._base = taken()
         self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
         self._assembler = Assembler(settings, self.catalog, self.residency)
         self._experience = Experience(self.catalog.index, self.device.type)
@@ -129,7 +130,7 @@ class Manager:
         return list(self.memory().residents)
 
     def budget(self) -> int:
-        return budget_for(self.device, self._budget, self.residency.held())
+        return budget_for(self.device, self._budget, self.residency.held(), self._base)
 
     def set_budget(self, size: int | None) -> None:
         """Hold what comes to `size` bytes (None: what the device has); what is there and does not fit goes at once."""
