@@ -142,7 +142,9 @@ class Probe:
             state = load_file(folder / WEIGHTS)
             net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         except FileNotFoundError as error:
-            raise ModelError(f"There is no probe in {folder.parent.name}/{folder.name}; train it from its recipe first.") from error
+            raise ModelError(
+                f"There is no probe in {folder.parent.name}/{folder.name}; train it from its recipe first."
+            ) from error
         except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ModelError(f"The folder {folder.name} does not hold a probe that can be loaded.") from error
         return cls(net, device)
