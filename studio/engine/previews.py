@@ -105,7 +105,7 @@ class Previewer:
 
     def jpeg(self, latents: torch.Tensor) -> bytes:
         """(c, h, w) latents, or pixels in -1..1, of one image -> JPEG. Raises StudioError where the model has no preview."""
-        if not self._shows(latents):
+        if self._to_rgb is None or not self._shows(latents):
             raise StudioError("This model has no preview yet.")
         with torch.no_grad():
             rgb = self._to_rgb(latents.detach()[None].float().cpu())[0]
