@@ -1,7 +1,7 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
 import { benchOf, make, whenDrawn } from "./bench.js";
-import { Feed } from "./feed.js";
+import { Feed, cancel } from "./feed.js";
 import { blame, forgive, wireForm } from "./form.js";
 import { Frames } from "./frames.js";
 import { Player } from "./player.js";
@@ -28,6 +28,8 @@ class Canvas {
     this.feed = null;
     this.frames = null;
     this.waiting = []; // jobs submitted here that follow the one shown
+    this.own = new Set(); // jobs submitted here, ever
+    this.running = []; // jobs that run anywhere, as the bar last heard
     this.image = 0;
     this.position = null; // a step that a person looks at; null follows the run
     this.live = false;
@@ -66,7 +68,11 @@ class Canvas {
       this.refusal = null; // what was refused is being put right
       this.render();
     });
-    bench.hear("status", ({ newest }) => this.converge(newest));
+    bench.hear("status", ({ newest, running }) => {
+      this.running = running;
+      this.converge(newest);
+      this.render();
+    });
     this.channel?.addEventListener("message", ({ data }) => this.converge(data.job));
     setInterval(() => this.feed && !this.feed.ended && this.tick(), 100);
   }
@@ -109,6 +115,7 @@ class Canvas {
   submitted({ job, live }) {
     this.wished = false;
     this.seen = job;
+    this.own.add(job);
     this.channel?.postMessage({ job });
     if (this.feed && !this.feed.ended && !live) {
       this.waiting.push(job);
@@ -127,7 +134,14 @@ class Canvas {
   }
 
   stop() {
-    if (this.feed && !this.feed.ended) this.feed.cancel();
+    const job = this.stoppable();
+    if (job) cancel(job);
+  }
+
+  /** The job that Stop ends: the one in view, else one of this page's own that runs out of view; never another page's. */
+  stoppable() {
+    if (this.feed && !this.feed.ended) return this.feed.id;
+    return this.running.find((job) => this.own.has(job)) ?? null;
   }
 
   example(prompt) {
@@ -272,7 +286,7 @@ class Canvas {
     this.root.dataset.job = this.feed?.id ?? "";
     this.root.dataset.step = String(step + 1);
     this.root.dataset.frames = this.frames?.settled ? "ready" : "loading";
-    this.stopper?.setAttribute("aria-disabled", String(!(this.feed && !this.feed.ended)));
+    this.stopper?.setAttribute("aria-disabled", String(!this.stoppable()));
     const saved = this.feed?.images.get(this.image);
     const final = saved && step === last && this.player.kind === "x0" ? saved : null;
     const frame = final ? null : this.nearest(step);

@@ -66,10 +66,10 @@ export class Feed {
     this.closed = true;
     this.source?.close();
   }
+}
 
-  cancel() {
-    return fetch(address(`jobs/${encodeURIComponent(this.id)}/cancel`), { method: "POST" });
-  }
+export function cancel(job) {
+  return fetch(address(`jobs/${encodeURIComponent(job)}/cancel`), { method: "POST" });
 }
 
 const TAKE = {
