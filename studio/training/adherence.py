@@ -95,8 +95,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("--objects", choices=["one", "two", "three", "both"], default="both", help="objects in a prompt")
     out.add_argument("--count", type=int, default=100, help="prompts of each kind")
     out.add_argument("--seed", type=int, default=0, help="of the prompts; picture k is made with SEED + k")
-    out.add_argument("--steps", type=int, default=30)
-    out.add_argument("--guidance", type=float, default=4.0)
+    out.add_argument("--steps", type=int, help="default: the model's own, else 30")
+    out.add_argument("--guidance", type=float, help="default: the model's own, else 4.0")
     out.add_argument("--batch", type=int, default=10)
     out.add_argument("--probe", type=Path, default=PROBE, metavar="DIR", help="the judge's folder")
     out.add_argument("--out", type=Path, metavar="DIR", help="folder for adherence.json and the contact sheets")
@@ -106,11 +106,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    folder = args.model if args.model.exists() else Path("models") / args.model
+    own = own_defaults(folder)
+    args.steps = own.get("steps", 30) if args.steps is None else args.steps
+    args.guidance = own.get("guidance_scale", 4.0) if args.guidance is None else args.guidance
     for flag, value in (("--count", args.count), ("--steps", args.steps), ("--batch", args.batch)):
         if not 1 <= value <= 10_000:
             raise InvalidRequest(f"{flag} is {value}; give a number from 1 to 10000.")
     probe = Probe.load(args.probe)
-    folder = args.model if args.model.exists() else Path("models") / args.model
     generate = pipeline_generator(folder, steps=args.steps, guidance=args.guidance, batch=args.batch)
     kinds = ("one", "two") if args.objects == "both" else (args.objects,)
     reports = measure(
@@ -118,6 +121,16 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(json.dumps(reports) if args.json else "\n".join(lines(reports)))
     return 0
+
+
+def own_defaults(folder: Path) -> dict[str, Any]:
+    """What the model's card says it is best used with; nothing where it has none."""
+    try:
+        card = json.loads((folder / "unnoise.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    defaults = card.get("defaults") if isinstance(card, dict) else None
+    return defaults if isinstance(defaults, dict) else {}
 
 
 def lines(reports: dict[str, Any]) -> list[str]:

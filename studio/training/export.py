@@ -11,18 +11,22 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from studio.core.errors import ModelError, StorageError, StudioError
 from studio.training import checkpoint
-from studio.training.backbones import Backbone
+
+if TYPE_CHECKING:
+    from studio.training.backbones import Backbone
 
 CARD = "unnoise.json"  # what the studio's catalog shows of the model
 
 
-def stock_pipeline(backbone: Backbone, model: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> Any:
+def stock_pipeline(
+    backbone: "Backbone", model: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any
+) -> Any:
     """The backbone's pipeline of diffusers, silent."""
     pipeline = backbone.pipeline(model, vae, text_encoder, tokenizer, scheduler)
     pipeline.set_progress_bar_config(disable=True)
@@ -57,6 +61,7 @@ def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         pipeline.to(dtype=torch.float16).save_pretrained(part, safe_serialization=True)
+        _tidy(part, pipeline.tokenizer)
         (part / CARD).write_text(json.dumps(card or {}, indent=2) + "\n", encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)
@@ -66,6 +71,15 @@ def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any
     finally:
         shutil.rmtree(part, ignore_errors=True)
     checkpoint.sync(target.parent)
+
+
+def _tidy(folder: Path, tokenizer: Any) -> None:
+    """Say nothing of where the model came from; add CLIP's own vocab.json and merges.txt for older libraries."""
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
+    for path in folder.rglob("*.json"):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_same_latents(ours: Any, better: Any) -> None:
