@@ -48,11 +48,13 @@ def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any
     """
     from diffusers import AutoencoderTiny, DiffusionPipeline
 
+    if not (model / "model_index.json").is_file():
+        raise ModelError(f"There is no trained model to ship in {model.name!r}.")
     try:
         pipeline = DiffusionPipeline.from_pretrained(model, local_files_only=True)
         better = None if vae is None else AutoencoderTiny.from_pretrained(vae)
     except (OSError, ValueError):
-        raise ModelError(f"There is no trained model to ship in {model.name!r}.") from None
+        raise ModelError(f"The model in {model.name!r}, or the decoder for it, cannot be loaded.") from None
     if better is not None:
         _check_same_latents(pipeline.vae, better)
         pipeline.vae = better

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import PixArtAlphaPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
+from transformers import CLIPTokenizer
 
 from studio.core.errors import InvalidRequest, ModelError
 from studio.training import trainer as trainer_module
 from studio.training.config import parse
+from studio.training.export import ship
 from studio.training.trainer import Checkpoint, Metrics, Sample, Trainer
 from tests.training.conftest import AUTOENCODER, TEXT, config
 
@@ -138,3 +140,23 @@ def test_the_command_prints_the_resolved_recipe_and_refuses_in_one_sentence(tmp_
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
     assert errors.count("error: ") == 2
+
+
+def test_shipping_makes_half_precision_whole_or_not_at_all(diffusion, parts, tmp_path):
+    list(Trainer(diffusion(steps=1), tmp_path / "run").run())
+    target = tmp_path / "shipped"
+    ship(tmp_path / "run" / "model", target, parts / "autoencoder", {"title": "Tiny"})
+    loaded = PixArtAlphaPipeline.from_pretrained(target, dtype=torch.float16)
+    assert loaded.transformer.dtype == torch.float16
+    assert json.loads((target / "unnoise.json").read_text()) == {"title": "Tiny"}
+    assert str(tmp_path) not in (target / "model_index.json").read_text()
+    spelled = CLIPTokenizer(
+        vocab=str(target / "tokenizer" / "vocab.json"), merges=str(target / "tokenizer" / "merges.txt")
+    )
+    assert spelled("a red heart").input_ids == loaded.tokenizer("a red heart").input_ids
+    list(Trainer(config(AUTOENCODER, steps=1, seed=99), tmp_path / "other").run())
+    with pytest.raises(ModelError, match="another autoencoder"):
+        ship(tmp_path / "run" / "model", tmp_path / "wrong", tmp_path / "other" / "model")
+    with pytest.raises(ModelError, match="no trained model"):
+        ship(tmp_path / "none", tmp_path / "wrong")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latents", "other", "run", "shipped"]
