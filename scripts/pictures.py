@@ -71,6 +71,7 @@ def shoot(browser: Browser, address: str) -> None:
         loop=0,
         optimize=True,
     )
+    page.close()
     for name, width, height, theme in (("studio-dark", 1440, 900, "dark"), ("studio-phone", 390, 844, "dark")):
         other = visit(browser, address, width, height, theme)
         expect(other.get_by_test_id("canvas")).to_have_attribute("data-phase", "done", timeout=PATIENCE_MS)
