@@ -75,12 +75,15 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
 
 
 def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
-    """A model by id, by the last part of its id, or `default`: a shipped one, else any that is usable. Raises UnknownName with the list."""
+    """A model by id, by the last part of its id, or `default`: a shipped one, else any that is usable.
+
+    Raises UnknownName with the list.
+    """
     if name == DEFAULT:
         usable = [m for m in models if m.problem is None and m.kind in ("diffusers", "checkpoint")]
         if not usable:
             raise InvalidRequest("No usable model was found in the models folders.", field="model")
-        return max(usable, key=lambda m: (m.shipped, len(m.tasks)))  # of the shipped ones the most able; ties: the first
+        return max(usable, key=lambda m: (m.shipped, len(m.tasks)))  # the most able; of equals the first
     exact = [m for m in models if m.id == name]
     short = exact or [m for m in models if m.id.rsplit("/", 1)[-1] == name or m.title == name]
     if len(short) == 1:
