@@ -72,7 +72,7 @@ def desk(session_desk: FakeDesk) -> FakeDesk:
     return session_desk
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running in this thread, which no later test may find
 def browser(browser_path: str) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
