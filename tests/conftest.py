@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Read by libraries when they are imported, so they are set before any test module is.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 
 LOOPBACK = ("127.", "::1", "localhost")

@@ -308,4 +308,4 @@ def _origin(window: Window) -> str:
 
 
 def _seed(window: Window) -> str:
-    return str(window.page.evaluate("document.querySelector('.results button').title.split(' ').at(-1)"))
+    return (window.results.first.get_attribute("title") or "").split(" ")[-1]

@@ -135,11 +135,13 @@ def _vary_arrangement(scene: Scene, said: list[str], rng: np.random.Generator) -
         return _choose(rng, options)
     if scene.layout == "row":
         first, second = said
+        left, right = scene.objects
+        level = abs(left.x - right.x) > abs(left.y - right.y)  # a cloud far above a boat is not beside it
         options = (
             f"{first} to the left of {second}",
             f"{second} to the right of {first}",
-            f"{first} next to {second}",
-            f"{first} beside {second}",
+            f"{first} {'next to' if level else 'and'} {second}",
+            f"{first} {'beside' if level else 'and'} {second}",
             f"{first} and {second}",
             f"{second} and {first}",
             f"{first} on the left, {second} on the right",
