@@ -287,6 +287,7 @@ def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sidewa
 ) -> None:
     window = visit(address, viewport={"width": 390, "height": 844})
     window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
+    expect(window.results.first).to_be_visible()
     tops = [window.page.locator(each).bounding_box() for each in ("#generate", ".stage", ".results", "#field-model")]
     heights = [box["y"] for box in tops if box]
     assert heights == sorted(heights) and len(heights) == 4
