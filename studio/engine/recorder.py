@@ -64,6 +64,8 @@ class StepRecorder:
         self._thread.join()
 
     def _work(self) -> None:
+        # This thread's own operators stay on it: a second team of OpenMP threads would fight the denoiser's for the cores.
+        torch.set_num_threads(1)
         while True:
             with self._changed:
                 self._busy = False
