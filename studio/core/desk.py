@@ -12,11 +12,27 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.core.events import Event
 from studio.core.jobs import ImageView, JobView
 from studio.core.models import ModelInfo, ModelOptions
-from studio.core.request import GenerationRequest
+from studio.core.request import Dtype, GenerationRequest
+
+
+class ImportView(BaseModel):
+    """A single file on its way to a diffusers folder in the run's dtype, or one whose last try failed.
+
+    Waiting: no fraction, no problem. Under way: `fraction` grows from 0 to 1. Failed: `problem` says why in one sentence, and
+    stays until the next try. One that is done is no longer told of; its id is then among `MemoryView.prepared`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str  # its id
+    dtype: str  # fp32, bf16, fp16
+    what: str = ""  # a sentence fragment, as in Loading: "converting unet"
+    fraction: float | None = None  # 0..1
+    problem: str | None = None
 
 
 class MemoryView(BaseModel):
-    """Memory in bytes, as the worker last told it."""
+    """Memory in bytes, and what is done to have models ready for it, as the worker last told it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,15 +42,22 @@ class MemoryView(BaseModel):
     residents: tuple[tuple[str, int], ...] = ()  # (component, bytes)
     models: tuple[str, ...] = ()  # ids of models that are in memory whole
     pinned: tuple[str, ...] = ()  # and of those that a person keeps there
+    imports: tuple[ImportView, ...] = ()  # conversions under way, those that wait, those that failed
+    prepared: tuple[str, ...] = ()  # ids of single files that are converted already, in one dtype at least
 
 
 class MemoryCommand(BaseModel):
-    """What a person may ask of the worker's memory. Carried out between jobs, in the order given."""
+    """What a person may ask of the worker's memory. Carried out between jobs, in the order given.
+
+    But `import` (have a single file converted in the background) and `cancel_import` (stop that) are heard at once, also
+    while a job runs. A person's import goes on when a job that waits for it is cancelled.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    action: Literal["load", "unload", "pin", "unpin", "budget"]
-    model: str = Field("", max_length=300)  # load, pin, unpin: its id; unload: empty for everything
+    action: Literal["load", "unload", "pin", "unpin", "budget", "import", "cancel_import"]
+    model: str = Field("", max_length=300)  # its id; unload: empty for everything
+    dtype: Dtype = "auto"  # import: the number format to convert to; auto is the one that the model runs in here
     bytes: int | None = Field(None, ge=1)  # budget: None takes what the device has
 
 
