@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from studio.core.events import Event
 from studio.core.jobs import ImageView, JobView
-from studio.core.models import ModelInfo, ModelOptions
+from studio.core.memory import MemoryWish, MoveView, PlanView, PlanWish
+from studio.core.models import ModelInfo, ModelOptions, Override
 from studio.core.request import Dtype, GenerationRequest
 
 
@@ -40,10 +41,13 @@ class MemoryView(BaseModel):
     used: int = 0
     device: str = ""
     residents: tuple[tuple[str, int], ...] = ()  # (component, bytes)
+    holders: tuple[tuple[str, ...], ...] = ()  # for each resident, the ids of the models that it is part of
     models: tuple[str, ...] = ()  # ids of models that are in memory whole
     pinned: tuple[str, ...] = ()  # and of those that a person keeps there
     imports: tuple[ImportView, ...] = ()  # conversions under way, those that wait, those that failed
     prepared: tuple[str, ...] = ()  # ids of single files that are converted already, in one dtype at least
+    wishes: tuple[MemoryWish, ...] = ()  # commands handed over and not carried out yet, oldest first
+    problems: dict[str, str] = {}  # model id ("" for none) -> why the last thing asked of it could not be done
 
 
 class MemoryCommand(BaseModel):
@@ -106,6 +110,15 @@ class Desk(Protocol):
 
     def options(self, model: str) -> ModelOptions: ...
 
+    def preview(self, model: str) -> bytes:
+        """JPEG of the picture that lies beside the model, made small. Raises NotFound where there is none."""
+
+    def override(self, model: str, changes: Override) -> None:
+        """Keep the user's own word on a model, from its next use on."""
+
+    def plan(self, wish: PlanWish) -> PlanView:
+        """Who would be in memory at each stage of a run, from headers alone; OutOfMemory with the arithmetic if it cannot be."""
+
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         """JPEG of a step ("x0" or "xt"); None if there is none (not yet, or no longer)."""
 
@@ -132,7 +145,13 @@ class Desk(Protocol):
 
     def memory(self) -> MemoryView: ...
 
+    def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
+        """The view and its number, as soon as it is another than number `seen` (0: at once), or after `seconds` as it stands."""
+
     def manage(self, command: MemoryCommand) -> None:
         """Hand the command to the worker; `memory` tells what became of it."""
+
+    def moves(self, limit: int = 60) -> list[MoveView]:
+        """The latest rows of the ledger, newest first."""
 
     def close(self) -> None: ...

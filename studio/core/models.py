@@ -17,6 +17,7 @@ Kind = Literal[
     "gguf",
     "unknown",
 ]
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction", "consistency"]
 
 
 class Defaults(BaseModel):
@@ -58,7 +59,21 @@ class ModelInfo(BaseModel):
     description: str = ""
     shipped: bool = False
     preview: str | None = None  # name of a picture that lies beside the file
+    vae: str | None = None  # id of the VAE that decodes in place of its own, as the user wished
+    overridden: tuple[str, ...] = ()  # which of Override's fields the card beside it, or the user, has set
     problem: str | None = None  # why it cannot be used, in one sentence; None: usable
+
+
+class Override(BaseModel):
+    """The user's own word on a model. A field that is not given stays as it is; None takes the user's word back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str | None = Field(None, min_length=1, max_length=120)
+    family: str | None = Field(None, max_length=60)  # of single files; a folder names its own pipeline
+    variant: str | None = Field(None, max_length=60)
+    prediction: Prediction | None = None
+    vae: str | None = Field(None, max_length=300)
 
 
 class Choice(BaseModel):
