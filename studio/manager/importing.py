@@ -16,9 +16,10 @@ from studio.core.errors import ModelError, StorageError
 from studio.core.models import ModelInfo
 from studio.manager.clip_vocabulary import find_vocabulary, write_tokenizer
 from studio.manager.families import PREFIXES, Blueprint
+from studio.manager.headers import read_header
 from studio.manager.loading import component_class, reason
 
-Report = Callable[[str, float | None], None]
+Report = Callable[[str, float | None], None]  # what is done, and the share of the file's bytes that has been read
 
 
 def import_checkpoint(
@@ -43,9 +44,9 @@ def import_checkpoint(
             assert vocabulary is not None
             write_tokenizer(partial / name, vocabulary, pad)
         weighty = [name for name in blueprint.parts if name in PREFIXES]
-        for number, name in enumerate(weighty):
-            report(f"converting {name.replace('_', ' ')}", number / len(weighty))
-            _convert(file, name, blueprint.parts[name], partial, dtype)
+        counted = _counter(file, [PREFIXES[name] for name in weighty], report)
+        for name in weighty:
+            _convert(file, name, blueprint.parts[name], partial, dtype, counted(f"converting {name.replace('_', ' ')}"))
         os.replace(partial, target)
     except OSError as error:
         raise StorageError(f"{file.name} could not be converted: {error.strerror or error}.") from None
@@ -91,13 +92,36 @@ def _markers(file: Path) -> frozenset[str]:
         return frozenset({"v_pred", "ztsnr"} & set(opened.keys()))
 
 
-def _convert(file: Path, name: str, part: tuple[str, str], folder: Path, dtype: Any) -> None:
+def _counter(file: Path, prefixes: list[tuple[str, ...]], report: Report) -> Callable[[str], Callable[[str], None]]:
+    """For each component a function that counts a tensor as read and reports which share of all bytes has been."""
+    sizes = {key: tensor.bytes for key, tensor in read_header(file).tensors.items()}
+    total = sum(size for key, size in sizes.items() for each in prefixes if key.startswith(each)) or 1
+    done = 0
+
+    def counted(what: str) -> Callable[[str], None]:
+        def read(key: str) -> None:
+            nonlocal done
+            done += sizes[key]
+            report(what, min(done / total, 1.0))
+
+        report(what, min(done / total, 1.0))
+        return read
+
+    return counted
+
+
+def _convert(
+    file: Path, name: str, part: tuple[str, str], folder: Path, dtype: Any, count: Callable[[str], None]
+) -> None:
     """Read one component's tensors, rename them, and save them under the configuration already written."""
     compat.prepare()
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
     cls = component_class(*part)
-    tensors = dict(_tensors(file, PREFIXES[name]))
+    tensors = {}
+    for key, tensor in _tensors(file, PREFIXES[name]):
+        tensors[key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        count(key)
     options = {"config": str(folder), "subfolder": name, "local_files_only": True, "torch_dtype": dtype}
     try:
         if part[0] == "transformers":
