@@ -1,4 +1,4 @@
-"""Latents of one image to a JPEG in well under a millisecond of arithmetic, so that every step can be shown.
+"""Latents to JPEGs in well under a millisecond of arithmetic, so that every step can be shown.
 
 Three ways, best first: a linear patch map fitted to the model's own decoder (`preview.safetensors` beside the model, or
 learned from finished runs), the family's published latent-to-RGB factors, and for pixel models the pixels themselves.
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 
-from studio.core.errors import StudioError
 from studio.engine.patch_map import PatchMap, PatchMapLearner
 from studio.engine.tap import TapStep
 from studio.manager.families import LatentFormat
 from studio.manager.manager import Loaded
 
 JPEG_QUALITY = 80
+CELLS = 2**14  # of latents mapped at once, which bounds the memory it takes
 LONGEST = 512  # previews from RGB factors are enlarged to this at most
 FILE = "preview.safetensors"
 
@@ -33,8 +34,8 @@ class Pixels:
     accepts: tuple[int, ...] = (1, 3)  # channels
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(1, c, h, w) -> (1, 3, h, w); one channel is grey."""
-        return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3]
+        """(n, c, h, w) -> uint8 (n, h, w, 3); one channel is grey."""
+        return to_bytes(x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3])
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ class Factors:
         return (self.rgb.shape[1],)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(1, c, h, w) -> (1, 3, H, W)"""
+        """(n, c, h, w) -> uint8 (n, H, W, 3)"""
         colours = F.conv2d(x, self.rgb, self.bias)
         enlarge = max(1, min(self.factor, LONGEST // max(x.shape[-2:])))
-        return F.interpolate(colours, scale_factor=enlarge, mode="bilinear") if enlarge > 1 else colours
+        return to_bytes(F.interpolate(colours, scale_factor=enlarge, mode="bilinear") if enlarge > 1 else colours)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Patches:
         return (self.patch_map.channels,)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.patch_map(x / self.scale + self.shift)
+        """(n, c, h, w) -> uint8 (n, H, W, 3)"""
+        return self.patch_map.pixels(x / self.scale + self.shift)
 
 
 class Previewer:
@@ -103,26 +105,21 @@ class Previewer:
     def available(self) -> bool:
         return self._to_rgb is not None
 
-    def jpeg(self, latents: torch.Tensor) -> bytes:
-        """(c, h, w) latents, or pixels in -1..1, of one image -> JPEG. Raises StudioError where the model has no preview."""
-        if self._to_rgb is None or not self._shows(latents):
-            raise StudioError("This model has no preview yet.")
+    def frames(self, step: TapStep) -> dict[str, list[bytes]]:
+        """JPEGs of a step, one an image: "x0" as predicted, "xt" as the denoiser is shown it; only those there are."""
+        shown = {"xt": step.x_t * step.scale} | ({"x0": step.x0} if step.x0 is not None else {})
+        shown = {kind: latents for kind, latents in shown.items() if self.shows(latents)}
+        if not shown or self._to_rgb is None:
+            return {}
+        latents = torch.cat([tensor.detach().float() for tensor in shown.values()]).cpu()
+        at_once = max(1, CELLS // (latents.shape[-1] * latents.shape[-2]))
         with torch.no_grad():
-            rgb = self._to_rgb(latents.detach()[None].float().cpu())[0]
-        return encode_jpeg(rgb)
+            jpegs = [encode_jpeg(picture) for some in latents.split(at_once) for picture in self._to_rgb(some).numpy()]
+        return {kind: jpegs[k * len(step.images) :][: len(step.images)] for k, kind in enumerate(shown)}
 
-    def frame(self, step: TapStep, row: int, kind: str) -> bytes | None:
-        """A step's picture of the batch's row: "x0" as predicted, "xt" as the denoiser is shown it; None if there is none."""
-        if kind == "xt":
-            latents = step.x_t[row].float() * step.scale
-        elif step.x0 is not None:
-            latents = step.x0[row]
-        else:
-            return None
-        return self.jpeg(latents) if self._shows(latents) else None
-
-    def _shows(self, latents: torch.Tensor) -> bool:
-        return self._to_rgb is not None and latents.ndim == 3 and len(latents) in self._to_rgb.accepts
+    def shows(self, latents: torch.Tensor) -> bool:
+        """Whether there is a preview of such a batch."""
+        return self._to_rgb is not None and latents.ndim == 4 and latents.shape[1] in self._to_rgb.accepts
 
     def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
@@ -130,9 +127,13 @@ class Previewer:
             self._learner.add(latents, pixels)
 
 
-def encode_jpeg(rgb: torch.Tensor) -> bytes:
-    """(3, h, w) in -1..1 -> JPEG, quality 80, 4:2:0."""
-    pixels = ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+def to_bytes(rgb: torch.Tensor) -> torch.Tensor:
+    """(n, 3, h, w) in -1..1 -> uint8 (n, h, w, 3)"""
+    return ((rgb.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def encode_jpeg(pixels: np.ndarray) -> bytes:
+    """uint8 (h, w, 3) -> JPEG, quality 80, 4:2:0."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(pixels).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0")
     return buffer.getvalue()

@@ -115,7 +115,7 @@ class StepRecorder:
 
     def _kinds(self, step: TapStep) -> tuple[str, ...]:
         """The frames that the step has or will have."""
-        if self._previewer is None or step.x_t.ndim != 4:
+        if self._previewer is None or not self._previewer.shows(step.x_t):
             return ()
         return KINDS if step.x0 is not None else ("xt",)
 
@@ -123,10 +123,9 @@ class StepRecorder:
         if self._previewer is None or step is None:
             return
         try:
-            for row, image in enumerate(step.images):
-                for kind in self._kinds(step):
-                    if (jpeg := self._previewer.frame(step, row, kind)) is not None:
-                        self._put_frame(image, step.index, kind, jpeg)
+            for kind, jpegs in self._previewer.frames(step).items():
+                for image, jpeg in zip(step.images, jpegs, strict=True):
+                    self._put_frame(image, step.index, kind, jpeg)
         except (
             StorageError
         ) as error:  # a full disk costs the frames; whether it costs the image shows when that is saved
@@ -143,7 +142,7 @@ def norms_of(step: TapStep) -> tuple[Norms, ...]:
     tensors = {"x_t": step.x_t, "x0": step.x0, "cond": step.cond, "uncond": step.uncond, "difference": difference}
     present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     rms = torch.stack(
-        [t.float().flatten(1).square().mean(1).sqrt() for t in present.values()]
+        [torch.linalg.vector_norm(t.float().flatten(1), dim=1) / math.sqrt(t[0].numel()) for t in present.values()]
     ).tolist()  # (names, images)
     rows = [dict(zip(present, column, strict=True)) for column in zip(*rms, strict=True)]
     if not all(math.isfinite(row["x_t"]) for row in rows):

@@ -1,45 +1,79 @@
-"""Frames: the JPEG of every step of every job, as files, the oldest jobs' going when there are too many bytes.
+"""Frames: the JPEGs of a job's steps, one after another in one file a job, the oldest jobs' going when there are too many.
 
+A file a frame would cost the run more in creating files than in drawing them. A record is a short head and the JPEG;
+whatever follows the last whole record (a write that was cut short) is as good as not there.
 Knows names and bytes; what a frame shows is the engine's affair.
 """
 
+import errno
+import os
 import re
-import shutil
+import struct
+import threading
 import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from studio.jobs.database import Database
-from studio.jobs.storage import explained, write_atomically
+from studio.jobs.storage import explained
 
 KINDS = ("x0", "xt")
 CAP_BYTES = 2 * 2**30
+KNOWN_FILMS = 32  # jobs whose places are remembered by a reader
+_HEAD = struct.Struct("<4sIIBI")  # mark, image, step, kind, length of the JPEG that follows
+_MARK = b"UNFR"
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+Key = tuple[int, int, int]  # image, step, kind
+
+
+@dataclass
+class _Film:
+    """What a reader knows of a job's file: where each frame lies, and how far it has looked."""
+
+    read_to: int = 0
+    places: dict[Key, tuple[int, int]] = field(default_factory=dict)  # (offset, length)
 
 
 class FrameStore:
-    """`folder/<job>/<image>-<step>-<kind>.jpg`. Written by the worker, read by the desk."""
+    """`folder/<job>.frames`. Written by the worker, read by the desk."""
 
     def __init__(self, folder: Path, database: Database, *, cap: int = CAP_BYTES):
         self.folder = folder
         self._database = database
         self._cap = cap
+        self._writing: tuple[str, int] | None = None  # job, descriptor
+        self._films: OrderedDict[str, _Film] = OrderedDict()
+        self._lock = threading.Lock()
 
     def put(self, job: str, image: int, step: int, kind: str, jpeg: bytes) -> None:
-        with explained("keep the step's preview"):
-            write_atomically(self._path(job, image, step, kind), jpeg)
+        """Raises StorageError, and leaves the frames that are there as they are."""
+        record = _HEAD.pack(_MARK, image, step, KINDS.index(kind), len(jpeg)) + jpeg
+        with self._lock, explained("keep the step's preview"):
+            descriptor = self._opened(job)
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                if os.write(descriptor, record) < len(record):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
 
     def get(self, job: str, image: int, step: int, kind: str) -> bytes | None:
         """None if there is no such frame: not yet, no longer, or never."""
         if kind not in KINDS or not _JOB.fullmatch(job):
             return None
         try:
-            return self._path(job, int(image), int(step), kind).read_bytes()
+            with self._path(job).open("rb") as file, self._lock:
+                place = self._places(job, file.fileno()).get((int(image), int(step), KINDS.index(kind)))
+                return None if place is None else os.pread(file.fileno(), place[1], place[0])
         except OSError:
             return None
 
     def settle(self, job: str) -> None:
         """The job has ended: count its bytes, and let the oldest jobs' frames go while all are over the cap."""
-        size = _bytes(self.folder / job)
+        size = _bytes(self._path(job))
         with self._database.write("count the previews") as db:
             if size:
                 db.execute(
@@ -52,17 +86,47 @@ class FrameStore:
             if kept > self._cap and row["job"] != job:
                 evicted.append(row["job"])
         for old in evicted:
-            shutil.rmtree(self.folder / old, ignore_errors=True)
+            self._path(old).unlink(missing_ok=True)
         if evicted:
             with self._database.write("forget old previews") as db:
                 db.executemany("DELETE FROM frames WHERE job = ?", [(old,) for old in evicted])
 
-    def _path(self, job: str, image: int, step: int, kind: str) -> Path:
-        return self.folder / job / f"{image}-{step}-{kind}.jpg"
+    def _opened(self, job: str) -> int:
+        """The descriptor of the job's file; one is kept open, for frames come in a row."""
+        if self._writing is not None and self._writing[0] == job:
+            return self._writing[1]
+        if self._writing is not None:
+            os.close(self._writing[1])
+            self._writing = None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path(job), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._writing = (job, descriptor)
+        return descriptor
+
+    def _places(self, job: str, descriptor: int) -> dict[Key, tuple[int, int]]:
+        """Every whole frame of the file; only what was added since the last look is read."""
+        film = self._films.setdefault(job, _Film())
+        self._films.move_to_end(job)
+        while len(self._films) > KNOWN_FILMS:
+            self._films.popitem(last=False)
+        size = os.fstat(descriptor).st_size
+        if size < film.read_to:  # a record that could not be finished was taken back, and this is another one
+            film.read_to, film.places = 0, {}
+        while film.read_to + _HEAD.size <= size:
+            mark, image, step, kind, length = _HEAD.unpack(os.pread(descriptor, _HEAD.size, film.read_to))
+            start = film.read_to + _HEAD.size
+            if mark != _MARK or start + length > size:
+                break
+            film.places[image, step, kind] = (start, length)
+            film.read_to = start + length
+        return film.places
+
+    def _path(self, job: str) -> Path:
+        return self.folder / f"{job}.frames"
 
 
-def _bytes(folder: Path) -> int:
+def _bytes(file: Path) -> int:
     try:
-        return sum(entry.stat().st_size for entry in folder.iterdir())
+        return file.stat().st_size
     except OSError:
         return 0

@@ -43,12 +43,12 @@ def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio
     with others.loaded(kind) as loaded:
         result = next(iter(generate(request, loaded, on_step=steps.append)))
         previewer = Previewer.for_model(loaded, tmp_path)
-        frames = [previewer.frame(steps[0], 0, which) for which in ("x0", "xt")]
+        frames = [jpeg for jpegs in previewer.frames(steps[0]).values() for jpeg in jpegs]
         arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
         scheduler = type(prepare_pipeline(request, loaded, [request.seed]).scheduler)
     assert [step.index for step in steps] == list(range(request.steps))
     assert all(step.x_t.ndim == 4 and step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
-    assert all(frame is None or frame.startswith(b"\xff\xd8") for frame in frames)
+    assert all(frame.startswith(b"\xff\xd8") for frame in frames)
     if info.guided and request.guidance_scale > 1:
         assert steps[0].uncond is None or not torch.equal(steps[0].cond, steps[0].uncond)
     bare = bare_image(others.folder(kind), scheduler, arguments, request.seed)

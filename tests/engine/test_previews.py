@@ -1,6 +1,7 @@
 """Previews: quick, of the right size, and close to what the decoder would have shown."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ compat.prepare()
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from studio.engine import previews  # noqa: E402
 from studio.engine.patch_map import ENOUGH_IMAGES, MOST_IMAGES, PatchMap, PatchMapLearner, fit_preview  # noqa: E402
-from studio.engine.previews import FILE, Previewer, encode_jpeg  # noqa: E402
+from studio.engine.previews import FILE, Previewer, encode_jpeg, to_bytes  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 
@@ -43,6 +45,10 @@ def open_jpeg(data: bytes) -> PIL.Image.Image:
     return picture
 
 
+def tap_step(x: torch.Tensor, images: tuple[int, ...] = (0,)) -> TapStep:
+    return TapStep(0, 1, images, 1.0, 1.0, 0.1, 0.1, x_t=x, x0=x, cond=None, uncond=None)
+
+
 def test_a_linear_decoder_is_found_exactly() -> None:
     torch.manual_seed(0)
     decoder = LinearDecoder()
@@ -50,6 +56,28 @@ def test_a_linear_decoder_is_found_exactly() -> None:
     z = torch.randn(2, 4, 8, 8)
     with torch.no_grad():
         assert torch.allclose(fitted(z), decoder.decode(z).sample, atol=2e-2)
+
+
+def test_a_maps_pixels_are_its_values_rounded() -> None:
+    torch.manual_seed(0)
+    some = PatchMap(torch.randn(3 * 16, 4, 3, 3) * 0.2, torch.randn(48) * 0.2)
+    z = torch.randn(3, 4, 5, 7)
+    expected = to_bytes(some(z)).int()
+    assert some.pixels(z).shape == (3, 20, 28, 3)
+    assert (some.pixels(z).int() - expected).abs().max() <= 1  # a tie may be rounded the other way
+    assert (some.pixels(z).int() != expected).float().mean() < 0.001
+
+
+def test_each_image_of_a_batch_gets_its_own_frames(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    with studio.loaded("ddpm") as loaded:
+        previewer = Previewer.for_model(loaded)
+    x = torch.stack([torch.full((3, 8, 8), value) for value in (-1.0, 0.0, 1.0)])
+    for cells in (1, 2**14):  # mapped one by one, and all at once
+        monkeypatch.setattr(previews, "CELLS", cells)
+        frames = previewer.frames(replace(tap_step(x, (4, 5, 6)), x0=-x))
+        assert [int(np.asarray(open_jpeg(jpeg)).mean().round()) for jpeg in frames["xt"]] == [0, 128, 255]
+        assert [int(np.asarray(open_jpeg(jpeg)).mean().round()) for jpeg in frames["x0"]] == [255, 128, 0]
+    assert previewer.frames(tap_step(torch.zeros(1, 7, 8, 8))) == {}
 
 
 def test_a_map_survives_its_file(tmp_path: Path) -> None:
@@ -94,9 +122,9 @@ def test_a_model_without_a_map_shows_its_familys_colours_and_learns_its_own(stud
             decoded.append(pixels)
 
         studio.run("sd1", callbacks={"on_step": step.append, "on_decode": on_decode}, **request)
-        before = np.asarray(open_jpeg(previewer.frame(step[-1], 0, "x0")), dtype=float)
+        before = np.asarray(open_jpeg(previewer.frames(step[-1])["x0"][0]), dtype=float)
         learned = Previewer.for_model(loaded, tmp_path)
-    after = np.asarray(open_jpeg(learned.frame(step[-1], 0, "x0")), dtype=float)
+    after = np.asarray(open_jpeg(learned.frames(step[-1])["x0"][0]), dtype=float)
     truth = ((decoded[0][0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     assert before.shape == after.shape == (128, 128, 3)
     assert np.abs(after - truth).mean() < np.abs(before - truth).mean()
@@ -107,7 +135,7 @@ def test_a_map_beside_the_model_is_used(studio: Studio) -> None:
     PatchMap(torch.zeros(192, 4, 3, 3), torch.ones(192)).save(path)
     try:
         with studio.loaded("pixart") as loaded:
-            white = open_jpeg(Previewer.for_model(loaded).jpeg(torch.randn(4, 16, 16)))
+            white = open_jpeg(Previewer.for_model(loaded).frames(tap_step(torch.randn(1, 4, 16, 16)))["x0"][0])
     finally:
         path.unlink()
     assert np.asarray(white).min() >= 250
@@ -115,7 +143,7 @@ def test_a_map_beside_the_model_is_used(studio: Studio) -> None:
 
 def test_pixel_models_are_shown_as_they_are(studio: Studio) -> None:
     with studio.loaded("ddpm") as loaded:
-        picture = open_jpeg(Previewer.for_model(loaded).jpeg(torch.zeros(3, 16, 16)))
+        picture = open_jpeg(Previewer.for_model(loaded).frames(tap_step(torch.zeros(1, 3, 16, 16)))["xt"][0])
     assert picture.size == (16, 16)
     assert abs(int(np.asarray(picture)[8, 8, 0]) - 128) <= 2
 
@@ -129,6 +157,6 @@ def test_noisy_states_are_shown_at_the_datas_scale(studio: Studio, sampler: str)
 
 
 def test_a_frame_is_a_small_jpeg() -> None:
-    data = encode_jpeg(torch.zeros(3, 128, 128))
+    data = encode_jpeg(np.zeros((128, 128, 3), np.uint8))
     assert data[:2] == b"\xff\xd8"
     assert len(data) < 2000

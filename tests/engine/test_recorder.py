@@ -20,10 +20,14 @@ class Preview:
     def __init__(self, gate: threading.Event | None = None):
         self.gate = gate
 
-    def frame(self, step: TapStep, row: int, kind: str) -> bytes:
+    def shows(self, latents: torch.Tensor) -> bool:
+        return True
+
+    def frames(self, step: TapStep) -> dict[str, list[bytes]]:
         if self.gate is not None:
             assert self.gate.wait(30)
-        return f"{step.index} {row} {kind}".encode()
+        rows = range(len(step.images))
+        return {kind: [f"{step.index} {row} {kind}".encode() for row in rows] for kind in ("x0", "xt")}
 
 
 def tap_step(index: int, total: int = 5, images: tuple[int, ...] = (0,), **changes: object) -> TapStep:

@@ -154,7 +154,24 @@ def test_the_oldest_frames_go_first(archive: Archive) -> None:
     frames.put("d", 0, 0, "x0", b"j" * 9000)
     frames.settle("d")  # even one that is too large by itself can be looked at
     assert frames.get("d", 0, 0, "x0") and frames.get("c", 0, 0, "x0") is None
-    assert not (archive.private / "frames" / "a").exists()
+    assert [file.name for file in (archive.private / "frames").iterdir()] == ["d.frames"]
+
+
+def test_frames_are_found_while_they_are_being_written_and_a_cut_record_is_not_there(archive: Archive) -> None:
+    folder = archive.private / "frames"
+    writer, reader = FrameStore(folder, archive._database), FrameStore(folder, archive._database)
+    assert reader.get("a", 0, 0, "x0") is None
+    for step in range(3):
+        writer.put("a", 1, step, "xt", b"%d" % step * 100)
+        assert reader.get("a", 1, step, "xt") == b"%d" % step * 100
+        assert reader.get("a", 1, step, "x0") is None and reader.get("a", 0, step, "xt") is None
+    writer.put("b", 0, 0, "x0", b"other")  # another job between
+    whole = (folder / "a.frames").read_bytes()
+    writer.put("a", 1, 1, "xt", b"later")
+    assert reader.get("a", 1, 1, "xt") == b"later" and reader.get("b", 0, 0, "x0") == b"other"
+    (folder / "a.frames").write_bytes(whole[:-1])  # the worker died while it wrote
+    fresh = FrameStore(folder, archive._database)
+    assert fresh.get("a", 1, 2, "xt") is None and fresh.get("a", 1, 1, "xt") == b"1" * 100
 
 
 def test_a_lost_index_is_made_again_from_the_pictures(archive: Archive) -> None:
