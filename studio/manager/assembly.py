@@ -15,10 +15,9 @@ import torch
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
-from studio.manager.catalog import Catalog, file_signature
+from studio.manager.catalog import Catalog, weights_signature
 from studio.manager.families import family_for
-from studio.manager.files import card_of
-from studio.manager.folders import CONFIGS, SKIPPED, components_of, read_card, read_json, weight_files
+from studio.manager.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
 from studio.manager.importing import Report, import_checkpoint
 from studio.manager.loaded import Loaded
 from studio.manager.loading import empty_component, load_autoencoder, load_component
@@ -49,7 +48,9 @@ class Assembler:
         blueprint = family_for(info, "unet").blueprint
         if blueprint is None:
             raise ModelError(f"{info.title} cannot be used: single files of its family cannot be completed here.")
-        stamp = hashlib.sha256(f"{file_signature(path)} {dtype} {blueprint}".encode()).hexdigest()[:12]
+        stamp = hashlib.sha256(
+            f"{weights_signature(path)} {info.prediction} {info.variant} {dtype} {blueprint}".encode()
+        ).hexdigest()[:12]
         name = re.sub(r"[^\w.-]+", "_", path.stem)[:60]
         target = self._private / "imported" / f"{name}-{stamp}"
         return import_checkpoint(path, info, blueprint, target, torch_dtype(dtype), self._settings.models, report)
@@ -91,15 +92,13 @@ class Assembler:
         return loaded, components
 
     def _other_vae(self, info: ModelInfo) -> Path | None:
-        """The file of the autoencoder that the model's card wishes for in place of its own."""
-        path = self._catalog.path(info.id)
-        wish = read_card(card_of(path)).vae if path else None
-        if wish is None:
+        """The file of the autoencoder that the model's card, or the user, wishes for in place of its own."""
+        if info.vae is None:
             return None
-        found = next((other for other in self._catalog.models() if other.id == wish), None)
-        file = self._catalog.path(wish)
+        found = next((other for other in self._catalog.models() if other.id == info.vae), None)
+        file = self._catalog.path(info.vae)
         if found is None or file is None or found.kind != "vae":
-            raise ModelError(f"The card of {info.title} wishes for the VAE {wish}, which is not here.")
+            raise ModelError(f"{info.title} is set to decode with the VAE {info.vae}, which is not here.")
         return file
 
     def _small_part(self, folder: Path, name: str, library: str, class_name: str) -> Any:

@@ -9,14 +9,16 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.files import SUFFIXES, card_of, describe_file
-from studio.manager.folders import read_card, read_folder
+from studio.manager.folders import preview_in, read_card, read_folder
 from studio.manager.index import Index
+from studio.manager.overrides import Overrides
 
-FACTS_VERSION = 2  # part of every signature: raise it when the same file would be described differently
+FACTS_VERSION = 3  # part of every signature: raise it when the same file would be described differently
 MAX_DEPTH = 6
 
 
@@ -26,6 +28,7 @@ class Catalog:
     def __init__(self, folders: tuple[Path, ...], index: Path | None):
         self._folders = folders
         self.index = Index(index)
+        self.overrides = Overrides(index.with_name("overrides.json") if index else None)
         self._paths: dict[str, Path] = {}
         self._closing = threading.Event()
 
@@ -37,11 +40,13 @@ class Catalog:
         facts, hashes = self.index.snapshot()
         for root in self._folders:
             for path, signature in _candidates(root):
+                own = self.overrides.of(path)
+                signature = f"{signature}:{sorted(own.items())}" if own else signature
                 known = facts.get(str(path))
                 if known and known[0] == signature:
                     info = ModelInfo.model_validate_json(known[1])
                 else:
-                    info = describe_path(root, path)
+                    info = describe_path(root, path, own)
                     learned.append((str(path), signature, info.model_dump(mode="json")))
                 sha256 = _known_hash(path, hashes)
                 info = info.model_copy(update={"id": _free_id(info.id, path, found), "sha256": sha256})
@@ -87,12 +92,12 @@ def _known_hash(path: Path, hashes: dict[str, tuple[int, int, str]]) -> str | No
     return known[2] if known and known[:2] == (size, mtime_ns) else None
 
 
-def describe_path(root: Path, path: Path) -> ModelInfo:
-    """A diffusers folder or a weights file, whose id is its path below `root`."""
+def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> ModelInfo:
+    """A diffusers folder or a weights file, whose id is its path below `root`; `own` are the user's words on it."""
     name = path.relative_to(root)
     if path.is_dir():
-        return read_folder(path, name.as_posix())
-    return describe_file(path, name.with_suffix("").as_posix())
+        return read_folder(path, name.as_posix(), own)
+    return describe_file(path, name.with_suffix("").as_posix(), own)
 
 
 def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
@@ -108,12 +113,13 @@ def _candidates(root: Path) -> Iterator[tuple[Path, str]]:
         if any(entry.name == "model_index.json" for entry in listed):
             yield folder, _folder_signature(folder)
             continue
+        names = frozenset(entry.name for entry in listed)
         for entry in listed:
             if entry.name.startswith("."):
                 continue
             if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
                 if not _is_hidden(Path(entry.path)):
-                    yield Path(entry.path), file_signature(Path(entry.path))
+                    yield Path(entry.path), _file_signature(Path(entry.path), names)
             elif depth < MAX_DEPTH and entry.is_dir() and not _is_loop(entry, folder):
                 pending.append((Path(entry.path), depth + 1))
 
@@ -130,9 +136,16 @@ def _is_hidden(path: Path) -> bool:
         return False
 
 
-def file_signature(path: Path) -> str:
-    """Changes when the file, or its card beside it, does."""
-    return _hashed([_stamp(path), _stamp(card_of(path))])
+def weights_signature(path: Path) -> str:
+    """Changes when the file itself does, whatever lies beside it."""
+    return _hashed([_stamp(path)])
+
+
+def _file_signature(path: Path, names: frozenset[str]) -> str:
+    """Changes when the file does, or its card or its preview picture, which are among the `names` of its folder."""
+    preview = preview_in(path.stem, names)
+    beside = [path.with_name(preview)] if preview else []
+    return _hashed([_stamp(file) for file in (path, card_of(path), *beside)])
 
 
 def _folder_signature(folder: Path) -> str:

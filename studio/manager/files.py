@@ -4,6 +4,7 @@ A card may lie beside `name.safetensors` as `name.unnoise.json` (see `folders`);
 """
 
 from pathlib import Path
+from typing import Any
 
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo
@@ -28,18 +29,18 @@ def card_of(path: Path) -> Path:
     return path / CARD if path.is_dir() else path.with_suffix(f".{CARD}")
 
 
-def describe_file(path: Path, model_id: str) -> ModelInfo:
-    """The ModelInfo of a single file; one that cannot be used comes back with its `problem`."""
+def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
+    """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
     size = path.stat().st_size if path.exists() else 0
     try:
         header = read_header(path)
-        return _describe(path, model_id, sniff(header, path.name), header.dtype, size)
+        card = read_card(card_of(path), own)
+        return _describe(path, model_id, sniff(header, path.name), header.dtype, size, card)
     except ModelError as error:
         return ModelInfo(id=model_id, title=path.stem, kind="unknown", bytes=size, problem=str(error))
 
 
-def _describe(path: Path, model_id: str, found: Sniffed, dtype: str | None, size: int) -> ModelInfo:
-    card = read_card(card_of(path))
+def _describe(path: Path, model_id: str, found: Sniffed, dtype: str | None, size: int, card: Card) -> ModelInfo:
     name = card.family or found.family
     family = FAMILIES.get(name) if name and name in FAMILIES else None
     usable = found.kind == "checkpoint" and family is not None
@@ -61,6 +62,8 @@ def _describe(path: Path, model_id: str, found: Sniffed, dtype: str | None, size
         bytes=size,
         description=card.description,
         preview=preview_beside(path.with_suffix("")),
+        vae=card.vae,
+        overridden=card.words(),
         problem=problem_of(found, family, card),
     )
 

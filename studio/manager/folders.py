@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.core.errors import ModelError
-from studio.core.models import Defaults, ModelInfo
+from studio.core.models import Defaults, ModelInfo, Override
 from studio.manager.families import Family, family_of, generic_family
 from studio.manager.headers import read_header
 
@@ -50,6 +50,10 @@ class Card(BaseModel):
     prediction: str | None = None
     vae: str | None = None
     hidden: bool = False  # not to be listed: a file that serves something else
+
+    def words(self) -> tuple[str, ...]:
+        """Which of the fields that a user may set this card sets."""
+        return tuple(name for name in Override.model_fields if getattr(self, name) is not None)
 
     def apply(self, defaults: Defaults) -> Defaults:
         """`defaults` with the card's own in their place."""
@@ -86,22 +90,23 @@ def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-def read_folder(folder: Path, model_id: str) -> ModelInfo:
-    """The ModelInfo of a diffusers folder; a folder that cannot be used comes back with its `problem`."""
+def read_folder(folder: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
+    """The ModelInfo of a diffusers folder; a folder that cannot be used comes back with its `problem`. `own`: see
+    `read_card`."""
     try:
-        return _read(folder, model_id)
+        return _read(folder, model_id, own)
     except ModelError as error:
         return ModelInfo(
             id=model_id, title=folder.name, kind="diffusers", problem=str(error), bytes=weight_bytes(folder)
         )
 
 
-def _read(folder: Path, model_id: str) -> ModelInfo:
+def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     index = read_json(folder / "model_index.json")
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise ModelError("Its model_index.json names no pipeline of diffusers; pipelines with own code are not run.")
-    card = read_card(folder / CARD)
+    card = read_card(folder / CARD, own)
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
     family = folder_family(pipeline, components, configs)
@@ -118,9 +123,12 @@ def _read(folder: Path, model_id: str) -> ModelInfo:
         pipeline=pipeline,
         tasks=_tasks(family, configs),
         prediction=prediction,
+        spacing=spacing_of(configs.get("scheduler", {})),
         solvers=family.solvers,
         guided=family.guided,
         prompted=family.prompted,
+        prompt_help=family.prompt_help,
+        negative=family.negative,
         multiple=_multiple(family, configs),
         fixed_size=family.fixed_size,
         distilled=card.distilled or scheduler_class in FEW_STEP_SCHEDULERS,
@@ -130,6 +138,8 @@ def _read(folder: Path, model_id: str) -> ModelInfo:
         description=card.description,
         shipped=card.shipped,
         preview=preview_beside(folder / "preview"),
+        vae=card.vae,
+        overridden=card.words(),
     )
 
 
@@ -142,12 +152,11 @@ def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs
     return family
 
 
-def read_card(file: Path) -> Card:
-    """The card beside a model; an empty one where there is none. Raises ModelError if it is not understood."""
-    if not file.exists():
-        return Card()
+def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
+    """The card beside a model, empty where there is none; `own` are the user's words that are kept elsewhere and go before
+    it. Raises ModelError if it is not understood."""
     try:
-        return Card(**read_json(file))
+        return Card(**((read_json(file) if file.exists() else {}) | (own or {})))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ModelError(f"Its {file.name} is not understood at {where!r}.") from None
@@ -155,8 +164,16 @@ def read_card(file: Path) -> Card:
 
 def preview_beside(stem: Path) -> str | None:
     """The name of a preview picture: `stem` with an image's suffix, or with ".preview" before it (AUTOMATIC1111's way)."""
-    names = [stem.name + middle + suffix for middle in ("", ".preview") for suffix in PREVIEW_SUFFIXES]
-    return next((name for name in names if (stem.parent / name).is_file()), None)
+    return next((name for name in preview_names(stem.name) if (stem.parent / name).is_file()), None)
+
+
+def preview_names(stem: str) -> list[str]:
+    return [stem + middle + suffix for middle in ("", ".preview") for suffix in PREVIEW_SUFFIXES]
+
+
+def preview_in(stem: str, names: frozenset[str]) -> str | None:
+    """As `preview_beside`, where the folder's names are known already."""
+    return next((name for name in preview_names(stem) if name in names), None)
 
 
 def weight_files(part: Path) -> tuple[list[Path], str | None]:

@@ -243,7 +243,7 @@ def test_a_card_may_put_another_vae_in_place_of_the_model_s_own(naming: str, mod
         ours, expected = loaded.components["vae"].state_dict(), theirs.components["vae"].state_dict()
         assert all(ours[key].equal(expected[key]) for key in expected)
     (root / "vae/other.safetensors").unlink()
-    with pytest.raises(ModelError, match="wishes for the VAE vae/other, which is not here"):
+    with pytest.raises(ModelError, match="set to decode with the VAE vae/other, which is not here"):
         picture(manager, "sd")
 
 
