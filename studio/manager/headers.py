@@ -6,6 +6,9 @@ Knows file formats; refuses to know models (`sniff` does).
 
 import json
 import math
+import os
+import re
+import stat
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +19,22 @@ from studio.core.errors import ModelError
 MAX_HEADER = 32 << 20
 MAX_TENSORS = 50_000
 MAX_RANK = 16
+MAX_NUMBER = 1 << 63
+MAX_COMMAS = 1_000_000  # a tensor's entry has about ten
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
-    "U16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I8": 8, "U8": 8, "BOOL": 8, "F6_E2M3": 6, "F6_E3M2": 6,
-    "F4": 4,
+    "U16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I8": 8, "U8": 8,
+    "BOOL": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4,
 }  # fmt: skip
-PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+SPELLED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}  # as the request spells them
+ZIP = b"PK\x03\x04"
+OLD_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+OTHER_FORMATS = {
+    b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"RIFF": "a picture or a sound", b"\x1f\x8b": "a gzip archive",
+    b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"%PDF": "a PDF", b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file of Keras or TensorFlow",
+}  # fmt: skip
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class PickleFile(ModelError):
@@ -53,41 +66,70 @@ class Header:
         for tensor in self.tensors.values():
             weight[tensor.dtype] = weight.get(tensor.dtype, 0) + tensor.bytes
         most = max(weight, key=lambda name: weight[name], default=None)
-        return {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}.get(most, most.lower()) if most else None
+        return SPELLED.get(most, most.lower().replace("f8_", "fp8_")) if most else None
 
 
 def read_header(path: Path) -> Header:
     """The header of a safetensors or GGUF file; raises ModelError with the true reason, PickleFile for a pickle."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            return _read(file, size)
+        with open_file(path) as file:
+            return _read(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         raise ModelError("The file is no longer there.") from None
     except OSError as error:
         raise ModelError(f"The file cannot be read: {error.strerror}.") from None
 
 
+def open_file(path: Path) -> BinaryIO:
+    """Open what is truly a file: a named pipe would be waited for, and a device never ends. Raises ModelError, OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ModelError("This is not a file but a folder, a pipe, a socket or a device.")
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # swapped in between
+        file.close()
+        raise ModelError("This is not a file but a folder, a pipe, a socket or a device.")
+    return file
+
+
 def _read(file: BinaryIO, size: int) -> Header:
     if size == 0:
         raise ModelError("The file is empty.")
     start = file.read(64)
-    text = start.lstrip().lower()
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ModelError("This is a web page saved under a model's name, perhaps a log-in page; download it again.")
-    if start.startswith(b"version https://git-lfs"):
-        raise ModelError("This is a Git LFS pointer; the weights themselves were not fetched (git lfs pull).")
-    if start.startswith(PICKLE_STARTS):
+    file.seek(0)
+    if start.startswith(b"GGUF"):
+        return _read_gguf(file, size)
+    # Asked first, for eight bytes of length may begin like a pickle: 640 is written 80 02 00 ...
+    if start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] + 8 <= size:
+        return _read_safetensors(file, size)
+    _refuse_others(start)
+    if size < 8:
+        raise ModelError(f"The file is only {size} bytes long.")
+    return _read_safetensors(file, size)
+
+
+def _refuse_others(start: bytes) -> None:
+    """Name what is no weights file of ours by its first bytes."""
+    if start.startswith(ZIP):
         raise PickleFile(
             "This is a pickle file, which can run code when read. If you trust it: python -m studio models convert FILE --trust."
         )
-    if start.startswith(b"GGUF"):
-        file.seek(0)
-        return _read_gguf(file, size)
-    if size < 8:
-        raise ModelError(f"The file is only {size} bytes long.")
-    file.seek(0)
-    return _read_safetensors(file, size)
+    if start.startswith(OLD_PICKLES):
+        raise PickleFile(
+            "This is a pickle file, which can run code when read, and of the old kind, which cannot be checked first; "
+            "fetch it as safetensors."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise ModelError("This is a Git LFS pointer; the weights themselves were not fetched (git lfs pull).")
+    if re.match(rb"(\xef\xbb\xbf)?\s*<[!?a-zA-Z]", start):
+        raise ModelError("This is a web page saved under a model's name, perhaps a log-in page; download it again.")
+    what = next((what for magic, what in OTHER_FORMATS.items() if start.startswith(magic)), None)
+    if what:
+        raise ModelError(f"This is {what}, whatever its name says, and holds no weights that are read here.")
+    if len(start) >= 8 and not start.strip(b"\0"):
+        raise ModelError("The file begins with nothing but zeros: its download was probably not finished.")
+    if len(start) >= 8 and re.fullmatch(rb"[\t\r\n -~\x80-\xff]+", start) and not start.strip(b"{").startswith(b"\x80"):
+        raise ModelError("This is a text, perhaps an error message saved in place of the file; download it again.")
 
 
 def _read_safetensors(file: BinaryIO, size: int) -> Header:
@@ -99,23 +141,40 @@ def _read_safetensors(file: BinaryIO, size: int) -> Header:
         raise ModelError(f"Its header claims {length:,} bytes; more than {MAX_HEADER >> 20} MiB is not believed.")
     if length + 8 > size:
         raise ModelError(f"The file is incomplete: its header alone has {length:,} bytes, the file {size:,}.")
-    try:
-        table = json.loads(first + file.read(length - 1))
-    except (ValueError, RecursionError):
-        raise ModelError("Its header is not valid JSON.") from None
-    if not isinstance(table, dict):
-        raise ModelError("Its header is not a table of tensors.")
+    table = _parsed(first + file.read(length - 1))
     metadata = table.pop("__metadata__", None) or {}
-    if len(table) > MAX_TENSORS:
-        raise ModelError(f"Its header names {len(table):,} tensors; more than {MAX_TENSORS:,} are not believed.")
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelError("Its header is wrong at __metadata__: it holds more than words.")
     tensors, end = _checked(table)
     data = size - 8 - length
     if end > data:
         raise ModelError(f"The file is incomplete: expected {end + 8 + length:,} bytes, has {size:,}.")
     if end < data:
         raise ModelError(f"The file has {data - end:,} bytes that its header does not account for.")
-    words = {k: v for k, v in metadata.items() if isinstance(v, str)} if isinstance(metadata, dict) else {}
-    return Header("safetensors", tensors, words, size)
+    return Header("safetensors", tensors, metadata, size)
+
+
+def _parsed(text: bytes) -> dict[str, Any]:
+    """The header's table. Its size is judged before anything is built of it, so that a hostile one costs little."""
+    if text.count(b",") + text.count(b"[") > MAX_COMMAS:
+        bare = _STRINGS.sub(b"", text)  # metadata may hold whole tables as words
+        if bare.count(b",") + bare.count(b"[") > MAX_COMMAS:
+            raise ModelError(f"Its header names more than {MAX_TENSORS:,} tensors, which is not believed.")
+    try:
+        table = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        raise ModelError("Its header is not valid JSON.") from None
+    if len(table) > MAX_TENSORS + 1:
+        raise ModelError(f"Its header names {len(table):,} tensors; more than {MAX_TENSORS:,} are not believed.")
+    return dict(table)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ModelError(f"Its header names {shown(next(n for n in names if names.count(n) > 1))} twice.")
+    return table
 
 
 def _checked(table: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
@@ -128,7 +187,7 @@ def _checked(table: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
     end = 0
     for begin, stop, name in sorted(spans):
         if begin != end:
-            raise ModelError(f"Its header is wrong: the data of {_short(name)} overlaps another's or leaves a gap.")
+            raise ModelError(f"Its header is wrong: the data of {shown(name)} overlaps another's or leaves a gap.")
         end = stop
     return tensors, end
 
@@ -137,79 +196,114 @@ def _tensor(name: str, entry: Any) -> tuple[Tensor, int, int]:
     try:
         dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise ModelError(f"Its header is wrong at {_short(name)}.") from None
+        raise ModelError(f"Its header is wrong at {shown(name)}.") from None
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise ModelError(f"Its header is wrong at {shown(name)}: dtype {shown(str(dtype), 20)} is not known.")
     numbers = [*shape, begin, stop] if isinstance(shape, list) and len(shape) <= MAX_RANK else [-1]
-    if any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in numbers) or dtype not in BITS:
-        raise ModelError(f"Its header is wrong at {_short(name)}: dtype {str(dtype)[:20]!r}.")
+    for number in numbers:
+        if type(number) is not int or not 0 <= number < MAX_NUMBER:
+            raise ModelError(f"Its header is wrong at {shown(name)}: its shape or place is no row of whole numbers.")
     if stop - begin != (math.prod(shape) * BITS[dtype] + 7) // 8:
-        raise ModelError(f"Its header is wrong: {_short(name)} of shape {shape} does not fill its bytes.")
+        raise ModelError(f"Its header is wrong: {shown(name)} of shape {shape} does not fill its bytes.")
     return Tensor(dtype, tuple(shape), stop - begin), begin, stop
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 80 else name[:77] + "..."
+def shown(name: str, most: int = 80) -> str:
+    """Words of a file, as they may stand in a sentence: short, and without anything that is not to be seen."""
+    clean = "".join(letter if letter.isprintable() else "?" for letter in name[: most + 1])
+    return clean if len(clean) <= most else clean[: most - 3] + "..."
 
 
-# GGUF: magic, version, tensor count, key-value count, key-values, then the tensors' entries.
+# GGUF: magic, version, tensor count, key-value count, key-values, the tensors' entries, then, aligned, their data.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_GGUF_SHAPE = "comfy.gguf.orig_shape."  # key-value: a tensor's shape before it was rearranged
+_MOST_WORDS = 500_000  # in arrays of strings: a large vocabulary has 256,000
+# type number -> (name, weights in a block, bytes of a block), as ggml lays them out
 _GGML_TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",
-    12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 20: "IQ4_NL", 23: "IQ4_XS", 30: "BF16",
+    0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
+    8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
+    13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 15: ("Q8_K", 256, 292), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136),
+    24: ("I8", 1, 1), 25: ("I16", 1, 2), 26: ("I32", 1, 4), 27: ("I64", 1, 8), 28: ("F64", 1, 8), 30: ("BF16", 1, 2),
 }  # fmt: skip
-_BITS_PER_WEIGHT = {
-    "F32": 32, "F16": 16, "BF16": 16, "Q4_0": 4.5, "Q4_1": 5, "Q5_0": 5.5, "Q5_1": 6, "Q8_0": 8.5, "Q8_1": 9,
-    "Q2_K": 2.625, "Q3_K": 3.4375, "Q4_K": 4.5, "Q5_K": 5.5, "Q6_K": 6.5625, "Q8_K": 9.125, "IQ4_NL": 4.5,
-    "IQ4_XS": 4.25,
-}  # fmt: skip
+_ENDS_EARLY = "The GGUF file is incomplete or damaged: its header ends early."
+
+
+class _Gguf:
+    """Reads the pieces of a GGUF header, and never more than a header may have."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.words = 0
+
+    def take(self, count: int) -> bytes:
+        if count > MAX_HEADER or self.file.tell() + count > MAX_HEADER:
+            raise ModelError(f"Its header runs past {MAX_HEADER >> 20} MiB, which is not believed.")
+        data = self.file.read(count)
+        if len(data) < count:
+            raise ModelError(_ENDS_EARLY)
+        return data
+
+    def unpack(self, code: str) -> tuple[Any, ...]:
+        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))
+
+    def string(self) -> str:
+        try:
+            return self.take(*self.unpack("Q")).decode("utf-8")
+        except UnicodeDecodeError:
+            raise ModelError(_ENDS_EARLY) from None
+
+    def value(self) -> Any:
+        """A string or a number; None for an array, which is passed over."""
+        (kind,) = self.unpack("I")
+        if kind == _STRING:
+            return self.string()
+        if kind != _ARRAY:
+            return self.unpack(self.code(kind))[0]
+        element, length = self.unpack("IQ")
+        if element != _STRING:
+            self.take(struct.calcsize("<" + self.code(element)) * length)
+            return None
+        self.words += length
+        if self.words > _MOST_WORDS:
+            raise ModelError(f"Its header holds lists of more than {_MOST_WORDS:,} words, which is not believed.")
+        for _ in range(length):
+            self.take(*self.unpack("Q"))
+        return None
+
+    def code(self, kind: int) -> str:
+        if kind not in _SCALARS:
+            raise ModelError(f"Its header is wrong: there is no kind of value {kind} in GGUF.")
+        return _SCALARS[kind]
+
+    def tensor(self) -> tuple[str, Tensor, int]:
+        """(name, tensor, where its data ends after the start of all data; 0 if its type is not known)."""
+        name = self.string()
+        (rank,) = self.unpack("I")
+        if rank > MAX_RANK:
+            raise ModelError(f"Its header is wrong at {shown(name)}.")
+        shape = self.unpack(f"{rank}Q")[::-1]
+        kind, offset = self.unpack("IQ")
+        dtype, weights, size = _GGML_TYPES.get(kind, (f"type{kind}", 1, 0))
+        count = -(-math.prod(shape) // weights) * size
+        return name, Tensor(dtype, tuple(shape), count), offset + count if size else 0
 
 
 def _read_gguf(file: BinaryIO, size: int) -> Header:
-    try:
-        _, version, count, pairs = struct.unpack("<4sIQQ", file.read(24))
-        if version not in (2, 3) or count > MAX_TENSORS or pairs > 10_000:
-            raise ModelError(f"GGUF version {version} with {count:,} tensors is not read here.")
-        metadata = {}
-        for _ in range(pairs):
-            key = _gguf_string(file)
-            value = _gguf_value(file, *struct.unpack("<I", file.read(4)))
-            if isinstance(value, str):
-                metadata[key] = value
-        return Header("gguf", dict(_gguf_tensor(file) for _ in range(count)), metadata, size)
-    except (struct.error, UnicodeDecodeError, KeyError):
-        raise ModelError("The GGUF file is incomplete or damaged: its header ends early.") from None
-
-
-def _gguf_string(file: BinaryIO) -> str:
-    (length,) = struct.unpack("<Q", file.read(8))
-    if length > 1 << 20:
-        raise KeyError(length)
-    data = file.read(length)
-    if len(data) < length:
-        raise KeyError(length)
-    return data.decode("utf-8")
-
-
-def _gguf_value(file: BinaryIO, kind: int) -> Any:
-    if kind == _STRING:
-        return _gguf_string(file)
-    if kind != _ARRAY:
-        code = "<" + _SCALARS[kind]
-        return struct.unpack(code, file.read(struct.calcsize(code)))[0]
-    element, length = struct.unpack("<IQ", file.read(12))
-    if length > 1_000_000 or element == _ARRAY:
-        raise KeyError(length)
-    for _ in range(length):
-        _gguf_value(file, element)
-    return None
-
-
-def _gguf_tensor(file: BinaryIO) -> tuple[str, Tensor]:
-    name = _gguf_string(file)
-    (rank,) = struct.unpack("<I", file.read(4))
-    if rank > MAX_RANK:
-        raise KeyError(rank)
-    shape = struct.unpack(f"<{rank}Q", file.read(8 * rank))[::-1]
-    kind, _offset = struct.unpack("<IQ", file.read(12))
-    dtype = _GGML_TYPES.get(kind, f"type{kind}")
-    return name, Tensor(dtype, tuple(shape), int(math.prod(shape) * _BITS_PER_WEIGHT.get(dtype, 32) / 8))
+    reader = _Gguf(file)
+    reader.take(4)
+    version, count, pairs = reader.unpack("IQQ")
+    if version not in (2, 3) or count > MAX_TENSORS or pairs > 10_000:
+        raise ModelError(f"GGUF version {version} with {count:,} tensors is not read here.")
+    values = {reader.string(): reader.value() for _ in range(pairs)}
+    tensors, end = {}, 0
+    for _ in range(count):
+        name, tensors[name], stop = reader.tensor()
+        end = max(end, stop)
+    align = values.get("general.alignment")
+    align = align if type(align) is int and 0 < align <= 1 << 16 else 32
+    expected = -(-file.tell() // align) * align + end
+    if expected > size:
+        raise ModelError(f"The file is incomplete: expected {expected:,} bytes, has {size:,}.")
+    words = {key: value for key, value in values.items() if isinstance(value, str)}
+    return Header("gguf", tensors, words, size)

@@ -43,7 +43,8 @@ class LatentFormat:
 class Blueprint:
     """What a single-file checkpoint leaves out: the configurations of its components, as their publishers wrote them.
 
-    `parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer.
+    `parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer; `prefixes` to
+    where its tensors stand in the file; `companions` to the kind of file that brings it where this one does not.
     """
 
     pipeline: str
@@ -51,6 +52,9 @@ class Blueprint:
     configs: dict[str, dict[str, Any]]
     tokenizers: dict[str, str]
     arguments: dict[str, Any] = field(default_factory=dict)
+    prefixes: dict[str, tuple[str, ...]] = field(default_factory=lambda: PREFIXES)
+    companions: dict[str, str] = field(default_factory=dict)  # component -> "clip_l", "clip_g", "t5xxl" or "vae"
+    optional: frozenset[str] = frozenset()  # components that the pipeline does without
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Family:
     multiple: int = 8
     fixed_size: bool = False
     prompted: bool = True
+    prompt_help: str = ""  # what the prompt means, where it is not a picture in words
+    negative: bool = True
     guided: bool = True
     encoders: tuple[str, ...] = ("text_encoder",)
     decoder: str | None = "vae"
