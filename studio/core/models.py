@@ -46,9 +46,12 @@ class ModelInfo(BaseModel):
     pipeline: str | None = None  # diffusers pipeline class that a folder names
     tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional"
     prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction | consistency
+    spacing: str = ""  # the spacing that its own scheduler's configuration names; empty if it names none
     solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction
     guided: bool = True  # takes classifier-free guidance
     prompted: bool = True  # takes a prompt
+    prompt_help: str = ""  # what the prompt means, where it is not a picture in words
+    negative: bool = True  # takes a negative prompt
     multiple: int = 8  # width and height are multiples of this
     fixed_size: bool = False  # makes only its own size
     distilled: bool = False
@@ -86,6 +89,15 @@ class Choice(BaseModel):
     help: str = ""
 
 
+class Advice(BaseModel):
+    """What to say of a run with fewer steps than `below`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    below: int
+    sentence: str
+
+
 class ModelOptions(BaseModel):
     """What the form may offer for one model: samplers, and for each the spacings that are legal with it."""
 
@@ -94,3 +106,4 @@ class ModelOptions(BaseModel):
     model: ModelInfo
     samplers: tuple[Choice, ...]
     spacings: dict[str, tuple[Choice, ...]]  # sampler name -> legal spacings
+    advice: dict[str, dict[str, Advice]] = {}  # sampler name -> spacing -> advice, where few steps do poorly

@@ -3,9 +3,9 @@
 import secrets
 
 from studio.core.errors import InvalidRequest, UnknownName
-from studio.core.models import Choice, ModelInfo, ModelOptions
+from studio.core.models import Advice, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
-from studio.core.samplers import SOLVERS, SPACINGS, Solver, check_steps
+from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -35,6 +35,7 @@ def options_for(model: ModelInfo) -> ModelOptions:
             )
             for n in samplers
         },
+        advice={n: found for n in samplers if (found := _advice(model, n))},
     )
 
 
@@ -63,7 +64,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             f"Spacing {request.spacing} does not go with sampler {sampler} on {model.title}. It takes: {', '.join(spacings)}.",
             field="spacing",
         )
-    check_steps(sampler, request.spacing, request.steps)
+    check_steps(sampler, request.steps)
     width, height = request.width or model.defaults.width, request.height or model.defaults.height
     _check_size("width", width, model, model.defaults.width)
     _check_size("height", height, model, model.defaults.height)
@@ -93,6 +94,16 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
             f"{name} could be any of: {', '.join(m.id for m in short)}. Give one of these.", field="model"
         )
     raise UnknownName("model", name, [m.id for m in models if m.problem is None], field="model")
+
+
+def _advice(model: ModelInfo, sampler: str) -> dict[str, Advice]:
+    """For each spacing that is poor at few steps, from how many on it is good. `default` is the model's own."""
+    effective = {name: name for name in legal_spacings(model, sampler)} | {DEFAULT: model.spacing}
+    return {
+        name: Advice(below=good_from(sampler, column), sentence=advice(sampler, column))
+        for name, column in effective.items()
+        if good_from(sampler, column) > 1
+    }
 
 
 def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:

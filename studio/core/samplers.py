@@ -1,11 +1,12 @@
-"""The sampler table: solver x spacing as plain data, and which pairs a model may use. Builds nothing, imports no torch.
+"""The sampler table: solver x spacing as plain data, which pairs a model may use, and from how many steps they are good.
 
 A row names a diffusers scheduler class and the config it overrides; `studio.engine.samplers` builds it with
 `Class.from_config(model's own config, **overrides)`. Names are spelled as k-diffusion and diffusers spell them.
 What a row claims to be legal is measured in `tests/engine/test_samplers.py` against a denoiser whose exact answer is
-known; a pair that merely runs is not enough to stand here.
+known; a pair that merely runs is not enough to stand here. Builds nothing, imports no torch.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +35,9 @@ class Solver:
     stochastic: bool = False
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
     families: frozenset[str] | None = None  # None: any whose prediction fits
-    min_steps: dict[str, int] = field(default_factory=dict)  # spacing -> fewest steps that still give a picture
+    good_from: dict[str, int] = field(
+        default_factory=dict
+    )  # spacing -> fewest steps that leave no noise; fewer run too
     max_steps: int = 1000
     help: str = ""
 
@@ -89,6 +92,7 @@ _SOLVER_ROWS = (
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
         stochastic=True,
+        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
         help="Two model calls a step, noise from a Brownian tree; strong at few steps.",
     ),
     Solver(
@@ -111,7 +115,7 @@ _SOLVER_ROWS = (
         "DEIS",
         "DEISMultistepScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS),
-        min_steps={"karras": 2, "exponential": 2, "beta": 2},
+        good_from={"karras": 2, "exponential": 2, "beta": 2},
         help="Exponential integrator (Zhang and Chen 2022), a multistep solver for few steps.",
     ),
     Solver(
@@ -119,6 +123,7 @@ _SOLVER_ROWS = (
         "Euler",
         "EulerDiscreteScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS, "sgm_uniform", "ays"),
+        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
         help="The plainest solver: follow the slope, one model call a step.",
     ),
     Solver(
@@ -128,6 +133,7 @@ _SOLVER_ROWS = (
         predictions=NOISE,
         spacings=("default", *_GRIDS),
         stochastic=True,
+        good_from={"linspace": 2, "leading": 2},
         help="Euler with fresh noise at every step; the picture keeps changing with more steps.",
     ),
     Solver(
@@ -136,7 +142,7 @@ _SOLVER_ROWS = (
         "HeunDiscreteScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
-        min_steps={"linspace": 5, "karras": 6, "exponential": 6, "beta": 12, "leading": 4},
+        good_from={"karras": 6, "exponential": 6, "beta": 10, "linspace": 5, "leading": 4},
         help="Second order: looks ahead and averages the two slopes. Two model calls a step.",
     ),
     Solver(
@@ -146,7 +152,7 @@ _SOLVER_ROWS = (
         predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
-        min_steps={"linspace": 8, "karras": 5, "exponential": 4, "beta": 15, "leading": 6},
+        good_from={"karras": 4, "exponential": 4, "beta": 12, "linspace": 7, "leading": 5},
         help="Second order by the midpoint (Karras et al. 2022, algorithm 2 without churn). Two model calls a step.",
     ),
     Solver(
@@ -157,7 +163,7 @@ _SOLVER_ROWS = (
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
         stochastic=True,
-        min_steps={"linspace": 10, "karras": 8, "exponential": 8, "beta": 30, "leading": 10},
+        good_from={"karras": 8, "exponential": 7, "beta": 19, "linspace": 9, "leading": 8},
         help="DPM2 with fresh noise at every step.",
     ),
     Solver(
@@ -165,6 +171,7 @@ _SOLVER_ROWS = (
         "LMS",
         "LMSDiscreteScheduler",
         spacings=("default", *_SIGMAS, *_GRIDS),
+        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
         help="Linear multistep: fits a polynomial through the last four slopes.",
     ),
     Solver(
@@ -172,7 +179,7 @@ _SOLVER_ROWS = (
         "DDIM",
         "DDIMScheduler",
         spacings=("default", *_GRIDS),
-        min_steps={"linspace": 4, "leading": 2},
+        good_from={"linspace": 3, "leading": 2},
         help="Deterministic walk along the training schedule (Song et al. 2020).",
     ),
     Solver(
@@ -181,6 +188,7 @@ _SOLVER_ROWS = (
         "DDPMScheduler",
         spacings=("default", *_GRIDS, "sgm_uniform", "ays"),
         stochastic=True,
+        good_from={"linspace": 2, "leading": 2},
         help="The ancestral sampler of Ho et al. 2020; wants many steps.",
     ),
     Solver(
@@ -189,7 +197,6 @@ _SOLVER_ROWS = (
         "PNDMScheduler",
         predictions=NOISE,
         spacings=("default", *_GRIDS),
-        min_steps={"linspace": 4, "trailing": 4, "leading": 4},
         help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
     ),
     Solver(
@@ -198,7 +205,7 @@ _SOLVER_ROWS = (
         "SASolverScheduler",
         spacings=("default", "karras", "exponential", *_GRIDS),
         stochastic=True,
-        min_steps={"karras": 10, "exponential": 10},
+        good_from={"karras": 9, "exponential": 6},
         help="Stochastic Adams solver (Xue et al. 2023), predictor and corrector.",
     ),
     Solver(
@@ -331,23 +338,32 @@ _SPACING_ROWS = (
 )
 
 
-def least_steps(sampler: str, spacing: str) -> int:
-    """Fewest steps of the pair whose result is a picture; below it noise is left, or the run crashes. As measured."""
-    return SOLVERS.get(sampler, field="sampler").min_steps.get(spacing, 1)
+def good_from(sampler: str, spacing: str) -> int:
+    """Fewest steps from which the pair leaves neither noise nor a grey picture, as measured; fewer run all the same."""
+    return SOLVERS.get(sampler, field="sampler").good_from.get(spacing, 1)
 
 
-def check_steps(sampler: str, spacing: str, steps: int) -> None:
-    """Raises InvalidRequest for fewer or more steps than the pair can do."""
+def advice(sampler: str, spacing: str) -> str:
+    """What is to be said of fewer steps than `good_from`: one sentence for a person."""
+    solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
+    return (
+        f"Below {good_from(sampler, spacing)} steps, {solver.title} with {column.title} spacing leaves noise or grey "
+        "in the picture."
+    )
+
+
+def check_steps(sampler: str, steps: int) -> None:
+    """Raises InvalidRequest for more steps than the solver can make."""
     solver = SOLVERS.get(sampler, field="sampler")
-    least = least_steps(sampler, spacing)
-    if steps < least:
-        raise InvalidRequest(
-            f"Sampler {sampler} with spacing {spacing} needs at least {least} steps; with {steps} noise would be left "
-            "in the picture.",
-            field="steps",
-        )
     if steps > solver.max_steps:
         raise InvalidRequest(f"Sampler {sampler} takes at most {solver.max_steps} steps.", field="steps")
+
+
+def spacing_of(config: Mapping[str, Any]) -> str:
+    """The table's name for the spacing that a scheduler's configuration amounts to; empty where it says nothing."""
+    flags = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
+    named = next((name for name, flag in flags.items() if config.get(flag)), None)
+    return named or str(config.get("timestep_spacing") or "")
 
 
 def _fill() -> None:

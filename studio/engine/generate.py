@@ -20,7 +20,7 @@ from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
 from studio.engine.decoding import watched_decoder
 from studio.engine.environment import describe_device, library_versions
-from studio.engine.samplers import build_scheduler, seed_scheduler
+from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep, tapped
 from studio.manager.manager import Loaded
 
@@ -122,7 +122,8 @@ def _attempt(
         output = pipeline(**arguments, generator=generators)
     _refuse_withheld(output)
     pictures = [picture.convert("RGB") for picture in output.images]
-    recipe = _recipe(request, loaded, pipeline, (*rungs, *notes))
+    advice = step_notes(pipeline.scheduler, request.sampler, request.spacing, request.steps)
+    recipe = _recipe(request, loaded, pipeline, (*rungs, *notes, *advice))
     return [
         Result(picture, index, seed, _recipe_of_image(recipe, index, seed, picture))
         for picture, index, seed in zip(pictures, images, seeds, strict=True)

@@ -6,17 +6,16 @@ the table's business (`core.samplers`), which model may use them `core.options`'
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from studio.core.errors import InvalidRequest
-from studio.core.samplers import SOLVERS, SPACINGS, check_steps
+from studio.core.request import DEFAULT
+from studio.core.samplers import SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
 
-# A first step at less noise than this would start from a picture that pure noise does not look like.
-LEAST_FIRST_NOISE = 0.5
+RUNGE_KUTTA_STEPS = 3  # that PNDM begins with unless the model's configuration says otherwise; one more must follow
 
 # Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
 # ten steps, as timesteps of the models' shared training schedule.
@@ -33,7 +32,7 @@ def build_scheduler(
     steps: int,
     family: str | None = None,
 ) -> Any:
-    """A fresh scheduler. Raises InvalidRequest if this many steps would not start from noise, or the class cannot serve the model."""
+    """A fresh scheduler. Raises InvalidRequest if the class cannot make this many steps, or cannot serve the model."""
     solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
     scheduler_class = scheduler_class_of(sampler)
     own = _for_class(config, scheduler_class)
@@ -48,8 +47,8 @@ def build_scheduler(
         scheduler = scheduler_class.from_config(own, **overrides)
         grid = _TIMESTEPS.get(spacing)
         _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
-        check_steps(sampler, own_spacing(scheduler) if spacing == "default" else spacing, steps)
-        _check_start(scheduler, sampler, spacing, steps)
+        check_steps(sampler, steps)
+        _rehearse(scheduler, sampler, steps)
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
     return scheduler
@@ -83,11 +82,10 @@ def step_ends(scheduler: Any) -> list[int]:
     return list(range(calls))
 
 
-def own_spacing(scheduler: Any) -> str:
-    """The name, in the table, of the spacing that a scheduler's configuration amounts to."""
-    flags = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
-    named = next((name for name, flag in flags.items() if scheduler.config.get(flag)), None)
-    return named or scheduler.config.get("timestep_spacing", "default")
+def step_notes(scheduler: Any, sampler: str, spacing: str, steps: int) -> tuple[str, ...]:
+    """The advice that a run of so few steps went against, with what "default" came to; empty for a run of enough."""
+    column = spacing_of(scheduler.config) if spacing == DEFAULT else spacing
+    return (advice(sampler, column),) if steps < good_from(sampler, column) else ()
 
 
 def _for_class(config: Mapping[str, Any], scheduler_class: Any) -> dict[str, Any]:
@@ -167,29 +165,16 @@ def training_sigmas(scheduler: Any) -> np.ndarray:
     return np.sqrt((1 - alpha_bar) / np.maximum(alpha_bar, 1e-12))
 
 
-def _check_start(scheduler: Any, sampler: str, spacing: str, steps: int) -> None:
-    """Refuse what would run and give a grey picture: a grid of so few steps that it begins where little noise is left."""
-    if "sigmas" in inspect.signature(scheduler.set_timesteps).parameters and not hasattr(scheduler, "alphas_cumprod"):
-        return  # flow matching always starts at sigma 1
-    if scheduler.config.get("use_dynamic_shifting"):
-        return  # only the pipeline knows the shift
-    scheduler.set_timesteps(steps)
-    noise = first_noise(scheduler)
-    if noise < LEAST_FIRST_NOISE:
+def _rehearse(scheduler: Any, sampler: str, steps: int) -> None:
+    """Find out now, and not in the middle of a run, that the class cannot lay out this many steps."""
+    if hasattr(scheduler, "prk_timesteps") and not scheduler.config.skip_prk_steps and steps <= RUNGE_KUTTA_STEPS:
         raise InvalidRequest(
-            f"{steps} step{'s' * (steps > 1)} of {sampler} with spacing {spacing} would start where only {noise:.0%} of the "
-            "picture is noise. Use more steps, or spacing trailing or karras.",
+            f"Sampler {sampler} needs at least {RUNGE_KUTTA_STEPS + 1} steps with this model, whose configuration has it "
+            f"begin with {RUNGE_KUTTA_STEPS} Runge-Kutta steps.",
             field="steps",
         )
-
-
-def first_noise(scheduler: Any) -> float:
-    """Share of noise in the state of the first step: sigma / sqrt(alpha^2 + sigma^2), after `set_timesteps`."""
-    if hasattr(scheduler, "sigmas") and len(scheduler.sigmas):
-        sigma = float(scheduler.sigmas[0])
-    else:
-        sigma = float(training_sigmas(scheduler)[int(scheduler.timesteps[0])])
-    return sigma / math.sqrt(1 + sigma * sigma)
+    if not scheduler.config.get("use_dynamic_shifting"):  # then only the pipeline knows the shift
+        scheduler.set_timesteps(steps)
 
 
 def _sentence(error: Exception) -> str:

@@ -39,7 +39,7 @@ def info_of(manager: Manager, name: str) -> ModelInfo:
 
 def render(manager: Manager, info: ModelInfo, dtype: str = "fp32", **values: Any) -> torch.Tensor:
     """A two-step run by the family's own arguments; the image as a tensor (3, height, width)."""
-    prompt = {"dit": "red heart", "consistency": "3"}.get(info.family or "", "a large red heart")
+    prompt = {"dit": "red heart", "consistency_classes": "3"}.get(info.family or "", "a large red heart")
     request = GenerationRequest(
         prompt=prompt, steps=2, width=info.defaults.width, height=info.defaults.height, **values
     )

@@ -1,11 +1,12 @@
 """Consistency models (Song et al. 2023): pixels in one or a few jumps; class-conditional ones draw their classes freely."""
 
+from dataclasses import replace
 from typing import Any
 
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Family, refuse_rescale, register
+from studio.manager.families.base import Configs, Family, refuse_rescale, register
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
@@ -21,6 +22,10 @@ def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dic
     return arguments
 
 
+def _conditional(configs: Configs) -> bool:
+    return bool(configs.get("unet", {}).get("num_class_embeds"))
+
+
 CONSISTENCY = register(
     Family(
         name="consistency",
@@ -28,13 +33,26 @@ CONSISTENCY = register(
         pipelines={"unconditional": "ConsistencyModelPipeline"},
         covers=frozenset({"ConsistencyModelPipeline"}),
         call_arguments=call_arguments,
+        fits=lambda configs: not _conditional(configs),
         guidance="none",
         solvers=("cm",),
         defaults=Defaults(sampler="cm", steps=1, guidance_scale=1.0, width=64, height=64),
         multiple=1,
         fixed_size=True,
+        prompted=False,
+        negative=False,
         guided=False,
         encoders=(),
         decoder=None,
+    )
+)
+CLASS_CONSISTENCY = register(
+    replace(
+        CONSISTENCY,
+        name="consistency_classes",
+        title="Consistency model of classes",
+        fits=_conditional,
+        prompted=True,
+        prompt_help="The number of one class of this model, from 0 on. Empty: a class drawn freely.",
     )
 )

@@ -26,6 +26,7 @@ DDPM = register(
         multiple=1,
         fixed_size=True,
         prompted=False,
+        negative=False,
         guided=False,
         encoders=(),
         decoder=None,

@@ -51,5 +51,7 @@ DIT = register(
         latent=LatentFormat(channels=4, scale=0.18215, rgb=LATENT_RGB),
         fixed_size=True,
         encoders=(),
+        prompt_help="One class of this model: its name (golden retriever) or its number, 0 to 999.",
+        negative=False,
     )
 )

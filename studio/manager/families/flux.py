@@ -35,6 +35,7 @@ FLUX = register(
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=3.5, width=1024, height=1024),
         latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159),
         multiple=16,
+        negative=False,
         encoders=("text_encoder", "text_encoder_2"),
         source="black-forest-labs/FLUX.1-schnell",
     )

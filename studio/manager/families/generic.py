@@ -72,5 +72,10 @@ def generic_family(pipeline: str, denoiser: str) -> Family | None:
     if any(required for name, required in parameters.items() if name != "prompt"):
         return None
     return replace(
-        GENERIC, title=pipeline.removesuffix("Pipeline"), pipelines={"text_to_image": pipeline}, denoiser=denoiser
+        GENERIC,
+        title=pipeline.removesuffix("Pipeline"),
+        pipelines={"text_to_image": pipeline},
+        denoiser=denoiser,
+        negative="negative_prompt" in parameters,
+        guided=not parameters.keys().isdisjoint({"guidance_scale", "true_cfg_scale"}),
     )

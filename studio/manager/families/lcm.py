@@ -17,6 +17,7 @@ LCM = register(
         },
         covers=frozenset({"LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"}),
         guidance="none",
+        negative=False,
         solvers=("lcm",),
         defaults=Defaults(sampler="lcm", steps=4, guidance_scale=8.5, width=512, height=512),
         blueprint=None,
