@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo, Override
+from studio.core.samplers import spacing_of
 from studio.manager.families import Family, family_of, generic_family
 from studio.manager.headers import read_header
 
