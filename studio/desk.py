@@ -17,13 +17,15 @@ from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event
 from studio.core.jobs import TERMINAL, ImageView, JobView
-from studio.core.models import ModelInfo, ModelOptions
+from studio.core.memory import MoveView, PlanView, PlanWish
+from studio.core.models import ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, legal_samplers, options_for, resolve
 from studio.core.presets import read_presets, read_styles
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
+from studio.jobs.board import MemoryBoard
 from studio.jobs.channel import Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
@@ -32,11 +34,17 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
+from studio.manager import planning
 from studio.manager.catalog import Catalog
+from studio.manager.ledger import read_ledger
+from studio.manager.limits import host_budget
+from studio.manager.overrides import check_override
+from studio.manager.preview import small_preview
 
 log = logging.getLogger(__name__)
 
 WORKER = "studio.worker:main"
+LEDGER = "ledger.jsonl"
 
 
 class Desk:
@@ -60,11 +68,11 @@ class Desk:
         self._inputs = InputStore(private / "inputs")
         self._frames = FrameStore(private / "frames", self._database)
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
-        self._memory = MemoryView()
+        self._board = MemoryBoard()
         self._take_folder()
         self._host = WorkerHost(
             entry,
-            _Feed(self._queue, self._log, self._frames, self._remember),
+            _Feed(self._queue, self._log, self._frames, self._board.hear),
             hello={"settings": settings.model_dump(mode="json", exclude={"auth"})},
             log_file=private / "worker.log",
             patience=patience,
@@ -106,6 +114,19 @@ class Desk:
     def options(self, model: str) -> ModelOptions:
         return options_for(find_model(self._catalog.models(), model))
 
+    def preview(self, model: str) -> bytes:
+        return small_preview(*self._found(model))
+
+    def override(self, model: str, changes: Override) -> None:
+        info, path = self._found(model)
+        check_override(info, changes, self._catalog.models())
+        self._catalog.overrides.write(path, changes)
+
+    def plan(self, wish: PlanWish) -> PlanView:
+        info, path = self._found(wish.model)
+        memory = self._board.view()
+        return planning.view(info, path, memory.budget or host_budget(), wish, memory.device.partition(":")[0] or "cpu")
+
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)
 
@@ -146,12 +167,19 @@ class Desk:
         return read_styles(self.settings.presets)
 
     def memory(self) -> MemoryView:
-        return self._memory
+        return self._board.view()
+
+    def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
+        return self._board.watch(seen, seconds)
 
     def manage(self, command: MemoryCommand) -> None:
         if command.model:
             command = command.model_copy(update={"model": find_model(self._catalog.models(), command.model).id})
-        self._host.tell({"do": "manage", "command": command.model_dump(mode="json")})
+        self._board.ask(command, lambda: self._host.tell({"do": "manage", "command": command.model_dump(mode="json")}))
+
+    def moves(self, limit: int = 60) -> list[MoveView]:
+        rows = read_ledger(self.settings.outputs / PRIVATE / LEDGER, limit)
+        return [MoveView(**row) for row in reversed(rows)]
 
     @property
     def worker_pid(self) -> int | None:
@@ -185,6 +213,13 @@ class Desk:
         if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
             threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()
 
+    def _found(self, model: str) -> tuple[ModelInfo, Path]:
+        info = find_model(self._catalog.models(), model)
+        path = self._catalog.path(info.id)
+        if path is None:
+            raise NotFound("model", model)
+        return info, path
+
     def _cancel_if_running(self, job_id: str) -> bool:
         if self.job(job_id).state != "running":
             return False
@@ -202,10 +237,6 @@ class Desk:
                 fields["model"] = model.id
                 _fit_sampler(fields, notes, model)
         return fields | {"notes": notes}
-
-    def _remember(self, message: Message) -> None:
-        if message.get("say") == "memory":
-            self._memory = MemoryView.model_validate(message["memory"])
 
 
 class _Feed:

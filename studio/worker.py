@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from studio import compat
 from studio.core import events
 from studio.core.desk import MemoryCommand
-from studio.core.errors import Cancelled, StudioError
+from studio.core.errors import Cancelled, OutOfMemory, StudioError
 from studio.core.events import Event
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
@@ -82,10 +82,16 @@ def _run(
 
     info = find_model(catalog.models(), request.model)
 
+    said: events.Loading | None = None
+
     def report(what: str, fraction: float | None) -> None:
+        nonlocal said
         if cancelled():
             raise Cancelled
-        emit(events.Loading(model=info.title, what=what, fraction=fraction))
+        news = events.Loading(model=info.title, what=what, fraction=fraction)
+        if news != said:  # who waits for an import asks often
+            said = news
+            emit(news)
 
     def put_frame(image: int, step: int, kind: str, jpeg: bytes) -> None:
         if frames is not None:
@@ -119,9 +125,10 @@ def main(channel: Channel) -> None:
 
 
 class Inbox:
-    """Commands in order; cancels are heard at once, and an exit, or the host's death, ends the process at once."""
+    """Commands in order; cancels and imports are heard at once, and an exit, or the host's death, ends the process at once."""
 
     def __init__(self, channel: Channel):
+        self.imports: Callable[[MemoryCommand], None] = lambda command: None  # the worker's, before it says "ready"
         self._channel = channel
         self._commands: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._cancelled: set[str] = set()
@@ -143,6 +150,9 @@ class Inbox:
                     self._cancelled.add(message["job"])
                 case "exit":
                     break
+                case "manage" if message["command"]["action"] in ("import", "cancel_import"):
+                    command = MemoryCommand(**message["command"])
+                    threading.Thread(target=self.imports, args=(command,), name="import", daemon=True).start()
                 case _:
                     self._commands.put(message)
         os._exit(0)  # every file of ours appears whole or not at all, so there is nothing to wait for
@@ -163,8 +173,13 @@ class Worker:
         self._catalog = self._manager.catalog
         self._archive = Archive(settings.outputs, database)
         self._frames = FrameStore(private / "frames", database)
+        self._manager.imports.told = self._tell_imports
+        inbox.imports = self._import
 
     def work(self) -> None:
+        self._manager.sweep()
+        self._channel.send({"say": "began"})
+        self._tell_memory()
         self._channel.send({"say": "ready"})
         while (command := self._inbox.get()) is not None:
             if command["do"] == "rest":
@@ -199,23 +214,55 @@ class Worker:
         self._channel.send({"say": "event", "job": job, "event": events.to_json(event)})
 
     def _manage(self, command: MemoryCommand) -> None:
-        """Load, unload, pin, or set the budget; what cannot be done is logged and leaves all as it is."""
+        """Load, unload, pin, or set the budget; what cannot be done leaves all as it is, and is told."""
+        problem: str | None = None
+        try:
+            self._obey(command)
+        except StudioError as error:
+            problem = str(error)
+        except Exception as error:
+            traceback.print_exc()
+            problem = f"The engine stopped on an unexpected error ({type(error).__name__}); the worker's log says more."
+        self._tell_memory()
+        self._channel.send({"say": "managed", "problem": problem})
+
+    def _obey(self, command: MemoryCommand) -> None:
         from studio.engine.precision import leased
 
+        def report(what: str, fraction: float | None) -> None:
+            self._channel.send({"say": "managing", "what": what, "fraction": fraction})
+
+        info = find_model(self._catalog.models(), command.model) if command.model else None
+        if command.action == "budget":
+            self._manager.set_budget(command.bytes)
+        elif command.action == "unload":
+            if info is not None and info.id in self._manager.memory().pinned:
+                raise StudioError(f"{info.title} is pinned; unpin it first.")
+            self._manager.unload(info)
+        elif command.action == "unpin" and info is not None:
+            self._manager.pin(info, False)
+        elif info is not None:
+            with leased(self._manager, info, "auto", self._archive.private / "precision", report) as loaded:
+                if not loaded.whole:
+                    raise OutOfMemory(
+                        f"{info.title} does not fit the memory budget whole; when it runs, its parts come one stage at a time."
+                    )
+                if command.action == "pin":
+                    self._manager.pin(info, True)
+
+    def _import(self, command: MemoryCommand) -> None:
+        """In a thread of its own, while the device may be at work: convert a single file, or stop that."""
+        from studio.engine.precision import first_dtype
+
         try:
-            info = find_model(self._catalog.models(), command.model) if command.model else None
-            if command.action == "budget":
-                self._manager.set_budget(command.bytes)
-            elif command.action == "unload":
-                self._manager.unload(info)
-            elif command.action == "unpin" and info is not None:
-                self._manager.pin(info, False)
-            elif info is not None:
-                with leased(self._manager, info, "auto", self._archive.private / "precision"):
-                    self._manager.pin(info, command.action == "pin")
+            info = find_model(self._catalog.models(), command.model)
+            if command.action == "cancel_import":
+                self._manager.imports.cancel(info.id)
+                return
+            dtype = first_dtype(command.dtype, info, self._manager, self._archive.private / "precision")
+            self._manager.prepare(info, dtype)
         except StudioError as error:
-            log.warning("%s", error)
-        self._tell_memory()
+            self._manager.imports.fail(command.model, command.dtype, str(error))
 
     def _preload(self) -> None:
         """Nothing waits: have the default model in memory before the first wish."""
@@ -232,6 +279,10 @@ class Worker:
 
     def _tell_memory(self) -> None:
         self._channel.send({"say": "memory", "memory": self._manager.memory().model_dump(mode="json")})
+
+    def _tell_imports(self) -> None:
+        views = [view.model_dump(mode="json") for view in self._manager.imports.views()]
+        self._channel.send({"say": "imports", "imports": views, "prepared": self._manager.prepared()})
 
 
 def _device_is_lost(error: Exception) -> bool:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+ROW_BYTES = 400  # what a row takes, generously
 LIMIT = 4 << 20  # bytes; a longer ledger is set aside once and begun anew
 
 
@@ -34,13 +35,17 @@ class Ledger:
 def read_ledger(file: Path, limit: int = 100) -> list[dict[str, Any]]:
     """The last rows, oldest first; [] where there is no ledger, and lines cut short are passed over."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()[-limit:]
+        with file.open("rb") as opened:
+            opened.seek(max(file.stat().st_size - limit * ROW_BYTES, 0))
+            lines = opened.read().decode("utf-8", "replace").splitlines()[-limit:]
     except OSError:
         return []
     rows = []
     for line in lines:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows

@@ -4,15 +4,16 @@
 components. Which moves to make is the planner's business, how they are made the residency's.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from studio import compat
 from studio.core.desk import MemoryView
-from studio.core.errors import ModelError
+from studio.core.errors import Cancelled, ModelError, OutOfMemory
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
@@ -21,18 +22,21 @@ from studio.manager.attention import set_attention
 from studio.manager.catalog import Catalog
 from studio.manager.estimate import Shape, folder_weights, stages_for
 from studio.manager.experience import Experience, kind_of_run
-from studio.manager.ladder import Ladder, rungs_for
+from studio.manager.imported import prepared_in, sweep
+from studio.manager.imports import Imports
+from studio.manager.ladder import DENOISE, Ladder, is_out_of_memory, rungs_for
 from studio.manager.ledger import Ledger
-from studio.manager.limits import PeakMeter, budget_for, taken
+from studio.manager.limits import PeakMeter, budget_for, free, taken
 from studio.manager.loaded import Loaded
-from studio.manager.loading import first_bad_tensor
-from studio.manager.planner import DoesNotFit, Move, Part, Plan, Stage, greedy_dual_size, plan
+from studio.manager.planner import DoesNotFit, Kind, Move, Part, Plan, Stage, arithmetic, greedy_dual_size, mib, plan
 from studio.manager.residency import Component, Residency
+from studio.manager.soundness import first_unsound
 from studio.manager.staging import Staging
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 
 Report = Callable[[str, float | None], None]
+SOUND = "1"  # of the rows that say whether weights are: raise it when they are looked at differently
 
 
 class Manager:
@@ -49,7 +53,9 @@ class Manager:
         self._budget = settings.memory_budget
         self._base = taken()
         self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
-        self._assembler = Assembler(settings, self.catalog, self.residency)
+        self._future: frozenset[str] = frozenset()  # keys of components that waiting jobs will want
+        self.imports = Imports(settings.models)
+        self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
         self._experience = Experience(self.catalog.index, self.device.type)
 
     @contextmanager
@@ -65,13 +71,13 @@ class Manager:
         """Have `info` in memory in `dtype` ("fp32", "bf16", "fp16") for the length of a `with`.
 
         `request` tells the shape that working memory is planned for; the model's own defaults if not given. Raises
-        ModelError, StorageError, and OutOfMemory with the arithmetic if the budget cannot hold it.
+        ModelError, StorageError, and OutOfMemory with the arithmetic if the budget cannot hold it; what was in memory
+        before is there again then.
         """
         folder = self._assembler.folder(info, dtype, report)
-        loaded, components = self._assembler.assemble(info, folder, dtype, channels_last)
-        self._parts[info.id] = frozenset(component.key for component in components.values())
-        shape = shape_of(info, request)
-        facts = folder_weights(folder)
+        loaded, components = self._assembled(info, folder, dtype, channels_last)
+        self._check_numbers(info, dtype, components, loaded.weights, report)
+        shape, facts = shape_of(info, request), folder_weights(folder)
         keys = {name: component.key for name, component in components.items()}
         run = kind_of_run(facts, loaded.family, shape, dtype)
         measured = self._experience.working(run)
@@ -80,23 +86,24 @@ class Manager:
             component.users += 1
         try:
             with ExitStack() as stack:
-                self._admit(stages, components, report, stack)
+                with self._all_or_as_before():
+                    self._admit(stages, components, report, stack, begin=lambda: loaded.ladder.begin())
+                self._parts[info.id] = frozenset(keys.values())
                 warm = all(component.warm for component in components.values())
+                whole = all(component.state == "resident" for component in components.values())
                 loaded.components.update({name: component.module for name, component in components.items()})
+                denoiser = loaded.components.get(loaded.family.denoiser)
                 loaded = replace(
                     loaded,
-                    ladder=self._ladder(loaded, components, shape.batch, run),
-                    attention=set_attention(
-                        loaded.components.get(loaded.family.denoiser), self.settings.attention, self.device
-                    ),
-                    whole=all(component.state == "resident" for component in components.values()),
+                    ladder=self._ladder(loaded, components, shape, run, stages, whole),
+                    attention=set_attention(denoiser, self.settings.attention, self.device),
+                    whole=whole,
                 )
-                self._check_finite(components, loaded.weights)
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
                 meter.start()
                 yield loaded
-                if request is not None and loaded.whole:
+                if request is not None and whole and not loaded.ladder.taken:
                     peak = meter.read()
                     if warm and peak is not None:  # else it holds weights that were touched for the first time
                         self._experience.learn(run, peak)
@@ -105,22 +112,22 @@ class Manager:
                     for component in components.values():
                         component.warm = component.state == "resident"
         finally:
-            for component in components.values():
-                component.users -= 1
-            self.residency.stop_streaming()
-            self.residency.forget_unused()
+            self._end(components)
 
     def memory(self) -> MemoryView:
         """What is resident against the budget, in bytes, component by component."""
         held = self.residency.held()
-        residents = [(c.source.name, c.bytes) for c in self.residency.components.values() if c.state == "resident"]
-        there = {c.key for c in self.residency.components.values() if c.state == "resident"}
+        resident = [c for c in self.residency.components.values() if c.state == "resident"]
+        there = {component.key for component in resident}
         pinned = {c.key for c in self.residency.components.values() if c.pinned}
         return MemoryView(
             budget=self.budget(),
             used=held,
             device=str(self.device),
-            residents=tuple(residents),
+            residents=tuple((component.source.name, component.bytes) for component in resident),
+            holders=tuple(
+                tuple(name for name, keys in self._parts.items() if component.key in keys) for component in resident
+            ),
             models=tuple(name for name, keys in self._parts.items() if keys <= there),
             pinned=tuple(name for name, keys in self._parts.items() if keys <= pinned),
         )
@@ -128,6 +135,18 @@ class Manager:
     def resident(self) -> list[tuple[str, int]]:
         """(component, bytes) of what is in memory."""
         return list(self.memory().residents)
+
+    def prepare(self, info: ModelInfo, dtype: str) -> None:
+        """Have a single file converted in the background; `imports` tells how far it is. Raises ModelError."""
+        self.imports.prepare(self._assembler.conversion(info, dtype))
+
+    def prepared(self) -> tuple[str, ...]:
+        """Ids of the single files that are converted already."""
+        return prepared_in(self._assembler.imported, self.catalog.models(), self.catalog.path)
+
+    def sweep(self) -> None:
+        """Remove converted folders that are of no more use."""
+        sweep(self._assembler.imported)
 
     def budget(self) -> int:
         return budget_for(self.device, self._budget, self.residency.held(), self._base)
@@ -151,15 +170,89 @@ class Manager:
                 self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
         self.residency.forget_unused(keep=0)
 
+    def expect(self, wanted: Iterable[tuple[ModelInfo, str, bool]]) -> None:
+        """What waiting jobs will want, as (model, dtype, channels_last): where something has to go, that goes last."""
+        keys: set[str] = set()
+        for info, dtype, channels_last in wanted:
+            try:
+                keys |= self._assembler.known_keys(info, dtype, channels_last)
+            except (ModelError, OSError):
+                continue  # it will be refused in its turn
+            keys |= self._parts.get(info.id, frozenset())
+        self._future = frozenset(keys)
+
     # -- making a model ready
 
-    def _admit(self, stages: list[Stage], components: dict[str, Component], report: Report, stack: ExitStack) -> None:
+    def _assembled(
+        self, info: ModelInfo, folder: Path, dtype: str, channels_last: bool
+    ) -> tuple[Loaded, dict[str, Component]]:
+        try:
+            return self._assembler.assemble(info, folder, dtype, channels_last)
+        except OSError as error:
+            raise ModelError(
+                f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
+            ) from None
+
+    def _check_numbers(
+        self, info: ModelInfo, dtype: str, components: dict[str, Component], weights: dict[str, str], report: Report
+    ) -> None:
+        """Refuse weights that hold NaN, before anything moves. Looked at once for each content, and remembered."""
+        for name, component in components.items():
+            mark, part = f"sound:{weights[name]}:{dtype}", name.replace("_", " ")
+            known = self.catalog.index.facts(mark, SOUND)
+            if known is None:
+                report(f"checking the numbers of {part}", None)
+                bad = first_unsound(component.source.files, component.dtype)
+                known = {"bad": bad[0] if bad else None, "large": bool(bad and bad[1])}
+                self.catalog.index.put_facts([(mark, SOUND, known)])
+            if known["bad"] is None:
+                continue
+            if known["large"]:
+                raise ModelError(
+                    f"Its {part} holds numbers too large for {dtype}, in {known['bad']}. Try fp32 or bf16."
+                )
+            problem = f"Its {part} holds numbers that are not finite (NaN), in {known['bad']}."
+            if not (name == "vae" and info.vae):  # else it is not the model's own
+                self.catalog.remember_problem(info.id, problem)
+            raise ModelError(problem)
+
+    @contextmanager
+    def _all_or_as_before(self) -> Iterator[None]:
+        """A model that fails to come in leaves memory as it found it: what came goes, what made way comes back."""
+        before = {resident.key for resident in self.residency.residents()}
+        try:
+            yield
+        except Cancelled:
+            raise
+        except Exception as error:
+            failed = is_out_of_memory(error)
+            self.residency.restore(before)
+            if not failed:
+                raise
+        else:
+            return
+        # Out of the handler: what the failed load had read hung on the traceback.
+        self.residency.restore(before)
+        raise OutOfMemory(f"The device's memory did not suffice to load it: {self._state_of_memory()}.")
+
+    def _admit(
+        self,
+        stages: list[Stage],
+        components: dict[str, Component],
+        report: Report,
+        stack: ExitStack,
+        begin: Callable[[], None],
+    ) -> None:
         """Bring the model in: all at once where the budget holds it whole, else stage by stage while it runs."""
         budget, ours = self.budget(), frozenset(c.key for c in components.values() if c.users == 1)
+
+        def planned(run: list[Stage]) -> Plan:
+            return plan(run, self.residency.residents(ours), budget, self._future, policy=greedy_dual_size)
+
         try:
-            whole = plan([_merged(stages)], self.residency.residents(ours), budget, policy=greedy_dual_size)
+            whole = planned([_merged(stages)])
         except DoesNotFit:
-            self._run_in_stages(stages, components, ours, budget, report, stack)
+            self._run_in_stages(stages, components, planned, report, stack, begin)
         else:
             self._perform(whole.moves, report)
 
@@ -167,21 +260,19 @@ class Manager:
         self,
         stages: list[Stage],
         components: dict[str, Component],
-        ours: frozenset[str],
-        budget: int,
+        planned: Callable[[list[Stage]], Plan],
         report: Report,
         stack: ExitStack,
+        begin: Callable[[], None],
     ) -> None:
-        def planned(first: int) -> Plan:
-            order = [*stages[first:], *stages[:first]]
-            return plan(order, self.residency.residents(ours), budget, policy=greedy_dual_size)
-
         def enter(name: str) -> None:
             number = next(n for n, stage in enumerate(stages) if stage.name == name)
             self.residency.stop_streaming()
-            self._perform(planned(number).of_stage(name), lambda what, fraction: None)
+            self._perform(planned([*stages[number:], *stages[:number]]).of_stage(name), _quiet)
+            if name == DENOISE:
+                begin()
 
-        planned(0)  # refuse before anything has moved
+        planned(stages)  # refuse before anything has moved
         by_key = {component.key: self.residency.skeleton(component) for component in components.values()}
         members = {stage.name: [by_key[part.key] for part in stage.parts] for stage in stages}
         report("to be read stage by stage, as the budget asks", None)
@@ -193,37 +284,63 @@ class Manager:
             report(f"{verb} {self.residency.components[move.key].source.name.replace('_', ' ')}", number / len(moves))
             self.residency.perform(move)
 
-    def _check_finite(self, components: dict[str, Component], weights: dict[str, str]) -> None:
-        """Refuse weights that hold NaN, once for each content: they load without a word and paint black."""
-        for name, component in components.items():
-            mark = f"finite:{weights[name]}"
-            if component.state != "resident" or self.catalog.index.facts(mark, str(component.dtype)):
-                continue
-            bad = first_bad_tensor(component.module)
-            if bad is not None:
-                self.residency.perform(Move("evict", component.key, component.bytes, "", "not finite"))
-                raise ModelError(f"Its {name.replace('_', ' ')} holds numbers that are not finite (NaN), in {bad}.")
-            self.catalog.index.put_facts([(mark, str(component.dtype), {"finite": True})])
+    def _end(self, components: dict[str, Component]) -> None:
+        """A lease ends: what was streamed is away, and back where a person pinned it."""
+        for component in components.values():
+            component.users -= 1
+        self.residency.stop_streaming()
+        self.residency.restore({component.key for component in components.values() if component.pinned}, evict=False)
+        self.residency.forget_unused()
 
-    def _ladder(self, loaded: Loaded, components: dict[str, Component], batch: int, run: str) -> Ladder:
+    def _ladder(
+        self,
+        loaded: Loaded,
+        components: dict[str, Component],
+        shape: Shape,
+        run: str,
+        stages: list[Stage],
+        whole: bool,
+    ) -> Ladder:
         """What can be tried if this run is out of memory all the same, starting where the last of its kind ended."""
-        denoiser = components.get(loaded.family.denoiser)
+        denoiser, budget = components.get(loaded.family.denoiser), self.budget()
 
-        def stream(stack: ExitStack) -> None:
-            if denoiser is None or denoiser.state == "streamed":
-                return
-            self.residency.perform(Move("evict", denoiser.key, denoiser.bytes, "denoise", "to be streamed"))
-            self.residency.perform(Move("stream", denoiser.key, 0, "denoise", "out of memory"))
-            stack.callback(self._perform, (Move("load", denoiser.key, denoiser.bytes, "", "streamed no more"),), _quiet)
-            stack.callback(self.residency.stop_streaming)
+        def move(kind: Kind, reason: str) -> None:
+            if denoiser is not None:
+                self.residency.perform(Move(kind, denoiser.key, denoiser.bytes, DENOISE, reason))
 
-        def free() -> int:
-            return sum(r.bytes for r in self.residency.residents() if not r.pinned)
+        def stream() -> None:
+            move("evict", "to be streamed")
+            move("stream", "out of memory")
 
-        streamable = denoiser is not None and denoiser.users == 1 and denoiser.state == "resident"
-        decoder = loaded.components.get(loaded.family.decoder or "")
-        rungs = rungs_for(decoder, batch, free, self.unload, stream if streamable else None, self.device)
-        return Ladder(rungs, self._experience.rungs(run), lambda taken: self._experience.remember_rungs(run, taken))
+        @contextmanager
+        def release() -> Iterator[None]:
+            move("evict", "out of memory while decoding")
+            try:
+                yield
+            finally:
+                if whole:  # else the next stage's plan brings it back
+                    move("load", "decoded")
+
+        def told(stage: str) -> str:
+            of_stage = [s for s in stages if s.name == stage] or stages
+            return f"{arithmetic(of_stage[0], self.residency.residents())}; {self._state_of_memory()}."
+
+        rungs = rungs_for(
+            loaded.components.get(loaded.family.decoder or ""),
+            shape.batch,
+            max(shape.width, shape.height),
+            self.device,
+            evictable=lambda: sum(r.bytes for r in self.residency.residents() if not r.pinned),
+            evict=self.unload,
+            streamable=lambda: denoiser is not None and denoiser.users == 1 and denoiser.state == "resident",
+            stream=stream,
+            release=release,
+        )
+        taken = self._experience.rungs(run, budget)
+        return Ladder(rungs, taken, lambda names: self._experience.remember_rungs(run, names, budget), told)
+
+    def _state_of_memory(self) -> str:
+        return f"the memory budget is {mib(self.budget())}, and {mib(free(self.device))} of the device are free"
 
 
 def _quiet(what: str, fraction: float | None) -> None:

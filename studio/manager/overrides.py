@@ -10,8 +10,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from studio.core.errors import ModelError, StorageError
-from studio.core.models import Override
+from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
+from studio.core.models import ModelInfo, Override
+from studio.manager.families import FAMILIES
 from studio.manager.files import card_of
 from studio.manager.folders import read_card, read_json
 
@@ -72,6 +73,20 @@ class Overrides:
             write_json(self._file, rows | ({key: words} if words else {}))
         except OSError as error:
             raise StorageError(f"The model's settings could not be kept: {error.strerror or error}.") from None
+
+
+def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) -> None:
+    """Refuse a word that nothing goes by: a family that is none, a VAE that is not here. Raises InvalidRequest."""
+    if info.kind not in ("checkpoint", "diffusers") and changes.model_fields_set - {"title"}:
+        raise InvalidRequest(f"{info.title} is no model that makes pictures; only its title can be set.")
+    if changes.family is not None:
+        if info.kind == "diffusers":
+            raise InvalidRequest("The family of a diffusers folder is what its model_index.json names.", field="family")
+        FAMILIES.get(changes.family, field="family")
+    if changes.vae is not None:
+        usable = sorted(model.id for model in models if model.kind == "vae" and model.problem is None)
+        if changes.vae not in usable:
+            raise UnknownName("VAE", changes.vae, usable, field="vae")
 
 
 def write_json(file: Path, values: dict[str, Any]) -> None:

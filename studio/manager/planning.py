@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import ModelError
+from studio.core.memory import PlannedPart, PlannedStage, PlanView, PlanWish
 from studio.core.models import ModelInfo
 from studio.manager.estimate import Shape, file_weights, folder_weights, stages_for
 from studio.manager.families import family_for
@@ -56,4 +57,26 @@ def describe(told: Forecast) -> str:
     return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
 
 
-__all__ = ["DoesNotFit", "Forecast", "Shape", "describe", "forecast"]
+def view(info: ModelInfo, path: Path, budget: int, wish: PlanWish, device: str) -> PlanView:
+    """The forecast of a wish as plain values; sizes that it leaves open are the model's own."""
+    width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
+    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device)
+    streamed = told.plan.streamed
+    stages = tuple(
+        PlannedStage(
+            name=stage.name,
+            parts=tuple(
+                PlannedPart(component=key, bytes=size, streamed=key in streamed)
+                for key, size in told.plan.resident[stage.name].items()
+            ),
+            working=stage.activation,
+            peak=told.plan.peaks[stage.name],
+        )
+        for stage in told.stages
+    )
+    return PlanView(
+        budget=told.budget, peak=told.plan.peak, whole=told.whole, width=width, height=height, stages=stages
+    )
+
+
+__all__ = ["DoesNotFit", "Forecast", "Shape", "describe", "forecast", "view"]

@@ -17,7 +17,7 @@ from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioErr
 from studio.core.jobs import JobView
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
-from studio.server.stream import event_stream
+from studio.server.stream import event_stream, memory_stream
 
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 Number = Annotated[int, Path(ge=0, le=1_000_000)]
@@ -25,6 +25,8 @@ Number = Annotated[int, Path(ge=0, le=1_000_000)]
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 # What an id addresses never changes, so a browser need not ask twice.
 FOREVER = {"cache-control": "private, max-age=31536000, immutable", "content-security-policy": FILE_CSP}
+# A person may put another picture in its place.
+A_WHILE = {"cache-control": "private, max-age=300", "content-security-policy": FILE_CSP}
 NEVER = {"cache-control": "no-store"}
 
 
@@ -87,6 +89,16 @@ def build_router(desk: Desk) -> APIRouter:
     @router.get("/thumbnails/{image}")
     def thumbnail(image: Id) -> Response:
         return Response(desk.thumbnail(image), media_type="image/jpeg", headers=FOREVER)
+
+    @router.get("/previews")
+    def preview(model: Annotated[str, Query(min_length=1, max_length=300)]) -> Response:
+        """The small picture of a model of the catalog, which alone knows where it lies."""
+        return Response(desk.preview(model), media_type="image/jpeg", headers=A_WHILE)
+
+    @router.get("/memory/events")
+    def memory_events() -> StreamingResponse:
+        """What is in memory and what is being done to it, as server-sent events: now, and whenever it changes."""
+        return StreamingResponse(memory_stream(desk), media_type="text/event-stream", headers=NEVER)
 
     @router.post("/inputs", status_code=201)
     async def add_input(request: Request) -> dict[str, str]:

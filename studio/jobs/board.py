@@ -1,0 +1,94 @@
+"""The board: what the worker last told of its memory, and what it was asked that is not done yet; for whoever waits to know.
+
+Knows messages and plain values, nothing of models. A worker that dies takes its memory with it, and the wishes it had.
+"""
+
+import threading
+from collections.abc import Callable
+
+from studio.core.desk import MemoryCommand, MemoryView
+from studio.core.errors import StudioError
+from studio.core.memory import MemoryWish
+from studio.jobs.channel import Message
+
+DIED = "The worker ended while it was at this; a new one has started."
+HEARD_AT_ONCE = frozenset({"import", "cancel_import"})  # told of as `MemoryView.imports`, not as wishes
+PROBLEMS = 200
+
+
+class MemoryBoard:
+    """Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._number = 1
+        self._told = MemoryView()
+        self._wishes: list[MemoryWish] = []
+        self._problems: dict[str, str] = {}
+
+    def view(self) -> MemoryView:
+        with self._changed:
+            return self._view()
+
+    def watch(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
+        """The view and its number, as soon as it is another than number `seen`, or after `seconds` as it stands."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._number != seen, timeout=seconds)
+            return self._number, self._view()
+
+    def ask(self, command: MemoryCommand, tell: Callable[[], None]) -> None:
+        """Note the command as a wish and `tell` the worker; if that raises, nothing was asked."""
+        if command.action in HEARD_AT_ONCE:
+            tell()
+            return
+        wish = MemoryWish(action=command.action, model=command.model)
+        with self._changed:
+            self._wishes.append(wish)  # noted first, for the answer may come at once
+            self._problems.pop(command.model, None)
+            self._say()
+        try:
+            tell()
+        except StudioError:
+            with self._changed:
+                self._wishes = [each for each in self._wishes if each is not wish]
+                self._say()
+            raise
+
+    def hear(self, message: Message) -> None:
+        """`memory`: the view but for imports; `imports`: these; `began`: a new worker's first words; `managing`, `managed`: the oldest wish."""
+        with self._changed:
+            match message.get("say"):
+                case "memory":
+                    self._told = self._with_imports(MemoryView.model_validate(message["memory"]))
+                case "imports":
+                    imports = {name: message[name] for name in ("imports", "prepared")}
+                    self._told = MemoryView.model_validate(self._told.model_dump() | imports)
+                case "began":
+                    self._problems |= {wish.model: DIED for wish in self._wishes}
+                    self._wishes.clear()
+                    self._told = MemoryView()
+                case "managing" if self._wishes:
+                    at = {"what": message["what"], "fraction": message["fraction"]}
+                    self._wishes[0] = self._wishes[0].model_copy(update=at)
+                case "managed" if self._wishes:
+                    self._conclude(self._wishes.pop(0), message["problem"])
+                case _:
+                    return
+            self._say()
+
+    def _conclude(self, wish: MemoryWish, problem: str | None) -> None:
+        self._problems.pop(wish.model, None)
+        if problem is not None:
+            kept = list(self._problems.items())[-PROBLEMS + 1 :]
+            self._problems = dict(kept) | {wish.model: problem}
+
+    def _with_imports(self, view: MemoryView) -> MemoryView:
+        """Imports are told by themselves, as they go on while a job runs."""
+        return view.model_copy(update={"imports": self._told.imports, "prepared": self._told.prepared})
+
+    def _view(self) -> MemoryView:
+        return self._told.model_copy(update={"wishes": tuple(self._wishes), "problems": dict(self._problems)})
+
+    def _say(self) -> None:
+        self._number += 1
+        self._changed.notify_all()
