@@ -25,6 +25,7 @@ from studio.engine.environment import describe_device
 from studio.engine.generate import prepare_pipeline
 from studio.manager.manager import Loaded, Manager
 
+FIRST = "bf16"  # what a model is measured from: it takes half the memory, and a single file half the disk, of fp32
 WORTH_IT = 1.2  # bf16 must be this many times as fast
 ROUNDS = 3
 LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
@@ -53,21 +54,32 @@ def choose(
     """The precision to lease the model in. What a person names is taken as named; `auto` is measured once."""
     if dtype != "auto":
         return Precision(dtype)
-    if manager.device.type == "cuda":
-        return Precision("bf16" if torch.cuda.is_bf16_supported() else "fp16", channels_last=True)
-    if manager.device.type != "cpu":
-        return Precision("fp32")
-    key = f"{info.id}:{info.bytes}:{info.sha256}:{describe_device(manager.device)}:{torch.__version__}"
-    kept = _path(folder, key)
-    if (known := _read(kept)) is not None:
+    if (known := _known(info, manager, folder)) is not None:
         return known
-    with manager.lease(info, "fp32", report) as loaded:
+    with manager.lease(info, FIRST, report, channels_last=True) as loaded:
         if not loaded.whole:
             return Precision("bf16")  # memory is short: half as much of it comes before speed
         report("measuring which precision is fastest", None)
         found = measure(loaded)
-    _write(kept, found)
+    _write(_path(folder, info, manager), found)
     return found
+
+
+def first_dtype(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None = None) -> str:
+    """The dtype that `choose` would lease the model in first, found without loading anything."""
+    if dtype != "auto":
+        return dtype
+    known = _known(info, manager, folder)
+    return known.dtype if known else FIRST
+
+
+def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision | None:
+    """What needs no measuring: an answer that was kept, or a device that leaves no choice."""
+    if manager.device.type == "cuda":
+        return Precision("bf16" if torch.cuda.is_bf16_supported() else "fp16", channels_last=True)
+    if manager.device.type != "cpu":
+        return Precision("fp32")
+    return _read(_path(folder, info, manager))
 
 
 @contextmanager
@@ -86,15 +98,15 @@ def leased(
 
 
 def measure(loaded: Loaded) -> Precision:
-    """Time the denoiser's forward, on inputs that its own pipeline gives it, in fp32 and in bf16 with channels_last, in turn."""
+    """Time the denoiser's forward, on inputs that its own pipeline gives it, as a copy in fp32 and as it is leased, in turn."""
     denoiser = loaded.components[loaded.family.denoiser]
     args, kwargs = first_call(loaded)
-    half = copy.deepcopy(denoiser).to(torch.bfloat16).to(memory_format=torch.channels_last)
-    half_args, half_kwargs = _cast(args), _cast(kwargs)
+    full = copy.deepcopy(denoiser).to(torch.float32).to(memory_format=torch.contiguous_format)
+    full_args, full_kwargs = _cast(args), _cast(kwargs)
     pairs: list[tuple[float, float]] = []
     with torch.no_grad():
         for _ in range(1 + ROUNDS):
-            pairs.append((_seconds(denoiser, args, kwargs), _seconds(half, half_args, half_kwargs)))
+            pairs.append((_seconds(full, full_args, full_kwargs), _seconds(denoiser, args, kwargs)))
             if sum(pairs[0]) > PATIENCE:
                 break
     timed = pairs[1:] or pairs  # the first round warms up
@@ -145,9 +157,9 @@ def _seconds(module: Any, args: Any, kwargs: Any) -> float:
 
 
 def _cast(value: Any) -> Any:
-    """fp32 tensors in bf16, within tuples and dicts too; everything else as it is."""
+    """bf16 tensors in fp32, within tuples and dicts too; everything else as it is."""
     if isinstance(value, torch.Tensor):
-        return value.to(torch.bfloat16) if value.dtype == torch.float32 else value
+        return value.to(torch.float32) if value.dtype == torch.bfloat16 else value
     if isinstance(value, tuple):
         return tuple(_cast(item) for item in value)
     if isinstance(value, dict):
@@ -155,7 +167,8 @@ def _cast(value: Any) -> Any:
     return value
 
 
-def _path(folder: Path | None, key: str) -> Path | None:
+def _path(folder: Path | None, info: ModelInfo, manager: Manager) -> Path | None:
+    key = f"{info.id}:{info.bytes}:{info.sha256}:{describe_device(manager.device)}:{torch.__version__}"
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json" if folder else None
 
 

@@ -4,7 +4,6 @@ Decides what a model is made of and where that comes from; when weights come int
 """
 
 import hashlib
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +14,11 @@ import torch
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
-from studio.manager.catalog import Catalog, weights_signature
+from studio.manager.catalog import Catalog
 from studio.manager.families import family_for
 from studio.manager.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
-from studio.manager.importing import Report, import_checkpoint
+from studio.manager.imported import IMPORTED, Conversion, conversion_of
+from studio.manager.imports import Imports, Report
 from studio.manager.loaded import Loaded
 from studio.manager.loading import empty_component, load_autoencoder, load_component
 from studio.manager.residency import Component, Residency, Source
@@ -30,30 +30,31 @@ KEPT_PARTS = 32
 class Assembler:
     """Finds the parts of models of one catalog for one residency."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, residency: Residency):
-        self._settings, self._catalog, self._residency = settings, catalog, residency
-        self._private = settings.outputs / PRIVATE
+    def __init__(self, settings: Settings, catalog: Catalog, residency: Residency, imports: Imports):
+        self._catalog, self._residency, self._imports = catalog, residency, imports
+        self.imported = settings.outputs / PRIVATE / IMPORTED
         self._device = residency.device
         self._small: dict[str, Any] = {}  # tokenizers and the like, by folder and change
 
     def folder(self, info: ModelInfo, dtype: str, report: Report) -> Path:
         """The diffusers folder of a model: its own, or the one that its single file is converted to, once for a dtype."""
+        path = self._usable(info)
+        return path if path.is_dir() else self._imports.folder(conversion_of(info, path, dtype, self.imported), report)
+
+    def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
+        """What `folder` would have converted; raises ModelError where there is nothing to convert."""
+        path = self._usable(info)
+        if path.is_dir():
+            raise ModelError(f"{info.title} is a folder already, which is used as it stands.")
+        return conversion_of(info, path, dtype, self.imported)
+
+    def _usable(self, info: ModelInfo) -> Path:
         path = self._catalog.path(info.id)
         if path is None or not path.exists():
             raise ModelError(f"{info.title} is no longer in the models folders.")
         if info.problem or info.kind not in ("checkpoint", "diffusers"):
             raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
-        if path.is_dir():
-            return path
-        blueprint = family_for(info, "unet").blueprint
-        if blueprint is None:
-            raise ModelError(f"{info.title} cannot be used: single files of its family cannot be completed here.")
-        stamp = hashlib.sha256(
-            f"{weights_signature(path)} {info.prediction} {info.variant} {dtype} {blueprint}".encode()
-        ).hexdigest()[:12]
-        name = re.sub(r"[^\w.-]+", "_", path.stem)[:60]
-        target = self._private / "imported" / f"{name}-{stamp}"
-        return import_checkpoint(path, info, blueprint, target, torch_dtype(dtype), self._settings.models, report)
+        return path
 
     def assemble(
         self, info: ModelInfo, folder: Path, dtype: str, channels_last: bool
@@ -76,7 +77,7 @@ class Assembler:
             source = _source(folder, name, library, class_name, torch_dtype(dtype), variant, files)
             if other and name == "vae":
                 source = replace(source, load=partial(load_autoencoder, other, folder, class_name, torch_dtype(dtype)))
-            key = ":".join([name, class_name, dtype, "nhwc" * channels_last, _content(folder / name, weights[name])])
+            key = _key(folder, name, class_name, dtype, channels_last, weights[name])
             size = sum(file.stat().st_size for file in files)
             components[name] = self._residency.want(key, source, torch_dtype(dtype), channels_last, size)
         loaded = Loaded(
@@ -90,6 +91,18 @@ class Assembler:
             arguments=_plain_arguments(index),
         )
         return loaded, components
+
+    def known_keys(self, info: ModelInfo, dtype: str, channels_last: bool) -> frozenset[str]:
+        """Keys of a folder's components, as far as their weights were hashed before: nothing large is read for it."""
+        folder = self._catalog.path(info.id)
+        if folder is None or not folder.is_dir():
+            return frozenset()
+        other, keys = self._other_vae(info), set()
+        for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():
+            files = [other] if other and name == "vae" else weight_files(folder / name)[0]
+            if files and all(map(self._catalog.index.known_hash, files)):
+                keys.add(_key(folder, name, class_name, dtype, channels_last, self._weights_hash(files)))
+        return frozenset(keys)
 
     def _other_vae(self, info: ModelInfo) -> Path | None:
         """The file of the autoencoder that the model's card, or the user, wishes for in place of its own."""
@@ -130,6 +143,11 @@ def _source(
         load=lambda: load_component(folder, name, library, class_name, dtype, variant),
         empty=lambda: empty_component(folder, name, library, class_name, dtype),
     )
+
+
+def _key(folder: Path, name: str, class_name: str, dtype: str, channels_last: bool, weights: str) -> str:
+    """What makes two components one: equal keys, equal module."""
+    return ":".join([name, class_name, dtype, "nhwc" * channels_last, _content(folder / name, weights)])
 
 
 def _content(folder: Path, weights: str) -> str:

@@ -15,12 +15,13 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
-from studio.manager import clip_vocabulary, importing, sniff
+from studio.manager import clip_vocabulary, importing, imports, sniff
 from studio.manager.clip_vocabulary import byte_letters, find_vocabulary, read_packed
 from studio.manager.families import FAMILIES
 from studio.manager.files import describe_file
 from studio.manager.manager import Manager
 from tests import tiny_models
+from tests.manager import small_child
 from tests.layouts import unet, write_sparse
 
 compat.prepare()
@@ -49,6 +50,8 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     monkeypatch.setitem(sniff.CONTEXT_FAMILY, 32, "sd1")
     small = replace(FAMILIES.get("sd1"), blueprint=tiny_models.tiny_blueprint(source))
     monkeypatch.setitem(FAMILIES._items, "sd1", small)
+    monkeypatch.setattr(imports, "CHILD", small_child.__name__)
+    monkeypatch.setenv(small_child.SOURCE, str(source))
     return Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
 
 

@@ -1,0 +1,183 @@
+"""The folders that single files were converted to: what each is called, which are still of use, which go.
+
+A folder's name carries a stamp of all that it was made from, so that a changed file, a corrected family or another dtype
+means another folder. Beside each lies a note of its original. Knows names and notes; refuses to know tensors.
+"""
+
+import glob
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.core.errors import ModelError, StudioError
+from studio.core.models import ModelInfo
+from studio.manager.families import Blueprint, family_for
+
+PARTIAL = ".partial-"  # `importing` builds a folder under its name and this; it is renamed when complete
+LOCK = ".lock"
+IMPORTED = "imported"  # where they lie, below our own folder of the outputs
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is to be converted, and the folder that it will be."""
+
+    info: ModelInfo
+    file: Path
+    dtype: str  # fp32, bf16, fp16
+    target: Path
+
+    @property
+    def complete(self) -> bool:
+        return (self.target / "model_index.json").is_file()
+
+    @property
+    def current(self) -> bool:
+        """Whether the file is still the one that the folder is named for."""
+        try:
+            return conversion_of(self.info, self.file, self.dtype, self.target.parent).target == self.target
+        except StudioError:
+            return False
+
+
+class Note(BaseModel):
+    """Lies beside a converted folder and names its original."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    info: ModelInfo
+    file: Path
+    dtype: str
+
+
+def blueprint_of(info: ModelInfo) -> Blueprint:
+    """What the file leaves out; raises ModelError where that is not known here."""
+    blueprint = family_for(info, "unet").blueprint
+    if blueprint is None:
+        raise ModelError(f"{info.title} cannot be used: single files of its family cannot be completed here.")
+    return blueprint
+
+
+def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path) -> Conversion:
+    """The conversion of a file as it stands now, to a folder below `place`; raises ModelError."""
+    try:
+        stat = file.stat()
+    except OSError:
+        raise ModelError(f"{info.title} is no longer in the models folders.") from None
+    made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype)
+    stamp = hashlib.sha256(f"{made_from} {blueprint_of(info)}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    name = re.sub(r"[^\w.-]+", "_", file.stem)[:60].replace(PARTIAL, "_")
+    return Conversion(info, file, dtype, place / f"{name}-{stamp}")
+
+
+def write_note(conversion: Conversion) -> None:
+    note = Note(info=conversion.info, file=conversion.file, dtype=conversion.dtype)
+    conversion.target.parent.mkdir(parents=True, exist_ok=True)
+    _note_file(conversion.target).write_text(note.model_dump_json())
+
+
+def discard_partial(conversion: Conversion) -> None:
+    """Take away what a conversion left half made, and its note if no folder came of it."""
+    for partial in conversion.target.parent.glob(f"{glob.escape(conversion.target.name)}{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)
+    if not conversion.complete:
+        _note_file(conversion.target).unlink(missing_ok=True)
+
+
+def prepared_in(place: Path, models: list[ModelInfo], path: Callable[[str], Path | None]) -> tuple[str, ...]:
+    """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them as they are now."""
+    known = {info.id: info for info in models}
+    notes = [note for folder in _folders(place) if (note := _read(folder)) is not None and note.complete]
+    made = {note.target for note in notes}
+    found = set()
+    for note in notes:
+        info = known.get(note.info.id)
+        if info is None or path(info.id) != note.file:
+            continue
+        with suppress(StudioError):
+            if conversion_of(info, note.file, note.dtype, place).target in made:
+                found.add(info.id)
+    return tuple(sorted(found))
+
+
+def sweep(place: Path) -> None:
+    """Remove what is of no use: folders whose original changed or is gone, and what dead processes left half made.
+
+    A folder is kept while its original's folder cannot be seen, as with a disk that is not plugged in.
+    """
+    try:
+        with claimed(place, wait=False) as alone:
+            if alone:  # else somebody converts just now, and sees to it
+                sweep_claimed(place)
+    except OSError:
+        return  # a folder that cannot be written costs room, nothing else
+
+
+def sweep_claimed(place: Path) -> None:
+    """The same for who holds the claim already."""
+    for folder in _folders(place):
+        known = _read(folder)
+        if known is None or (known.file.parent.is_dir() and not known.current):
+            shutil.rmtree(folder, ignore_errors=True)
+    for left in _listed(place):
+        if PARTIAL in left.name:
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.suffix == ".json" and not left.with_name(left.name.removesuffix(".json")).is_dir():
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the one right to convert into `place`, in this process or any other; yields whether it was had.
+
+    The system lets go of it when a process ends, however it ends. Raises OSError where nothing can be written.
+    """
+    if not wait and not place.is_dir():
+        yield False
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / LOCK, "ab") as file:
+        yield _lock(file, wait)
+
+
+def _lock(file: IO[bytes], wait: bool) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system: conversions of two studios may meet, and both are right
+        return wait
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _folders(place: Path) -> list[Path]:
+    return [path for path in _listed(place) if path.is_dir() and PARTIAL not in path.name]
+
+
+def _listed(place: Path) -> list[Path]:
+    try:
+        return sorted(place.iterdir())
+    except OSError:
+        return []
+
+
+def _read(folder: Path) -> Conversion | None:
+    """What a folder's note says; None for a folder that nobody can tell the origin of."""
+    try:
+        note = Note.model_validate_json(_note_file(folder).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return Conversion(note.info, note.file, note.dtype, folder)
+
+
+def _note_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
