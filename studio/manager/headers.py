@@ -20,7 +20,7 @@ MAX_HEADER = 32 << 20
 MAX_TENSORS = 50_000
 MAX_RANK = 16
 MAX_NUMBER = 1 << 63
-MAX_COMMAS = 1_000_000  # a tensor's entry has about ten
+MAX_MARKS = 1_000_000  # of one sort: a tensor's entry has about ten
 BITS = {
     "F64": 64, "I64": 64, "U64": 64, "C64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16,
     "U16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I8": 8, "U8": 8,
@@ -128,7 +128,7 @@ def _refuse_others(start: bytes) -> None:
         raise ModelError(f"This is {what}, whatever its name says, and holds no weights that are read here.")
     if len(start) >= 8 and not start.strip(b"\0"):
         raise ModelError("The file begins with nothing but zeros: its download was probably not finished.")
-    if len(start) >= 8 and re.fullmatch(rb"[\t\r\n -~\x80-\xff]+", start) and not start.strip(b"{").startswith(b"\x80"):
+    if len(start) >= 8 and re.fullmatch(rb"[\t\r\n -~]+", start):
         raise ModelError("This is a text, perhaps an error message saved in place of the file; download it again.")
 
 
@@ -156,17 +156,20 @@ def _read_safetensors(file: BinaryIO, size: int) -> Header:
 
 def _parsed(text: bytes) -> dict[str, Any]:
     """The header's table. Its size is judged before anything is built of it, so that a hostile one costs little."""
-    if text.count(b",") + text.count(b"[") > MAX_COMMAS:
+    quotes = text.count(b'"') - text.count(b'\\"')
+    marks = text.count(b",") + text.count(b"[")
+    if marks > MAX_MARKS and quotes <= MAX_MARKS:
         bare = _STRINGS.sub(b"", text)  # metadata may hold whole tables as words
-        if bare.count(b",") + bare.count(b"[") > MAX_COMMAS:
-            raise ModelError(f"Its header names more than {MAX_TENSORS:,} tensors, which is not believed.")
+        marks = bare.count(b",") + bare.count(b"[")
+    if max(marks, quotes) > MAX_MARKS:
+        raise ModelError(f"Its header names far more than {MAX_TENSORS:,} tensors, which is not believed.")
     try:
-        table = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        table = dict(json.loads(text.decode("utf-8"), object_pairs_hook=_unique))
     except (ValueError, RecursionError):
         raise ModelError("Its header is not valid JSON.") from None
-    if len(table) > MAX_TENSORS + 1:
+    if len(table) - ("__metadata__" in table) > MAX_TENSORS:
         raise ModelError(f"Its header names {len(table):,} tensors; more than {MAX_TENSORS:,} are not believed.")
-    return dict(table)
+    return table
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -286,6 +289,8 @@ class _Gguf:
         kind, offset = self.unpack("IQ")
         dtype, weights, size = _GGML_TYPES.get(kind, (f"type{kind}", 1, 0))
         count = -(-math.prod(shape) // weights) * size
+        if max(count, offset) > MAX_NUMBER:
+            raise ModelError(f"Its header is wrong at {shown(name)}: it is larger than any disk.")
         return name, Tensor(dtype, tuple(shape), count), offset + count if size else 0
 
 
@@ -296,10 +301,13 @@ def _read_gguf(file: BinaryIO, size: int) -> Header:
     if version not in (2, 3) or count > MAX_TENSORS or pairs > 10_000:
         raise ModelError(f"GGUF version {version} with {count:,} tensors is not read here.")
     values = {reader.string(): reader.value() for _ in range(pairs)}
-    tensors, end = {}, 0
+    tensors: dict[str, Tensor] = {}
+    end = 0
     for _ in range(count):
-        name, tensors[name], stop = reader.tensor()
-        end = max(end, stop)
+        name, tensor, stop = reader.tensor()
+        if name in tensors:
+            raise ModelError(f"Its header names {shown(name)} twice.")
+        tensors[name], end = tensor, max(end, stop)
     align = values.get("general.alignment")
     align = align if type(align) is int and 0 < align <= 1 << 16 else 32
     expected = -(-file.tell() // align) * align + end
