@@ -18,7 +18,7 @@ from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioErr
 from studio.core.events import Event
 from studio.core.jobs import TERMINAL, ImageView, JobView
 from studio.core.memory import MoveView, PlanView, PlanWish
-from studio.core.models import ModelInfo, ModelOptions, Override
+from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, legal_samplers, options_for, resolve
 from studio.core.presets import read_presets, read_styles
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
@@ -36,6 +36,7 @@ from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.manager import planning
 from studio.manager.catalog import Catalog
+from studio.manager.families import FAMILIES
 from studio.manager.ledger import read_ledger
 from studio.manager.limits import host_budget
 from studio.manager.overrides import check_override
@@ -113,6 +114,9 @@ class Desk:
 
     def options(self, model: str) -> ModelOptions:
         return options_for(find_model(self._catalog.models(), model))
+
+    def families(self) -> list[Choice]:
+        return [Choice(name=name, title=family.title) for name, family in FAMILIES.items() if family.blueprint]
 
     def preview(self, model: str) -> bytes:
         return small_preview(*self._found(model))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from studio.core.events import Event
 from studio.core.jobs import ImageView, JobView
 from studio.core.memory import MemoryWish, MoveView, PlanView, PlanWish
-from studio.core.models import ModelInfo, ModelOptions, Override
+from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.request import Dtype, GenerationRequest
 
 
@@ -109,6 +109,9 @@ class Desk(Protocol):
     def models(self) -> list[ModelInfo]: ...
 
     def options(self, model: str) -> ModelOptions: ...
+
+    def families(self) -> list[Choice]:
+        """What a single file may be said to be, if it was not known rightly for what it is."""
 
     def preview(self, model: str) -> bytes:
         """JPEG of the picture that lies beside the model, made small. Raises NotFound where there is none."""
