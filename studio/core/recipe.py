@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.core.request import GenerationRequest
+from studio.core.request import GenerationRequest, Seed
 
 RECIPE_KEY = "unnoise"
 PARAMETERS_KEY = "parameters"
@@ -24,7 +24,7 @@ class Recipe(BaseModel):
     version: int = 1
     request: GenerationRequest  # resolved; its seed and count are the job's
     index: int  # which image of the job
-    seed: int
+    seed: Seed
     model: str
     model_title: str
     family: str
@@ -33,6 +33,7 @@ class Recipe(BaseModel):
     weights: dict[str, str]  # component or file -> sha256 of its weights
     dtype: str  # the dtype really used
     memory_format: str = "contiguous"  # or "channels_last": it decides which kernels run
+    attention: str = "sdpa"  # the kernel that attended: PyTorch's own, "xformers" or "sliced"
     device: str
     rng: str = "cpu"  # where noise is drawn
     libraries: dict[str, str]  # name -> version
@@ -48,7 +49,7 @@ def pixel_hash(mode: str, size: tuple[int, int], data: bytes) -> str:
 def differences(then: Recipe, now: Recipe) -> list[str]:
     """One short sentence for each thing that differs between two recipes and can change pixels; empty if none."""
     out: list[str] = []
-    for name in ("model", "scheduler", "dtype", "memory_format", "device", "rng", "pipeline"):
+    for name in ("model", "scheduler", "dtype", "memory_format", "attention", "device", "rng", "pipeline"):
         a, b = getattr(then, name), getattr(now, name)
         if a != b:
             out.append(f"{name}: was {a}, is {b}")

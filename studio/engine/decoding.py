@@ -1,9 +1,11 @@
-"""Watches the decoder of a run: a picture that overflowed in half precision is decoded once more in fp32, or refused.
+"""Watches the decoder and the denoiser of a run, so that neither overflow nor want of memory costs what is already done.
 
-Pipelines turn NaN into pure black without a word; this stands before that. Knows modules with a `decode` method and
-nothing of families.
+A picture that overflowed in half precision is decoded once more in fp32, or refused: pipelines turn NaN into pure black
+without a word. A decoding or a forward that finds no memory is called again with the same numbers, one rung higher.
+Knows modules with a `decode` method, or a `forward`, and nothing of families.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 
 from studio.engine.tap import check_finite
+from studio.manager.ladder import DECODE, DENOISE, Ladder
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -19,6 +22,7 @@ HALF = (torch.float16, torch.bfloat16)
 def watched_decoder(
     pipeline: Any,
     name: str | None,
+    ladder: Ladder,
     on_decode: Callable[[torch.Tensor, torch.Tensor], None] | None = None,  # (latents, pixels) as the decoder has them
 ) -> Iterator[list[str]]:
     """Check what `pipeline.<name>.decode` returns for the length of a `with`; yields the notes for the recipe."""
@@ -29,11 +33,18 @@ def watched_decoder(
         return
     original = decoder.decode
 
+    def once(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        with ladder.decoding():
+            here = next(decoder.parameters()).device
+            moved = latents if here.type == "meta" else latents.to(here)  # meta: its weights come when it is called
+            output = original(moved, *args, **kwargs)
+            if not _finite(output) and next(decoder.parameters()).dtype in HALF:
+                notes.append(f"{name} overflowed in half precision and decoded in fp32")
+                output = _in_fp32(decoder, original, moved, args, kwargs)
+            return _moved(output, latents.device)
+
     def decode(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        output = original(latents, *args, **kwargs)
-        if not _finite(output) and next(decoder.parameters()).dtype in HALF:
-            notes.append(f"{name} overflowed in half precision and decoded in fp32")
-            output = _in_fp32(decoder, original, latents, args, kwargs)
+        output = ladder.persevere(DECODE, lambda: once(latents, *args, **kwargs))
         check_finite(_tensor(output), "in the decoder")
         if on_decode is not None:
             on_decode(latents, _tensor(output))
@@ -46,6 +57,25 @@ def watched_decoder(
         del decoder.decode
 
 
+@contextmanager
+def persevering(denoiser: torch.nn.Module, ladder: Ladder) -> Iterator[None]:
+    """While it lasts, a forward of the denoiser that finds no memory climbs the ladder and is called again."""
+    original, own = denoiser.forward, "forward" in vars(denoiser)
+
+    @functools.wraps(original)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return ladder.persevere(DENOISE, lambda: original(*args, **kwargs))
+
+    denoiser.forward = forward
+    try:
+        yield
+    finally:
+        if own:
+            denoiser.forward = original
+        else:
+            del denoiser.forward
+
+
 def _in_fp32(decoder: Any, original: Any, latents: torch.Tensor, args: Any, kwargs: Any) -> Any:
     """The same weights in fp32 and back again, which is exact both ways."""
     dtype = next(decoder.parameters()).dtype
@@ -54,6 +84,14 @@ def _in_fp32(decoder: Any, original: Any, latents: torch.Tensor, args: Any, kwar
         return original(latents.float(), *args, **kwargs)
     finally:
         decoder.to(dtype)
+
+
+def _moved(output: Any, device: torch.device) -> Any:
+    """The decoder's answer where its caller expects it; unchanged where it is there."""
+    if isinstance(output, tuple):
+        return (output[0].to(device), *output[1:])
+    output.sample = output.sample.to(device)
+    return output
 
 
 def _tensor(output: Any) -> torch.Tensor:

@@ -9,7 +9,6 @@ called with is the family's business; where models come from, the manager's.
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import PIL.Image
@@ -18,10 +17,11 @@ import torch
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
-from studio.engine.decoding import watched_decoder
+from studio.engine.decoding import persevering, watched_decoder
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep, tapped
+from studio.manager.ladder import ENCODE, BeginAgain, Exhausted, is_out_of_memory
 from studio.manager.manager import Loaded
 
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -74,28 +74,52 @@ def generate_batch(
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
     on_decode: OnDecode | None = None,
-) -> list[Result]:
-    """Denoise and decode the images of one batch together; out of memory, climb the model's ladder and try again."""
-    ladder = loaded.ladder
-    again = partial(generate_batch, request, loaded, on_step=on_step, cancelled=cancelled, on_decode=on_decode)
-    while True:
-        if ladder.single and len(images) > 1:
-            return [made for k in images for made in again((k,))]
-        try:
-            with ladder.held() as notes:
-                return _attempt(request, loaded, images, notes, on_step, cancelled, on_decode)
-        except OutOfMemory as error:
-            failed = str(error)
-        # Out of the handler: the failed run's tensors hung on the traceback.
-        if not ladder.climb():
-            raise OutOfMemory(f"{failed} Tried without success: {ladder.tried()}.")
+) -> Iterator[Result]:
+    """Denoise and decode the images of one batch together; one by one where the model's ladder has come to that.
+
+    Out of memory, a forward or a decoding climbs the ladder where it stands; only what changes the batch, or happens
+    in neither, begins the batch again. Images already made are never made again.
+    """
+    waiting = [images]
+    while waiting:
+        together = waiting.pop(0)
+        if loaded.ladder.single and len(together) > 1:
+            waiting[:0] = [(k,) for k in together]
+            continue
+        made = _attempt(request, loaded, together, on_step, cancelled, on_decode)
+        if made is None:
+            waiting.insert(0, together)
+        else:
+            loaded.ladder.succeeded()
+            yield from made
 
 
 def _attempt(
     request: GenerationRequest,
     loaded: Loaded,
     images: tuple[int, ...],
-    rungs: list[str],  # what the ladder does to the run, for the recipe
+    on_step: Callable[[TapStep], None],
+    cancelled: Callable[[], bool],
+    on_decode: OnDecode | None,
+) -> list[Result] | None:
+    """The batch's pictures; None if a rung was taken that means to begin it again."""
+    try:
+        loaded.ladder.begin()
+        return _denoise_and_decode(request, loaded, images, on_step, cancelled, on_decode)
+    except BeginAgain:
+        return None
+    except OutOfMemory as error:
+        if isinstance(error, Exhausted):
+            raise
+    # Out of the handler: the failed run's tensors hung on the traceback.
+    loaded.ladder.climb(ENCODE)
+    return None
+
+
+def _denoise_and_decode(
+    request: GenerationRequest,
+    loaded: Loaded,
+    images: tuple[int, ...],
     on_step: Callable[[TapStep], None],
     cancelled: Callable[[], bool],
     on_decode: OnDecode | None,
@@ -107,7 +131,8 @@ def _attempt(
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),
-        watched_decoder(pipeline, loaded.family.decoder, on_decode) as notes,
+        watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, on_decode) as notes,
+        persevering(getattr(pipeline, loaded.family.denoiser), loaded.ladder),
         tapped(
             pipeline,
             loaded.family.denoiser,
@@ -123,7 +148,7 @@ def _attempt(
     _refuse_withheld(output)
     pictures = [picture.convert("RGB") for picture in output.images]
     advice = step_notes(pipeline.scheduler, request.sampler, request.spacing, request.steps)
-    recipe = _recipe(request, loaded, pipeline, (*rungs, *notes, *advice))
+    recipe = _recipe(request, loaded, pipeline, (*loaded.ladder.notes(), *notes, *advice))
     return [
         Result(picture, index, seed, _recipe_of_image(recipe, index, seed, picture))
         for picture, index, seed in zip(pictures, images, seeds, strict=True)
@@ -168,6 +193,7 @@ def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tu
         weights=loaded.weights,
         dtype=DTYPE_NAMES[loaded.dtype],
         memory_format=memory_format(loaded.components[loaded.family.denoiser]),
+        attention=loaded.attention,
         device=describe_device(loaded.device),
         libraries=library_versions(),
         notes=notes,
@@ -205,7 +231,7 @@ class _sentences:
         self._quiet.__exit__(kind, error, trace)
         if error is None or isinstance(error, StudioError):
             return
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise OutOfMemory(
                 "The device's memory did not suffice. Try a smaller batch or size, or precision bf16."
             ) from error

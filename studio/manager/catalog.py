@@ -5,6 +5,7 @@ Answers from its index where nothing changed, so asking often is cheap.
 
 import hashlib
 import itertools
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ class Catalog:
         if model_id not in self._paths:
             self.models()
         return self._paths.get(model_id)
+
+    def remember_problem(self, model_id: str, problem: str) -> None:
+        """What only a load could find: the model is listed with it until its files, or the user's word on it, change."""
+        known = self.index.snapshot()[0].get(str(self.path(model_id)))
+        if known:
+            facts = json.loads(known[1]) | {"problem": problem}
+            self.index.put_facts([(str(self.path(model_id)), known[0], facts)])
 
 
 def _known_hash(path: Path, hashes: dict[str, tuple[int, int, str]]) -> str | None:

@@ -1,4 +1,4 @@
-"""What runs have taught: how much working memory a shape took, and how far up the ladder it had to go. No torch.
+"""What runs have taught: how much working memory a shape took, and which rungs of the ladder it needed. No torch.
 
 Kept in the index, by family, sizes and shape: models of one architecture learn together.
 """
@@ -7,7 +7,7 @@ from studio.manager.estimate import Shape, Weights
 from studio.manager.families import Family
 from studio.manager.index import Index
 
-MARGIN = 1.1  # a measured peak is met again, more or less
+MARGIN = 1.1  # a measured peak is met again, more or less; and a budget so much larger is another budget
 
 
 class Experience:
@@ -27,13 +27,13 @@ class Experience:
         most = max(peak, known["bytes"] if known else 0)
         self._index.put_facts([(f"working:{run}", self._device, {"bytes": most})])
 
-    def rungs(self, run: str) -> int:
-        """How many rungs such a run begins with."""
-        known = self._index.facts(f"rungs:{run}", self._device)
-        return int(known["taken"]) if known else 0
+    def rungs(self, run: str, budget: int) -> tuple[str, ...]:
+        """The rungs that such a run begins with; none where there is more memory now than when it needed them."""
+        known = self._index.facts(f"climbed:{run}", self._device)
+        return tuple(known["rungs"]) if known and budget <= known["budget"] * MARGIN else ()
 
-    def remember_rungs(self, run: str, taken: int) -> None:
-        self._index.put_facts([(f"rungs:{run}", self._device, {"taken": taken})])
+    def remember_rungs(self, run: str, rungs: tuple[str, ...], budget: int) -> None:
+        self._index.put_facts([(f"climbed:{run}", self._device, {"rungs": list(rungs), "budget": budget})])
 
 
 def kind_of_run(facts: dict[str, Weights], family: Family, shape: Shape, dtype: str) -> str:

@@ -78,6 +78,17 @@ def host_budget(beside: int = 0) -> int:
     return free if limit is None else min(free, limit - headroom(limit) // 4 - beside)
 
 
+def free(device: Any) -> int:
+    """Bytes that could be had on the device this moment."""
+    if device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    limit = host_limit()
+    there = psutil.virtual_memory().available
+    return there if limit is None else max(min(there, limit - taken()), 0)
+
+
 def taken() -> int:
     """Bytes this process holds: resident pages, or private data where that is more."""
     info = psutil.Process().memory_info()

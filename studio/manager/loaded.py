@@ -23,7 +23,7 @@ class Loaded:
     device: Any  # torch.device
     weights: dict[str, str]  # component -> sha256 of its weights
     folder: Path
-    ladder: Ladder = field(default_factory=lambda: Ladder((), 0, lambda taken: None))  # for when memory runs out
+    ladder: Ladder = field(default_factory=Ladder)  # for when memory runs out
     attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
     whole: bool = True  # all components are in memory at once; else they come and go stage by stage
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json

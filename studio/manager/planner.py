@@ -140,7 +140,10 @@ def _make_room(
             continue
         streamed = _largest_streamable(needed, footprint, there)
         if streamed is None:
-            raise DoesNotFit(_arithmetic(stage, footprint, there, budget))
+            raise DoesNotFit(
+                f"{arithmetic(stage, list(there.values()), footprint)}; the memory budget is {mib(budget)}. "
+                "Raise the budget, or try a smaller size or batch."
+            )
         if streamed.key in there:
             moves.append(Move("evict", streamed.key, there.pop(streamed.key).bytes, stage.name, "to be streamed"))
         footprint[streamed.key] = streamed.window or 0
@@ -187,15 +190,14 @@ def _total(there: dict[str, Resident]) -> int:
     return sum(resident.bytes for resident in there.values())
 
 
-def _arithmetic(stage: Stage, footprint: dict[str, int], there: dict[str, Resident], budget: int) -> str:
+def arithmetic(stage: Stage, residents: Sequence[Resident], footprint: dict[str, int] | None = None) -> str:
+    """What a stage takes, term by term; `footprint` where a part takes less than all of it."""
+    footprint = footprint or {part.key: part.bytes for part in stage.parts}
     terms = [f"{key.split(':')[0].replace('_', ' ')} {mib(size)}" for key, size in footprint.items()]
-    pinned = sum(r.bytes for r in there.values() if r.key not in footprint)
-    terms += [f"pinned {mib(pinned)}"] if pinned else []
+    pinned = sum(r.bytes for r in residents if r.key not in footprint and r.pinned)
+    terms += [f"others kept in memory {mib(pinned)}"] if pinned else []
     need = sum(footprint.values()) + pinned + stage.activation
-    return (
-        f"To {stage.name} takes {' + '.join([*terms, f'working memory {mib(stage.activation)}'])} = {mib(need)}; "
-        f"the memory budget is {mib(budget)}. Raise the budget, or try a smaller size or batch."
-    )
+    return f"To {stage.name} takes {' + '.join([*terms, f'working memory {mib(stage.activation)}'])} = {mib(need)}"
 
 
 def mib(size: int) -> str:

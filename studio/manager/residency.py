@@ -5,6 +5,7 @@ A component's module outlives its weights: pipelines hold the module, and `evict
 make is the planner's business.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,10 +15,14 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file
 
+from studio.core.errors import ModelError, StudioError
+from studio.manager.ladder import is_out_of_memory
 from studio.manager.ledger import Ledger
-from studio.manager.loading import module_bytes
+from studio.manager.loading import module_bytes, reason
 from studio.manager.planner import Move, Resident, cost_per_byte
-from studio.manager.streaming import LeafStreamer, drop
+from studio.manager.streaming import LeafStreamer, drop_all
+
+log = logging.getLogger(__name__)
 
 KEPT_SHELLS = 8  # empty modules kept for a model's return: building one takes longer than filling it
 State = Literal["away", "resident", "streamed"]
@@ -104,6 +109,18 @@ class Residency:
             reason=move.reason,
         )
 
+    def restore(self, before: set[str], *, evict: bool = True) -> None:
+        """Have in memory again what `before` names, and nothing else unless `evict` is False; what cannot come back stays away."""
+        for component in self.components.values():
+            if evict and component.state == "resident" and component.key not in before:
+                self.perform(Move("evict", component.key, component.bytes, "", "taken back"))
+        for component in self.components.values():
+            if component.state == "away" and component.key in before:
+                try:
+                    self.perform(Move("load", component.key, component.bytes, "", "put back"))
+                except (StudioError, RuntimeError) as error:
+                    log.warning("%s could not be put back: %s", component.source.name, error)
+
     def forget_unused(self, keep: int = KEPT_SHELLS) -> None:
         """Let go of modules that have no weights and no lease, save the `keep` last used."""
         unused = [c for c in self.components.values() if c.state == "away" and not c.users]
@@ -125,6 +142,18 @@ class Residency:
                 component.streamer, component.state = None, "away"
 
     def _load(self, component: Component) -> None:
+        """Raises ModelError, and what PyTorch raises where memory does not suffice; then nothing of it is left in memory."""
+        try:
+            self._bring(component)
+        except Exception as error:
+            if component.module is not None:
+                drop_all(component.module)
+            if isinstance(error, StudioError) or is_out_of_memory(error):
+                raise
+            name = component.source.name.replace("_", " ")
+            raise ModelError(f"Its {name} cannot be read any more: {reason(error)}") from None
+
+    def _bring(self, component: Component) -> None:
         if component.module is not None and self._fill(component):
             return
         fresh = component.source.load().eval().requires_grad_(False)
@@ -169,8 +198,7 @@ class Residency:
     def _evict(self, component: Component) -> None:
         self._age = max(self._age, component.priority)
         component.warm = False
-        for layer in component.module.modules():
-            drop(layer, list(layer._parameters))
+        drop_all(component.module)
         component.state = "away"
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

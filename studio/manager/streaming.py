@@ -65,6 +65,12 @@ class LeafStreamer:
         return unload
 
 
+def drop_all(module: torch.nn.Module) -> None:
+    """Leave the whole module as shapes without data."""
+    for layer in module.modules():
+        drop(layer, list(layer._parameters))
+
+
 def drop(layer: torch.nn.Module, names: list[str]) -> None:
     """Replace a layer's own parameters by shapes without data."""
     for name in names:

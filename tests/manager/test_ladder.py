@@ -1,15 +1,18 @@
-"""Out of memory, a run climbs rung by rung, says in its recipe how far, begins there next time, and undoes everything."""
+"""Out of memory, a run climbs rung by rung, throws nothing away, says in its recipe how far, and begins there next time."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from studio import compat
 from studio.core.errors import OutOfMemory
-from studio.core.options import resolve
+from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from tests import tiny_models
@@ -18,16 +21,21 @@ compat.prepare()
 import torch  # noqa: E402
 
 from studio.engine.generate import Result, generate  # noqa: E402
+from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager.ladder import Ladder, is_out_of_memory, rungs_for  # noqa: E402
 from studio.manager.manager import Loaded, Manager  # noqa: E402
 
-NO_MEMORY = (
-    "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-)
+ON_THE_CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
+NO_MEMORY = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(ON_THE_CPU)]
+STEPS = 3
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_models.stable_diffusion(tmp_path_factory.mktemp("models") / "sd", vae="kl").parent
+    root = tmp_path_factory.mktemp("models")
+    tiny_models.stable_diffusion(root / "sd", vae="kl")
+    tiny_models.stable_diffusion(root / "other", seed=4, vae="kl")
+    return root
 
 
 @pytest.fixture
@@ -36,14 +44,16 @@ def manager(models: Path, tmp_path: Path) -> Manager:
 
 
 @contextmanager
-def failing(module: Any, name: str, fits: Callable[..., bool]) -> Iterator[list[bool]]:
+def failing(
+    module: Any, name: str, fits: Callable[..., bool], error: BaseException = NO_MEMORY[2]
+) -> Iterator[list[bool]]:
     """`module.<name>` finds no memory unless `fits` says so; yields what each call was told."""
     original, told = getattr(module, name), []
 
     def call(*args: Any, **kwargs: Any) -> Any:
         told.append(fits(*args, **kwargs))
         if not told[-1]:
-            raise RuntimeError(NO_MEMORY)
+            raise error
         return original(*args, **kwargs)
 
     setattr(module, name, call)
@@ -53,26 +63,67 @@ def failing(module: Any, name: str, fits: Callable[..., bool]) -> Iterator[list[
         delattr(module, name)
 
 
+def after(failures: int) -> Callable[..., bool]:
+    """Fits from the call on that follows so many failures."""
+    calls = iter(range(10**6))
+    return lambda *args, **kwargs: next(calls) >= failures
+
+
 @contextmanager
 def leased(manager: Manager, **values: Any) -> Iterator[tuple[GenerationRequest, Loaded]]:
-    (info,) = manager.catalog.models()
-    request = resolve(GenerationRequest(prompt="a red heart", steps=2, seed=5, **values), info)
+    info = find_model(manager.catalog.models(), "sd")
+    request = resolve(GenerationRequest(model="sd", prompt="a red heart", steps=STEPS, seed=5, **values), info)
     with manager.lease(info, "fp32", request=request) as loaded:
         yield request, loaded
 
 
-def run(request: GenerationRequest, loaded: Loaded) -> list[Result]:
-    return list(generate(request, loaded))
+def have_in_memory(manager: Manager, name: str) -> None:
+    with manager.lease(find_model(manager.catalog.models(), name), "fp32"):
+        pass
 
 
-def test_a_decoder_that_finds_no_memory_decodes_in_tiles_and_the_recipe_says_so(manager: Manager) -> None:
+def run(request: GenerationRequest, loaded: Loaded, steps: list[TapStep] | None = None) -> list[Result]:
+    return list(generate(request, loaded, on_step=(steps if steps is not None else []).append))
+
+
+def pixels(results: list[Result]) -> list[str | None]:
+    return [result.recipe.pixels for result in results]
+
+
+def largest_gap(one: Result, other: Result) -> int:
+    return int(np.abs(np.asarray(one.image, dtype=int) - np.asarray(other.image, dtype=int)).max())
+
+
+@pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["vae", "unet"])
+def test_making_way_changes_no_pixel_and_throws_nothing_away(where: str, error: Exception, manager: Manager) -> None:
     with leased(manager) as (request, loaded):
-        vae = loaded.components["vae"]
+        expected = run(request, loaded)
+    have_in_memory(manager, "other")
+    with leased(manager) as (request, loaded):
+        steps: list[TapStep] = []
+        module, name = loaded.components[where], {"vae": "_decode", "unet": "forward"}[where]
+        with failing(module, name, after(1), error) as told:
+            made = run(request, loaded, steps)
+    assert pixels(made) == pixels(expected)
+    assert made[0].recipe.notes == ("evicted other models",)
+    assert [step.index for step in steps] == list(range(STEPS))  # each step once: nothing was begun again
+    assert len(told) == {"vae": 1, "unet": STEPS}[where] + 1
+    assert manager.memory().models == ("sd",)
+
+
+def test_a_decoder_that_finds_no_memory_decodes_the_same_latents_in_tiles(manager: Manager) -> None:
+    with leased(manager) as (request, loaded):
+        (expected,) = run(request, loaded)
+        vae, steps = loaded.components["vae"], []
+        own = vae.tile_latent_min_size
         with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
-            (result,) = run(request, loaded)
+            (result,) = run(request, loaded, steps)
         assert told == [False, True]
-        assert "decoded in tiles" in result.recipe.notes
-        assert not vae.use_tiling
+        assert result.recipe.notes == ("decoded in tiles",)
+        assert len(steps) == STEPS
+        assert 0 < largest_gap(result, expected) < 128  # tiles are blended: near, and not the same
+        assert (vae.use_tiling, vae.tile_latent_min_size) == (False, own)
     with leased(manager) as (request, loaded):  # the next run of the shape begins on that rung
         vae = loaded.components["vae"]
         with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
@@ -80,38 +131,175 @@ def test_a_decoder_that_finds_no_memory_decodes_in_tiles_and_the_recipe_says_so(
         assert told == [True]
 
 
-def test_a_batch_that_finds_no_memory_is_made_one_by_one_with_the_same_noise(manager: Manager) -> None:
+def test_a_picture_no_larger_than_a_tile_is_cut_into_smaller_ones(manager: Manager) -> None:
+    with leased(manager, width=32, height=32) as (request, loaded):
+        vae = loaded.components["vae"]
+        assert vae.tile_sample_min_size == 32
+        with failing(vae.decoder, "forward", lambda z, *a, **k: z.shape[-1] <= 8):
+            (result,) = run(request, loaded)
+        assert result.recipe.notes == ("decoded in tiles",)
+        assert vae.tile_sample_min_size == 32
+
+
+def test_a_batch_that_cannot_be_decoded_together_is_decoded_one_by_one(manager: Manager) -> None:
     with leased(manager, count=2, batch_size=2) as (request, loaded):
-        unet = loaded.components["unet"]
-        with failing(unet, "forward", lambda sample, *a, **k: len(sample) <= 2):
-            made = run(request, loaded)
-        assert [result.seed for result in made] == [5, 6]
-        assert all("denoised one image at a time" in result.recipe.notes for result in made)
+        expected = run(request, loaded)
+        vae, steps = loaded.components["vae"], []
+        with failing(vae.decoder, "forward", lambda z, *a, **k: len(z) == 1):
+            made = run(request, loaded, steps)
+        assert len(steps) == STEPS
+        assert made[1].recipe.notes == ("decoded image by image",)
+        assert max(largest_gap(a, b) for a, b in zip(made, expected, strict=True)) <= 1
+        assert not vae.use_slicing
+
+
+def test_the_denoiser_goes_while_decoding_and_comes_back(manager: Manager) -> None:
+    with leased(manager, count=2) as (request, loaded):
+        unet, vae, steps = loaded.components["unet"], loaded.components["vae"], []
+        with failing(vae, "_decode", lambda *a, **k: unet.conv_in.weight.is_meta):
+            made = run(request, loaded, steps)
+        assert len(steps) == 2 * STEPS
+        assert "let the denoiser go while decoding" in made[0].recipe.notes
+        assert not any(parameter.is_meta for parameter in unet.parameters())
+    assert "unet" in {name for name, _ in manager.resident()}
+
+
+def ladder_of_a_device(loaded: Loaded) -> Ladder:
+    """The ladder that a model has on an accelerator, with nothing to evict, stream or release."""
+    vae = loaded.components["vae"]
+    rungs = rungs_for(
+        vae,
+        1,
+        128,
+        torch.device("cuda"),
+        evictable=lambda: 0,
+        evict=lambda: None,
+        streamable=lambda: False,
+        stream=lambda: None,
+        release=nullcontext,
+    )
+    return Ladder(rungs)
+
+
+def test_at_last_the_decoder_goes_to_the_cpu_and_comes_back(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moves are asked for and the same picture comes; that they free an accelerator cannot be seen here."""
+    with leased(manager) as (request, loaded):
+        vae, moves = loaded.components["vae"], []
+        monkeypatch.setattr(vae, "to", lambda where: moves.append(str(where)))
+        on_a_device = replace(loaded, ladder=ladder_of_a_device(loaded))
+        steps: list[TapStep] = []
+        with failing(vae, "_decode", lambda *a, **k: moves[-1:] == ["cpu"]) as told:
+            (result,) = run(request, on_a_device, steps)
+        assert told == [False, False, True]  # as it stands, in tiles, on the CPU
+        assert moves == ["cpu", "cuda"]
+        assert result.recipe.notes == ("decoded in tiles", "decoded on the CPU")
+        assert len(steps) == STEPS
+        monkeypatch.undo()
+
+
+def test_a_batch_that_finds_no_memory_is_made_one_by_one_with_the_same_noise(manager: Manager) -> None:
+    with leased(manager, count=4, batch_size=2) as (request, loaded):
+        expected = run(request, loaded)
+        unet, steps = loaded.components["unet"], []
+        batches = after(STEPS)
+        with failing(unet, "forward", lambda sample, *a, **k: len(sample) <= 2 or not batches()):
+            made = run(request, loaded, steps)  # the first two together, as long as there was memory
+        assert [result.seed for result in made] == [5, 6, 7, 8]
+        assert [result.recipe.notes for result in made] == [(), ()] + 2 * [("denoised one image at a time",)]
+        assert max(largest_gap(a, b) for a, b in zip(made, expected, strict=True)) <= 1
+        assert Counter(step.images for step in steps) == {(0, 1): STEPS, (2,): STEPS, (3,): STEPS}
     with leased(manager, count=1) as (request, loaded):
         (alone,) = run(request, loaded)
     assert alone.recipe.notes == ()  # another shape, no rung
 
 
-def test_a_denoiser_that_finds_no_memory_is_streamed_and_comes_back_whole(manager: Manager) -> None:
+def test_a_denoiser_that_finds_no_memory_is_streamed_from_where_it_stood(manager: Manager) -> None:
+    with leased(manager, count=2) as (request, loaded):
+        expected = run(request, loaded)
+    with leased(manager, count=2) as (request, loaded):
+        unet, steps = loaded.components["unet"], []
+        fits = after(1)
+        with failing(unet, "forward", lambda *a, **k: unet.conv_in.weight.is_meta or not fits()):
+            made = run(request, loaded, steps)  # the first step fits, the second does not
+        assert pixels(made) == pixels(expected)
+        assert [step.index for step in steps] == 2 * list(range(STEPS))
+        assert made[0].recipe.notes == ("streamed the denoiser's weights",)
+    with leased(manager, count=2) as (request, loaded):
+        assert not any(parameter.is_meta for parameter in loaded.components["unet"].parameters())
+        assert pixels(run(request, loaded)) == pixels(expected)
+
+
+def test_a_model_that_was_pinned_is_there_again_after_it_was_streamed(manager: Manager) -> None:
     with leased(manager) as (request, loaded):
-        (expected,) = run(request, loaded)
+        manager.pin(loaded.info, True)
         unet = loaded.components["unet"]
         with failing(unet, "forward", lambda *a, **k: unet.conv_in.weight.is_meta):
-            (result,) = run(request, loaded)
-        assert "streamed the denoiser's weights" in result.recipe.notes
-        assert result.image.size == expected.image.size
-        assert not any(parameter.is_meta for parameter in unet.parameters())
-    assert manager.residency.held() > 0
+            run(request, loaded)
+    assert manager.memory().models == manager.memory().pinned == ("sd",)
 
 
-def test_at_the_top_the_error_says_what_was_tried(manager: Manager) -> None:
+def test_at_the_top_the_error_says_what_it_takes_and_what_was_tried(manager: Manager) -> None:
+    tried = r"To denoise takes unet \d+ MiB .*working memory \d+ MiB = .*; the memory budget is .* are free\."
     with leased(manager) as (request, loaded):
         with (
             failing(loaded.components["unet"], "forward", lambda *a, **k: False),
-            pytest.raises(OutOfMemory, match=r"Tried without success: .*decoded in tiles.*streamed"),
+            pytest.raises(OutOfMemory, match=tried + " Tried without success: streamed the denoiser's weights"),
         ):
             run(request, loaded)
         assert run(request.model_copy(update={"seed": 6}), loaded)  # and the next good run works
+    with leased(manager, width=160) as (request, loaded):
+        with (
+            failing(loaded.components["vae"], "_decode", lambda *a, **k: False),
+            pytest.raises(OutOfMemory, match=r"To decode takes vae .*: decoded in tiles, let the denoiser go"),
+        ):
+            run(request, loaded)
+        assert not any(parameter.is_meta for parameter in loaded.components["unet"].parameters())
+    with leased(manager, width=160) as (request, loaded):  # what did not help is not kept
+        assert loaded.ladder.taken == ()
+
+
+def test_pictures_made_before_the_end_are_handed_out(manager: Manager) -> None:
+    with leased(manager, count=3) as (request, loaded):
+        made = []
+        with (
+            failing(loaded.components["vae"], "_decode", lambda *a, **k: len(made) < 2),
+            pytest.raises(OutOfMemory),
+        ):
+            for result in generate(request, loaded):
+                made.append(result)
+        assert [result.index for result in made] == [0, 1]
+
+
+def test_rungs_are_kept_while_there_is_no_more_memory_than_then(manager: Manager) -> None:
+    manager.set_budget(1 << 30)
+    with leased(manager) as (request, loaded):
+        vae = loaded.components["vae"]
+        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling):
+            run(request, loaded)
+    for budget, kept in ((1 << 30, ("tile",)), (1 << 29, ("tile",)), (1 << 31, ())):
+        manager.set_budget(budget)
+        with leased(manager) as (_, loaded):
+            assert loaded.ladder.taken == kept
+
+
+def test_what_is_found_elsewhere_begins_the_batch_again(manager: Manager) -> None:
+    have_in_memory(manager, "other")
+    with leased(manager) as (request, loaded):
+        with failing(loaded.components["text_encoder"], "forward", after(1)):
+            (made,) = run(request, loaded)
+        assert made.recipe.notes == ("evicted other models",)
+
+
+def test_other_errors_climb_no_rung(manager: Manager) -> None:
+    with leased(manager) as (request, loaded):
+        wrong = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
+        with (
+            failing(loaded.components["unet"], "forward", after(9), wrong) as told,
+            pytest.raises(RuntimeError, match="cannot be multiplied"),
+        ):
+            run(request, loaded)
+        assert (told, loaded.ladder.taken) == ([False], ())
+    assert not is_out_of_memory(OutOfMemory("the budget's own word"))
 
 
 def test_a_bad_allocation_is_met_as_such(manager: Manager) -> None:
