@@ -6,7 +6,6 @@ a "problem". It yields to everybody else on the machine, and ends at once when t
 
 import contextlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -18,10 +17,7 @@ from typing import Any, TextIO
 from studio import compat
 from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.models import ModelInfo
-from studio.manager.families import PREFIXES
-from studio.manager.headers import read_header
 from studio.manager.imported import (
-    PARTIAL,
     Conversion,
     blueprint_of,
     claimed,
@@ -31,7 +27,6 @@ from studio.manager.imported import (
 )
 
 TICK = 0.2  # seconds between two words on progress
-BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 NICE = 10
 LIKELY_VICTIM = "500"  # where memory runs out the system takes this process, not the one that makes images
 
@@ -44,20 +39,27 @@ def main() -> int:
     conversion = Conversion(
         ModelInfo.model_validate(task["info"]), Path(task["file"]), task["dtype"], Path(task["target"])
     )
+    words = carry_out(conversion, tuple(map(Path, task["folders"])), told)
+    _say(told, **words)
+    return 1 if "problem" in words else 0
+
+
+def carry_out(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> dict[str, Any]:
+    """Convert, and put how it ended into the last words."""
+    name = conversion.file.name
     try:
-        convert(conversion, tuple(map(Path, task["folders"])), told)
+        convert(conversion, folders, told)
     except StudioError as error:
-        return _say(told, problem=str(error), storage=isinstance(error, StorageError))
+        return {"problem": str(error), "storage": isinstance(error, StorageError)}
     except OSError as error:
-        problem = f"{conversion.file.name} could not be converted: {error.strerror or type(error).__name__}."
-        return _say(told, problem=problem, storage=True)
+        why = error.strerror or type(error).__name__
+        return {"problem": f"{name} could not be converted: {why}.", "storage": True}
     except MemoryError:
-        return _say(told, problem=f"There is not enough memory to convert {conversion.file.name}.")
+        return {"problem": f"There is not enough memory to convert {name}."}
     except Exception as error:
         traceback.print_exc()
-        problem = f"{conversion.file.name} could not be converted ({type(error).__name__}); the log says more."
-        return _say(told, problem=problem)
-    return _say(told, done=True)
+        return {"problem": f"{name} could not be converted ({type(error).__name__}); the log says more."}
+    return {"done": True}
 
 
 def convert(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> None:
@@ -70,7 +72,7 @@ def convert(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> 
         _say(told, what="starting the converter", fraction=0.0)
         write_note(conversion)
         try:
-            with Ticker(conversion, told) as ticker:
+            with Ticker(told) as ticker:
                 _convert(conversion, folders, ticker)
         finally:
             discard_partial(conversion)
@@ -87,7 +89,6 @@ def _convert(conversion: Conversion, folders: tuple[Path, ...], ticker: "Ticker"
 
     from studio.manager.importing import import_checkpoint
 
-    torch.set_num_threads(1)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[conversion.dtype]
     try:
         import_checkpoint(
@@ -117,12 +118,11 @@ def _explained(conversion: Conversion, error: Exception) -> StudioError:
 
 
 class Ticker:
-    """Says now and then how far a conversion is: half of it is reading the file, half is writing the folder."""
+    """Says now and then how far the conversion is: it is told of every tensor, which is more than anybody wants to hear."""
 
-    def __init__(self, conversion: Conversion, told: TextIO):
-        self._conversion, self._told = conversion, told
-        self._what, self._read, self._said = "starting the converter", 0.0, 0.0
-        self._expected = _expected_bytes(conversion)
+    def __init__(self, told: TextIO):
+        self._told = told
+        self._what, self._fraction = "starting the converter", 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="ticker", daemon=True)
 
@@ -135,46 +135,23 @@ class Ticker:
         self._thread.join()
 
     def report(self, what: str, fraction: float | None) -> None:
-        self._what, self._read = what, fraction if fraction is not None else self._read
+        self._what, self._fraction = what, max(self._fraction, fraction or 0.0)
 
     def _tick(self) -> None:
+        said = None
         while not self._over.wait(TICK):
-            written = min(_written(self._conversion.target) / self._expected, 1.0)
-            self._said = max(self._said, round((self._read + written) / 2, 3))
-            _say(self._told, what=self._what, fraction=min(self._said, 0.99))
+            words = {"what": self._what, "fraction": round(self._fraction, 3)}
+            if words != said:
+                said = words
+                _say(self._told, **words)
 
 
-def _expected_bytes(conversion: Conversion) -> int:
-    """What the folder will take on disk, from the file's header."""
-    try:
-        tensors = read_header(conversion.file).tensors
-    except ModelError:
-        return 1  # the conversion is about to say why
-    prefixes = tuple(prefix for name in blueprint_of(conversion.info).parts for prefix in PREFIXES.get(name, ()))
-    kept = [tensor for key, tensor in tensors.items() if key.startswith(prefixes)]
-    return max(sum(math.prod(tensor.shape) for tensor in kept) * BYTES[conversion.dtype], 1)
-
-
-def _written(target: Path) -> int:
-    """Bytes on disk so far. A file has its full length from the start, so its blocks are counted."""
-    size = 0
-    for partial in target.parent.glob(f"*{PARTIAL}{os.getpid()}"):
-        for folder, _, names in os.walk(partial):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    stat = os.stat(os.path.join(folder, name))
-                    size += getattr(stat, "st_blocks", stat.st_size // 512) * 512
-    return size
-
-
-def _say(told: TextIO, **words: Any) -> int:
-    """The exit status that goes with what is said: 1 for a problem."""
+def _say(told: TextIO, **words: Any) -> None:
     try:
         told.write(json.dumps(words) + "\n")
         told.flush()
     except OSError:
         os._exit(1)  # nobody listens any more
-    return 1 if "problem" in words else 0
 
 
 def _own_standard_output() -> TextIO:

@@ -6,11 +6,12 @@ means another folder. Beside each lies a note of its original. Knows names and n
 
 import glob
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -72,7 +73,8 @@ def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path) -> Conve
     except OSError:
         raise ModelError(f"{info.title} is no longer in the models folders.") from None
     made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype)
-    stamp = hashlib.sha256(f"{made_from} {blueprint_of(info)}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
+    stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     name = re.sub(r"[^\w.-]+", "_", file.stem)[:60].replace(PARTIAL, "_")
     return Conversion(info, file, dtype, place / f"{name}-{stamp}")
 

@@ -178,7 +178,7 @@ class Imports:
             text=True,
             encoding="utf-8",
             cwd=Path(__file__).resolve().parents[2],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl+C is for us
         )
         assert process.stdin is not None and process.stdout is not None
