@@ -17,6 +17,7 @@ from studio.jobs.database import Database
 from tests.tiny_models import stable_diffusion
 
 ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "presets" / "training" / "starter-unet.yaml"
 
 
 def run(*arguments: str, program: tuple[str, ...] = ("-m", "studio")) -> subprocess.CompletedProcess[str]:
@@ -73,6 +74,25 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         ["generate", "\udc80"],
         ["replay", "no-such-file.png"],
         ["replay", __file__],
+        ["train"],
+        ["train", "no-such-recipe.yaml"],
+        ["train", str(ROOT)],
+        ["train", str(RECIPE), "--bogus"],
+        ["train", str(RECIPE), "--run"],
+        ["train", str(RECIPE), "--set", "steps"],
+        ["train", str(RECIPE), "--set", "steps=["],
+        ["train", str(RECIPE), "--set", "steps=many"],
+        ["train", str(RECIPE), "--set", "nonsense=1"],
+        ["evaluate", "paint"],
+        ["evaluate", "adherence", "--bogus"],
+        ["evaluate", "adherence", "no-such-model"],
+        ["evaluate", "adherence", "--probe", "no-such-judge"],
+        ["evaluate", "adherence", "--objects", "nine"],
+        ["evaluate", "adherence", "--count", "0"],
+        ["evaluate", "adherence", "--count", "many"],
+        ["evaluate", "adherence", "--steps", "1.5"],
+        ["evaluate", "adherence", "--seed", "-5"],
+        ["evaluate", "adherence", "--guidance", "nan"],
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,6 +140,16 @@ def test_generate_prints_an_image_a_line_and_replay_makes_it_again(
             assert "Steps: 2" in picture.info["parameters"]
     assert main(["replay", images[1]["path"], *tiny[:4], "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["identical"] is True
+
+
+def test_advice_on_the_picture_goes_to_the_terminal_and_not_into_the_answer(
+    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--size", "64x64", "--steps", "2", "--sampler", "heun", "--spacing", "karras", "--count", "2"]
+    assert main(["generate", "x", *few, *tiny, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.err == "Below 6 steps, Heun with Karras spacing leaves noise or grey in the picture.\n"
+    assert len(said.out.splitlines()) == 2
 
 
 def test_replay_names_what_differs(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,22 +6,14 @@ Argparse only collects text here; what a value may be is the model's to say, in 
 import argparse
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from studio.core.errors import InvalidRequest
+from studio.core.arguments import Parser
 
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are the studio's own errors: one sentence, no usage dump."""
-
-    def __init__(self, prog: str, description: str):
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidRequest(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+__all__ = ["Parser", "add_fields", "flag_of", "given"]
 
 
 def flag_of(name: str) -> str:

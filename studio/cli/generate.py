@@ -48,12 +48,18 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
     resolved = resolve(request, find_model(manager.catalog.models(), request.model))
     sink = Folder(out.expanduser().absolute()) if out else _archive(settings)
     failure: StudioError | None = None
+    noted: set[str] = set()
 
     def emit(event: events.Event) -> None:
         nonlocal failure
         if isinstance(event, events.Image):
             _progress("")
-            show(sink.outputs / event.path, sink.recipe(event.id))
+            recipe = sink.recipe(event.id)
+            show(sink.outputs / event.path, recipe)
+            for note in recipe.notes:
+                if note not in noted:  # said once, whatever the number of images
+                    print(note, file=sys.stderr, flush=True)
+                    noted.add(note)
         elif isinstance(event, events.Step):
             _progress(f"step {event.index + 1} of {event.total}, {event.elapsed:.1f} s")
         elif isinstance(event, events.Loading):

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from studio.core.request import Seed
+
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +70,7 @@ class Image(_Event):
     kind: Literal["image"] = "image"
     id: str
     index: int  # which image of the job
-    seed: int
+    seed: Seed
     width: int
     height: int
     path: str

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from studio.core.request import GenerationRequest
+from studio.core.request import GenerationRequest, Seed
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 TERMINAL: frozenset[str] = frozenset({"done", "failed", "cancelled", "interrupted"})
@@ -35,7 +35,7 @@ class ImageView(BaseModel):
     id: str
     job: str
     index: int
-    seed: int
+    seed: Seed
     width: int
     height: int
     created: float

@@ -14,9 +14,11 @@ Kind = Literal[
     "t2i_adapter",
     "ip_adapter",
     "upscaler",
+    "text_encoder",
     "gguf",
     "unknown",
 ]
+MODEL_KINDS: frozenset[Kind] = frozenset({"checkpoint", "diffusers", "gguf"})  # those that make pictures
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow_prediction", "consistency"]
 
 
@@ -57,6 +59,7 @@ class ModelInfo(BaseModel):
     distilled: bool = False
     defaults: Defaults = Field(default_factory=Defaults)
     dtype: str | None = None
+    needs: tuple[str, ...] = ()  # components that a single file does not carry: they come from other files or a folder
     bytes: int = 0
     sha256: str | None = None
     description: str = ""

@@ -3,7 +3,7 @@
 import secrets
 
 from studio.core.errors import InvalidRequest, UnknownName
-from studio.core.models import Advice, Choice, ModelInfo, ModelOptions
+from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
 from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from
 
@@ -46,7 +46,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     """
     if model.problem:
         raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
-    if model.kind not in ("checkpoint", "diffusers"):
+    if model.kind not in MODEL_KINDS:
         kind = model.kind.replace("_", " ")
         raise InvalidRequest(f"{model.title} is of kind {kind}, which makes no pictures by itself.", field="model")
     sampler = model.defaults.sampler if request.sampler == DEFAULT else request.sampler
@@ -81,7 +81,7 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
     Raises UnknownName with the list.
     """
     if name == DEFAULT:
-        usable = [m for m in models if m.problem is None and m.kind in ("diffusers", "checkpoint")]
+        usable = [m for m in models if m.problem is None and m.kind in MODEL_KINDS]
         if not usable:
             raise InvalidRequest("No usable model was found in the models folders.", field="model")
         return max(usable, key=lambda m: (m.shipped, len(m.tasks)))  # the most able; of equals the first

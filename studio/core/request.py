@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -23,12 +24,15 @@ from studio.core.errors import InvalidRequest
 
 MAX_PROMPT = 10_000
 MAX_SIDE = 4096
-MAX_SEED = 2**53 - 1  # the largest integer that a browser and JSON carry exactly
+MAX_SEED = 2**64 - 1  # the largest that torch takes
+EXACT = 2**53 - 1  # the largest integer that a browser and most JSON readers carry exactly
 RANDOM_SEED = -1
 DEFAULT = "default"
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
 Name = Annotated[str, StringConstraints(max_length=300)]
+# Read from a number or from text; written to JSON as text where a browser would round the number.
+Seed = Annotated[int, PlainSerializer(lambda seed: seed if seed <= EXACT else str(seed), when_used="json")]
 
 
 class GenerationRequest(BaseModel):
@@ -80,7 +84,7 @@ class GenerationRequest(BaseModel):
     height: int | None = Field(
         None, ge=8, le=MAX_SIDE, title="Height", description="Pixels, a multiple of 8. Empty: the model's own."
     )
-    seed: int = Field(
+    seed: Seed = Field(
         RANDOM_SEED,
         ge=RANDOM_SEED,
         le=MAX_SEED,

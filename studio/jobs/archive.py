@@ -176,7 +176,7 @@ class Archive:
             image_id,
             job,
             recipe.index,
-            recipe.seed,
+            recipe.seed - 2**64 if recipe.seed >= 2**63 else recipe.seed,  # a column holds 64 bits with a sign
             *size,
             now,
             self._relative(path),
@@ -227,17 +227,18 @@ def encode_jpeg(image: Image.Image, *, quality: int) -> bytes:
 
 
 def _view(row: sqlite3.Row) -> ImageView:
+    recipe = from_text(row["recipe"])
     return ImageView(
         id=row["id"],
         job=row["job"],
         index=row["position"],
-        seed=row["seed"],
+        seed=recipe.seed,
         width=row["width"],
         height=row["height"],
         created=row["created"],
         path=row["path"],
         sha256=row["sha256"],
-        request=from_text(row["recipe"]).request,
+        request=recipe.request,
     )
 
 

@@ -6,11 +6,12 @@ the judge of `studio.evaluation`. Refuses to know samplers and training.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
+import math
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest, ModelError
 from studio.evaluation.adherence import Generate, evaluate
 from studio.evaluation.probe import Probe
@@ -87,8 +89,8 @@ def measure(
     return reports
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(prog="studio evaluate adherence", description=(__doc__ or "").split("\n")[0])
+def parser() -> Parser:
+    out = Parser(prog="python -m studio evaluate adherence", description=(__doc__ or "").split("\n")[0])
     out.add_argument(
         "model", type=Path, nargs="?", default=MODEL, metavar="MODEL", help=f"folder of a pipeline (default: {MODEL})"
     )
@@ -110,9 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     own = own_defaults(folder)
     args.steps = own.get("steps", 30) if args.steps is None else args.steps
     args.guidance = own.get("guidance_scale", 4.0) if args.guidance is None else args.guidance
-    for flag, value in (("--count", args.count), ("--steps", args.steps), ("--batch", args.batch)):
-        if not 1 <= value <= 10_000:
-            raise InvalidRequest(f"{flag} is {value}; give a number from 1 to 10000.")
+    _check(args.model.name, folder, args.probe, args)
     probe = Probe.load(args.probe)
     generate = pipeline_generator(folder, steps=args.steps, guidance=args.guidance, batch=args.batch)
     kinds = ("one", "two") if args.objects == "both" else (args.objects,)
@@ -121,6 +121,21 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(json.dumps(reports) if args.json else "\n".join(lines(reports)))
     return 0
+
+
+def _check(name: str, folder: Path, probe: Path, args: Namespace) -> None:
+    """Refuse in a sentence what would fail only after the models were read."""
+    for flag, value in (("--count", args.count), ("--steps", args.steps), ("--batch", args.batch)):
+        if not 1 <= value <= 10_000:
+            raise InvalidRequest(f"{flag} must be a number from 1 to 10,000; got {value}.")
+    if not 0 <= args.seed <= 2**53:
+        raise InvalidRequest(f"--seed must be a number from 0 to {2**53:,}; got {args.seed}.")
+    if not (math.isfinite(args.guidance) and 0 <= args.guidance <= 50):
+        raise InvalidRequest(f"--guidance must be a number from 0 to 50; got {args.guidance}.")
+    if not (folder / "model_index.json").is_file():
+        raise InvalidRequest(f"There is no diffusers pipeline {name!r}, neither here nor in models/.")
+    if not probe.is_dir():
+        raise InvalidRequest(f"There is no judge {probe.name!r}; train it by presets/training/starter-probe.yaml.")
 
 
 def own_defaults(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Refuses to know how training works; it reads flags, prints reports and passes SIGTERM on as a wish to stop.
 """
 
-import argparse
 import json
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest, StudioError
 from studio.training.config import TrainConfig, load
 
@@ -40,8 +40,8 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
     yield from trainer.run()
 
 
-def parser() -> argparse.ArgumentParser:
-    out = argparse.ArgumentParser(prog="studio train", description="Train a model by a recipe.")
+def parser() -> Parser:
+    out = Parser(prog="python -m studio train", description="Train a model by a recipe.")
     out.add_argument("recipe", type=Path, metavar="RECIPE", help="YAML file, as under presets/training/")
     out.add_argument("--run", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
     out.add_argument("--resume", action="store_true", help="go on from the folder's newest checkpoint")
@@ -60,12 +60,19 @@ def changes(assignments: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise InvalidRequest(f"--set takes KEY=VALUE, not {text!r}.")
-        out[name] = yaml.safe_load(value)
+        try:
+            out[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InvalidRequest(f"--set {name}: {value[:40]!r} is not a value in YAML.") from None
     return out
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if not args.recipe.is_file():
+        raise InvalidRequest(
+            f"There is no recipe {args.recipe.name!r}; those that are shipped lie in presets/training."
+        )
     try:
         config = load(args.recipe, changes(args.set))
         if args.dry_run:
@@ -74,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
         for report in run(config, args.run or Path("runs") / config.name, args.resume):
             print(json.dumps(asdict(report)) if args.json else _line(report), flush=True)
     except StudioError as error:
-        print(json.dumps({"error": str(error)}) if args.json else f"error: {error}", file=sys.stderr)
+        print(json.dumps({"error": str(error)}) if args.json else error, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 1
     return 0
 

@@ -60,10 +60,14 @@ class Select(Field):
 
 
 class Number(Field):
-    """A number box; with `soft` = (least, greatest, step) a slider under it that spans the usual values."""
+    """A number box; with `soft` = (least, greatest, step) a slider under it that spans the usual values.
+
+    `locked` says why the control does nothing just now. `advice` is {sampler: {spacing: {below, sentence}}}: what is said
+    under the box while its number is below.
+    """
 
     def __init__(self, field: str, value: Any = None, *, soft: tuple[float, float, float] | None = None, **props: Any):
-        shared: dict[str, Any] = {"placeholder": "", "locked": False} | props
+        shared: dict[str, Any] = {"placeholder": "", "locked": "", "advice": {}} | props
         super().__init__(field, "number", shown(value), soft=list(soft or ()), **shared)
 
 

@@ -13,7 +13,7 @@ from gradio.components import Component
 
 from studio.core.desk import Desk, Style
 from studio.core.errors import StudioError
-from studio.core.models import Choice, ModelInfo, ModelOptions
+from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest, parse_request
 from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, shown
 
@@ -21,6 +21,10 @@ from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, show
 SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale": (0, 1, 0.05)}
 NUMBERS = ("steps", "guidance_scale", "guidance_rescale", "width", "height", "count", "batch_size")
 OPTIONAL = ("width", "height")
+PLACEHOLDERS = {
+    "prompt": "a large red heart, striped yellow background",
+    "negative_prompt": "What the picture should not show",
+}
 NONE = "none"
 TASKS = frozenset({"text_to_image", "unconditional"})
 DTYPES = (
@@ -50,11 +54,13 @@ class Form:
         given = {name: data[component] for name, component in self.fields.items()}
         style = given.pop("style", NONE)
         given.pop("preset", None)
-        values = {name: _typed(name, value) for name, value in given.items()}
+        model = self._known_model(str(given.get("model", DEFAULT)))
+        blank = {name: "" for name, why in (_unused_words(model) if model else {}).items() if why}
+        values = {name: _typed(name, value) for name, value in given.items()} | blank
         request = parse_request(values)
         styles = {each.name: each for each in self.desk.styles()}
         if style in styles:
-            request = parse_request(values | _styled(request, styles[style]))
+            request = parse_request(values | _styled(request, styles[style]) | blank)
         return request
 
     def fill(self, values: dict[str, Any]) -> dict[Component, Any]:
@@ -107,11 +113,12 @@ class Form:
         updates = {
             "sampler": gr.update(choices=plain(sampler)),
             "spacing": gr.update(choices_by=plain_by(spacing)),
-            "width": gr.update(placeholder=shown(own.width), locked=options.model.fixed_size),
-            "height": gr.update(placeholder=shown(own.height), locked=options.model.fixed_size),
-            "guidance_scale": gr.update(locked=not options.model.guided),
-            "guidance_rescale": gr.update(locked=not options.model.guided),
-        }
+            "width": gr.update(placeholder=shown(own.width), locked=_size_lock(options.model)),
+            "height": gr.update(placeholder=shown(own.height), locked=_size_lock(options.model)),
+            "steps": gr.update(advice=_advice(options)),
+            "guidance_scale": gr.update(locked=_guidance_lock(options.model)),
+            "guidance_rescale": gr.update(locked=_guidance_lock(options.model)),
+        } | {name: gr.update(**_words(options.model, name)) for name in PLACEHOLDERS}
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
 
@@ -124,7 +131,7 @@ def default_model(desk: Desk) -> ModelInfo | None:
 
 def model_choices(desk: Desk) -> list[Choice]:
     """Every model that can make a picture from nothing but the form."""
-    models = [m for m in desk.models() if m.kind in ("checkpoint", "diffusers") and not m.problem]
+    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem]
     return [
         Choice(name=m.id, title=m.title, help=m.description)
         for m in models
@@ -139,6 +146,43 @@ def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[C
     first = Choice(name=DEFAULT, title=f"{title} (default)", help=f"{title}, the sampler this model is best used with.")
     spacings = {name: list(choices) for name, choices in options.spacings.items()}
     return [first, *options.samplers], {DEFAULT: spacings.get(own, []), **spacings}
+
+
+def _size_lock(model: ModelInfo) -> str:
+    """Why the control does nothing for this model, in a sentence; empty where it does something."""
+    return "This model makes only this size." if model.fixed_size else ""
+
+
+def _guidance_lock(model: ModelInfo) -> str:
+    return "" if model.guided else "This model takes no guidance."
+
+
+def _unused_words(model: ModelInfo) -> dict[str, str]:
+    """For the prompt and the negative prompt: why the model has no use for it; empty where it has."""
+    return {
+        "prompt": "" if model.prompted else "This model takes no prompt: it makes pictures of its one kind.",
+        "negative_prompt": "" if model.negative else "This model takes no negative prompt.",
+    }
+
+
+def _words(model: ModelInfo | None, name: str) -> dict[str, Any]:
+    """What a text control shows and says for this model."""
+    unused = _unused_words(model)[name] if model else ""
+    special = model.prompt_help if model and name == "prompt" else ""
+    plain_words = not (unused or special)
+    return {
+        "interactive": not unused,
+        "info": unused or special or None,
+        "placeholder": PLACEHOLDERS[name] if plain_words else "",
+    }
+
+
+def _advice(options: ModelOptions | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """By sampler and spacing, as the page reads it; `default` is the model's own sampler."""
+    if options is None:
+        return {}
+    told = {s: {p: each.model_dump() for p, each in found.items()} for s, found in options.advice.items()}
+    return {DEFAULT: told.get(options.model.defaults.sampler, {}), **told}
 
 
 def _styled(request: GenerationRequest, style: Style) -> dict[str, str]:
@@ -166,14 +210,13 @@ def _untyped(name: str, value: Any) -> Any:
 
 
 def _text(desk: Desk, name: str) -> Component:
-    info = GenerationRequest.model_fields[name]
     first = name == "prompt"
     return gr.Textbox(
         value="",
-        label=info.title,
+        label=GenerationRequest.model_fields[name].title,
         lines=3 if first else 1,
         max_lines=10 if first else 6,
-        placeholder="a large red heart, striped yellow background" if first else "What the picture should not show",
+        **_words(default_model(desk), name),
         elem_id=f"field-{name}",
         elem_classes=["field", "field-text", f"is-{name}"],
     )
@@ -198,11 +241,14 @@ def _number(desk: Desk, name: str) -> Component:
     model = default_model(desk)
     if name in OPTIONAL:
         own = shown(getattr(model.defaults, name)) if model else ""
-        return Number(name, None, placeholder=own, locked=bool(model and model.fixed_size))
+        return Number(name, None, placeholder=own, locked=_size_lock(model) if model else "")
     value = GenerationRequest.model_fields[name].default
     if model and name in ("steps", "guidance_scale"):
         value = getattr(model.defaults, name)
-    return Number(name, value, soft=SOFT.get(name))
+    if name == "steps":
+        return Number(name, value, soft=SOFT[name], advice=_advice(desk.options(model.id)) if model else {})
+    lock = _guidance_lock(model) if model and name.startswith("guidance") else ""
+    return Number(name, value, soft=SOFT.get(name), locked=lock)
 
 
 def _preset(desk: Desk, name: str) -> Component:

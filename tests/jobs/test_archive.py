@@ -15,7 +15,7 @@ from studio.core import infotext
 from studio.core.embedded import read_texts
 from studio.core.errors import StorageError
 from studio.core.recipe import Recipe, from_text, pixel_hash
-from studio.core.request import GenerationRequest
+from studio.core.request import MAX_SEED, GenerationRequest
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
@@ -183,3 +183,8 @@ def test_a_lost_index_is_made_again_from_the_pictures(archive: Archive) -> None:
     assert archive.reindex() == 3 and archive.reindex() == 0
     assert sorted(view.path for view in archive.images()) == sorted(event.path for event in saved)
     assert archive.images()[0].request == recipe().request
+
+
+def test_the_largest_seed_comes_back_exactly(archive: Archive) -> None:
+    last = recipe().model_copy(update={"seed": MAX_SEED})
+    assert archive.image(archive.save(picture(), last, "job").id).seed == MAX_SEED

@@ -51,7 +51,7 @@ def test_the_command_prints_one_json_object(tmp_path, capsys):
 
 
 def test_bad_input_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(InvalidRequest, match="--count is 0"):
+    with pytest.raises(InvalidRequest, match="--count must be"):
         main([str(tmp_path), "--count", "0"])
     with pytest.raises(ModelError, match="no diffusers pipeline"):
         pipeline_generator(tmp_path)

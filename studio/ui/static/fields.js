@@ -18,7 +18,7 @@ export function mount(tools) {
     bench.say("edit", { name: props.field, how, old });
   };
   const control = KINDS[props.kind]({ ...tools, bench, body, id, changed });
-  const watched = ["value", "choices", "choices_by", "placeholder", "locked"];
+  const watched = ["value", "choices", "choices_by", "placeholder", "locked", "advice"];
   watch(watched, () => {
     control.sync();
     bench.say("field", { name: props.field, value: props.value });
@@ -72,7 +72,7 @@ function select({ props, body, id, changed, bench }) {
   return { sync };
 }
 
-function number({ props, body, id, changed }) {
+function number({ props, body, id, changed, bench }) {
   const input = make("input", { id, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
   const [least, most, step] = props.soft;
   const range = most !== undefined && make("input", { type: "range", min: least, max: most, step });
@@ -96,14 +96,33 @@ function number({ props, body, id, changed }) {
   } else {
     input.step = props.field === "width" || props.field === "height" ? 8 : 1;
   }
+  const note = make("p", { class: "field-note", id: `${id}-note`, role: "status" });
+  body.append(note);
+  const advise = () => {
+    note.textContent = props.locked || advised(props, bench, typed(input));
+    if (note.textContent) input.setAttribute("aria-describedby", note.id);
+    else input.removeAttribute("aria-describedby");
+  };
+  input.addEventListener("input", advise);
+  range && range.addEventListener("input", advise);
   const sync = () => {
     if (typed(input) !== props.value) input.value = props.value ?? "";
     input.placeholder = props.placeholder || "";
-    input.disabled = Boolean(props.locked);
-    input.title = props.locked ? `This model makes only ${props.placeholder}` : props.help;
+    for (const control of [input, range]) if (control) control.disabled = Boolean(props.locked);
+    input.title = props.help;
     paint();
+    advise();
   };
+  // The menus settle between them what goes together before anything is said of it.
+  bench.hear("field", ({ name }) => (name === "sampler" || name === "spacing") && setTimeout(advise));
   return { sync };
+}
+
+/** What is to be said of this number with the sampler and spacing that are chosen; it is advice, and nothing is refused. */
+function advised(props, bench, value) {
+  const chosen = (name) => bench.fields.get(name)?.get() || "default";
+  const told = props.advice?.[chosen("sampler")]?.[chosen("spacing")];
+  return told && value !== "" && Number(value) < told.below && Number(value) >= 1 ? told.sentence : "";
 }
 
 /** What stands in a number box; the browser says nothing at all about text that is no number. */

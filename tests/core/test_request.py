@@ -1,0 +1,36 @@
+"""A request as text: what a browser would round travels exactly, and what is no seed is refused in a sentence."""
+
+import json
+
+import pytest
+
+from studio.core.errors import InvalidRequest
+from studio.core.events import Image, from_json, to_json
+from studio.core.request import EXACT, MAX_SEED, GenerationRequest, parse_request
+
+
+@pytest.mark.parametrize("seed", [-1, 0, EXACT, EXACT + 1, MAX_SEED])
+def test_a_seed_survives_json_whoever_reads_it(seed: int) -> None:
+    """A browser reads numbers as floats; there, what was sent as text comes back as the same text."""
+    request = parse_request({"seed": seed})
+    as_a_browser_would = json.loads(request.model_dump_json(), parse_int=lambda digits: int(float(digits)))
+    assert parse_request(as_a_browser_would) == request
+    event = Image(id="a", index=0, seed=seed, width=8, height=8, path="a.png", sha256="")
+    assert from_json(to_json(event)) == event
+
+
+@pytest.mark.parametrize(
+    "values", [{"seed": 2**64}, {"seed": 2**70}, {"seed": str(2**70)}, {"seed": -2}, {"seed": 1.5}]
+)
+def test_what_is_no_seed_is_refused_in_one_sentence(values: dict[str, object]) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"^Seed must be a whole number from -1 to 18,446,744,073,709,551,615"
+    ) as refused:
+        parse_request(values)
+    assert refused.value.field == "seed"
+
+
+def test_the_last_image_of_a_job_has_a_seed_too() -> None:
+    assert GenerationRequest(seed=MAX_SEED - 1, count=2).seed == MAX_SEED - 1
+    with pytest.raises(InvalidRequest, match="past 18446744073709551615"):
+        parse_request({"seed": MAX_SEED, "count": 2})
