@@ -13,10 +13,11 @@ import torch
 
 from studio import compat
 from studio.core.desk import MemoryView
-from studio.core.errors import Cancelled, ModelError, OutOfMemory
+from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
+from studio.manager.admission import Admission, state_of_memory
 from studio.manager.assembly import PRIVATE, Assembler
 from studio.manager.attention import set_attention
 from studio.manager.catalog import Catalog
@@ -24,19 +25,17 @@ from studio.manager.estimate import Shape, folder_weights, stages_for
 from studio.manager.experience import Experience, kind_of_run
 from studio.manager.imported import prepared_in, sweep
 from studio.manager.imports import Imports
-from studio.manager.ladder import DENOISE, Ladder, is_out_of_memory, rungs_for
+from studio.manager.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.ledger import Ledger
-from studio.manager.limits import PeakMeter, budget_for, free, taken
+from studio.manager.limits import PeakMeter, budget_for, taken
 from studio.manager.loaded import Loaded
-from studio.manager.planner import DoesNotFit, Kind, Move, Part, Plan, Stage, arithmetic, greedy_dual_size, mib, plan
+from studio.manager.planner import Kind, Move, Stage, arithmetic
 from studio.manager.residency import Component, Residency
-from studio.manager.soundness import first_unsound
-from studio.manager.staging import Staging
+from studio.manager.soundness import check_numbers
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 
 Report = Callable[[str, float | None], None]
-SOUND = "1"  # of the rows that say whether weights are: raise it when they are looked at differently
 
 
 class Manager:
@@ -53,8 +52,8 @@ class Manager:
         self._budget = settings.memory_budget
         self._base = taken()
         self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
-        self._future: frozenset[str] = frozenset()  # keys of components that waiting jobs will want
         self.imports = Imports(settings.models)
+        self._admission = Admission(self.residency, evict=self.unload)
         self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
         self._experience = Experience(self.catalog.index, self.device.type)
 
@@ -76,7 +75,7 @@ class Manager:
         """
         folder = self._assembler.folder(info, dtype, report)
         loaded, components = self._assembled(info, folder, dtype, channels_last)
-        self._check_numbers(info, dtype, components, loaded.weights, report)
+        check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
         shape, facts = shape_of(info, request), folder_weights(folder)
         keys = {name: component.key for name, component in components.items()}
         run = kind_of_run(facts, loaded.family, shape, dtype)
@@ -86,8 +85,9 @@ class Manager:
             component.users += 1
         try:
             with ExitStack() as stack:
-                with self._all_or_as_before():
-                    self._admit(stages, components, report, stack, begin=lambda: loaded.ladder.begin())
+                self._admission.bring_in(
+                    stages, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
+                )
                 self._parts[info.id] = frozenset(keys.values())
                 warm = all(component.warm for component in components.values())
                 whole = all(component.state == "resident" for component in components.values())
@@ -179,7 +179,7 @@ class Manager:
             except (ModelError, OSError):
                 continue  # it will be refused in its turn
             keys |= self._parts.get(info.id, frozenset())
-        self._future = frozenset(keys)
+        self._admission.future = frozenset(keys)
 
     # -- making a model ready
 
@@ -192,97 +192,6 @@ class Manager:
             raise ModelError(
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
             ) from None
-
-    def _check_numbers(
-        self, info: ModelInfo, dtype: str, components: dict[str, Component], weights: dict[str, str], report: Report
-    ) -> None:
-        """Refuse weights that hold NaN, before anything moves. Looked at once for each content, and remembered."""
-        for name, component in components.items():
-            mark, part = f"sound:{weights[name]}:{dtype}", name.replace("_", " ")
-            known = self.catalog.index.facts(mark, SOUND)
-            if known is None:
-                report(f"checking the numbers of {part}", None)
-                bad = first_unsound(component.source.files, component.dtype)
-                known = {"bad": bad[0] if bad else None, "large": bool(bad and bad[1])}
-                self.catalog.index.put_facts([(mark, SOUND, known)])
-            if known["bad"] is None:
-                continue
-            if known["large"]:
-                raise ModelError(
-                    f"Its {part} holds numbers too large for {dtype}, in {known['bad']}. Try fp32 or bf16."
-                )
-            problem = f"Its {part} holds numbers that are not finite (NaN), in {known['bad']}."
-            if not (name == "vae" and info.vae):  # else it is not the model's own
-                self.catalog.remember_problem(info.id, problem)
-            raise ModelError(problem)
-
-    @contextmanager
-    def _all_or_as_before(self) -> Iterator[None]:
-        """A model that fails to come in leaves memory as it found it: what came goes, what made way comes back."""
-        before = {resident.key for resident in self.residency.residents()}
-        try:
-            yield
-        except Cancelled:
-            raise
-        except Exception as error:
-            failed = is_out_of_memory(error)
-            self.residency.restore(before)
-            if not failed:
-                raise
-        else:
-            return
-        # Out of the handler: what the failed load had read hung on the traceback.
-        self.residency.restore(before)
-        raise OutOfMemory(f"The device's memory did not suffice to load it: {self._state_of_memory()}.")
-
-    def _admit(
-        self,
-        stages: list[Stage],
-        components: dict[str, Component],
-        report: Report,
-        stack: ExitStack,
-        begin: Callable[[], None],
-    ) -> None:
-        """Bring the model in: all at once where the budget holds it whole, else stage by stage while it runs."""
-        budget, ours = self.budget(), frozenset(c.key for c in components.values() if c.users == 1)
-
-        def planned(run: list[Stage]) -> Plan:
-            return plan(run, self.residency.residents(ours), budget, self._future, policy=greedy_dual_size)
-
-        try:
-            whole = planned([_merged(stages)])
-        except DoesNotFit:
-            self._run_in_stages(stages, components, planned, report, stack, begin)
-        else:
-            self._perform(whole.moves, report)
-
-    def _run_in_stages(
-        self,
-        stages: list[Stage],
-        components: dict[str, Component],
-        planned: Callable[[list[Stage]], Plan],
-        report: Report,
-        stack: ExitStack,
-        begin: Callable[[], None],
-    ) -> None:
-        def enter(name: str) -> None:
-            number = next(n for n, stage in enumerate(stages) if stage.name == name)
-            self.residency.stop_streaming()
-            self._perform(planned([*stages[number:], *stages[:number]]).of_stage(name), _quiet)
-            if name == DENOISE:
-                begin()
-
-        planned(stages)  # refuse before anything has moved
-        by_key = {component.key: self.residency.skeleton(component) for component in components.values()}
-        members = {stage.name: [by_key[part.key] for part in stage.parts] for stage in stages}
-        report("to be read stage by stage, as the budget asks", None)
-        stack.enter_context(Staging(members, enter, self.device))
-
-    def _perform(self, moves: tuple[Move, ...], report: Report) -> None:
-        for number, move in enumerate(moves):
-            verb = "letting go of" if move.kind == "evict" else "reading"
-            report(f"{verb} {self.residency.components[move.key].source.name.replace('_', ' ')}", number / len(moves))
-            self.residency.perform(move)
 
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""
@@ -323,7 +232,9 @@ class Manager:
 
         def told(stage: str) -> str:
             of_stage = [s for s in stages if s.name == stage] or stages
-            return f"{arithmetic(of_stage[0], self.residency.residents())}; {self._state_of_memory()}."
+            return (
+                f"{arithmetic(of_stage[0], self.residency.residents())}; {state_of_memory(self.device, self.budget())}."
+            )
 
         rungs = rungs_for(
             loaded.components.get(loaded.family.decoder or ""),
@@ -338,13 +249,6 @@ class Manager:
         )
         taken = self._experience.rungs(run, budget)
         return Ladder(rungs, taken, lambda names: self._experience.remember_rungs(run, names, budget), told)
-
-    def _state_of_memory(self) -> str:
-        return f"the memory budget is {mib(self.budget())}, and {mib(free(self.device))} of the device are free"
-
-
-def _quiet(what: str, fraction: float | None) -> None:
-    """A report to nobody."""
 
 
 def device_of(settings: Settings) -> torch.device:
@@ -364,10 +268,3 @@ def shape_of(info: ModelInfo, request: GenerationRequest | None) -> Shape:
         min(request.batch_size, request.count),
         info.guided and request.guidance_scale > 1,
     )
-
-
-def _merged(stages: list[Stage]) -> Stage:
-    """All stages' components at once, none streamed, with the working memory of the hungriest."""
-    parts = {part.key: part for stage in stages for part in stage.parts}
-    whole = tuple(Part(part.key, part.bytes) for part in parts.values())
-    return Stage("run", whole, max(stage.activation for stage in stages))
