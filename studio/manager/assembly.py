@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from studio.core.errors import ModelError
-from studio.core.models import ModelInfo
+from studio.core.models import MODEL_KINDS, ModelInfo
 from studio.core.settings import Settings
 from studio.manager.catalog import Catalog
 from studio.manager.families import family_for
@@ -52,7 +52,7 @@ class Assembler:
         path = self._catalog.path(info.id)
         if path is None or not path.exists():
             raise ModelError(f"{info.title} is no longer in the models folders.")
-        if info.problem or info.kind not in ("checkpoint", "diffusers"):
+        if info.problem or info.kind not in MODEL_KINDS:
             raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
         return path
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from studio.core.errors import ModelError
+from studio.manager.t5_vocabulary import tokenizer_folders
 
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -22,19 +23,19 @@ MISSING = (
 
 def find_vocabulary(folders: tuple[Path, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """(vocab, merges) of CLIP's tokenizer; raises ModelError naming what to fetch and where to put it."""
-    for root in folders:
-        for place in (root / "tokenizers" / "clip", *_tokenizers_below(root)):
-            if (place / PACKED).is_file():
-                return read_packed(place / PACKED)
-            found = _read_pair(place)
-            if found:
-                return found
-    package = importlib.util.find_spec("open_clip")
-    if package and package.submodule_search_locations:
-        packed = Path(package.submodule_search_locations[0]) / PACKED
-        if packed.is_file():
-            return read_packed(packed)
+    for place in vocabulary_places(folders):
+        found = read_packed(place) if place.name == PACKED else _read_pair(place.parent)
+        if found:
+            return found
     raise ModelError(MISSING)
+
+
+def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
+    """The files that may hold CLIP's vocabulary; none of them has been read."""
+    package = importlib.util.find_spec("open_clip")
+    own = [Path(place) for place in (package.submodule_search_locations or [])] if package else []
+    below = [place for root in folders for place in (root / "tokenizers" / "clip", *tokenizer_folders(root))]
+    return [place / name for place in (*below, *own) for name in (PACKED, "vocab.json") if (place / name).is_file()]
 
 
 def write_tokenizer(folder: Path, vocabulary: tuple[dict[str, int], list[tuple[str, str]]], pad: str) -> None:
@@ -69,10 +70,6 @@ def byte_letters() -> list[str]:
     """The printable stand-ins of the 256 bytes, in the order of GPT-2's and CLIP's vocabularies."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
-
-
-def _tokenizers_below(root: Path) -> list[Path]:
-    return sorted(path.parent for path in root.glob("*/*/tokenizer/vocab.json"))
 
 
 def _read_pair(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]] | None:

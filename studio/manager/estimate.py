@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from studio.manager.architecture import config_of
+from studio.manager.companions import carried
 from studio.manager.families import Family
-from studio.manager.families.base import PREFIXES
 from studio.manager.folders import SKIPPED, component_config, components_of, read_json, vae_scale, weight_files
 from studio.manager.headers import Header, read_header
 from studio.manager.planner import Part, Stage
@@ -61,12 +62,10 @@ def file_weights(header: Header, family: Family) -> dict[str, Weights]:
     out: dict[str, Weights] = {}
     if family.blueprint is None:
         return out
-    for name in family.blueprint.parts:
-        for prefix in PREFIXES.get(name, ()):
-            shapes = {key: t.shape for key, t in header.tensors.items() if key.startswith(prefix)}
-            if shapes:
-                out[name] = _weights(shapes, family.blueprint.configs.get(name, {}))
-                break
+    blueprint = family.blueprint
+    for name, prefix in carried(blueprint, header.tensors).items():
+        shapes = {key.removeprefix(prefix): t.shape for key, t in header.tensors.items() if key.startswith(prefix)}
+        out[name] = _weights(shapes, blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes))
     return out
 
 

@@ -50,5 +50,7 @@ class Loaded:
                 f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.info.tasks)}.",
                 field="model",
             )
+        if task == "text_to_image" and self.info.variant in self.family.stand_ins:
+            return tasks[self.family.stand_ins[self.info.variant]]
         named = self.info.pipeline
         return named if wish == first and named in self.family.alternatives and named else tasks[wish]

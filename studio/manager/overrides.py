@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
-from studio.core.models import ModelInfo, Override
+from studio.core.models import MODEL_KINDS, ModelInfo, Override
 from studio.manager.families import FAMILIES
 from studio.manager.files import card_of
 from studio.manager.folders import read_card, read_json
@@ -77,7 +77,7 @@ class Overrides:
 
 def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) -> None:
     """Refuse a word that nothing goes by: a family that is none, a VAE that is not here. Raises InvalidRequest."""
-    if info.kind not in ("checkpoint", "diffusers") and changes.model_fields_set - {"title"}:
+    if info.kind not in MODEL_KINDS and changes.model_fields_set - {"title"}:
         raise InvalidRequest(f"{info.title} is no model that makes pictures; only its title can be set.")
     if changes.family is not None:
         if info.kind == "diffusers":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.manager.catalog import Catalog
 from studio.manager.files import describe_file
 from studio.manager.headers import read_header
 from studio.manager.sniff import sniff
@@ -32,15 +33,17 @@ def test_dtype_is_the_one_that_holds_most_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shapes", "reason"),
     [
-        (xl(), "Only part of a Stable Diffusion XL checkpoint: its VAE and its text encoder are missing"),
-        (xl(2560, 1280), "the SDXL refiner works on another model's picture"),
-        (flux(), "fetch the folder black-forest-labs/FLUX.1-schnell"),
+        (xl(), "The file lacks its VAE, the text encoder CLIP ViT-L, the text encoder CLIP ViT-bigG and the tokenizer"),
+        (xl(2560, 1280), "The file lacks its VAE, the text encoder CLIP ViT-bigG and the tokenizer"),
+        (flux(), "model_index.json of black-forest-labs/FLUX.1-dev into models/FLUX.1-dev/"),
+        (flux(384), "This is FLUX.1 Fill, which needs a picture to start from"),
         ({"single_stream_modulation.lin.weight": (1, 6144)}, "load the model from its diffusers folder"),
         ({"conv_in.weight": (320, 4, 3, 3), "down_blocks.0.x": (1,)}, "A U-Net alone"),
     ],
 )
 def test_what_cannot_be_used_says_why(shapes: Shapes, reason: str, tmp_path: Path) -> None:
-    info = describe_file(write_sparse(tmp_path / "m.safetensors", shapes), "m")
+    write_sparse(tmp_path / "m.safetensors", shapes)
+    (info,) = Catalog((tmp_path,), None).models()
     assert info.problem is not None
     assert reason in info.problem
 

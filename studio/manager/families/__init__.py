@@ -1,5 +1,7 @@
 """One file per family. Importing this package fills the registry; nothing here loads torch."""
 
+from dataclasses import replace
+
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
 from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, accepted, family_of
@@ -10,7 +12,8 @@ def family_for(info: ModelInfo, denoiser: str) -> Family:
     """The family that a described model belongs to; a pipeline that only the generic family takes gets one of its own."""
     if info.family == generic.GENERIC.name:
         return generic_family(info.pipeline or "", denoiser) or generic.GENERIC
-    return FAMILIES.get(info.family or "", field="model")
+    family = FAMILIES.get(info.family or "", field="model")
+    return replace(family, blueprint=family.blueprint_of(info.variant))
 
 
 __all__ = [

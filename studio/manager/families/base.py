@@ -24,7 +24,12 @@ PREFIXES: dict[str, tuple[str, ...]] = {
     "unet": ("model.diffusion_model.",),
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
-    "text_encoder_2": ("conditioner.embedders.1.", "conditioner.embedders.0."),
+    "text_encoder_2": ("conditioner.embedders.1.",),
+    "transformer": ("model.diffusion_model.",),
+}
+# Where ComfyUI and Stability keep the text encoders of models that have several.
+TEXT_PREFIXES: dict[str, tuple[str, ...]] = {
+    name: (f"text_encoders.{name}.transformer.",) for name in ("clip_l", "clip_g", "t5xxl")
 }
 
 
@@ -40,11 +45,30 @@ class LatentFormat:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A file that brings one component to a checkpoint without it: of this kind, and of this variant or family.
+
+    `name` is an expression that its path must fit where headers do not tell enough; `example` what it is published as.
+    """
+
+    kind: str
+    example: str
+    variant: str = ""
+    family: str = ""
+    name: str = ""
+
+
+CLIP_L_FILE = Companion("text_encoder", "text_encoders/clip_l.safetensors", variant="clip_l")
+CLIP_G_FILE = Companion("text_encoder", "text_encoders/clip_g.safetensors", variant="clip_g")
+T5_FILE = Companion("text_encoder", "text_encoders/t5xxl_fp16.safetensors", variant="t5xxl")
+
+
+@dataclass(frozen=True)
 class Blueprint:
     """What a single-file checkpoint leaves out: the configurations of its components, as their publishers wrote them.
 
     `parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer; `prefixes` to
-    where its tensors stand in the file; `companions` to the kind of file that brings it where this one does not.
+    where its tensors stand in the file; `companions` to the file that brings it where this one does not.
     """
 
     pipeline: str
@@ -53,7 +77,7 @@ class Blueprint:
     tokenizers: dict[str, str]
     arguments: dict[str, Any] = field(default_factory=dict)
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=lambda: PREFIXES)
-    companions: dict[str, str] = field(default_factory=dict)  # component -> "clip_l", "clip_g", "t5xxl" or "vae"
+    companions: dict[str, Companion] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()  # components that the pipeline does without
 
 
@@ -84,7 +108,12 @@ class Family:
     alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
+    variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
+    stand_ins: dict[str, str] = field(default_factory=dict)  # variant -> the task whose pipeline serves text_to_image
     source: str = ""  # the folder to fetch where a single file does not suffice
+
+    def blueprint_of(self, variant: str) -> Blueprint | None:
+        return self.variants.get(variant, self.blueprint)
 
 
 FAMILIES: Registry[Family] = Registry("family")
@@ -136,4 +165,14 @@ def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
         "height": request.height,
         "num_images_per_prompt": count,
     }
+    if "mask_image" in known:
+        arguments |= _nothing_to_keep(request)
     return {name: value for name, value in arguments.items() if name in known}
+
+
+def _nothing_to_keep(request: GenerationRequest) -> dict[str, Any]:
+    """An inpainting model asked for a picture from a prompt alone paints all of it anew, as AUTOMATIC1111 has it."""
+    from PIL import Image
+
+    size = (request.width, request.height)
+    return {"image": Image.new("RGB", size, "gray"), "mask_image": Image.new("L", size, 255), "strength": 1.0}

@@ -1,7 +1,16 @@
 """Stable Diffusion 1.x and everything of its shape: a U-Net over 4-channel latents, told by one CLIP text encoder."""
 
 from studio.core.models import Defaults
-from studio.manager.families.base import Blueprint, Configs, Family, LatentFormat, prompt_arguments, register
+from studio.manager.families.base import (
+    CLIP_L_FILE,
+    Blueprint,
+    Companion,
+    Configs,
+    Family,
+    LatentFormat,
+    prompt_arguments,
+    register,
+)
 
 # Least-squares fit of RGB to SD 1.4 latents, as published on the Hugging Face forum
 # ("Decoding latents to RGB without upscaling", keturn, 2022).
@@ -76,6 +85,10 @@ BLUEPRINT = Blueprint(
     },
     tokenizers={"tokenizer": "<|endoftext|>"},
     arguments={"requires_safety_checker": False, "safety_checker": [None, None], "feature_extractor": [None, None]},
+    companions={
+        "text_encoder": CLIP_L_FILE,
+        "vae": Companion("vae", "vae/vae-ft-mse-840000-ema-pruned.safetensors", family="sd1", name=r"^(?!.*xl)"),
+    },
 )
 
 SD1 = register(
@@ -95,6 +108,7 @@ SD1 = register(
         defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=7.0, width=512, height=512),
         latent=LATENT,
         blueprint=BLUEPRINT,
+        stand_ins={"inpaint": "inpaint"},
         source="stable-diffusion-v1-5/stable-diffusion-v1-5",
     )
 )

@@ -48,6 +48,7 @@ SD2 = register(
                 "scheduler": {k: SCHEDULER[k] for k in SCHEDULER if k != "skip_prk_steps"},
             },
             tokenizers={"tokenizer": "!"},
+            companions={"vae": BLUEPRINT.companions["vae"]},
         ),
         source="stabilityai/stable-diffusion-2-1",
     )

@@ -1,7 +1,22 @@
 """Stable Diffusion XL: base, inpainting, turbo and lightning; two text encoders, sizes told to the U-Net."""
 
+from dataclasses import replace
+from typing import Any
+
 from studio.core.models import Defaults
-from studio.manager.families.base import Blueprint, Family, LatentFormat, prompt_arguments, register
+from studio.core.request import GenerationRequest
+from studio.manager.families.base import (
+    CLIP_G_FILE,
+    CLIP_L_FILE,
+    PREFIXES,
+    Blueprint,
+    Companion,
+    Family,
+    LatentFormat,
+    accepted,
+    prompt_arguments,
+    register,
+)
 from studio.manager.families.sd1 import CLIP_L, SCHEDULER, VAE
 
 # RGB in -1..1 from the latent, after "Explaining the SDXL latent space" (Hugging Face blog, T. Alexis Vass, 2024).
@@ -42,6 +57,76 @@ UNET = {
     "projection_class_embeddings_input_dim": 2816,
 }
 
+REFINER_UNET = UNET | {
+    "block_out_channels": [384, 768, 1536, 1536],
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": 4,
+    "attention_head_dim": [6, 12, 24, 24],
+    "cross_attention_dim": 1280,
+    "projection_class_embeddings_input_dim": 2560,
+}
+BASE = Blueprint(
+    pipeline="StableDiffusionXLPipeline",
+    parts={
+        "unet": ("diffusers", "UNet2DConditionModel"),
+        "vae": ("diffusers", "AutoencoderKL"),
+        "text_encoder": ("transformers", "CLIPTextModel"),
+        "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
+        "tokenizer": ("transformers", "CLIPTokenizer"),
+        "tokenizer_2": ("transformers", "CLIPTokenizer"),
+        "scheduler": ("diffusers", "EulerDiscreteScheduler"),
+    },
+    configs={
+        "unet": UNET,
+        "vae": VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True},
+        "text_encoder": CLIP_L,
+        "text_encoder_2": CLIP_G,
+        "scheduler": {k: SCHEDULER[k] for k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
+        | {"steps_offset": 1, "timestep_spacing": "leading"},
+    },
+    tokenizers={"tokenizer": "<|endoftext|>", "tokenizer_2": "!"},
+    arguments={"force_zeros_for_empty_prompt": True},
+    companions={
+        "text_encoder": CLIP_L_FILE,
+        "text_encoder_2": CLIP_G_FILE,
+        "vae": Companion("vae", "vae/sdxl_vae.safetensors", family="sd1", name="xl"),
+    },
+)
+# Made for few steps (turbo, lightning, ...): a grid of few steps must start from pure noise.
+FEW_STEP = replace(
+    BASE, configs=BASE.configs | {"scheduler": BASE.configs["scheduler"] | {"timestep_spacing": "trailing"}}
+)
+# The refiner: wider, told by the second encoder alone, and of how beautiful the picture is to be.
+REFINER = replace(
+    BASE,
+    pipeline="StableDiffusionXLImg2ImgPipeline",
+    parts={name: part for name, part in BASE.parts.items() if name not in ("text_encoder", "tokenizer")},
+    configs=BASE.configs | {"unet": REFINER_UNET},
+    tokenizers={"tokenizer_2": "!"},
+    arguments={
+        "text_encoder": [None, None],
+        "tokenizer": [None, None],
+        "force_zeros_for_empty_prompt": False,
+        "requires_aesthetics_score": True,
+    },
+    prefixes=PREFIXES | {"text_encoder_2": ("conditioner.embedders.0.",)},
+    companions={name: BASE.companions[name] for name in ("text_encoder_2", "vae")},
+)
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """The refiner, asked for a picture from a prompt alone, starts from an empty latent under all of the noise."""
+    arguments = prompt_arguments(request, pipeline, count)
+    if "aesthetic_score" in accepted(pipeline) and "mask_image" not in accepted(pipeline):
+        import torch
+
+        side = pipeline.vae_scale_factor
+        empty = torch.zeros(1, LATENT.channels, request.height // side, request.width // side)
+        arguments |= {"image": empty, "strength": 1.0}
+    return arguments
+
+
 SDXL = register(
     Family(
         name="sdxl",
@@ -54,34 +139,13 @@ SDXL = register(
         covers=frozenset(
             {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"}
         ),
-        call_arguments=prompt_arguments,
+        call_arguments=call_arguments,
         defaults=Defaults(sampler="dpmpp_2m", spacing="karras", steps=25, guidance_scale=6.0, width=1024, height=1024),
         latent=LATENT,
         encoders=("text_encoder", "text_encoder_2"),
-        blueprint=Blueprint(
-            pipeline="StableDiffusionXLPipeline",
-            parts={
-                "unet": ("diffusers", "UNet2DConditionModel"),
-                "vae": ("diffusers", "AutoencoderKL"),
-                "text_encoder": ("transformers", "CLIPTextModel"),
-                "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
-                "tokenizer": ("transformers", "CLIPTokenizer"),
-                "tokenizer_2": ("transformers", "CLIPTokenizer"),
-                "scheduler": ("diffusers", "EulerDiscreteScheduler"),
-            },
-            configs={
-                "unet": UNET,
-                "vae": VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True},
-                "text_encoder": CLIP_L,
-                "text_encoder_2": CLIP_G,
-                "scheduler": {
-                    k: SCHEDULER[k] for k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")
-                }
-                | {"steps_offset": 1, "timestep_spacing": "leading"},
-            },
-            tokenizers={"tokenizer": "<|endoftext|>", "tokenizer_2": "!"},
-            arguments={"force_zeros_for_empty_prompt": True},
-        ),
+        blueprint=BASE,
+        variants={"few-step": FEW_STEP, "refiner": REFINER},
+        stand_ins={"inpaint": "inpaint", "refiner": "image_to_image"},
         source="stabilityai/stable-diffusion-xl-base-1.0",
     )
 )

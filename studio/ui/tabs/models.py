@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from studio.core.desk import Desk, MemoryCommand
 from studio.core.errors import StudioError
 from studio.core.memory import PlanWish
-from studio.core.models import ModelInfo, Override
+from studio.core.models import MODEL_KINDS, ModelInfo, Override
 from studio.ui.assets import behaviour
 from studio.ui.registry import TABS, Tab
 
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 NAME = "models"
 PURPOSE = "The checkpoints on this machine: what each file is, and what of them is in memory."
-RUNNABLE = ("checkpoint", "diffusers")
 NONSENSE = {"problem": "The page asked for something that is not known here."}
 
 
@@ -113,7 +112,7 @@ def _answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
 
 
 def _plain(info: ModelInfo) -> dict[str, Any]:
-    usable = info.problem is None and info.kind in RUNNABLE
+    usable = info.problem is None and info.kind in MODEL_KINDS
     size = f"{info.defaults.width} × {info.defaults.height}" if info.tasks and info.problem is None else ""
     return {
         "id": info.id,
@@ -136,7 +135,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
         "overridden": list(info.overridden),
         "problem": info.problem or "",
         "usable": usable,
-        "runnable": info.kind in RUNNABLE,
+        "runnable": info.kind in MODEL_KINDS,
     }
 
 
