@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import struct
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,6 +35,8 @@ OTHER_FORMATS = {
     b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"%PDF": "a PDF", b"\x93NUMPY": "a NumPy array",
     b"\x89HDF": "an HDF5 file of Keras or TensorFlow",
 }  # fmt: skip
+UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
@@ -215,6 +218,13 @@ def shown(name: str, most: int = 80) -> str:
     """Words of a file, as they may stand in a sentence: short, and without anything that is not to be seen."""
     clean = "".join(letter if letter.isprintable() else "?" for letter in name[: most + 1])
     return clean if len(clean) <= most else clean[: most - 3] + "..."
+
+
+def readable(name: str) -> str:
+    """A file's name as text of one line: bytes that are no UTF-8, controls, and marks that turn the direction become U+FFFD."""
+    if name.isprintable():
+        return name
+    return "".join("\ufffd" if unicodedata.category(letter) in UNSEEN or letter in TURNS else letter for letter in name)
 
 
 # GGUF: magic, version, tensor count, key-value count, key-values, the tensors' entries, then, aligned, their data.

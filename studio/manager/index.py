@@ -6,16 +6,17 @@ written, or a broken file, means an index in memory for this run.
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
-CREATE TABLE facts (path TEXT PRIMARY KEY, signature TEXT NOT NULL, facts TEXT NOT NULL);
-CREATE TABLE hashes (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL);
+CREATE TABLE facts (path BLOB PRIMARY KEY, signature TEXT NOT NULL, facts TEXT NOT NULL);
+CREATE TABLE hashes (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL);
 """
 _CHUNK = 1 << 22
 
@@ -29,74 +30,100 @@ class Index:
 
     def facts(self, path: str, signature: str) -> dict[str, Any] | None:
         """The facts stored for `path`, if they were stored under this very signature."""
-        with self._lock:
-            row = self._db.execute("SELECT signature, facts FROM facts WHERE path = ?", (path,)).fetchone()
-        return json.loads(row[1]) if row and row[0] == signature else None
+        rows = self._read("SELECT signature, facts FROM facts WHERE path = ?", (os.fsencode(path),))
+        return json.loads(rows[0][1]) if rows and rows[0][0] == signature else None
 
     def snapshot(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[int, int, str]]]:
         """Everything at once, for a scan: path -> (signature, facts as JSON), and path -> (size, mtime_ns, sha256)."""
-        with self._lock:
-            facts = self._db.execute("SELECT path, signature, facts FROM facts").fetchall()
-            hashes = self._db.execute("SELECT path, size, mtime_ns, sha256 FROM hashes").fetchall()
-        return {row[0]: row[1:] for row in facts}, {row[0]: row[1:] for row in hashes}
+        facts = self._read("SELECT path, signature, facts FROM facts")
+        hashes = self._read("SELECT path, size, mtime_ns, sha256 FROM hashes")
+        return {_path(row[0]): row[1:] for row in facts}, {_path(row[0]): row[1:] for row in hashes}
 
     def put_facts(self, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
         """Store (path, signature, facts) rows in one transaction."""
         if rows:
-            packed = [(path, signature, json.dumps(facts)) for path, signature, facts in rows]
+            packed = [(os.fsencode(path), signature, json.dumps(facts)) for path, signature, facts in rows]
             self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", packed)
 
     def known_hash(self, path: Path) -> str | None:
         """The file's SHA-256 if it was computed before and the file has not changed since."""
         stat = path.stat()
-        with self._lock:
-            row = self._db.execute(
-                "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
-                (str(path.absolute()), stat.st_size, stat.st_mtime_ns),
-            ).fetchone()
-        return row[0] if row else None
+        rows = self._read(
+            "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
+            (_key(path), stat.st_size, stat.st_mtime_ns),
+        )
+        return rows[0][0] if rows else None
 
     def hash(self, path: Path, stop: threading.Event | None = None) -> str:
         """The file's SHA-256, computed once for each (path, size, mtime); "" if `stop` was set. Raises OSError."""
         known = self.known_hash(path)
         if known:
             return known
-        stat = path.stat()
+        before = path.stat()
         digest = hashlib.sha256()
         for chunk in _chunks(path):
             if stop is not None and stop.is_set():
                 return ""
             digest.update(chunk)
-        row = (str(path.absolute()), stat.st_size, stat.st_mtime_ns, digest.hexdigest())
-        self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):  # else it is still being written
+            row = (_key(path), after.st_size, after.st_mtime_ns, digest.hexdigest())
+            self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
         return digest.hexdigest()
 
     def close(self) -> None:
         with self._lock:
             self._db.close()
 
+    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(statement, values).fetchall()
+            except sqlite3.OperationalError:
+                return []  # held by another process for too long: ask again next time
+            except sqlite3.DatabaseError:
+                self._db = _prepare(sqlite3.connect(":memory:", check_same_thread=False))
+                return []
+
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         with self._lock:
             try:
                 with self._db:
                     self._db.executemany(statement, rows)
-            except sqlite3.OperationalError:
-                pass  # a full or read-only disk: what was learned is learned again next time
+            except sqlite3.DatabaseError:
+                pass  # a full, read-only or broken disk: what was learned is learned again next time
+
+
+def _key(path: Path) -> bytes:
+    """A path as SQLite keeps it: names on disk are bytes, and not always text."""
+    return os.fsencode(path.absolute())
+
+
+def _path(key: bytes) -> str:
+    return os.fsdecode(key)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    """The file's bytes, without keeping them in the system's cache, where they would push out what models are mapped from."""
+    with path.open("rb", buffering=0) as file:
+        begin = 0
         while chunk := file.read(_CHUNK):
             yield chunk
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
+            begin += len(chunk)
 
 
 def _open(file: Path | None) -> sqlite3.Connection:
-    if file is not None:
+    """The database; made anew where it is damaged, in memory where none can be kept."""
+    for _ in range(2 if file is not None else 0):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             return _prepare(sqlite3.connect(file, timeout=10, check_same_thread=False))
-        except (OSError, sqlite3.DatabaseError):
-            pass  # unreadable or unwritable: this run learns anew
+        except (OSError, sqlite3.OperationalError):
+            break  # unreadable or unwritable: this run learns anew
+        except sqlite3.DatabaseError:
+            file.unlink(missing_ok=True)
     return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
 
 

@@ -1,0 +1,102 @@
+"""Walks the models folders and names what may be a model there, with a signature that changes when it does.
+
+Opens no weights. Every folder is visited once, by whichever way it is reached, so links may form any ring.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from studio.core.errors import ModelError
+from studio.manager.files import SUFFIXES, card_of
+from studio.manager.folders import preview_in, read_card
+
+FACTS_VERSION = 5  # part of every signature: raise it when the same file would be described differently
+MAX_DEPTH = 6
+PASSED_OVER = frozenset(
+    {"venv", "site-packages", "node_modules", "__pycache__"}
+)  # programs, in whose folders models lie
+
+
+def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
+    """(root, path, signature) of each diffusers folder and each weights file; nothing below the former, nothing hidden."""
+    seen: set[tuple[int, int]] = set()
+    for root in roots:
+        pending, links = [(root, 0)], []
+        while pending or links:
+            folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
+            listed = _listed(folder, seen)
+            names = frozenset(entry.name for entry in listed)
+            if "model_index.json" in names:
+                yield root, folder, _folder_signature(folder)
+                continue
+            for entry in listed:
+                path = Path(entry.path)
+                if entry.name.startswith(".") or entry.name in PASSED_OVER:
+                    continue
+                if _is_folder(entry):
+                    if depth < MAX_DEPTH:
+                        (links if entry.is_symlink() else pending).append((path, depth + 1))
+                elif entry.name.lower().endswith(SUFFIXES) and not _is_hidden(path):
+                    yield root, path, _file_signature(path, names)
+
+
+def _listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing if it was seen before or cannot be read."""
+    try:
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            return []
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+    seen.add((stat.st_dev, stat.st_ino))
+    return listed
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a ring, or where we may not look
+        return False
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether the file's card keeps it out of the list; a card that is not understood is shown with the file."""
+    try:
+        return read_card(card_of(path)).hidden
+    except ModelError:
+        return False
+
+
+def weights_signature(path: Path) -> str:
+    """Changes when the file itself does, whatever lies beside it."""
+    return _hashed([stamp(path)])
+
+
+def _file_signature(path: Path, names: frozenset[str]) -> str:
+    """Changes when the file does, or its card or its preview picture, which are among the `names` of its folder."""
+    preview = preview_in(path.stem, names)
+    beside = [path.with_name(preview)] if preview else []
+    return _hashed([stamp(file) for file in (path, card_of(path), *beside)])
+
+
+def _folder_signature(folder: Path) -> str:
+    """Changes when any file below the folder is added, removed, resized or rewritten."""
+    return _hashed([stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names])
+
+
+def stamp(path: Path) -> tuple[str, int, int]:
+    """(path, size, mtime); a size of -1 where nothing is."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), -1, 0
+    return str(path), stat.st_size, stat.st_mtime_ns
+
+
+def _hashed(stamps: list[tuple[str, int, int]]) -> str:
+    digest = hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()
+    return f"{FACTS_VERSION}:{digest}"
