@@ -11,7 +11,6 @@ import { duration, readout } from "./words.js";
 const REMEMBERED = "unnoise-job";
 const PHASES = { interrupted: "failed" };
 const QUICK_SECONDS = 0.15; // quicker steps are told several at once, and only the last one's frames are there yet
-const SETTLED_SECONDS = 1; // after this time a step's frames are there, whether or not they were at first
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
 
 export function mount({ element, props, trigger, watch }) {
@@ -42,7 +41,7 @@ class Canvas {
     });
     this.player = new Player({
       seek: (step) => this.seek(step),
-      kind: () => this.render(),
+      kind: () => this.turned(),
       picked: (image) => this.choose(image),
     });
     this.status = make("div", { class: "only-read", role: "status", "aria-live": "polite" });
@@ -228,42 +227,48 @@ class Canvas {
 
   // --- steps ----------------------------------------------------------------------------------------------------
 
+  /** While it runs only the newest step's picture is asked for; the rest come when it has ended and all are there. */
   stepped({ images, seconds }) {
     if (!images.includes(this.image) && !this.chosen && this.position === null) [this.image] = images;
     this.soon ??= setTimeout(() => {
       this.soon = null;
-      if (!this.feed || this.feed.ended) return;
-      const steps = this.steps();
-      const settled = (steps.at(-1)?.elapsed ?? 0) - SETTLED_SECONDS;
-      steps.forEach((step, index) => {
-        if (index === steps.length - 1 || step.elapsed < settled) this.gather(this.image, index);
-      });
+      if (this.feed && !this.feed.ended) this.gather(this.image, this.steps().length - 1);
     }, seconds < QUICK_SECONDS ? QUICK_SECONDS * 1000 : 0);
   }
 
-  gather(image, step) {
-    const kinds = this.feed.steps.get(image)?.[step]?.frames ?? [];
-    for (const kind of [...kinds].sort((a, b) => (a === this.player.kind) - (b === this.player.kind))) {
-      this.frames.want(image, step, kind);
-    }
+  gather(image, step, kind = this.player.kind) {
+    if (this.feed.steps.get(image)?.[step]?.frames.includes(kind)) this.frames.want(image, step, kind);
   }
 
+  /** Everything that can be scrubbed to: first what the film shows, then this kind of picture, then the other. */
   gatherAll() {
-    const steps = this.feed.steps.get(this.image) ?? [];
-    for (let step = 0; step < steps.length; step += 1) this.gather(this.image, step);
+    const all = [...this.steps().keys()];
+    const { kind } = this.player;
+    const other = kind === "x0" ? "xt" : "x0";
+    for (const step of all) this.gather(this.image, step, other);
+    for (const step of all) this.gather(this.image, step);
+    this.frames.first(this.image, this.player.shownSteps(), kind);
   }
 
   choose(image) {
     this.image = image;
     this.chosen = true;
     this.position = null;
-    if (this.feed) this.gatherAll();
+    if (this.feed?.ended || this.feed?.images.has(image)) this.gatherAll();
+    else if (this.feed) this.gather(image, this.steps().length - 1);
+    this.render();
+  }
+
+  /** The other kind of picture is to be shown. */
+  turned() {
+    if (this.feed && !this.feed.ended) this.gather(this.image, this.position ?? this.steps().length - 1);
     this.render();
   }
 
   seek(step) {
     const last = this.steps().length - 1;
     this.position = this.feed?.ended || step < last ? Math.max(0, Math.min(step, last)) : null;
+    if (this.position !== null && !this.feed.ended) this.gather(this.image, this.position);
     this.render();
   }
 
@@ -318,11 +323,7 @@ class Canvas {
   nearest(step) {
     if (!this.feed) return null;
     if (this.live && !this.feed.ended && (step + 1) / this.feed.total < LIVE_SHOWS_FROM) return null;
-    for (let at = step; at >= 0; at -= 1) {
-      const picture = this.frames.get(this.image, at, this.player.kind);
-      if (picture) return picture;
-    }
-    return null;
+    return this.frames.near(this.image, step, this.player.kind) ?? null;
   }
 
   tick() {

@@ -24,6 +24,15 @@ export class Frames {
     return this.entries.get(this.key(image, step, kind))?.picture;
   }
 
+  /** The decoded picture of this step, or of the last one before it, as far down as `low`. */
+  near(image, step, kind, low = 0) {
+    for (let at = step; at >= low; at -= 1) {
+      const picture = this.get(image, at, kind);
+      if (picture) return picture;
+    }
+    return undefined;
+  }
+
   /** Ask for a frame; what was asked last is fetched first. */
   want(image, step, kind) {
     const key = this.key(image, step, kind);
@@ -32,6 +41,13 @@ export class Frames {
     this.entries.set(key, entry);
     this.waiting.push(entry);
     this.pump();
+  }
+
+  /** Of what was asked for, these steps are fetched before the rest. */
+  first(image, steps, kind) {
+    const keys = new Set(steps.map((step) => this.key(image, step, kind)));
+    const urgent = (entry) => keys.has(this.key(entry.image, entry.step, entry.kind));
+    this.waiting = [...this.waiting.filter((entry) => !urgent(entry)), ...this.waiting.filter(urgent)];
   }
 
   get settled() {

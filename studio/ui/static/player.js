@@ -5,6 +5,7 @@ import { icon } from "./icons.js";
 
 const THUMB = 44; // pixels, with its gap
 const FRAME_MS = 90;
+const LONGEST_MS = 8000; // a run of many steps is played in strides, so that it is over in this time
 
 export class Player {
   constructor({ seek, kind, picked }) {
@@ -64,19 +65,25 @@ export class Player {
     while (this.film.children.length > count) this.film.lastChild.remove();
     while (this.film.children.length < count) this.film.append(make("canvas", { width: 72, height: 72 }));
     [...this.film.children].forEach((thumb, place) => {
+      const even = evenly(place, total, count);
       const current = nearest(step, total, count) === place;
-      const even = count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
-      const at = current ? step : even;
-      const picture = frames.get(image, at, this.kind);
-      const key = `${frames.job}/${image}/${at}/${this.kind}/${Boolean(picture)}`;
+      const at = current ? step : Math.min(even, this.last);
+      // Where a step's own frame is not here yet, an earlier one of its stretch stands for it.
+      const low = current ? 0 : place ? evenly(place - 1, total, count) + 1 : 0;
+      const picture = even <= this.last || current ? frames.near(image, at, this.kind, low) : undefined;
       thumb.dataset.step = even;
       thumb.classList.toggle("current", current);
-      if (thumb.dataset.key === key) return;
-      thumb.dataset.key = key;
+      if (thumb.picture === picture) return;
+      thumb.picture = picture;
       const pen = thumb.getContext("2d");
       pen.clearRect(0, 0, thumb.width, thumb.height);
       if (picture) cover(pen, picture, thumb.width, thumb.height);
     });
+  }
+
+  /** The steps that the film has a thumbnail of. */
+  shownSteps() {
+    return [...this.film.children].map((thumb) => Number(thumb.dataset.step));
   }
 
   drawImages(feed, chosen) {
@@ -127,9 +134,10 @@ export class Player {
   toggle() {
     if (this.timer) return this.stop();
     if (this.step >= this.last) this.seek(0);
+    const stride = Math.max(1, Math.round((this.last * FRAME_MS) / LONGEST_MS));
     this.timer = setInterval(() => {
       if (this.step >= this.last) this.stop();
-      else this.seek(this.step + 1);
+      else this.seek(Math.min(this.step + stride, this.last));
     }, FRAME_MS);
     return this.showPlaying("Pause", "pause");
   }
@@ -162,6 +170,11 @@ function kindSwitch(changed) {
 
 function nearest(step, total, count) {
   return total < 2 || count < 2 ? count - 1 : Math.round((step * (count - 1)) / (total - 1));
+}
+
+/** The step that the thumbnail at this place stands for. */
+function evenly(place, total, count) {
+  return count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
 }
 
 function cover(pen, picture, width, height) {
