@@ -98,7 +98,7 @@ class Imports:
         """What is under way, what waits, what failed and has not been tried again since."""
         with self._changed:
             self._failed = {m: (c, view) for m, (c, view) in self._failed.items() if c is None or c.current}
-            runs = [_view(run) for run in self._runs() if not run.dropped]
+            runs = [_view(run) for run in self._runs() if not run.dropped and not run.conversion.complete]
             return (*runs, *(view for _, view in self._failed.values()))
 
     # -- the rest is for the thread that runs while there is something to convert

@@ -15,7 +15,7 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
-from studio.manager import clip_vocabulary, importing, sniff
+from studio.manager import attachments, clip_vocabulary, importing
 from studio.manager.clip_vocabulary import byte_letters, find_vocabulary, read_packed
 from studio.manager.families import FAMILIES
 from studio.manager.files import describe_file
@@ -47,7 +47,7 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
     (models / "tokenizers/clip/merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
     monkeypatch.setattr(clip_vocabulary, "SIZE", len(words))
-    monkeypatch.setitem(sniff.CONTEXT_FAMILY, 32, "sd1")
+    monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
     small = replace(FAMILIES.get("sd1"), blueprint=tiny_models.tiny_blueprint(source))
     monkeypatch.setitem(FAMILIES._items, "sd1", small)
     convert_here(monkeypatch)

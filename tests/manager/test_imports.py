@@ -1,0 +1,346 @@
+"""A conversion is a process of its own: heard of while it runs, joined, left, killed; it never leaves anything half made."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio import compat
+from studio.core.desk import ImportView
+from studio.core.errors import Cancelled, ModelError, StorageError
+from studio.core.models import Override
+from studio.core.settings import Settings
+from studio.manager import attachments, clip_vocabulary, imports
+from studio.manager.families import FAMILIES
+from studio.manager.imported import claimed
+from studio.manager.manager import Manager
+from tests import tiny_models
+from tests.conversions import convert_here
+from tests.manager import small_child
+
+compat.prepare()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SD in diffusers' layout, and below it the same as one file."""
+    folder = tiny_models.stable_diffusion(tmp_path_factory.mktemp("source") / "sd", vae="kl", tokens=77)
+    tiny_models.ldm_checkpoint(folder.parent / "single/tiny.safetensors", folder)
+    return folder
+
+
+@pytest.fixture
+def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SD 1 is as small as the test's, here and in the child."""
+    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_models.clip_tokenizer().get_vocab()))
+    monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
+    blueprint = tiny_models.tiny_blueprint(source)
+    monkeypatch.setitem(FAMILIES._items, "sd1", replace(FAMILIES.get("sd1"), blueprint=blueprint))
+    monkeypatch.setattr(imports, "CHILD", small_child.__name__)
+    monkeypatch.setenv(small_child.SOURCE, str(source))
+
+
+@pytest.fixture
+def make_manager(source: Path, small: None, tmp_path: Path) -> Callable[..., Manager]:
+    models = tmp_path / "models"
+    shutil.copytree(source.parent / "single", models / "checkpoints")
+    write_vocabulary(models / "tokenizers/clip")
+
+    def make(outputs: Path = tmp_path / "out") -> Manager:
+        return Manager(Settings(models=(models,), outputs=outputs, device="cpu"))
+
+    return make
+
+
+@pytest.fixture
+def manager(make_manager: Callable[..., Manager]) -> Iterator[Manager]:
+    manager = make_manager()
+    yield manager
+    for info in manager.catalog.models():
+        manager.imports.cancel(info.id)
+    wait_for(lambda: not running(manager))
+
+
+def write_vocabulary(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
+    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+
+
+def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def running(manager: Manager) -> bool:
+    """Whether anything is under way, waits, or is being taken away."""
+    return manager.imports._thread is not None
+
+
+def left(manager: Manager) -> list[str]:
+    """What lies in the folder of converted files, but for its lock."""
+    place = manager.settings.outputs / ".unnoise/imported"
+    return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
+
+
+def converting(manager: Manager) -> bool:
+    return any("converting" in view.what for view in manager.imports.views())
+
+
+def child_of(manager: Manager) -> int:
+    run = manager.imports._running
+    assert run is not None and run.process is not None
+    return run.process.pid
+
+
+def test_it_goes_on_in_the_background_and_tells_how_far_it_is(manager: Manager, monkeypatch: Any) -> None:
+    (info,) = manager.catalog.models()
+    told: list[ImportView] = []
+    manager.imports.told = lambda: told.extend(manager.imports.views())
+    assert manager.prepared() == ()
+    monkeypatch.setenv(small_child.SLOW, "0.5")
+    manager.prepare(info, "bf16")
+    wait_for(lambda: manager.prepared() == (info.id,))
+    wait_for(lambda: not manager.imports.views())
+    fractions = [view.fraction for view in told if view.fraction is not None]
+    assert {view.model for view in told} == {info.id} and {view.dtype for view in told} == {"bf16"}
+    assert fractions == sorted(fractions) and len(set(fractions)) >= 3 and 0 <= fractions[0] <= fractions[-1] <= 1
+    assert any(view.what == "converting unet" for view in told)
+    folder, note = left(manager)
+    assert note == f"{folder}.json"
+    told.clear()
+    manager.prepare(info, "bf16")
+    assert told == [] and manager.imports.views() == ()
+    with manager.lease(info, "bf16") as loaded:
+        assert loaded.folder.name == folder
+
+
+def test_a_cancelled_job_leaves_within_a_second_and_nothing_stays(manager: Manager, monkeypatch: Any) -> None:
+    (info,) = manager.catalog.models()
+    monkeypatch.setenv(small_child.SLOW, "20")
+    moments: list[float] = []
+
+    def report(what: str, fraction: float | None) -> None:
+        if "converting" in what:
+            moments.append(time.monotonic())
+            raise Cancelled
+
+    with pytest.raises(Cancelled), manager.lease(info, "fp32", report):
+        pass
+    assert time.monotonic() - moments[0] < 1.0
+    wait_for(lambda: not running(manager), 5)
+    assert left(manager) == [] and manager.imports.views() == ()
+    convert_here(monkeypatch)
+    with manager.lease(info, "fp32"):
+        pass
+
+
+def test_what_a_person_asked_for_goes_on_when_the_job_that_waits_is_cancelled(
+    manager: Manager, monkeypatch: Any
+) -> None:
+    (info,) = manager.catalog.models()
+    monkeypatch.setenv(small_child.SLOW, "1")
+    manager.prepare(info, "fp32")
+
+    def report(what: str, fraction: float | None) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled), manager.lease(info, "fp32", report):
+        pass
+    assert running(manager)
+    wait_for(lambda: manager.prepared() == (info.id,))
+
+
+def test_a_killed_converter_is_one_sentence_and_the_next_try_works(manager: Manager, monkeypatch: Any) -> None:
+    (info,) = manager.catalog.models()
+    monkeypatch.setenv(small_child.SLOW, "20")
+    manager.prepare(info, "fp32")
+    wait_for(lambda: converting(manager))
+    os.kill(child_of(manager), signal.SIGKILL)
+    wait_for(lambda: not running(manager))
+    (view,) = manager.imports.views()
+    assert view.problem == (
+        "The converter of tiny.safetensors was killed, as the system does when memory runs out. "
+        "Nothing half made was left; try again."
+    )
+    assert left(manager) == []
+    monkeypatch.delenv(small_child.SLOW)
+    manager.prepare(info, "fp32")
+    wait_for(lambda: manager.prepared() == (info.id,))
+    assert manager.imports.views() == ()
+
+
+def test_a_person_stops_it_and_the_job_that_waits_is_told(manager: Manager, monkeypatch: Any) -> None:
+    (info,) = manager.catalog.models()
+    monkeypatch.setenv(small_child.SLOW, "20")
+
+    def report(what: str, fraction: float | None) -> None:
+        if "converting" in what:
+            manager.imports.cancel(info.id)
+
+    with pytest.raises(ModelError, match=r"conversion of tiny\.safetensors was stopped"):
+        manager.lease(info, "fp32", report).__enter__()
+    assert left(manager) == [] and manager.imports.views() == ()
+
+
+@pytest.mark.parametrize("deed", ["deleted", "changed"])
+def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, deed: str) -> None:
+    (info,) = manager.catalog.models()
+    file = manager.catalog.path(info.id)
+    monkeypatch.setenv(small_child.SLOW, "0.7")
+    manager.prepare(info, "fp32")
+    wait_for(lambda: converting(manager))
+    if deed == "deleted":
+        file.unlink()
+    else:
+        os.utime(file, ns=(1, 1))
+    wait_for(lambda: not running(manager))
+    assert left(manager) == []
+    if deed == "changed":  # the file is another one now: its failure is told no more, and it may be tried again
+        convert_here(monkeypatch)
+        (info,) = manager.catalog.models()
+        manager.prepare(info, "fp32")
+        wait_for(lambda: manager.prepared() == (info.id,))
+
+
+def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) -> None:
+    (info,) = manager.catalog.models()
+    file = manager.catalog.path(info.id)
+    for name in ("second", "third"):
+        shutil.copy(file, file.with_stem(name))
+    models = {info.title: info for info in manager.catalog.models()}
+    order: list[str] = []
+
+    def told() -> None:
+        views = [view for view in manager.imports.views() if view.fraction is not None]
+        assert len(views) <= 1
+        order.extend(view.model for view in views if view.model not in order)
+
+    convert_here(monkeypatch)
+    manager.imports.told = told
+    manager.prepare(models["tiny"], "fp32")
+    wait_for(lambda: order)
+    manager.prepare(models["second"], "fp32")
+    waits: list[str] = []
+    with manager.lease(models["third"], "fp32", lambda what, fraction: waits.append(what)):
+        pass
+    wait_for(lambda: len(manager.prepared()) == 3)
+    assert order == [models[name].id for name in ("tiny", "third", "second")]
+    assert "waiting until tiny is converted" in waits
+
+
+def test_the_converter_dies_with_who_started_it_and_the_next_start_sweeps(manager: Manager, source: Path) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from studio import compat; compat.prepare()
+from studio.core.settings import Settings
+from studio.manager import attachments, imports
+from studio.manager.manager import Manager
+from tests.manager import small_child
+small_child.shrink(Path({str(source)!r}))
+attachments.CONTEXT_FAMILY[32] = "sd1"
+imports.CHILD = small_child.__name__
+manager = Manager(Settings(models={tuple(map(str, manager.settings.models))!r}, outputs={str(manager.settings.outputs)!r}))
+(info,) = manager.catalog.models()
+manager.prepare(info, "fp32")
+while not any("converting" in view.what for view in manager.imports.views()):
+    time.sleep(0.02)
+print(manager.imports._running.process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    slow = {**os.environ, small_child.SLOW: "30"}
+    done = subprocess.run([sys.executable, "-c", program], env=slow, capture_output=True, text=True, check=False)
+    child = int(done.stdout)
+    wait_for(lambda: not Path(f"/proc/{child}").exists(), 5)
+    assert any(".partial-" in name for name in left(manager))
+    manager.sweep()
+    assert left(manager) == []
+
+
+def test_what_is_of_no_more_use_is_swept(manager: Manager, monkeypatch: Any) -> None:
+    convert_here(monkeypatch)
+    (info,) = manager.catalog.models()
+    file = manager.catalog.path(info.id)
+    with manager.lease(info, "fp32"):
+        pass
+    whole = left(manager)
+    place = manager.settings.outputs / ".unnoise/imported"
+    (place / "half.partial-1").mkdir()
+    (place / "of-another-version").mkdir()
+    with claimed(place, wait=False) as mine:
+        assert mine
+        manager.sweep()
+        assert "half.partial-1" in left(manager), "somebody may be at work on it"
+    manager.sweep()
+    assert left(manager) == whole
+    away = file.parent.rename(file.parent.with_name("unplugged"))
+    manager.sweep()
+    assert left(manager) == whole, "its disk may come back"
+    away.rename(file.parent)
+    file.unlink()
+    manager.sweep()
+    assert left(manager) == []
+
+
+def test_another_word_on_what_it_predicts_means_another_folder(manager: Manager, monkeypatch: Any) -> None:
+    convert_here(monkeypatch)
+    (info,) = manager.catalog.models()
+    with manager.lease(info, "fp32"):
+        pass
+    assert manager.prepared() == (info.id,)
+    manager.catalog.overrides.write(manager.catalog.path(info.id), Override(prediction="v_prediction", title="Mine"))
+    assert manager.prepared() == ()
+    manager.catalog.overrides.write(manager.catalog.path(info.id), Override(prediction=None))
+    assert manager.prepared() == (info.id,), "a new title is no reason to convert again"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 16 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = os.name == "posix" and os.geteuid() == 0
+    if (
+        not mounted
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("mounting needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=False)
+
+
+def test_a_disk_that_fills_up_meanwhile(
+    make_manager: Callable[..., Manager], small_disk: Path, monkeypatch: Any
+) -> None:
+    manager = make_manager(small_disk)
+    (info,) = manager.catalog.models()
+    monkeypatch.setenv(small_child.SLOW, "1")
+    manager.prepare(info, "fp32")
+    wait_for(lambda: converting(manager))
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+    wait_for(lambda: not running(manager))
+    (view,) = manager.imports.views()
+    assert (view.problem and "No space left" in view.problem) or "disk is full" in view.problem
+    assert left(manager) == []
+    with pytest.raises(StorageError), manager.lease(info, "fp32"):
+        pass
+    ballast.unlink()
+    convert_here(monkeypatch)
+    with manager.lease(info, "fp32"):
+        pass
