@@ -1,24 +1,26 @@
-"""`models list`, `inspect MODEL`, `plan MODEL`, `convert FILE`: what is on disk, and what it would need.
+"""`models list`, `inspect MODEL`, `plan MODEL`, `import MODEL`, `convert FILE`: what is on disk, and what it would need.
 
-The first three read headers and load nothing; the last turns a pickle into safetensors, if it is trusted.
+The first three read headers and load nothing; `import` has a single file ready before it is first used; `convert` turns a
+pickle into safetensors, if it is trusted.
 """
 
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from studio.cli.flags import Parser
 from studio.cli.settings import add_settings, settings_from
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
+from studio.core.request import Dtype
 from studio.core.settings import Settings, parse_bytes
 
 if TYPE_CHECKING:
     from studio.manager.catalog import Catalog
 
-ACTIONS = ("list", "inspect", "plan", "convert")
+ACTIONS = ("list", "inspect", "plan", "import", "convert")
 
 
 def main(argv: list[str]) -> int:
@@ -29,7 +31,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--budget", default=None, help="plan: memory, like 8GiB; this device's own if not given")
     parser.add_argument("--size", default=None, help="plan: like 1024x1024; the model's own if not given")
     parser.add_argument("--batch", type=int, default=1, help="plan: images at once")
-    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="bf16", help="plan: number format")
+    parser.add_argument(
+        "--dtype",
+        choices=get_args(Dtype),
+        help="plan: number format, bf16 if not given; import: the one it runs in here",
+    )
     parser.add_argument("--trust", action="store_true", help="convert: read a pickle file, whose author you trust")
     add_settings(parser, skip=("host", "port", "presets", "memory_budget", "auth", "allow_hosts", "open_browser"))
     arguments = parser.parse_args(argv)
@@ -47,14 +53,19 @@ def main(argv: list[str]) -> int:
     if not arguments.model:
         raise InvalidRequest(f"models {arguments.action} wants a model: its id, or a file or folder.")
     info, path = found(catalog, arguments.model)
-    if arguments.action == "convert":
+    if arguments.action == "import":
+        from studio.cli.model_import import import_model
+
+        import_model(path, settings, arguments.dtype or "auto", as_json=arguments.json)
+    elif arguments.action == "convert":
         from studio.manager.pickles import convert_pickle
 
         print(convert_pickle(path, consent=arguments.trust).name)
     elif arguments.action == "inspect":
         show_details(info, path, arguments.json)
     else:
-        show_plan(info, path, arguments.budget, arguments.size, arguments.batch, arguments.dtype, arguments.json)
+        dtype = "bf16" if arguments.dtype in (None, "auto") else arguments.dtype
+        show_plan(info, path, arguments.budget, arguments.size, arguments.batch, dtype, arguments.json)
     return 0
 
 

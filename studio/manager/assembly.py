@@ -94,8 +94,10 @@ class Assembler:
 
     def known_keys(self, info: ModelInfo, dtype: str, channels_last: bool) -> frozenset[str]:
         """Keys of a folder's components, as far as their weights were hashed before: nothing large is read for it."""
-        folder = self._catalog.path(info.id)
-        if folder is None or not folder.is_dir():
+        folder = self._usable(info)
+        if folder.is_file():
+            folder = self.conversion(info, dtype).target
+        if not folder.is_dir():
             return frozenset()
         other, keys = self._other_vae(info), set()
         for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CHILD = "studio.manager.import_child"
 PATIENCE = 0.25  # seconds between two looks of a job at how far its conversion is
+GOODBYE = 0.5  # seconds that a job which leaves gives the child to be gone, with what it had half made
 Report = Callable[[str, float | None], None]
 
 
@@ -73,8 +74,9 @@ class Imports:
         finally:
             with self._changed:
                 run.waiters -= 1
-                if not run.waiters and not run.kept:
+                if not run.waiters and not run.kept and not run.over:
                     self._drop(run)
+                    self._changed.wait_for(lambda: run.over, timeout=GOODBYE)
         if run.error is not None:
             raise type(run.error)(str(run.error))
         return conversion.target

@@ -23,7 +23,7 @@ from studio.manager.attention import set_attention
 from studio.manager.catalog import Catalog
 from studio.manager.estimate import Shape, folder_weights, stages_for
 from studio.manager.experience import Experience, kind_of_run
-from studio.manager.imported import prepared_in, sweep
+from studio.manager.imported import Conversion, prepared_in, sweep
 from studio.manager.imports import Imports
 from studio.manager.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.ledger import Ledger
@@ -136,9 +136,9 @@ class Manager:
         """(component, bytes) of what is in memory."""
         return list(self.memory().residents)
 
-    def prepare(self, info: ModelInfo, dtype: str) -> None:
-        """Have a single file converted in the background; `imports` tells how far it is. Raises ModelError."""
-        self.imports.prepare(self._assembler.conversion(info, dtype))
+    def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
+        """For `imports`: the conversion of a single file. Raises ModelError where there is nothing to convert."""
+        return self._assembler.conversion(info, dtype)
 
     def prepared(self) -> tuple[str, ...]:
         """Ids of the single files that are converted already."""

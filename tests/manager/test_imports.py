@@ -111,7 +111,7 @@ def test_it_goes_on_in_the_background_and_tells_how_far_it_is(manager: Manager, 
     manager.imports.told = lambda: told.extend(manager.imports.views())
     assert manager.prepared() == ()
     monkeypatch.setenv(small_child.SLOW, "0.5")
-    manager.prepare(info, "bf16")
+    manager.imports.prepare(manager.conversion(info, "bf16"))
     wait_for(lambda: manager.prepared() == (info.id,))
     wait_for(lambda: not manager.imports.views())
     fractions = [view.fraction for view in told if view.fraction is not None]
@@ -121,7 +121,7 @@ def test_it_goes_on_in_the_background_and_tells_how_far_it_is(manager: Manager, 
     folder, note = left(manager)
     assert note == f"{folder}.json"
     told.clear()
-    manager.prepare(info, "bf16")
+    manager.imports.prepare(manager.conversion(info, "bf16"))
     assert told == [] and manager.imports.views() == ()
     with manager.lease(info, "bf16") as loaded:
         assert loaded.folder.name == folder
@@ -152,7 +152,7 @@ def test_what_a_person_asked_for_goes_on_when_the_job_that_waits_is_cancelled(
 ) -> None:
     (info,) = manager.catalog.models()
     monkeypatch.setenv(small_child.SLOW, "1")
-    manager.prepare(info, "fp32")
+    manager.imports.prepare(manager.conversion(info, "fp32"))
 
     def report(what: str, fraction: float | None) -> None:
         raise Cancelled
@@ -166,7 +166,7 @@ def test_what_a_person_asked_for_goes_on_when_the_job_that_waits_is_cancelled(
 def test_a_killed_converter_is_one_sentence_and_the_next_try_works(manager: Manager, monkeypatch: Any) -> None:
     (info,) = manager.catalog.models()
     monkeypatch.setenv(small_child.SLOW, "20")
-    manager.prepare(info, "fp32")
+    manager.imports.prepare(manager.conversion(info, "fp32"))
     wait_for(lambda: converting(manager))
     os.kill(child_of(manager), signal.SIGKILL)
     wait_for(lambda: not running(manager))
@@ -177,7 +177,7 @@ def test_a_killed_converter_is_one_sentence_and_the_next_try_works(manager: Mana
     )
     assert left(manager) == []
     monkeypatch.delenv(small_child.SLOW)
-    manager.prepare(info, "fp32")
+    manager.imports.prepare(manager.conversion(info, "fp32"))
     wait_for(lambda: manager.prepared() == (info.id,))
     assert manager.imports.views() == ()
 
@@ -200,7 +200,7 @@ def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, dee
     (info,) = manager.catalog.models()
     file = manager.catalog.path(info.id)
     monkeypatch.setenv(small_child.SLOW, "0.7")
-    manager.prepare(info, "fp32")
+    manager.imports.prepare(manager.conversion(info, "fp32"))
     wait_for(lambda: converting(manager))
     if deed == "deleted":
         file.unlink()
@@ -211,7 +211,7 @@ def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, dee
     if deed == "changed":  # the file is another one now: its failure is told no more, and it may be tried again
         convert_here(monkeypatch)
         (info,) = manager.catalog.models()
-        manager.prepare(info, "fp32")
+        manager.imports.prepare(manager.conversion(info, "fp32"))
         wait_for(lambda: manager.prepared() == (info.id,))
 
 
@@ -230,9 +230,9 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
 
     convert_here(monkeypatch)
     manager.imports.told = told
-    manager.prepare(models["tiny"], "fp32")
+    manager.imports.prepare(manager.conversion(models["tiny"], "fp32"))
     wait_for(lambda: order)
-    manager.prepare(models["second"], "fp32")
+    manager.imports.prepare(manager.conversion(models["second"], "fp32"))
     waits: list[str] = []
     with manager.lease(models["third"], "fp32", lambda what, fraction: waits.append(what)):
         pass
@@ -255,7 +255,7 @@ attachments.CONTEXT_FAMILY[32] = "sd1"
 imports.CHILD = small_child.__name__
 manager = Manager(Settings(models={tuple(map(str, manager.settings.models))!r}, outputs={str(manager.settings.outputs)!r}))
 (info,) = manager.catalog.models()
-manager.prepare(info, "fp32")
+manager.imports.prepare(manager.conversion(info, "fp32"))
 while not any("converting" in view.what for view in manager.imports.views()):
     time.sleep(0.02)
 print(manager.imports._running.process.pid, flush=True)
@@ -328,7 +328,7 @@ def test_a_disk_that_fills_up_meanwhile(
     manager = make_manager(small_disk)
     (info,) = manager.catalog.models()
     monkeypatch.setenv(small_child.SLOW, "1")
-    manager.prepare(info, "fp32")
+    manager.imports.prepare(manager.conversion(info, "fp32"))
     wait_for(lambda: converting(manager))
     ballast = small_disk / "ballast"
     with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
