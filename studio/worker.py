@@ -260,7 +260,7 @@ class Worker:
                 self._manager.imports.cancel(info.id)
                 return
             dtype = first_dtype(command.dtype, info, self._manager, self._archive.private / "precision")
-            self._manager.prepare(info, dtype)
+            self._manager.imports.prepare(self._manager.conversion(info, dtype))
         except StudioError as error:
             self._manager.imports.fail(command.model, command.dtype, str(error))
 
