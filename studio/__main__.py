@@ -4,6 +4,7 @@ Commands are imported when chosen, so `serve` never loads torch and `--help` loa
 """
 
 import importlib
+import io
 import os
 import sys
 
@@ -23,6 +24,9 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """The exit status: 0 done, 1 the work failed, 2 the input was wrong, 130 interrupted."""
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
     try:
         return _run(arguments)
     except (KeyboardInterrupt, Cancelled):

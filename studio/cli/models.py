@@ -5,6 +5,7 @@ pickle into safetensors, if it is trusted.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -73,8 +74,11 @@ def found(catalog: "Catalog", name: str) -> tuple[ModelInfo, Path]:
     """A model of the catalog, or a file or folder anywhere."""
     from studio.manager.catalog import describe_path
 
-    place = Path(name).expanduser()
-    if place.exists():
+    place = Path(os.path.abspath(os.path.expanduser(name)))
+    if place.name and os.path.lexists(place):
+        listed = next((model for model in catalog.models() if catalog.path(model.id) == place), None)
+        if listed:
+            return listed, place
         return describe_path(place.parent, place), place
     info = find_model(catalog.models(), name)
     path = catalog.path(info.id)
@@ -95,8 +99,10 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(info.model_dump(mode="json"), ensure_ascii=False))
         return
+    from studio.manager.headers import readable
+
     rows = {
-        "file": path.name,
+        "file": readable(path.name),
         "kind": info.kind,
         "family": info.family or "-",
         "variant": info.variant or "-",

@@ -3,6 +3,8 @@
 Refuses to know who shows it: the form puts it beside `field`, the CLI prints it, a job stores it.
 """
 
+SHOWN = 60  # names in one sentence
+
 
 class StudioError(Exception):
     """Base of all errors meant for people. `str(error)` is one or two plain sentences; `field` names the input at fault."""
@@ -21,7 +23,9 @@ class UnknownName(InvalidRequest):
 
     def __init__(self, kind: str, name: str, legal: list[str], *, field: str | None = None):
         shown = repr(name if len(name) <= 80 else name[:77] + "...")
-        super().__init__(f"Unknown {kind} {shown}. Choose one of: {', '.join(legal) or '(none)'}.", field=field)
+        names = ", ".join(legal[:SHOWN]) or "(none)"
+        more = f" and {len(legal) - SHOWN} more" if len(legal) > SHOWN else ""
+        super().__init__(f"Unknown {kind} {shown}. Choose one of: {names}{more}.", field=field)
         self.kind, self.name, self.legal = kind, name, legal
 
 

@@ -51,11 +51,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file of bounded size; raises ModelError with the file's name."""
     where = readable(f"{path.parent.name}/{path.name}")
     try:
-        with open_file(path) as file:
-            data = file.read(MAX_JSON + 1)
+        data = _read_bytes(path, where)
         if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_LISTS:
             raise ModelError(f"{where} is larger than any configuration.")
         value = json.loads(data.decode("utf-8-sig"))
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates is no text
     except OSError:
         raise ModelError(f"{where} is missing or cannot be read.") from None
     except (ValueError, RecursionError):
@@ -63,6 +64,15 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"{where} does not hold a JSON object.")
     return value
+
+
+def _read_bytes(path: Path, where: str) -> bytes:
+    try:
+        file = open_file(path)
+    except ModelError:
+        raise ModelError(f"{where} is not a file but something of its name.") from None
+    with file:
+        return file.read(MAX_JSON + 1)
 
 
 def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -10,28 +10,39 @@ of an autoencoder's file that is to decode in place of the model's own. "hidden"
 Opens JSON and file headers only. No torch, no diffusers.
 """
 
-import json
-import re
+import os
+import typing
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.core.errors import ModelError
-from studio.core.models import Defaults, ModelInfo, Override
+from studio.core.models import Defaults, ModelInfo, Override, Prediction
 from studio.core.samplers import spacing_of
 from studio.manager.families import Family, family_of, generic_family
-from studio.manager.headers import read_header
+from studio.manager.folder_parts import (
+    CONFIGS,
+    SKIPPED,
+    check_folder,
+    component_config,
+    components_of,
+    read_json,
+    weight_bytes,
+    weight_files,
+)
+from studio.manager.headers import read_header, readable, shown
+
+__all__ = [
+    "CARD", "CONFIGS", "SKIPPED", "Card", "component_config", "components_of", "default_size", "folder_family",
+    "needs_mask", "prediction_of", "preview_beside", "preview_in", "read_card", "read_folder", "read_json", "tasks_of",
+    "vae_scale", "weight_bytes", "weight_files",
+]  # fmt: skip
 
 CARD = "unnoise.json"
-MAX_JSON = 8 << 20
+MAX_HALVINGS = 16
 FLOW_SCHEDULERS = ("FlowMatch", "SCM")
 FLOW = "flow_prediction"
-SKIPPED = frozenset(
-    {"safety_checker", "feature_extractor", "watermarker"}
-)  # never loaded: they alter finished pictures
-CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
-WEIGHTS = re.compile(r"^(diffusion_pytorch_model|model)(\.(?P<variant>fp16|bf16))?(-\d{5}-of-\d{5})?\.safetensors$")
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler", "CMStochasticIterativeScheduler")
 
@@ -64,42 +75,17 @@ class Card(BaseModel):
             raise ModelError(f"The defaults in its {CARD} are not understood.") from None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of bounded size; raises ModelError with the file's name."""
-    try:
-        if path.stat().st_size > MAX_JSON:
-            raise ModelError(f"{path.name} is larger than any configuration.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise ModelError(f"{path.parent.name}/{path.name} is missing or cannot be read.") from None
-    except (ValueError, RecursionError):
-        raise ModelError(f"{path.parent.name}/{path.name} is not valid JSON.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{path.parent.name}/{path.name} does not hold a JSON object.")
-    return value
-
-
-def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """name -> (library, class) of each component that a model_index.json names and has."""
-    return {
-        name: (value[0], value[1])
-        for name, value in index.items()
-        if isinstance(value, list)
-        and len(value) == 2
-        and not name.startswith("_")
-        and all(isinstance(part, str) for part in value)
-    }
-
-
 def read_folder(folder: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
     """The ModelInfo of a diffusers folder; a folder that cannot be used comes back with its `problem`. `own`: see
     `read_card`."""
     try:
         return _read(folder, model_id, own)
     except ModelError as error:
-        return ModelInfo(
-            id=model_id, title=folder.name, kind="diffusers", problem=str(error), bytes=weight_bytes(folder)
-        )
+        problem = str(error)
+    except OSError as error:
+        problem = f"A part of it cannot be read: {error.strerror}."
+    size = weight_bytes(folder)
+    return ModelInfo(id=model_id, title=readable(folder.name), kind="diffusers", problem=problem, bytes=size)
 
 
 def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
@@ -115,14 +101,15 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     scheduler_class = components.get("scheduler", ("", ""))[1]
     prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
     width, height = default_size(family, configs)
+    variant = card.variant if card.variant is not None else _variant(pipeline, prediction, configs)
     return ModelInfo(
         id=model_id,
-        title=card.title or folder.name,
+        title=card.title or readable(folder.name),
         kind="diffusers",
         family=family.name,
-        variant=card.variant if card.variant is not None else _variant(pipeline, prediction, configs),
+        variant=variant,
         pipeline=pipeline,
-        tasks=_tasks(family, configs),
+        tasks=tasks_of(family, variant),
         prediction=prediction,
         spacing=spacing_of(configs.get("scheduler", {})),
         solvers=family.solvers,
@@ -149,7 +136,7 @@ def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs
     denoiser = next((name for name in ("transformer", "unet") if name in components), "transformer")
     family = family_of(pipeline, configs) or generic_family(pipeline, denoiser)
     if family is None:
-        raise ModelError(f"{pipeline[:80]} is not a pipeline that makes an image from a prompt alone.")
+        raise ModelError(f"{shown(pipeline)} is not a pipeline that makes an image from a prompt alone.")
     return family
 
 
@@ -157,7 +144,7 @@ def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
     """The card beside a model, empty where there is none; `own` are the user's words that are kept elsewhere and go before
     it. Raises ModelError if it is not understood."""
     try:
-        return Card(**((read_json(file) if file.exists() else {}) | (own or {})))
+        return Card(**((read_json(file) if os.path.lexists(file) else {}) | (own or {})))
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise ModelError(f"Its {file.name} is not understood at {where!r}.") from None
@@ -165,7 +152,7 @@ def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
 
 def preview_beside(stem: Path) -> str | None:
     """The name of a preview picture: `stem` with an image's suffix, or with ".preview" before it (AUTOMATIC1111's way)."""
-    return next((name for name in preview_names(stem.name) if (stem.parent / name).is_file()), None)
+    return next((name for name in preview_names(stem.name) if os.path.isfile(stem.parent / name)), None)
 
 
 def preview_names(stem: str) -> list[str]:
@@ -177,87 +164,16 @@ def preview_in(stem: str, names: frozenset[str]) -> str | None:
     return next((name for name in preview_names(stem) if name in names), None)
 
 
-def weight_files(part: Path) -> tuple[list[Path], str | None]:
-    """The safetensors files of one component and their variant; the plain ones first, else fp16's. ([], None): none."""
-    found: dict[str | None, list[Path]] = {}
-    for file in sorted(part.glob("*.safetensors")):
-        match = WEIGHTS.match(file.name)
-        if match:
-            found.setdefault(match["variant"], []).append(file)
-    variant = next((name for name in (None, "fp16", "bf16") if name in found), None)
-    return found.get(variant, []), variant
-
-
-def check_weights(folder: Path, name: str) -> None:
-    """Refuse a component whose weights are missing, pickled, incomplete or lie about themselves."""
-    part = folder / name
-    files, _ = weight_files(part)
-    if not files and (part / "config.json").exists():
-        pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
-        raise ModelError(
-            f"Its {name} holds only pickle files, which are not read; fetch its safetensors files."
-            if pickled
-            else f"Its {name} has no weights."
-        )
-    for file in files:
-        try:
-            read_header(file)
-        except ModelError as error:
-            raise ModelError(f"{name}/{file.name}: {error}") from None
-    for table in part.glob("*.safetensors.index.json"):
-        named = set(read_json(table).get("weight_map", {}).values())
-        missing = sorted(str(shard) for shard in named if not (part / str(shard)).is_file())
-        if missing and files:
-            raise ModelError(f"Its {name} is incomplete: {missing[0]} is missing.")
-
-
-def component_config(folder: Path, name: str) -> dict[str, Any]:
-    """The component's own configuration; {} for one that has none (a tokenizer)."""
-    for file in CONFIGS:
-        if (folder / name / file).exists():
-            return read_json(folder / name / file)
-    return {}
-
-
-def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> None:
-    """Refuse a folder that carries code, names classes of other libraries, lacks a part or has absurd sizes."""
-    code = next(iter(sorted(folder.rglob("*.py"))), None)
-    if code is not None:
-        raise ModelError(f"It holds Python code ({code.name}), which is never run; models need none.")
-    for name, (library, _) in components.items():
-        if "." in library or "/" in library or library.startswith("_"):
-            raise ModelError(f"Its component {name} comes from {library!r}, not from diffusers or transformers.")
-        if not (folder / name).is_dir():
-            raise ModelError(f"Its folder {name}/ is missing.")
-        check_sizes(name, configs[name])
-        if name not in SKIPPED:
-            check_weights(folder, name)
-
-
-def check_sizes(name: str, config: dict[str, Any]) -> None:
-    """Bound what a configuration may make the loader allocate."""
-    for key, value in config.items():
-        for number in value if isinstance(value, list) else [value]:
-            limit = _limit(key)
-            if isinstance(number, int) and abs(number) > limit:
-                raise ModelError(f"{name}/config.json has {key} = {number:,}, past anything real (limit {limit:,}).")
-
-
-def _limit(key: str) -> int:
-    if "layers" in key or "blocks" in key or "heads" in key:
-        return 4096
-    if key.endswith(("channels", "_dim", "hidden_size", "intermediate_size")):
-        return 131_072
-    return 10**12
-
-
 def prediction_of(scheduler_class: str, config: dict[str, Any]) -> str:
     """What the denoiser predicts, read from its scheduler."""
     if scheduler_class.startswith(FLOW_SCHEDULERS) or config.get("use_flow_sigmas"):
         return FLOW
     if scheduler_class == "CMStochasticIterativeScheduler":
         return "consistency"
-    return str(config.get("prediction_type", "epsilon"))
+    told = config.get("prediction_type", "epsilon")
+    if told not in typing.get_args(Prediction):
+        raise ModelError(f"Its scheduler's prediction_type is {shown(str(told))!r}, which is not known here.")
+    return told
 
 
 def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
@@ -265,8 +181,8 @@ def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
     for name in ("vae", "movq", "vqvae"):
         if name in configs:
             config = configs[name]
-            blocks = config.get("block_out_channels") or config.get("encoder_block_out_channels") or [0] * 4
-            return 2 ** (len(blocks) - 1)
+            blocks = config.get("block_out_channels") or config.get("encoder_block_out_channels")
+            return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and len(blocks) <= MAX_HALVINGS else 8
     return 1
 
 
@@ -274,10 +190,9 @@ def default_size(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[in
     """(width, height) the model was trained at: its latent size times the autoencoder's scale."""
     sample = configs.get(family.denoiser, {}).get("sample_size")
     scale = vae_scale(configs)
-    if isinstance(sample, int):
-        return sample * scale, sample * scale
-    if isinstance(sample, list) and len(sample) == 2:
-        return sample[1] * scale, sample[0] * scale
+    sides = sample if isinstance(sample, list) else [sample, sample]
+    if len(sides) == 2 and all(type(side) is int and side > 0 for side in sides):
+        return sides[1] * scale, sides[0] * scale
     return family.defaults.width, family.defaults.height
 
 
@@ -292,8 +207,10 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
 
 
 def _variant(pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
-    if needs_mask(configs) or "Inpaint" in pipeline:
+    if needs_mask(configs):
         return "inpaint"
+    if pipeline.startswith("StableDiffusionXL") and "text_encoder" not in configs:
+        return "refiner"  # the only one told by its second encoder alone
     return "v-prediction" if prediction == "v_prediction" else ""
 
 
@@ -302,14 +219,10 @@ def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:
     return configs.get("unet", {}).get("in_channels") == 9
 
 
-def _tasks(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[str, ...]:
-    return ("inpaint",) if needs_mask(configs) else tuple(family.pipelines)
-
-
-def weight_bytes(folder: Path) -> int:
-    """Bytes of the weights that a lease of the folder reads."""
-    parts = [part for part in sorted(folder.glob("*/")) if part.name not in SKIPPED]
-    return sum(file.stat().st_size for part in parts for file in weight_files(part)[0])
+def tasks_of(family: Family, variant: str) -> tuple[str, ...]:
+    """A variant whose denoiser wants a picture does the task that has one, and makes one from a prompt by its pipeline."""
+    stand_in = family.stand_ins.get(variant)
+    return ("text_to_image", stand_in) if stand_in else tuple(family.pipelines)
 
 
 def _dtype(part: Path) -> str | None:

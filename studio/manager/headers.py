@@ -78,7 +78,8 @@ def read_header(path: Path) -> Header:
         with open_file(path) as file:
             return _read(file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
-        raise ModelError("The file is no longer there.") from None
+        what = "It is a link to a file that is not there." if path.is_symlink() else "The file is no longer there."
+        raise ModelError(what) from None
     except OSError as error:
         raise ModelError(f"The file cannot be read: {error.strerror}.") from None
 
@@ -179,7 +180,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ModelError(f"Its header names {shown(next(n for n in names if names.count(n) > 1))} twice.")
+        raise ModelError(f"Its header names {shown(next(n for n in names if names.count(n) > 1))!r} twice.")
     return table
 
 
@@ -193,7 +194,7 @@ def _checked(table: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
     end = 0
     for begin, stop, name in sorted(spans):
         if begin != end:
-            raise ModelError(f"Its header is wrong: the data of {shown(name)} overlaps another's or leaves a gap.")
+            raise ModelError(f"Its header is wrong: the data of {shown(name)!r} overlaps another's or leaves a gap.")
         end = stop
     return tensors, end
 
@@ -202,15 +203,15 @@ def _tensor(name: str, entry: Any) -> tuple[Tensor, int, int]:
     try:
         dtype, shape, (begin, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise ModelError(f"Its header is wrong at {shown(name)}.") from None
+        raise ModelError(f"Its header is wrong at {shown(name)!r}.") from None
     if not isinstance(dtype, str) or dtype not in BITS:
-        raise ModelError(f"Its header is wrong at {shown(name)}: dtype {shown(str(dtype), 20)} is not known.")
+        raise ModelError(f"Its header is wrong at {shown(name)!r}: dtype {shown(str(dtype), 20)} is not known.")
     numbers = [*shape, begin, stop] if isinstance(shape, list) and len(shape) <= MAX_RANK else [-1]
     for number in numbers:
         if type(number) is not int or not 0 <= number < MAX_NUMBER:
-            raise ModelError(f"Its header is wrong at {shown(name)}: its shape or place is no row of whole numbers.")
+            raise ModelError(f"Its header is wrong at {shown(name)!r}: its shape or place is no row of whole numbers.")
     if stop - begin != (math.prod(shape) * BITS[dtype] + 7) // 8:
-        raise ModelError(f"Its header is wrong: {shown(name)} of shape {shape} does not fill its bytes.")
+        raise ModelError(f"Its header is wrong: {shown(name)!r} of shape {shape} does not fill its bytes.")
     return Tensor(dtype, tuple(shape), stop - begin), begin, stop
 
 
@@ -294,13 +295,13 @@ class _Gguf:
         name = self.string()
         (rank,) = self.unpack("I")
         if rank > MAX_RANK:
-            raise ModelError(f"Its header is wrong at {shown(name)}.")
+            raise ModelError(f"Its header is wrong at {shown(name)!r}.")
         shape = self.unpack(f"{rank}Q")[::-1]
         kind, offset = self.unpack("IQ")
         dtype, weights, size = _GGML_TYPES.get(kind, (f"type{kind}", 1, 0))
         count = -(-math.prod(shape) // weights) * size
         if max(count, offset) > MAX_NUMBER:
-            raise ModelError(f"Its header is wrong at {shown(name)}: it is larger than any disk.")
+            raise ModelError(f"Its header is wrong at {shown(name)!r}: it is larger than any disk.")
         return name, Tensor(dtype, tuple(shape), count), offset + count if size else 0
 
 
@@ -316,7 +317,7 @@ def _read_gguf(file: BinaryIO, size: int) -> Header:
     for _ in range(count):
         name, tensor, stop = reader.tensor()
         if name in tensors:
-            raise ModelError(f"Its header names {shown(name)} twice.")
+            raise ModelError(f"Its header names {shown(name)!r} twice.")
         tensors[name], end = tensor, max(end, stop)
     align = values.get("general.alignment")
     align = align if type(align) is int and 0 < align <= 1 << 16 else 32

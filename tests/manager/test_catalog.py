@@ -54,10 +54,10 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "overlapping offsets": (lambda p: header_file(p, {"a": entry(0, 8), "b": entry(4, 12)}, b"\0" * 12), "overlaps"),
     "a gap": (lambda p: header_file(p, {"a": entry(0, 8), "b": entry(12, 20)}, b"\0" * 20), "leaves a gap"),
     "a lying shape": (lambda p: header_file(p, {"a": entry(0, 8, (1_000_000_000,))}, b"\0" * 8), "does not fill its bytes"),
-    "negative offsets": (lambda p: header_file(p, {"a": entry(-8, 0)}, b""), "wrong at a"),
+    "negative offsets": (lambda p: header_file(p, {"a": entry(-8, 0)}, b""), "wrong at 'a'"),
     "an unknown dtype": (lambda p: header_file(p, {"a": entry(0, 8, (2,), "F7")}, b"\0" * 8), "dtype F7 is not known"),
     "bytes that no header accounts for": (lambda p: header_file(p, {"a": entry(0, 8)}, b"\0" * 90), "does not account for"),
-    "an entry that is no entry": (lambda p: header_file(p, {"a": [1, 2]}), "wrong at a"),
+    "an entry that is no entry": (lambda p: header_file(p, {"a": [1, 2]}), "wrong at 'a'"),
 }  # fmt: skip
 
 
