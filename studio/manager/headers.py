@@ -112,6 +112,12 @@ def _read(file: BinaryIO, size: int) -> Header:
     return _read_safetensors(file, size)
 
 
+def zipped(path: Path) -> bool:
+    """Whether a pickle is of PyTorch's present format, a zip archive that can be checked before it is read."""
+    with open_file(path) as file:
+        return file.read(len(ZIP)) == ZIP
+
+
 def _refuse_others(start: bytes) -> None:
     """Name what is no weights file of ours by its first bytes."""
     if start.startswith(ZIP):

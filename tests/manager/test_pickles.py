@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,59 @@ def test_hidden_code_never_runs(name: str, tmp_path: Path) -> None:
             convert_pickle(tmp_path / name, consent=True)
     assert not canary.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
+
+
+def test_a_pickle_under_a_safetensors_name_is_converted_beside_it(tmp_path: Path) -> None:
+    source = tmp_path / "renamed.safetensors"
+    torch.save({"a": torch.ones(2)}, source)
+    assert convert_pickle(source, consent=True).name == "renamed.converted.safetensors"
+
+
+def test_safetensors_under_a_pickle_s_name_needs_no_conversion(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"emb_params": torch.ones(2, 768)}, tmp_path / "model.ckpt")
+    assert describe_file(tmp_path / "model.ckpt", "m").problem is None
+    with pytest.raises(ModelError, match="is no pickle; it can be used as it is"):
+        convert_pickle(tmp_path / "model.ckpt", consent=True)
+
+
+def test_what_trainers_leave_in_checkpoints_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first published checkpoints name a callback of Lightning and numbers of numpy's; they do no harm unbuilt."""
+    import types
+
+    import numpy
+    from safetensors.torch import load_file
+
+    module = types.ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    callback = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    module.ModelCheckpoint = callback  # type: ignore[attr-defined]
+    for name in ("pytorch_lightning", "pytorch_lightning.callbacks", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    held = {
+        "state_dict": {"w": torch.ones(2)},
+        "callbacks": {callback: {"best": numpy.float64(0.5)}},
+        "made": callback(),
+    }
+    torch.save(held, tmp_path / "sd-v1-4.ckpt")
+    assert load_file(convert_pickle(tmp_path / "sd-v1-4.ckpt", consent=True)).keys() == {"w"}
+
+
+@pytest.mark.parametrize("kind", [dict, torch.nn.ParameterDict])
+def test_an_embedding_of_textual_inversion_becomes_one_of_today_s(kind: type, tmp_path: Path) -> None:
+    vectors = kind({"*": torch.nn.Parameter(torch.randn(3, 768))})
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": vectors, "name": "cat"}, tmp_path / "cat.pt")
+    info = describe_file(convert_pickle(tmp_path / "cat.pt", consent=True), "cat")
+    assert (info.kind, info.family, info.problem) == ("embedding", "sd1", None)
+
+
+def test_an_archive_that_swells_is_not_unpacked(tmp_path: Path) -> None:
+    bomb = zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED)
+    with bomb, bomb.open("archive/data.pkl", "w") as entry:
+        for _ in range(400):
+            entry.write(bytes(1 << 20))
+    with pytest.raises(ModelError, match="unpacks to far more than it holds"):
+        convert_pickle(tmp_path / "bomb.ckpt", consent=True)
 
 
 def test_old_pickles_and_broken_ones_are_refused(tmp_path: Path) -> None:
