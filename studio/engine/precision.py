@@ -67,10 +67,14 @@ def choose(
 
 def first_dtype(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None = None) -> str:
     """The dtype that `choose` would lease the model in first, found without loading anything."""
+    return foreseen(dtype, info, manager, folder).dtype
+
+
+def foreseen(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None = None) -> Precision:
+    """What `choose` will answer, as far as it is known; else what it leases the model in to measure."""
     if dtype != "auto":
-        return dtype
-    known = _known(info, manager, folder)
-    return known.dtype if known else FIRST
+        return Precision(dtype)
+    return _known(info, manager, folder) or Precision(FIRST, channels_last=True)
 
 
 def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision | None:

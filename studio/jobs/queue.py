@@ -31,6 +31,21 @@ class Claimed:
     request: GenerationRequest
 
 
+def waiting(database: Database, limit: int) -> list[GenerationRequest]:
+    """The requests that will be claimed next, in order; what cannot be read is passed over. For any process."""
+    with database.read("read the queue") as db:
+        rows = db.execute(
+            "SELECT request FROM jobs WHERE state = 'queued' ORDER BY place, rowid LIMIT ?", (limit,)
+        ).fetchall()
+    requests = []
+    for row in rows:
+        try:
+            requests.append(GenerationRequest.model_validate_json(row["request"]))
+        except ValidationError:
+            continue
+    return requests
+
+
 class JobQueue:
     def __init__(self, database: Database, log: EventLog):
         self._database = database

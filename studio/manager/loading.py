@@ -9,6 +9,7 @@ from typing import Any
 
 from studio import compat
 from studio.core.errors import ModelError
+from studio.manager.ladder import is_out_of_memory
 
 
 def pipeline_class(name: str) -> Any:
@@ -49,11 +50,21 @@ def load_component(
         raise ModelError(f"{class_name} cannot be loaded from a folder.")
     options: dict[str, Any] = {"local_files_only": True}
     if dtype is not None:
-        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant}
+        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant, "output_loading_info": True}
+    part = f"The {name.replace('_', ' ')} ({class_name})"
     try:
-        return cls.from_pretrained(str(folder / name), **options)
+        loaded = cls.from_pretrained(str(folder / name), **options)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
-        raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be loaded: {reason(error)}") from error
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{part} could not be loaded: {reason(error)}") from error
+    if dtype is None:
+        return loaded
+    module, told = loaded
+    missing = sorted(told["missing_keys"])
+    if missing:  # the libraries would go on with random numbers in their place
+        raise ModelError(f"{part} lacks {len(missing)} of its tensors, such as {missing[0]}.")
+    return module
 
 
 def empty_component(folder: Path, name: str, library: str, class_name: str, dtype: Any) -> Any:
