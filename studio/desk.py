@@ -116,7 +116,7 @@ class Desk:
         return options_for(find_model(self._catalog.models(), model))
 
     def families(self) -> list[Choice]:
-        return [Choice(name=name, title=family.title) for name, family in FAMILIES.items() if family.blueprint]
+        return [Choice(name=name, title=family.title) for name, family in FAMILIES.items()]
 
     def preview(self, model: str) -> bytes:
         return small_preview(*self._found(model))
@@ -213,6 +213,8 @@ class Desk:
     def _recover(self) -> None:
         self._lock.acquire()
         self._archive.sweep()
+        self._archive.prune_thumbnails()
+        self._frames.sweep()
         self._queue.recover(self._frames.settle)
         if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
             threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()

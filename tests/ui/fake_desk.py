@@ -17,13 +17,14 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
-from studio.core.desk import MemoryCommand, MemoryView, Preset, Style
+from studio.core.desk import Preset, Style
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
 from studio.core.jobs import TERMINAL, ImageView, JobView
 from studio.core.models import Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.request import GenerationRequest
+from tests.ui.fake_memory import FakeMemory
 
 SIZE = 128
 MODELS = [
@@ -48,6 +49,22 @@ MODELS = [
         description="Draws them softer.",
     ),
 ]
+# Not on every test's desk: models that have no use for some of the form.
+BLOBS = ModelInfo(
+    id="other/blobs",
+    title="Blobs",
+    kind="diffusers",
+    family="ddpm",
+    solvers=("ddpm", "ddim"),
+    prompted=False,
+    negative=False,
+    guided=False,
+    fixed_size=True,
+    defaults=Defaults(sampler="ddim", steps=10, guidance_scale=1.0, width=SIZE, height=SIZE),
+)
+CLASSES = BLOBS.model_copy(
+    update={"id": "other/classes", "title": "Classes", "prompted": True, "prompt_help": "One class of this model."}
+)
 PRESETS = [
     Preset(name="quick", title="Quick look", description="Eight steps.", values={"steps": 8, "sampler": "euler"}),
     Preset(name="careful", title="Careful", description="Fifty steps.", values={"steps": 50, "guidance_scale": 6.5}),
@@ -63,11 +80,13 @@ COLOURS = {
 }
 
 
-class FakeDesk:
+class FakeDesk(FakeMemory):
     """`step_seconds`: how long a step takes. Images and frames lie in memory, thumbnails and files under `folder`."""
 
-    def __init__(self, folder: Path, step_seconds: float = 0.01):
+    def __init__(self, folder: Path, step_seconds: float = 0.01, models: list[ModelInfo] | None = None):
+        super().__init__()
         self.folder = folder
+        self._models = models or MODELS
         self.step_seconds = step_seconds
         self.released = threading.Event()
         self._lock = threading.Condition()
@@ -75,12 +94,11 @@ class FakeDesk:
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[tuple[str, int, int, str], bytes] = {}
         self._images: dict[str, ImageView] = {}
-        self.commands: list[MemoryCommand] = []
         self._closed = self._running = False
         threading.Thread(target=self._work, daemon=True).start()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
-        resolved = resolve(request, find_model(MODELS, request.model))
+        resolved = resolve(request, find_model(self._models, request.model))
         if replaces:
             self.cancel(replaces)
         job = uuid.uuid4().hex[:12]
@@ -126,10 +144,10 @@ class FakeDesk:
         return self.submit(self.job(job_id).request)
 
     def models(self) -> list[ModelInfo]:
-        return MODELS
+        return self._models
 
     def options(self, model: str) -> ModelOptions:
-        return options_for(find_model(MODELS, model))
+        return options_for(find_model(self._models, model))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get((job_id, image, step, kind))
@@ -167,14 +185,9 @@ class FakeDesk:
     def styles(self) -> list[Style]:
         return STYLES
 
-    def manage(self, command: MemoryCommand) -> None:
-        self.commands.append(command)
-
-    def memory(self) -> MemoryView:
-        return MemoryView(budget=8 * 2**30, used=412 * 2**20, device="cpu", residents=(("Pencil U-Net", 300 * 2**20),))
-
     def forget(self) -> None:
         """As if nothing had ever been made here."""
+        self.forget_memory()
         for view in self.jobs(limit=1000):
             self.cancel(view.id)
         self.released.set()

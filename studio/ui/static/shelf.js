@@ -1,165 +1,163 @@
-// The Models tab: memory as a bar of components against the budget, and below it every file of the models folders.
+// The Models tab: memory against the budget, every file of the models folders, and what moved.
+//
+// Memory is pushed by the studio while the tab is looked at; the files are looked at again now and then.
 
-import { make } from "./bench.js";
+import { address, make } from "./bench.js";
+import { Card } from "./shelf_card.js";
+import { Details } from "./shelf_details.js";
+import { labelled } from "./shelf_fields.js";
+import { Memory } from "./shelf_memory.js";
+import { Moves } from "./shelf_moves.js";
 
-const ASK_MS = 4000;
+const ASK_MS = 8000;
+const NOTHING = { used: 0, budget: 0, device: "", residents: [], holders: [], models: [], pinned: [], wishes: [], problems: {}, imports: [], prepared: [] };
 
 export function mount({ element, server }) {
-  const body = element.querySelector(".shelf-body");
-  const purpose = make("p", { class: "shelf-purpose" });
-  const bar = make("div", { class: "shelf-bar", role: "img" });
-  const figures = make("p", { class: "shelf-figures" });
-  const legend = make("ul", { class: "shelf-legend" });
-  const slider = make("input", { type: "range", id: "shelf-budget", min: 0, step: 2 ** 26 });
-  const limit = make("output", { class: "shelf-size", for: "shelf-budget" });
-  const empty = make("button", { type: "button", class: "shelf-button", text: "Unload all", onclick: () => ask({ action: "unload" }) });
-  const search = make("input", { type: "search", id: "shelf-search", placeholder: "Name, family or kind" });
-  const kind = make("select", { id: "shelf-kind" });
-  const count = make("p", { class: "shelf-count", role: "status" });
-  const list = make("ul", { class: "shelf-list" });
-  body.append(
-    purpose,
-    make("section", { class: "shelf-memory" }, make("h2", { text: "In memory" }), bar, figures, legend,
-      make("div", { class: "shelf-controls" }, labelled("Memory budget", slider), limit, empty)),
-    make("section", {},
-      make("div", { class: "shelf-head" },
-        make("h2", { text: "On disk" }),
-        labelled("Search models", search),
-        labelled("Kind", kind),
-        count),
-      list),
-  );
-
-  let models = [];
-  let memory = { used: 0, budget: 0, residents: [], models: [], pinned: [] };
-  let held = false; // the slider is being moved
-  let drawn = "";
-
-  const draw = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = models.filter((model) => {
-      const text = `${model.title} ${model.id} ${model.family} ${model.kind} ${model.marks.join(" ")}`.toLowerCase();
-      return (!kind.value || model.kind === kind.value) && words.every((word) => text.includes(word));
-    });
-    count.textContent = wanted.length === models.length ? `${models.length} files` : `${wanted.length} of ${models.length} files`;
-    list.replaceChildren(...wanted.map((model) => row(model, memory, ask)));
-  };
-
-  const show = (told) => {
-    if (told.problem) {
-      figures.textContent = told.problem;
-      return;
-    }
-    purpose.textContent = told.purpose;
-    showMemory(told.memory);
-    showBudget(told.memory);
-    memory = told.memory;
-    const now = JSON.stringify([told.models, memory.models, memory.pinned]);
-    if (now === drawn) return;
-    drawn = now;
-    models = told.models;
-    const kinds = [...new Set(models.map((model) => model.kind))].sort();
-    const chosen = kind.value;
-    kind.replaceChildren(
-      make("option", { value: "", text: "All kinds" }),
-      ...kinds.map((name) => make("option", { value: name, text: name })),
-    );
-    kind.value = kinds.includes(chosen) ? chosen : "";
-    draw();
-  };
-
-  const showBudget = ({ used, budget, device }) => {
-    slider.disabled = !budget;
-    empty.disabled = !used;
-    if (held || !budget) return;
-    const most = Math.max(budget, Number(slider.max) || 0);
-    slider.max = most;
-    slider.value = budget;
-    limit.textContent = size(budget);
-  };
-
-  const showMemory = ({ used, budget, device, residents }) => {
-    const whole = Math.max(budget, used, 1);
-    bar.replaceChildren(...residents.map(([name, bytes], number) => {
-      const part = make("div", { class: "shelf-part", title: `${title(name)}: ${size(bytes)}` });
-      part.style.flexBasis = `${(100 * bytes) / whole}%`;
-      part.style.opacity = String(1 - 0.16 * (number % 5));
-      return part;
-    }));
-    const sentence = budget
-      ? `${size(used)} of ${size(budget)} on ${device || "this device"}`
-      : "No model has been read yet.";
-    figures.textContent = sentence;
-    bar.setAttribute("aria-label", `Memory of models: ${sentence}`);
-    legend.replaceChildren(...residents.map(([name, bytes]) =>
-      make("li", {}, make("span", { text: title(name) }), make("span", { class: "shelf-size", text: size(bytes) }))));
-  };
-
-  search.addEventListener("input", draw);
-  kind.addEventListener("change", draw);
-
-  let asked = null;
-  const ask = async (command) => {
-    clearTimeout(asked);
-    if (command) {
-      const answer = await server.manage(command).catch(() => ({ problem: "No connection" }));
-      if (answer.problem) {
-        figures.textContent = answer.problem;
-        asked = setTimeout(ask, ASK_MS);
-        return;
-      }
-    }
-    if (document.visibilityState === "visible" && element.offsetParent !== null) {
-      try {
-        show(await server.overview());
-      } catch {
-        figures.textContent = "No connection";
-      }
-    }
-    asked = setTimeout(ask, command ? 400 : ASK_MS); // soon after a wish, to see it fulfilled
-  };
-  slider.addEventListener("input", () => {
-    held = true;
-    limit.textContent = size(Number(slider.value));
-  });
-  slider.addEventListener("change", () => {
-    held = false;
-    const wish = Number(slider.value);
-    ask({ action: "budget", bytes: wish >= Number(slider.max) ? null : Math.max(wish, 1) });
-  });
-  // The tab's contents are there before it is opened; the first sight of them is when to ask.
-  new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && ask()).observe(element);
+  new Shelf(element, server);
 }
 
-function row(model, memory, ask) {
-  const item = make("li", { class: "shelf-row" });
-  const name = make("div", { class: "shelf-name" }, make("span", { class: "shelf-title", text: model.title }));
-  for (const mark of [model.family, ...model.marks].filter(Boolean)) name.append(make("span", { class: "shelf-mark", text: mark }));
-  const facts = make("div", { class: "shelf-facts" }, make("span", { text: model.kind }), make("span", { class: "shelf-size", text: size(model.bytes) }));
-  const there = memory.models.includes(model.id);
-  const pinned = memory.pinned.includes(model.id);
-  if (there) name.append(make("span", { class: "shelf-mark is-there", text: pinned ? "in memory, pinned" : "in memory" }));
-  if (model.usable) {
-    const act = (action, text) => facts.append(make("button", { type: "button", class: "shelf-button", text, "aria-label": `${text} ${model.title}`, onclick: () => ask({ action, model: model.id }) }));
-    act(there ? "unload" : "load", there ? "Unload" : "Load");
-    act(pinned ? "unpin" : "pin", pinned ? "Unpin" : "Pin");
+class Shelf {
+  constructor(element, server) {
+    this.element = element;
+    this.server = server;
+    this.models = [];
+    this.families = [];
+    this.memory = NOTHING;
+    this.asked = new Map(); // model id -> a wish of this page that nobody has answered yet
+    this.cards = new Map(); // model id -> its card
+    this.said = make("p", { class: "only-read", role: "status" });
+    this.purpose = make("p", { class: "shelf-purpose" });
+    this.notice = make("p", { class: "shelf-problem", role: "alert" });
+    this.bar = new Memory((command) => this.wish(command));
+    this.moves = new Moves(server);
+    this.details = new Details(server, () => this.ask());
+    this.search = make("input", { type: "search", id: "shelf-search", placeholder: "Name, family or kind" });
+    this.kind = make("select", { id: "shelf-kind" });
+    this.count = make("p", { class: "shelf-count", role: "status" });
+    this.list = make("ul", { class: "shelf-list", "aria-label": "Models" });
+    this.bad = make("ul", { class: "shelf-list is-bad", "aria-label": "Files that cannot be used" });
+    this.badHead = make("h2", { text: "Cannot be used" });
+    this.empty = make("p", { class: "shelf-note" });
+    element.querySelector(".shelf-body").append(
+      this.purpose, this.notice, this.bar.element,
+      make("section", { "aria-label": "On disk" },
+        make("div", { class: "shelf-head" }, make("h2", { text: "On disk" }), labelled("Search models", this.search), labelled("Kind", this.kind), this.count),
+        this.empty, this.list, this.badHead, this.bad),
+      this.moves.element, this.details.element, this.said);
+    this.search.addEventListener("input", () => this.arrange());
+    this.kind.addEventListener("change", () => this.arrange());
+    // The tab's contents are there before it is opened; the first sight of them is when to ask.
+    new IntersectionObserver(() => this.look()).observe(element);
+    document.addEventListener("visibilitychange", () => this.look());
   }
-  item.append(name, facts, make("div", { class: "shelf-id", text: model.id, title: model.sha256 ? `sha256 ${model.sha256}` : "" }));
-  if (model.description) item.append(make("p", { class: "shelf-description", text: model.description }));
-  if (model.problem) item.append(make("p", { class: "shelf-problem", text: model.problem }));
-  return item;
+
+  get seen() {
+    return document.visibilityState === "visible" && this.element.offsetParent !== null;
+  }
+
+  /** Follow the memory while somebody looks, and let go of the connection when nobody does. */
+  look() {
+    if (this.seen && !this.feed) {
+      this.feed = new EventSource(address("memory/events"));
+      this.feed.addEventListener("memory", (message) => this.follow(JSON.parse(message.data)));
+      this.ask();
+    } else if (!this.seen && this.feed) {
+      this.feed.close();
+      this.feed = null;
+      clearTimeout(this.timer);
+    }
+  }
+
+  async ask() {
+    clearTimeout(this.timer);
+    const told = await this.server.overview().catch(() => ({ problem: "No connection" }));
+    this.notice.textContent = told.problem ?? "";
+    if (!told.problem) {
+      this.purpose.textContent = told.purpose;
+      this.families = told.families;
+      this.memory = told.memory;
+      this.stock(told.models);
+      this.refresh();
+    }
+    if (this.feed) this.timer = setTimeout(() => this.ask(), ASK_MS);
+  }
+
+  follow(memory) {
+    const moved = JSON.stringify(memory.residents) !== JSON.stringify(this.memory.residents);
+    this.memory = memory;
+    this.refresh();
+    if (moved) this.moves.look();
+  }
+
+  /** Hand a wish over; its card says so at once, and the memory's view tells what becomes of it. */
+  async wish(command) {
+    if (command.model) this.asked.set(command.model, command);
+    this.refresh();
+    const answer = await this.server.manage(command).catch(() => ({ problem: "No connection" }));
+    this.asked.delete(command.model);
+    this.memory = { ...this.memory, problems: { ...this.memory.problems } };
+    if (answer.problem) this.memory.problems[command.model ?? ""] = answer.problem;
+    else delete this.memory.problems[command.model ?? ""];
+    this.refresh();
+  }
+
+  /** Take the files as they are now: new cards for new files, none for those that are gone. */
+  stock(models) {
+    const titles = new Map(this.families);
+    this.models = models.map((model) => ({ ...model, familyTitle: titles.get(model.family) ?? model.family.replaceAll("_", " ") }));
+    const now = JSON.stringify(this.models);
+    if (now === this.stocked) return;
+    this.stocked = now;
+    const doors = { ask: (command) => this.wish(command), open: (model) => this.details.open(model, this), say: (text) => (this.said.textContent = text) };
+    const cards = new Map();
+    for (const model of this.models) {
+      const card = this.cards.get(model.id) ?? new Card(model, doors);
+      card.describe(model);
+      cards.set(model.id, card);
+    }
+    this.cards = cards;
+    this.offerKinds();
+    this.arrange();
+  }
+
+  offerKinds() {
+    const counts = new Map();
+    for (const { kind } of this.models) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    const chosen = this.kind.value;
+    this.kind.replaceChildren(
+      make("option", { value: "", text: "All kinds" }),
+      ...[...counts].sort().map(([kind, count]) => make("option", { value: kind, text: `${kind} (${count})` })));
+    this.kind.value = counts.has(chosen) ? chosen : "";
+  }
+
+  /** Which cards are shown, and where: those that can be used, then those that cannot, each with its reason. */
+  arrange() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = this.models.filter((model) => {
+      const text = `${model.title} ${model.id} ${model.family} ${model.familyTitle} ${model.kind} ${model.marks.join(" ")}`.toLowerCase();
+      return (!this.kind.value || model.kind === this.kind.value) && words.every((word) => text.includes(word));
+    });
+    const total = `${this.models.length} ${this.models.length === 1 ? "file" : "files"}`;
+    this.count.textContent = wanted.length === this.models.length ? total : `${wanted.length} of ${total}`;
+    place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
+    place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
+    this.badHead.hidden = this.bad.childElementCount === 0;
+    this.empty.textContent = this.models.length === 0
+      ? "No models are here yet. Put checkpoints (.safetensors) or diffusers folders into the models folder, and they show up here by themselves."
+      : wanted.length === 0 ? "Nothing here matches." : "";
+  }
+
+  refresh() {
+    this.bar.show(this.memory, new Map(this.models.map(({ id, title }) => [id, title])));
+    for (const [id, card] of this.cards) card.stand(this.memory, this.asked.get(id));
+  }
 }
 
-function labelled(text, control) {
-  return make("label", { class: "shelf-label", for: control.id }, make("span", { text }), control);
-}
-
-function title(name) {
-  const words = { unet: "U-Net", vae: "VAE", text_encoder: "Text encoder", transformer: "Transformer" };
-  return words[name] ?? name.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
-}
-
-function size(bytes) {
-  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
+/** Put the elements into the list in this order, moving only those that are elsewhere, so that focus stays where it is. */
+function place(list, elements) {
+  const wanted = new Set(elements);
+  for (const child of [...list.children]) if (!wanted.has(child)) child.remove();
+  elements.forEach((element, number) => {
+    if (list.children[number] !== element) list.insertBefore(element, list.children[number] ?? null);
+  });
 }

@@ -98,12 +98,12 @@ def _answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
     try:
         return answer() or {}
     except StudioError as error:
-        return {"problem": str(error), "field": error.field or ""}
+        return {"problem": str(error)}
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][-1]) if first["loc"] else ""
         known = first["type"] not in ("missing", "extra_forbidden") and name in (*PlanWish.model_fields, "title")
-        return {"problem": f"{name.capitalize()}: {first['msg'].lower()}.", "field": name} if known else NONSENSE
+        return {"problem": f"{name.capitalize()}: {first['msg'].lower()}."} if known else NONSENSE
     except (TypeError, KeyError, AttributeError):
         return NONSENSE
     except Exception:

@@ -1,0 +1,123 @@
+// One model on the shelf: its picture, what it is, where it stands, and what can be asked of it. Drawn once, then kept up.
+
+import { address, make } from "./bench.js";
+import { portrait } from "./portrait.js";
+import { percent, size } from "./units.js";
+
+const DOING = { load: "Loading", unload: "Unloading", pin: "Pinning", unpin: "Unpinning" };
+
+export class Card {
+  /** `ask(command)` hands a wish to the worker; `open(model)` shows the model's details; `say(text)` tells a screen reader. */
+  constructor(model, { ask, open, say }) {
+    this.model = model;
+    this.say = say;
+    this.told = null;
+    const wish = (action) => () => ask({ action, model: this.model.id });
+    this.picture = make("div", { class: "shelf-picture" });
+    this.title = make("h3", { class: "shelf-title", dir: "auto" });
+    this.marks = make("div", { class: "shelf-marks" });
+    this.id = make("p", { class: "shelf-id", dir: "auto" });
+    this.problem = make("p", { class: "shelf-problem" });
+    this.progress = make("div", { class: "shelf-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
+    this.status = make("p", { class: "shelf-status" });
+    // A button that waits is not disabled but says so, for a disabled one would lose the keyboard's place.
+    const button = (text, act) => make("button", { type: "button", class: "shelf-button", text, onclick: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act() });
+    this.load = button("Load", () => wish(this.there ? "unload" : "load")());
+    this.pin = button("Pin", () => wish(this.pinned ? "unpin" : "pin")());
+    this.prepare = button("Prepare", () => wish(this.importing ? "cancel_import" : "import")());
+    this.details = button("Details", () => open(this.model));
+    this.element = make("li", { class: "shelf-card" },
+      this.picture,
+      make("div", { class: "shelf-text" }, this.title, this.marks, this.id, this.problem, this.progress, this.status),
+      make("div", { class: "shelf-acts" }, this.load, this.pin, this.prepare, this.details));
+    this.describe(model);
+  }
+
+  /** What the file is. */
+  describe(model) {
+    const before = this.described;
+    this.described = JSON.stringify(model);
+    this.model = model;
+    if (before === this.described) return;
+    this.title.textContent = model.title;
+    this.title.title = model.title;
+    this.id.textContent = model.id;
+    this.id.title = model.sha256 ? `${model.id}\nsha256 ${model.sha256}` : model.id;
+    this.facts = [model.kind, size(model.bytes), model.familyTitle, ...model.marks, model.vae && "other VAE"].filter(Boolean);
+    this.element.classList.toggle("is-bad", Boolean(model.problem));
+    this.load.hidden = this.pin.hidden = !model.usable;
+    this.details.hidden = Boolean(model.problem) && !model.runnable;
+    name(this.details, "Details", model.title);
+    this.paint();
+  }
+
+  paint() {
+    const fallback = portrait(this.model.id);
+    if (!this.model.preview) return this.picture.replaceChildren(fallback);
+    const image = make("img", { src: address(`previews?model=${encodeURIComponent(this.model.id)}`), alt: "", loading: "lazy", decoding: "async" });
+    image.addEventListener("error", () => image.replaceWith(fallback), { once: true });
+    return this.picture.replaceChildren(image);
+  }
+
+  /** Where it stands, as the memory's view tells it; `asked` is this page's own wish that nobody has answered yet. */
+  stand(memory, asked) {
+    const { id, title, usable, kind } = this.model;
+    const wish = memory.wishes.find((each) => each.model === id) ?? asked;
+    const taken = memory.imports.find((each) => each.model === id);
+    const prepared = memory.prepared.includes(id);
+    const standing = JSON.stringify([this.described, wish, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id]]);
+    if (standing === this.standing) return; // hundreds of cards hear of every move
+    this.standing = standing;
+    this.there = memory.models.includes(id);
+    this.pinned = memory.pinned.includes(id);
+    this.importing = Boolean(taken) && !taken.problem;
+    const problem = this.model.problem || memory.problems[id] || taken?.problem || "";
+    const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind === "checkpoint" && "prepared"].filter(Boolean);
+    this.marks.replaceChildren(
+      ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
+      ...this.facts.map((text) => make("span", { class: "shelf-mark", text })));
+    this.problem.textContent = problem;
+    this.act(wish);
+    this.prepare.hidden = !usable || kind !== "checkpoint" || (prepared && !taken);
+    name(this.prepare, this.importing ? "Stop preparing" : taken?.problem ? "Prepare again" : "Prepare", title);
+    this.tell(wish, taken, problem);
+  }
+
+  act(wish) {
+    const busy = wish && DOING[wish.action];
+    name(this.load, this.there ? "Unload" : "Load", this.model.title);
+    name(this.pin, this.pinned ? "Unpin" : "Pin", this.model.title);
+    for (const button of [this.load, this.pin]) button.setAttribute("aria-disabled", String(Boolean(busy)));
+    if (this.there && this.pinned) this.load.setAttribute("aria-disabled", "true");
+    this.load.title = this.there && this.pinned ? "Pinned models stay; unpin it first" : "";
+    this.pin.title = this.pinned ? "" : "Keep it in memory, whatever else is asked for";
+    this.element.setAttribute("aria-busy", String(Boolean(busy)));
+  }
+
+  tell(wish, taken, problem) {
+    let text = "";
+    let fraction = null;
+    if (wish && DOING[wish.action]) {
+      text = `${DOING[wish.action]}${wish.what ? `: ${wish.what.replaceAll("_", " ")}` : "…"}`;
+      fraction = wish.fraction ?? null;
+    } else if (this.importing) {
+      fraction = taken.fraction;
+      text = fraction === null ? "Waiting to be prepared" : `Preparing${taken.what ? `: ${taken.what.replaceAll("_", " ")}` : ""} ${percent(fraction)}`;
+    }
+    this.status.textContent = text;
+    this.progress.hidden = fraction === null;
+    if (fraction !== null) {
+      this.progress.setAttribute("aria-label", text);
+      this.progress.setAttribute("aria-valuenow", Math.floor(100 * fraction));
+      this.progress.firstChild.style.transform = `scaleX(${Math.min(Math.max(fraction, 0), 1)})`;
+    }
+    const state = `${this.there} ${this.pinned} ${this.importing} ${problem}`;
+    if (this.told !== null && this.told !== state) this.say(`${this.model.title}: ${problem || (this.importing ? "being prepared" : this.pinned ? "in memory, pinned" : this.there ? "in memory" : "not in memory")}`);
+    this.told = state;
+  }
+}
+
+function name(button, text, title) {
+  if (button.textContent !== text) button.textContent = text;
+  button.setAttribute("aria-label", `${text} ${title}`);
+}

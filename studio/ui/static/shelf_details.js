@@ -1,0 +1,104 @@
+// A model's details: what its file is, the user's own word on it, and what a run of it would need.
+
+import { address, make } from "./bench.js";
+import { portrait } from "./portrait.js";
+import { labelled } from "./shelf_fields.js";
+import { PlanChart } from "./shelf_plan.js";
+import { size } from "./units.js";
+
+const PREDICTIONS = [["epsilon", "Noise (epsilon)"], ["v_prediction", "Velocity (v)"], ["sample", "The clean picture (sample)"], ["flow_prediction", "Flow"], ["consistency", "Consistency"]];
+const VARIANTS = [["inpaint", "Inpainting"], ["few-step", "Few steps (turbo, lightning, LCM)"]];
+
+export class Details {
+  /** `server` answers `plan` and `override`; `changed()` is called after a word was kept. */
+  constructor(server, changed) {
+    this.server = server;
+    this.changed = changed;
+    this.body = make("div", { class: "shelf-sheet" });
+    this.element = make("dialog", { class: "shelf-details", "aria-labelledby": "shelf-details-title" }, this.body);
+    this.element.addEventListener("click", (event) => event.target === this.element && this.element.close());
+    this.element.addEventListener("close", () => this.body.replaceChildren());
+  }
+
+  /** `shelf`: { models, families }, what there is to choose from. */
+  open(model, shelf) {
+    this.model = model;
+    const picture = make("div", { class: "shelf-picture" }, model.preview ? photo(model) : portrait(model.id));
+    const close = make("button", { type: "button", class: "shelf-button", text: "Close", onclick: () => this.element.close() });
+    const parts = [
+      make("header", { class: "shelf-top" },
+        picture,
+        make("div", {}, make("h2", { id: "shelf-details-title", dir: "auto", text: model.title }), model.description && make("p", { class: "shelf-note", text: model.description }), model.problem && make("p", { class: "shelf-problem", text: model.problem })),
+        close),
+      facts(model),
+      this.words(model, shelf),
+    ];
+    if (model.usable) {
+      this.plan = new PlanChart(this.server, model);
+      parts.push(this.plan.element);
+    }
+    this.body.replaceChildren(...parts);
+    this.element.showModal();
+    close.focus();
+    if (model.usable) this.plan.ask();
+  }
+
+  /** The form of the user's own word. A change is kept at once; what is left as found is not written down. */
+  words(model, { models, families }) {
+    this.note = make("p", { class: "shelf-note", role: "status" });
+    const set = (name) => model.overridden.includes(name);
+    const title = make("input", { id: "shelf-own-title", type: "text", maxlength: 120, value: model.title });
+    title.addEventListener("change", () => this.keep({ title: title.value.trim() || null }, title));
+    const fields = [labelled("Title", title)];
+    if (model.runnable) {
+      const vaes = models.filter((each) => each.kind === "vae" && !each.problem).map((each) => [each.id, each.title]);
+      if (model.vae && !vaes.some(([id]) => id === model.vae)) vaes.push([model.vae, `${model.vae} (not here)`]);
+      fields.push(
+        this.menu("vae", "VAE", [["", "Its own"], ...vaes], model.vae),
+        this.menu("prediction", "Predicts", [["", "As found"], ...PREDICTIONS], set("prediction") ? model.prediction : ""));
+      if (model.kind === "checkpoint") {
+        fields.push(
+          this.menu("family", "Family", [["", "As found"], ...families], set("family") ? model.family : ""),
+          this.menu("variant", "Variant", [["", "As found"], ...VARIANTS], set("variant") ? model.variant : ""));
+      }
+    }
+    return make("section", {},
+      make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "shelf-note", text: "What is set here goes before what the file says of itself." })),
+      make("div", { class: "shelf-fields" }, ...fields),
+      this.note);
+  }
+
+  menu(name, text, choices, chosen) {
+    const menu = make("select", { id: `shelf-own-${name}` }, ...choices.map(([value, title]) => make("option", { value, text: title })));
+    menu.value = chosen;
+    if (menu.selectedIndex < 0) menu.selectedIndex = 0;
+    menu.addEventListener("change", () => this.keep({ [name]: menu.value || null }, menu));
+    return labelled(text, menu);
+  }
+
+  async keep(changes, control) {
+    this.note.textContent = "Keeping it…";
+    const answer = await this.server.override({ model: this.model.id, changes }).catch(() => ({ problem: "No connection" }));
+    this.note.textContent = answer.problem ?? "Kept. It counts from the model’s next use on.";
+    this.note.classList.toggle("is-alarm", Boolean(answer.problem));
+    control.setAttribute("aria-invalid", String(Boolean(answer.problem)));
+    if (!answer.problem) this.changed();
+  }
+}
+
+function facts(model) {
+  const rows = [
+    ["File", model.id],
+    ["Kind", [model.kind, model.familyTitle].filter(Boolean).join(", ")],
+    ["Size", [size(model.bytes), model.dtype].filter(Boolean).join(", ")],
+    model.runnable && ["Pictures", `${model.width} × ${model.height}`],
+    model.kind !== "diffusers" && ["SHA-256", model.sha256 || "not computed yet"],
+  ].filter(Boolean);
+  return make("dl", { class: "shelf-facts" }, ...rows.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value, dir: "auto" })]));
+}
+
+function photo(model) {
+  const image = make("img", { src: address(`previews?model=${encodeURIComponent(model.id)}`), alt: `Preview of ${model.title}` });
+  image.addEventListener("error", () => image.replaceWith(portrait(model.id)), { once: true });
+  return image;
+}

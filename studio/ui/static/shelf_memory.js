@@ -1,0 +1,112 @@
+// What is in memory: a bar of components against the budget, the same part by part for each model, and the budget itself.
+
+import { make } from "./bench.js";
+import { component, role, size } from "./units.js";
+
+const STEP = 2 ** 26;
+
+export class Memory {
+  /** `ask(command)` hands a wish to the worker. */
+  constructor(ask) {
+    this.ask = ask;
+    this.held = false; // the slider is being moved
+    this.bar = make("div", { class: "shelf-bar", role: "img" });
+    this.figures = make("p", { class: "shelf-figures" });
+    this.problem = make("p", { class: "shelf-problem", role: "alert" });
+    this.legend = make("ul", { class: "shelf-legend", "aria-label": "Models in memory" });
+    this.slider = make("input", { type: "range", id: "shelf-budget", min: 0, step: STEP });
+    this.limit = make("output", { class: "shelf-size", for: "shelf-budget" });
+    this.empty = make("button", { type: "button", class: "shelf-button", text: "Unload all", onclick: () => ask({ action: "unload" }) });
+    this.slider.addEventListener("input", () => this.slide());
+    this.slider.addEventListener("change", () => this.set());
+    this.element = make("section", { class: "shelf-memory", "aria-label": "In memory" },
+      make("div", { class: "shelf-line" }, make("h2", { text: "In memory" }), this.figures),
+      this.bar, this.legend, this.problem,
+      make("div", { class: "shelf-controls" },
+        make("label", { class: "shelf-budget", for: "shelf-budget" }, make("span", { text: "Memory budget" }), this.slider, this.limit),
+        this.empty));
+  }
+
+  /** `titles`: id -> title of the models on disk. */
+  show(memory, titles) {
+    this.problem.textContent = memory.problems[""] ?? "";
+    const drawn = JSON.stringify([memory.used, memory.budget, memory.device, memory.residents, memory.holders, memory.pinned, [...titles]]);
+    this.showBudget(memory);
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    const groups = grouped(memory, titles);
+    const sentence = memory.budget ? `${size(memory.used)} of ${size(memory.budget)} on ${memory.device || "this device"}` : "No model has been read yet.";
+    this.figures.textContent = sentence;
+    this.bar.setAttribute("aria-label", `Memory of models: ${sentence}`);
+    const whole = Math.max(memory.budget, memory.used, 1);
+    this.bar.replaceChildren(...groups.map(({ title, parts, bytes }) => {
+      const group = stack(parts, bytes, title);
+      group.style.flexBasis = `${(100 * bytes) / whole}%`;
+      return group;
+    }));
+    const most = Math.max(...groups.map(({ bytes }) => bytes), 1);
+    this.legend.replaceChildren(...groups.map((group) => row(group, most)));
+    this.legend.hidden = groups.length === 0;
+  }
+
+  showBudget({ used, budget }) {
+    this.slider.disabled = !budget;
+    this.empty.disabled = !used;
+    if (this.held || !budget) return;
+    this.slider.max = Math.max(budget, Number(this.slider.dataset.most) || 0);
+    this.slider.dataset.most = this.slider.max;
+    this.slider.value = budget;
+    this.limit.textContent = size(budget);
+  }
+
+  slide() {
+    this.held = true;
+    this.limit.textContent = size(Number(this.slider.value));
+    this.slider.setAttribute("aria-valuetext", this.limit.textContent);
+  }
+
+  set() {
+    this.held = false;
+    const wish = Number(this.slider.value);
+    this.ask({ action: "budget", bytes: wish + STEP > Number(this.slider.max) ? null : Math.max(wish, 1) });
+  }
+}
+
+/** Components by the models that hold them; one that several share stands once, under all their names. */
+function grouped({ residents, holders }, titles) {
+  const groups = new Map();
+  residents.forEach(([name, bytes], number) => {
+    const held = holders[number] ?? [];
+    const title = held.map((id) => titles.get(id) ?? id).join(", ") || "Held for later";
+    if (!groups.has(title)) groups.set(title, { title, shared: held.length > 1, parts: [], bytes: 0 });
+    const group = groups.get(title);
+    group.parts.push({ name, bytes });
+    group.bytes += bytes;
+  });
+  for (const group of groups.values()) group.parts.sort((a, b) => b.bytes - a.bytes);
+  return [...groups.values()].sort((a, b) => b.bytes - a.bytes);
+}
+
+/** A bar of parts, each as wide as its share. */
+export function stack(parts, whole, title = "") {
+  return make("div", { class: "shelf-stack" }, ...parts.map(({ name, bytes }) => {
+    const part = make("div", { class: `shelf-part is-${role(name)}`, title: `${title ? `${title}, ` : ""}${component(name)}: ${size(bytes)}` });
+    part.style.flexBasis = `${(100 * bytes) / Math.max(whole, 1)}%`;
+    return part;
+  }));
+}
+
+function row({ title, shared, parts, bytes }, most) {
+  const bar = stack(parts, most);
+  bar.setAttribute("aria-hidden", "true");
+  return make("li", {},
+    make("div", { class: "shelf-line" },
+      make("span", { class: "shelf-holder", dir: "auto", text: shared ? `Shared: ${title}` : title }),
+      make("span", { class: "shelf-size", text: size(bytes) })),
+    bar,
+    make("ul", { class: "shelf-parts" }, ...parts.map((part) =>
+      make("li", {},
+        make("span", { class: `shelf-swatch is-${role(part.name)}` }),
+        make("span", { text: component(part.name) }),
+        make("span", { class: "shelf-size", text: size(part.bytes) })))));
+}

@@ -1,0 +1,89 @@
+// Who would be in memory at each stage of a run, as one bar a stage against the budget; asked anew at each change.
+
+import { make } from "./bench.js";
+import { labelled } from "./shelf_fields.js";
+import { component, role, size } from "./units.js";
+
+const WAIT_MS = 200; // after the last change
+const DTYPES = [["bf16", "bf16"], ["fp16", "fp16"], ["fp32", "fp32"]];
+const STAGES = { encode: "Reading the prompt", denoise: "Denoising", decode: "Decoding" };
+
+export class PlanChart {
+  constructor(server, model) {
+    this.server = server;
+    this.model = model;
+    const number = (id, value, most, step) => make("input", { id, type: "number", min: step, max: most, step, value, inputmode: "numeric", disabled: model.fixed && step > 1 });
+    this.width = number("shelf-plan-width", model.width, 8192, 8);
+    this.height = number("shelf-plan-height", model.height, 8192, 8);
+    this.batch = number("shelf-plan-batch", 1, 64, 1);
+    this.dtype = make("select", { id: "shelf-plan-dtype" }, ...DTYPES.map(([value, text]) => make("option", { value, text })));
+    this.answer = make("div", { class: "shelf-plan", "aria-live": "polite" });
+    for (const control of [this.width, this.height, this.batch, this.dtype]) control.addEventListener("input", () => this.soon());
+    this.element = make("section", {},
+      make("h3", { text: "What a run would need" }),
+      make("p", { class: "shelf-note", text: "Worked out from the files’ headers alone; nothing is loaded." }),
+      make("div", { class: "shelf-fields is-narrow" }, labelled("Width", this.width), labelled("Height", this.height), labelled("Batch", this.batch), labelled("Number format", this.dtype)),
+      this.answer);
+  }
+
+  soon() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.ask(), WAIT_MS);
+  }
+
+  async ask() {
+    const figure = (input) => (input.value === "" ? null : Number(input.value));
+    const wish = { model: this.model.id, width: figure(this.width), height: figure(this.height), batch: figure(this.batch) ?? 1, dtype: this.dtype.value };
+    const number = (this.asked = (this.asked ?? 0) + 1);
+    const told = await this.server.plan(wish).catch(() => ({ problem: "No connection" }));
+    if (number !== this.asked) return; // a later wish is on its way
+    this.answer.replaceChildren(...(told.plan ? drawn(told.plan) : [make("p", { class: "shelf-problem", text: told.problem })]));
+  }
+}
+
+function drawn(plan) {
+  // A budget far beyond the peak would squeeze the bars to nothing: then it is told in words alone.
+  const inSight = plan.budget <= 1.6 * plan.peak;
+  const whole = inSight ? Math.max(plan.budget, plan.peak) : plan.peak;
+  const how = plan.whole ? "All of it stays in memory." : "Parts come and go from stage to stage.";
+  return [
+    make("p", { class: "shelf-figures", text: `Peak ${size(plan.peak)} of ${size(plan.budget)}. ${how}` }),
+    ...plan.stages.map((stage) => row(stage, whole, inSight ? plan.budget : null)),
+    key(plan),
+  ];
+}
+
+function row(stage, whole, budget) {
+  const share = (bytes) => `${(100 * bytes) / whole}%`;
+  const segment = (kind, text, bytes) => {
+    const part = make("div", { class: `shelf-part is-${kind}`, title: `${text}: ${size(bytes)}` });
+    part.style.flexBasis = share(bytes);
+    return part;
+  };
+  const bar = make("div", { class: "shelf-bar", role: "img", "aria-label": words(stage) },
+    ...stage.parts.map((part) => segment(role(part.component), component(part.component), part.bytes)),
+    segment("working", "Working memory", stage.working));
+  if (budget) {
+    const line = make("div", { class: "shelf-limit", title: `Budget: ${size(budget)}` });
+    line.style.insetInlineStart = share(budget);
+    bar.append(line);
+  }
+  return make("div", { class: "shelf-stage" },
+    make("div", { class: "shelf-line" }, make("span", { text: STAGES[stage.name] ?? stage.name }), make("span", { class: "shelf-size", text: size(stage.peak) })),
+    bar);
+}
+
+function words(stage) {
+  const parts = stage.parts.map((part) => `${component(part.component)} ${size(part.bytes)}${part.streamed ? ", streamed" : ""}`);
+  return `${[...parts, `working memory ${size(stage.working)}`].join("; ")}; together ${size(stage.peak)}`;
+}
+
+/** Each component once, with its bytes; those that are streamed with the window that they take. */
+function key(plan) {
+  const parts = new Map(plan.stages.flatMap((stage) => stage.parts).map((part) => [part.component, part]));
+  const most = Math.max(...plan.stages.map((stage) => stage.working));
+  const entry = (kind, text, bytes) => make("li", {}, make("span", { class: `shelf-swatch is-${kind}` }), make("span", { text }), make("span", { class: "shelf-size", text: bytes }));
+  return make("ul", { class: "shelf-parts" },
+    ...[...parts.values()].map((part) => entry(role(part.component), `${component(part.component)}${part.streamed ? ", streamed" : ""}`, size(part.bytes))),
+    entry("working", "Working memory", `up to ${size(most)}`));
+}
