@@ -19,7 +19,8 @@ FLUX_AXES = (16, 56, 56)  # of a head's features: those that turn with the index
 def flux_config(shapes: Shapes) -> dict[str, Any]:
     """FluxTransformer2DModel: dev, schnell, and distillates with fewer blocks."""
     hidden, channels = shapes["img_in.weight"]
-    head = shapes["double_blocks.0.img_attn.norm.key_norm.scale"][0]
+    norm = "double_blocks.0.img_attn.norm.key_norm."  # ".weight" in files that went through another library
+    head = shapes[norm + ("scale" if norm + "scale" in shapes else "weight")][0]
     return {
         "patch_size": 1,
         "in_channels": channels,
@@ -61,6 +62,20 @@ ARCHITECTURES: dict[str, Callable[[Shapes], dict[str, Any]]] = {
     "FluxTransformer2DModel": flux_config,
     "SD3Transformer2DModel": sd3_config,
 }
+
+
+def flux_schedule(shapes: Shapes) -> dict[str, Any]:
+    """Only the model without guidance for an input, schnell, was distilled on the plain schedule."""
+    return {} if "guidance_in.in_layer.weight" in shapes else {"shift": 1.0, "use_dynamic_shifting": False}
+
+
+SCHEDULES: dict[str, Callable[[Shapes], dict[str, Any]]] = {"FluxTransformer2DModel": flux_schedule}
+
+
+def schedule_of(class_name: str, shapes: Shapes) -> dict[str, Any]:
+    """What the denoiser's shapes tell of the scheduler's configuration."""
+    read = SCHEDULES.get(class_name)
+    return read(shapes) if read else {}
 
 
 def config_of(class_name: str, shapes: Shapes) -> dict[str, Any]:

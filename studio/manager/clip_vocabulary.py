@@ -24,7 +24,7 @@ MISSING = (
 def find_vocabulary(folders: tuple[Path, ...]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """(vocab, merges) of CLIP's tokenizer; raises ModelError naming what to fetch and where to put it."""
     for place in vocabulary_places(folders):
-        found = read_packed(place) if place.name == PACKED else _read_pair(place.parent)
+        found = read_packed(place) if place.name == PACKED else _read_folder(place.parent)
         if found:
             return found
     raise ModelError(MISSING)
@@ -35,7 +35,8 @@ def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
     package = importlib.util.find_spec("open_clip")
     own = [Path(place) for place in (package.submodule_search_locations or [])] if package else []
     below = [place for root in folders for place in (root / "tokenizers" / "clip", *tokenizer_folders(root))]
-    return [place / name for place in (*below, *own) for name in (PACKED, "vocab.json") if (place / name).is_file()]
+    names = (PACKED, "vocab.json", "tokenizer.json")
+    return [place / name for place in (*below, *own) for name in names if (place / name).is_file()]
 
 
 def write_tokenizer(folder: Path, vocabulary: tuple[dict[str, int], list[tuple[str, str]]], pad: str) -> None:
@@ -72,12 +73,17 @@ def byte_letters() -> list[str]:
     return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
 
 
-def _read_pair(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]] | None:
+def _read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]] | None:
     """A tokenizer folder's vocabulary, if it is CLIP's: 49,408 words, the last of them the end of text."""
     try:
-        vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-        lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        if (folder / "vocab.json").is_file():
+            vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+            lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+        else:
+            model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+            vocab = model["vocab"]
+            lines = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(vocab, dict) or len(vocab) != SIZE or vocab.get(END) != SIZE - 1:
         return None

@@ -17,8 +17,10 @@ from studio.manager.clip_vocabulary import find_vocabulary
 from studio.manager.families import Blueprint, Family, family_for
 from studio.manager.families.base import Companion
 from studio.manager.folders import components_of, read_json, weight_files
+from studio.manager.headers import read_header
 from studio.manager.t5_vocabulary import find_t5_tokenizer
 
+WRAPPED = "text_encoder."  # before the names in some files of a text encoder
 TITLES = {
     "clip_l": "the text encoder CLIP ViT-L",
     "clip_g": "the text encoder CLIP ViT-bigG",
@@ -85,7 +87,10 @@ class Shelf:
         blueprint = family.blueprint
         if blueprint is None:
             return None
-        found = self.origins(info, family, blueprint, info.needs)
+        try:
+            found = self.origins(info, family, blueprint, info.needs)
+        except ModelError as error:
+            return f"A file that it needs cannot be read: {error}"
         missing = [name for name in info.needs if name not in found and name not in blueprint.optional]
         absent = {name for name in info.needs if name not in found}
         tokenizers = [] if self.has_clip or not info.needs else list(blueprint.tokenizers)
@@ -146,7 +151,10 @@ def _file(wanted: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Ori
         and (not wanted.family or info.family == wanted.family)
         and re.search(wanted.name, path.stem, re.IGNORECASE)
     ]
-    return Origin((max(fitting)[1],)) if fitting else None
+    if not fitting:
+        return None
+    path = max(fitting)[1]
+    return Origin((path,), WRAPPED if any(key.startswith(WRAPPED) for key in read_header(path).tensors) else "")
 
 
 def _lent(family: Family, blueprint: Blueprint, name: str, donors: list[Path]) -> Origin | None:

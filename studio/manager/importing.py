@@ -19,7 +19,7 @@ from typing import Any
 from studio import compat
 from studio.core.errors import ModelError, StorageError
 from studio.core.models import ModelInfo
-from studio.manager.architecture import config_of
+from studio.manager.architecture import config_of, schedule_of
 from studio.manager.catalog import Catalog
 from studio.manager.clip_vocabulary import find_vocabulary, write_tokenizer
 from studio.manager.companions import Origin, Shelf, carried, t5_tokenizers, weighty
@@ -34,6 +34,11 @@ from studio.manager.tensors import WeightsFile, write_pieces
 Report = Callable[[str, float | None], None]  # what is done, and the share of the bytes that has been written
 ORIGIN = "origin.json"  # in a component's folder: a stamp of what it was made from
 ROOM = 1.05  # of the weights' own size
+# What diffusers' conversion knows a component by, where the file holds nothing else.
+TOPS = {
+    "UNet2DConditionModel": "model.diffusion_model.",
+    "CLIPTextModelWithProjection": "conditioner.embedders.1.model.",
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Task:
     origin: Origin
     folder: Path  # of the whole model
     dtype: Any  # torch.dtype
+    identity: str = ""  # the name of a square matrix that is the identity where the file leaves it out
 
     @property
     def title(self) -> str:
@@ -81,7 +87,10 @@ def import_checkpoint(
     absent = {name for name in weighty(blueprint) if name not in origins}
     vocabulary = find_vocabulary(folders) if blueprint.tokenizers else None
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-    tasks = [Task(name, *blueprint.parts[name], origins[name], partial, dtype) for name in origins]
+    tasks = [
+        Task(name, *blueprint.parts[name], origins[name], partial, dtype, blueprint.identities.get(name, ""))
+        for name in origins
+    ]
     try:
         size = sum(task.bytes for task in tasks)
         _check_space(file, size, target.parent)
@@ -168,8 +177,7 @@ def _config(
     """A component's configuration: its lender's own, or the publisher's with what shapes and markers tell of this file."""
     config = dict(blueprint.configs.get(name, {}))
     if name == "scheduler":
-        denoiser = next(iter(origins.values()))
-        return config | _schedule(info, read_header(denoiser.files[0]).tensors)
+        return config | _schedule(info, blueprint, next(iter(origins.items())))
     origin = origins[name]
     if origin.folder:
         return read_json(origin.folder / "config.json")
@@ -179,12 +187,14 @@ def _config(
         return config | config_of(class_name, file.shapes(origin.prefix))
 
 
-def _schedule(info: ModelInfo, names: Any) -> dict[str, Any]:
+def _schedule(info: ModelInfo, blueprint: Blueprint, denoiser: tuple[str, Origin]) -> dict[str, Any]:
     """What is known of this file's training: what it predicts, and whether it was trained down to zero signal."""
-    if info.prediction == "flow_prediction":
-        return {}
-    zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-    return {"prediction_type": info.prediction} | (zero if "ztsnr" in names else {})
+    name, origin = denoiser
+    with WeightsFile(origin.files[0]) as file:
+        if info.prediction == "flow_prediction":
+            return schedule_of(blueprint.parts[name][1], file.shapes(origin.prefix))
+        zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+        return {"prediction_type": info.prediction} | (zero if "ztsnr" in file.tensors else {})
 
 
 def _all_t5_tokenizers(blueprint: Blueprint) -> set[str]:
@@ -228,7 +238,8 @@ def _pass_through(task: Task, wrote: Callable[[int], None]) -> bool:
 def _pieces(task: Task, shapes: dict[str, tuple[int, ...]]) -> list[Piece] | None:
     if task.origin.folder:
         return [Piece(key, shape, key) for key, shape in shapes.items()]
-    ours = task.library == "diffusers" or any(key.startswith(("text_model.", "encoder.block.")) for key in shapes)
+    words = ("text_model.", "encoder.block.", "block.")
+    ours = task.library == "diffusers" or any(key.startswith(words) for key in shapes)
     table = TABLES.get(task.class_name)
     return table(shapes) if table and ours else None
 
@@ -240,6 +251,8 @@ def _fitted(task: Task, pieces: list[Piece], module: Any) -> list[Piece]:
     out, lacking = [], []
     for name, tensor in module.state_dict().items():
         piece = known.get(name.removeprefix("text_model."))
+        if piece is None and name == task.identity:
+            piece = Piece(name, tuple(tensor.shape), None)
         if piece is None and name not in tied:
             lacking.append(name)
         elif piece is not None and name not in tied and piece.shape != tuple(tensor.shape):
@@ -273,14 +286,18 @@ def _convert_whole(task: Task, wrote: Callable[[int], None]) -> None:
 
 def _tensors(task: Task, read: Callable[[int], None]) -> dict[str, Any]:
     """The component's tensors in the run's dtype, under the names that diffusers' conversion expects."""
-    top = "model.diffusion_model." if task.name == "unet" and not task.origin.prefix else ""
+    prefix = task.origin.prefix
+    top = prefix or TOPS.get(task.class_name, "")
+    top = TOPS["UNet2DConditionModel"] if task.name == "unet" else top
     out = {}
     for path in task.origin.files:
         with WeightsFile(path) as file:
             for key in file.tensors:
-                if key.startswith(task.origin.prefix):
+                if key.startswith(prefix):
                     tensor = file.read(key)
-                    out[top + key] = tensor.to(task.dtype) if tensor.is_floating_point() else tensor
+                    out[top + key.removeprefix(prefix)] = (
+                        tensor.to(task.dtype) if tensor.is_floating_point() else tensor
+                    )
                     read(tensor.numel() * task.dtype.itemsize)
     return out
 

@@ -121,23 +121,20 @@ def sd3_pieces(shapes: Shapes) -> list[Piece]:
 
 def clip_pieces(shapes: Shapes) -> list[Piece]:
     """CLIP in transformers' naming as it stands; what it counts (position_ids, logit_scale) is not learned text."""
-    made = [Piece(key, shape, key) for key, shape in shapes.items() if LEAF.search(key)]
-    width = next((shape[-1] for key, shape in shapes.items() if key.endswith("position_embedding.weight")), 0)
-    if "text_projection.weight" not in shapes:
-        # ViT-L is passed around without it; Stable Diffusion 3 then takes the pooled text as it is.
-        made.append(Piece("text_projection.weight", (width, width), None))
-    return made
+    return [Piece(key, shape, key) for key, shape in shapes.items() if LEAF.search(key)]
 
 
 def t5_pieces(shapes: Shapes) -> list[Piece]:
-    """T5's encoder; its embedding goes under one of two names, or under both."""
-    embedding = "encoder.embed_tokens.weight"
-    made = [Piece(key, shape, key) for key, shape in shapes.items() if key.endswith(".weight") and key != embedding]
-    if "shared.weight" not in shapes and embedding in shapes:
-        made.append(Piece("shared.weight", shapes[embedding], embedding))
+    """T5's encoder, whole or without its first word; its embedding goes under one of two names, or under both."""
+    embedding = next((key for key in EMBEDDINGS if key in shapes), None)
+    made = [Piece("shared.weight", shapes[embedding], embedding)] if embedding else []
+    for key, shape in shapes.items():
+        if key.endswith(".weight") and key not in EMBEDDINGS:
+            made.append(Piece(key if key.startswith("encoder.") else f"encoder.{key}", shape, key))
     return made
 
 
+EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "embed_tokens.weight")
 TABLES: dict[str, Callable[[Shapes], list[Piece]]] = {
     "FluxTransformer2DModel": flux_pieces,
     "SD3Transformer2DModel": sd3_pieces,

@@ -21,11 +21,11 @@ CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 
 # Where a checkpoint in CompVis' naming keeps each component.
 PREFIXES: dict[str, tuple[str, ...]] = {
-    "unet": ("model.diffusion_model.",),
+    "unet": ("model.diffusion_model.", "diffusion_model."),
     "vae": ("first_stage_model.", "vae."),
     "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
     "text_encoder_2": ("conditioner.embedders.1.",),
-    "transformer": ("model.diffusion_model.",),
+    "transformer": ("model.diffusion_model.", "diffusion_model."),
 }
 # Where ComfyUI and Stability keep the text encoders of models that have several.
 TEXT_PREFIXES: dict[str, tuple[str, ...]] = {
@@ -79,6 +79,9 @@ class Blueprint:
     prefixes: dict[str, tuple[str, ...]] = field(default_factory=lambda: PREFIXES)
     companions: dict[str, Companion] = field(default_factory=dict)
     optional: frozenset[str] = frozenset()  # components that the pipeline does without
+    identities: dict[str, str] = field(
+        default_factory=dict
+    )  # component -> a square matrix that files leave out: the identity
 
 
 @dataclass(frozen=True)

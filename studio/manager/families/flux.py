@@ -3,7 +3,6 @@
 CFG here is that input, not two predictions; a negative prompt would need true guidance and is refused.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from studio.core.errors import InvalidRequest
@@ -57,7 +56,7 @@ SCHEDULER = {
     "base_image_seq_len": 256,
     "max_image_seq_len": 4096,
 }
-DEV = Blueprint(
+BLUEPRINT = Blueprint(
     pipeline="FluxPipeline",
     parts={
         "transformer": ("diffusers", "FluxTransformer2DModel"),
@@ -82,7 +81,6 @@ DEV = Blueprint(
         "vae": Companion("vae", "vae/ae.safetensors", family="flux", name=r"^(?!.*(sd[-_]?3|diffusion[-_]?3))"),
     },
 )
-SCHNELL = replace(DEV, configs=DEV.configs | {"scheduler": {"num_train_timesteps": 1000, "shift": 1.0}})
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
@@ -111,8 +109,7 @@ FLUX = register(
         multiple=16,
         negative=False,
         encoders=("text_encoder", "text_encoder_2"),
-        blueprint=DEV,
-        variants={"few-step": SCHNELL},
+        blueprint=BLUEPRINT,
         source="black-forest-labs/FLUX.1-dev",
     )
 )

@@ -52,6 +52,7 @@ BLUEPRINT = Blueprint(
         "vae": Companion("vae", "vae/sd3_vae.safetensors", family="flux", name=r"sd[-_]?3|diffusion[-_]?3"),
     },
     optional=frozenset({"text_encoder_3"}),
+    identities={"text_encoder": "text_projection.weight"},  # ViT-L's pooled text is taken as it is
 )
 
 SD3 = register(

@@ -1,0 +1,232 @@
+"""Single files of FLUX.1 and Stable Diffusion 3 make the very picture of the diffusers folder they were written from."""
+
+import gc
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio import compat
+from studio.core.errors import ModelError
+from studio.core.models import ModelInfo
+from studio.core.options import resolve
+from studio.core.request import GenerationRequest
+from studio.core.settings import Settings
+from studio.manager import checkpoints, clip_vocabulary, imports
+from studio.manager.catalog import Catalog
+from studio.manager.families import FAMILIES, family_for
+from studio.manager.importing import import_checkpoint
+from studio.manager.manager import Manager
+from tests import tiny_files
+from tests.engine import tiny_child
+from tests.original_names import save, text_original
+
+compat.prepare()
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+
+from studio.engine.generate import generate  # noqa: E402
+
+T5_TOKENIZER = {"flux": "tokenizer_2", "sd3": "tokenizer_3"}
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("sources")
+    return {"flux": tiny_files.flux_folder(root / "flux"), "sd3": tiny_files.sd3_folder(root / "sd3")}
+
+
+@pytest.fixture(autouse=True)
+def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The families are as small as the sources for the length of a test, here and in the converter's process."""
+    families = dict(FAMILIES._items)
+    monkeypatch.setattr(clip_vocabulary, "SIZE", clip_vocabulary.SIZE)
+    monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
+    for family, folder in sources.items():
+        tiny_files.shrink(family, folder)
+        monkeypatch.setenv(tiny_child.SOURCE + family, str(folder))
+    monkeypatch.setattr(imports, "CHILD", tiny_child.__name__)
+    yield
+    FAMILIES._items.clear()
+    FAMILIES._items.update(families)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize(("family", "layout"), [("flux", "comfy"), ("sd3", "one file")])
+def test_a_file_is_found_imported_run_and_unloaded(
+    family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path
+) -> None:
+    tiny_files.tokenizers(models, sources[family], T5_TOKENIZER[family])
+    if layout == "comfy":
+        tiny_files.comfy_layout(models, sources[family], family)
+    else:
+        tiny_files.all_in_one(models / "checkpoints/sd3.5_tiny_incl_clips_t5.safetensors", sources[family], family)
+    manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
+    info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
+    assert (info.family, info.problem, info.prediction) == (family, None, "flow_prediction")
+    request = resolve(wish(info), info)
+    with manager.lease(info, "fp32") as loaded:
+        made = np.asarray(next(iter(generate(request, loaded))).image)
+        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+    assert np.array_equal(made, bare(sources[family], arguments, request.seed))
+    assert manager.residency.held() > 0
+    manager.unload()
+    gc.collect()
+    assert manager.residency.held() == 0
+
+
+def test_a_denoiser_alone_is_completed_from_a_folder_that_lacks_just_that(
+    sources: dict[str, Path], models: Path
+) -> None:
+    """What a person has who fetched the small half of a gated repository and the denoiser from elsewhere."""
+    donor = models / "diffusers/FLUX.1-dev"
+    shutil.copytree(sources["flux"], donor, ignore=lambda folder, names: ["transformer"])
+    tiny_files.comfy_layout(models / "elsewhere", sources["flux"], "flux")
+    file = models / "unet/flux1-dev.safetensors"
+    file.parent.mkdir()
+    (models / "elsewhere/diffusion_models/flux1-dev.safetensors").rename(file)
+    shutil.rmtree(models / "elsewhere")
+    folder = imported(models, "unet/flux1-dev")
+    assert same_weights(folder, sources["flux"])
+
+
+def test_components_that_two_files_share_take_their_room_once(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
+    shutil.copyfile(file, file.with_name("another.safetensors"))
+    first, second = (imported(models, f"diffusion_models/{name}") for name in ("flux1-dev", "another"))
+    for name, shared in (("text_encoder_2", True), ("vae", True), ("transformer", False)):
+        a, b = (next((folder / name).glob("*.safetensors")) for folder in (first, second))
+        assert a.samefile(b) is shared
+    shutil.rmtree(first)
+    assert same_weights(second, sources["flux"])
+
+
+def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["sd3"], None)
+    file = models / "checkpoints/sd3_medium_incl_clips.safetensors"
+    tiny_files.all_in_one(file, sources["sd3"], "sd3", without=("text_encoder_3",))
+    folder = imported(models, "checkpoints/sd3_medium_incl_clips")
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
+    pipeline.set_progress_bar_config(disable=True)
+    assert pipeline("a red heart", num_inference_steps=1, height=SIZE, width=SIZE).images
+
+
+def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models: Path) -> None:
+    source = tiny_files.flux_folder(tmp_path / "schnell", guided=False)
+    tiny_files.tokenizers(models, source, "tokenizer_2")
+    tiny_files.all_in_one(models / "checkpoints/flux1-schnell.safetensors", source, "flux")
+    (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
+    assert (info.variant, info.defaults.steps, info.defaults.guidance_scale) == ("few-step", 4, 1.0)
+    folder = imported(models, info.id)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    assert not pipeline.scheduler.config.use_dynamic_shifting
+    assert pipeline.scheduler.config.shift == 1.0
+    assert same_weights(folder, source)
+
+
+def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], models: Path) -> None:
+    """ComfyUI's fp8: the denoiser as it is, the T5 with a scale beside each weight."""
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
+    parts = tiny_files.parts_of(sources["flux"])
+    eight = torch.float8_e4m3fn
+    save(file, tiny_files.flux_original(parts["transformer"]), eight)
+    t5 = text_original(parts["text_encoder_2"])
+    scaled: dict[str, Any] = {"scaled_fp8": torch.zeros(2, dtype=eight)}
+    for key, tensor in t5.items():
+        if tensor.ndim == 2 and "SelfAttention" in key and "bias" not in key:
+            scale = tensor.abs().max() / 448
+            scaled[key] = (tensor / scale).to(eight)
+            scaled[key.replace(".weight", ".scale_weight")] = scale
+        else:
+            scaled[key] = tensor
+    (models / "text_encoders/t5xxl_fp16.safetensors").unlink()
+    save(models / "text_encoders/t5xxl_fp8_e4m3fn_scaled.safetensors", scaled)
+    made = tiny_files.parts_of(imported(models, "diffusion_models/flux1-dev"))
+    key = "transformer_blocks.0.attn.to_q.weight"
+    wanted = parts["transformer"].state_dict()[key].to(eight).float()
+    assert torch.equal(made["transformer"].state_dict()[key], wanted)
+    key = "encoder.block.0.layer.0.SelfAttention.q.weight"
+    off = (made["text_encoder_2"].state_dict()[key] - t5[key]).abs().max() / t5[key].abs().max()
+    assert off < 0.04
+
+
+@pytest.mark.parametrize(("packing", "most"), [("F16", 1e-3), ("Q8_0", 0.01), ("Q4_0", 0.15)])
+def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    tiny_files.comfy_layout(models, sources["flux"], "flux").unlink()
+    original = tiny_files.flux_original(tiny_files.parts_of(sources["flux"])["transformer"])
+    tiny_files.gguf_file(models / f"unet/flux1-dev-{packing}.gguf", original, "flux", packing)
+    info = next(info for info in Catalog((models,), None).models() if info.kind == "gguf")
+    assert (info.family, info.problem, info.tasks[0]) == ("flux", None, "text_to_image")
+    made = tiny_files.parts_of(imported(models, info.id))["transformer"].state_dict()
+    wanted = tiny_files.parts_of(sources["flux"])["transformer"].state_dict()
+    assert made.keys() == wanted.keys()
+    worst = max(float((made[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
+    assert worst <= most
+
+
+def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    shutil.rmtree(models / "vae")
+    tiny_files.tokenizers(models, sources["flux"], None)
+    (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
+    assert info.problem == (
+        "The file lacks its VAE and the tokenizer of its text encoder, and nothing else here has it. Fetch "
+        "tokenizer_2/, vae/ and model_index.json of black-forest-labs/FLUX.1-dev into models/FLUX.1-dev/ (or, of the "
+        "weights, files as ComfyUI keeps them: vae/ae.safetensors)."
+    )
+    with pytest.raises(ModelError, match="lacks its VAE and the tokenizer"):
+        imported(models, info.id)
+
+
+def test_weights_packed_for_another_library_are_refused(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
+    tensors = tiny_files.flux_original(tiny_files.parts_of(sources["flux"])["transformer"])
+    tensors["double_blocks.0.img_mlp.0.weight"] = torch.zeros(512, 128, dtype=torch.int8)
+    save(file, tensors)
+    with pytest.raises(ModelError, match=r"quantised in a way that is not read here \(I8"):
+        imported(models, "diffusion_models/flux1-dev")
+    assert not list((models.parent / "imported").glob("*partial*"))
+
+
+def wish(info: ModelInfo) -> GenerationRequest:
+    return GenerationRequest(model=info.id, prompt="a red heart", steps=2, width=SIZE, height=SIZE, seed=5)
+
+
+def bare(folder: Path, arguments: dict[str, Any], seed: int) -> np.ndarray:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    return np.asarray(pipeline(**arguments, generator=torch.Generator().manual_seed(seed)).images[0].convert("RGB"))
+
+
+def imported(models: Path, model_id: str, dtype: Any = torch.float32) -> Path:
+    """What the converter's process does, here."""
+    catalog = Catalog((models,), None)
+    info = next(info for info in catalog.models() if info.id == model_id)
+    file = catalog.path(model_id)
+    blueprint = family_for(info, "").blueprint
+    assert file is not None
+    assert blueprint is not None
+    target = models.parent / "imported" / model_id.replace("/", "_")
+    return import_checkpoint(file, info, blueprint, target, dtype, (models,))
+
+
+def same_weights(made: Path, wanted: Path) -> bool:
+    one, other = tiny_files.parts_of(made), tiny_files.parts_of(wanted)
+    modules = [name for name, part in other.items() if isinstance(part, torch.nn.Module)]
+    return all(
+        torch.equal(tensor, one[name].state_dict()[key])
+        for name in modules
+        for key, tensor in other[name].state_dict().items()
+    )
