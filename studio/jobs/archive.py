@@ -26,6 +26,7 @@ from studio.jobs.database import Database
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
 
 THUMBNAIL_SIDE = 256
+THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is let go is made again when it is looked at
 LOST_JOB = "lost"  # stands for the job of an image whose index was lost
 PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
 
@@ -50,6 +51,10 @@ class Archive:
     def private(self) -> Path:
         """The studio's own folder, beside the images."""
         return self.outputs / PRIVATE
+
+    @property
+    def _thumbnails(self) -> Path:
+        return self.private / "thumbnails"
 
     def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
         """Write the picture with its recipe, enter it in the index, and return the event that tells of it."""
@@ -103,7 +108,7 @@ class Archive:
     def thumbnail(self, image_id: str) -> bytes:
         """JPEG of at most 256 px a side, made once and kept."""
         path = self.file(image_id)
-        kept = below(self.private / "thumbnails", f"{image_id}.jpg")
+        kept = below(self._thumbnails, f"{image_id}.jpg")
         try:
             return kept.read_bytes()
         except OSError:
@@ -126,6 +131,17 @@ class Archive:
                 path.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def prune_thumbnails(self, cap: int = THUMBNAIL_BYTES) -> int:
+        """Let the oldest thumbnails go while all are larger than `cap`; how many that were."""
+        kept, pruned = 0, 0
+        files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._thumbnails.glob("*.jpg")]
+        for _, size, path in sorted(files, reverse=True):
+            kept += size
+            if kept > cap:
+                path.unlink(missing_ok=True)
+                pruned += 1
+        return pruned
 
     def reindex(self) -> int:
         """Enter older pictures that the index does not know, as after its loss, by the recipes they carry; how many."""

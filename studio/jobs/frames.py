@@ -20,9 +20,11 @@ from studio.jobs.storage import explained
 
 KINDS = ("x0", "xt")
 CAP_BYTES = 2 * 2**30
+CAP_JOBS = 2000
 KNOWN_FILMS = 32  # jobs whose places are remembered by a reader
 _HEAD = struct.Struct("<4sIIBI")  # mark, image, step, kind, length of the JPEG that follows
 _MARK = b"UNFR"
+_FORGET_STEPS = "DELETE FROM events WHERE job = ? AND json_extract(event, '$.kind') IN ('loading', 'step')"
 _JOB = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 Key = tuple[int, int, int]  # image, step, kind
@@ -39,10 +41,10 @@ class _Film:
 class FrameStore:
     """`folder/<job>.frames`. Written by the worker, read by the desk."""
 
-    def __init__(self, folder: Path, database: Database, *, cap: int = CAP_BYTES):
+    def __init__(self, folder: Path, database: Database, *, cap: int = CAP_BYTES, jobs: int = CAP_JOBS):
         self.folder = folder
         self._database = database
-        self._cap = cap
+        self._cap, self._jobs = cap, jobs
         self._writing: tuple[str, int] | None = None  # job, descriptor
         self._films: OrderedDict[str, _Film] = OrderedDict()
         self._lock = threading.Lock()
@@ -72,24 +74,38 @@ class FrameStore:
             return None
 
     def settle(self, job: str) -> None:
-        """The job has ended: count its bytes, and let the oldest jobs' frames go while all are over the cap."""
-        size = _bytes(self._path(job))
+        """The job has ended: count the bytes of its steps, and let the oldest jobs' go while all are over a cap.
+
+        With the frames go the events that tell of them, so that nobody asks for what is not there. The job itself, how it
+        ended and its images stay.
+        """
         with self._database.write("count the previews") as db:
+            told = db.execute("SELECT COALESCE(SUM(LENGTH(event)), 0) FROM events WHERE job = ?", (job,)).fetchone()[0]
+            size = _bytes(self._path(job)) + int(told)
             if size:
                 db.execute(
                     "INSERT OR REPLACE INTO frames (job, bytes, ended) VALUES (?, ?, ?)", (job, size, time.time())
                 )
             rows = db.execute("SELECT job, bytes FROM frames ORDER BY ended DESC, rowid DESC").fetchall()
         kept, evicted = 0, []
-        for row in rows:
+        for number, row in enumerate(rows):
             kept += row["bytes"]
-            if kept > self._cap and row["job"] != job:
-                evicted.append(row["job"])
-        for old in evicted:
+            if (kept > self._cap or number >= self._jobs) and row["job"] != job:
+                evicted.append((row["job"],))
+        for (old,) in evicted:
             self._path(old).unlink(missing_ok=True)
         if evicted:
             with self._database.write("forget old previews") as db:
-                db.executemany("DELETE FROM frames WHERE job = ?", [(old,) for old in evicted])
+                db.executemany(_FORGET_STEPS, evicted)
+                db.executemany("DELETE FROM frames WHERE job = ?", evicted)
+
+    def sweep(self) -> None:
+        """Remove what no job of the index can address, as after its loss."""
+        with self._database.read("read the queue") as db:
+            known = {row["id"] for row in db.execute("SELECT id FROM jobs").fetchall()}
+        for entry in self.folder.glob("*"):
+            if entry.suffix == ".frames" and entry.stem not in known:
+                entry.unlink(missing_ok=True)
 
     def _opened(self, job: str) -> int:
         """The descriptor of the job's file; one is kept open, for frames come in a row."""

@@ -14,11 +14,14 @@ from PIL import Image
 from studio.core import infotext
 from studio.core.embedded import read_texts
 from studio.core.errors import StorageError
+from studio.core.events import Done, Step
 from studio.core.recipe import Recipe, from_text, pixel_hash
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
+from studio.jobs.log import EventLog
+from studio.jobs.queue import JobQueue
 from studio.jobs.storage import PRIVATE
 
 
@@ -188,3 +191,48 @@ def test_a_lost_index_is_made_again_from_the_pictures(archive: Archive) -> None:
 def test_the_largest_seed_comes_back_exactly(archive: Archive) -> None:
     last = recipe().model_copy(update={"seed": MAX_SEED})
     assert archive.image(archive.save(picture(), last, "job").id).seed == MAX_SEED
+
+
+def ended_job(database: Database, log: EventLog, frames: FrameStore, seed: int) -> str:
+    """A job of two steps, each with a frame, as the desk leaves it behind."""
+    job = JobQueue(database, log).put(GenerationRequest(seed=seed))
+    for index in (0, 1):
+        frames.put(job, 0, index, "x0", b"j" * 1000)
+        log.append(job, Step(index=index, total=2, timestep=1.0, seconds=0.1, elapsed=0.1, frames=("x0",)))
+    log.append(job, Done(seconds=1.0))
+    log.flush()
+    frames.settle(job)
+    return job
+
+
+@pytest.mark.parametrize("bound", [{"jobs": 2}, {"cap": 5500}])
+def test_steps_of_old_jobs_go_with_their_frames_and_nothing_else_does(archive: Archive, bound: dict[str, int]) -> None:
+    database = archive._database
+    log, frames = EventLog(database), FrameStore(archive.private / "frames", database, **bound)
+    saved = archive.save(picture(), recipe(), "job")
+    jobs = [ended_job(database, log, frames, seed) for seed in range(4)]
+    kinds = [[event.kind for event in log.follow(job)] for job in jobs]
+    assert kinds == [["queued", "done"], ["queued", "done"], *[["queued", "step", "step", "done"]] * 2]
+    assert [frames.get(job, 0, 1, "x0") is not None for job in jobs] == [False, False, True, True]
+    assert [JobQueue(database, log).get(job).state for job in jobs] == ["done"] * 4
+    assert archive.file(saved.id).is_file() and archive.image(saved.id).id == saved.id
+    log.close()
+
+
+def test_frames_that_no_job_can_address_are_swept(archive: Archive) -> None:
+    log, frames = EventLog(archive._database), FrameStore(archive.private / "frames", archive._database)
+    known = ended_job(archive._database, log, frames, 1)
+    frames.put("lost", 0, 0, "x0", b"j")
+    frames.sweep()
+    assert [file.stem for file in frames.folder.iterdir()] == [known]
+    log.close()
+
+
+def test_the_oldest_thumbnails_go_and_are_made_again(archive: Archive) -> None:
+    images = [archive.save(picture(), recipe(k), "job").id for k in range(3)]
+    sizes = [len(archive.thumbnail(image)) for image in images]
+    for age, image in enumerate(images):
+        os.utime(archive.private / "thumbnails" / f"{image}.jpg", (age, age))
+    assert archive.prune_thumbnails(cap=sizes[1] + sizes[2]) == 1
+    assert {file.stem for file in (archive.private / "thumbnails").iterdir()} == set(images[1:])
+    assert len(archive.thumbnail(images[0])) == sizes[0]
