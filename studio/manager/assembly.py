@@ -41,6 +41,14 @@ class Assembler:
         path = self._usable(info)
         return path if path.is_dir() else self._imports.folder(conversion_of(info, path, dtype, self.imported), report)
 
+    def folder_at_hand(self, info: ModelInfo, dtype: str) -> Path | None:
+        """What `folder` would give at once; None if there is something to convert first."""
+        path = self._usable(info)
+        if path.is_dir():
+            return path
+        conversion = conversion_of(info, path, dtype, self.imported)
+        return conversion.target if conversion.complete else None
+
     def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
         """What `folder` would have converted; raises ModelError where there is nothing to convert."""
         path = self._usable(info)
@@ -94,10 +102,8 @@ class Assembler:
 
     def known_keys(self, info: ModelInfo, dtype: str, channels_last: bool) -> frozenset[str]:
         """Keys of a folder's components, as far as their weights were hashed before: nothing large is read for it."""
-        folder = self._usable(info)
-        if folder.is_file():
-            folder = self.conversion(info, dtype).target
-        if not folder.is_dir():
+        folder = self.folder_at_hand(info, dtype)
+        if folder is None:
             return frozenset()
         other, keys = self._other_vae(info), set()
         for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():

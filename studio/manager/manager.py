@@ -136,6 +136,10 @@ class Manager:
         """(component, bytes) of what is in memory."""
         return list(self.memory().residents)
 
+    def at_hand(self, info: ModelInfo, dtype: str) -> bool:
+        """Whether a lease could begin to load at once, with nothing to convert first."""
+        return self._assembler.folder_at_hand(info, dtype) is not None
+
     def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
         """For `imports`: the conversion of a single file. Raises ModelError where there is nothing to convert."""
         return self._assembler.conversion(info, dtype)

@@ -234,8 +234,7 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
     wait_for(lambda: order)
     manager.imports.prepare(manager.conversion(models["second"], "fp32"))
     waits: list[str] = []
-    with manager.lease(models["third"], "fp32", lambda what, fraction: waits.append(what)):
-        pass
+    manager.imports.folder(manager.conversion(models["third"], "fp32"), lambda what, fraction: waits.append(what))
     wait_for(lambda: len(manager.prepared()) == 3)
     assert order == [models[name].id for name in ("tiny", "third", "second")]
     assert "waiting until tiny is converted" in waits

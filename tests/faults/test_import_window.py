@@ -1,0 +1,162 @@
+"""A single file through the whole studio: prepared while a job runs, told to the window, waited for by a job, cancelled, lost
+with the worker; what follows works."""
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.core.desk import MemoryCommand, MemoryView
+from studio.core.events import Done, Event, Failed, Interrupted, Loading, Step
+from studio.core.models import ModelInfo
+from studio.core.request import GenerationRequest
+from studio.core.settings import Settings
+from studio.desk import Desk
+from tests import tiny_models
+from tests.manager import small_child
+
+FILE, FOLDER = "checkpoints/tiny", "starter/folder"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One model as a folder, and as a single file; the vocabulary that the latter needs."""
+    root = tmp_path_factory.mktemp("models")
+    folder = tiny_models.stable_diffusion(root / FOLDER, vae="kl", tokens=77)
+    tiny_models.ldm_checkpoint(root / f"{FILE}.safetensors", folder)
+    words = root / "tokenizers/clip"
+    words.mkdir(parents=True)
+    (words / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
+    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
+    (words / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    return root
+
+
+@pytest.fixture
+def desk(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """Over the real worker, whose SD 1 is as small as the test's; each part takes a second longer than it would."""
+    monkeypatch.setenv(small_child.SOURCE, str(models / FOLDER))
+    monkeypatch.setenv(small_child.SLOW, "1")
+    own = shutil.copytree(models, tmp_path / "models")
+    settings = Settings(models=(own,), outputs=tmp_path / "out", device="cpu")
+    desk = Desk(settings, catalog=_catalog(own, tmp_path), entry="tests.manager.small_worker:main")
+    yield desk
+    desk.close()
+
+
+def _catalog(models: Path, place: Path) -> Any:
+    """The desk's own, in this process, for which SD 1 is small too."""
+    from studio.manager.attachments import CONTEXT_FAMILY
+    from studio.manager.catalog import Catalog
+
+    CONTEXT_FAMILY[32] = "sd1"
+    try:
+        catalog = Catalog((models,), place / "out/.unnoise/catalog.db")
+        catalog.models()
+    finally:
+        del CONTEXT_FAMILY[32]
+    return catalog
+
+
+def wish(model: str, **settings: object) -> GenerationRequest:
+    values = {"prompt": "a star", "steps": 2, "seed": 1, "width": 64, "height": 64, "dtype": "fp32"} | settings
+    return GenerationRequest(model=model, **values)
+
+
+def until(desk: Desk, true: Callable[[MemoryView], Any], seconds: float = 60) -> MemoryView:
+    """The first view of which it is true, as the window would be told of it."""
+    end, (seen, view) = time.monotonic() + seconds, desk.watch_memory(0, 0.0)
+    while not true(view):
+        assert time.monotonic() < end, view
+        seen, view = desk.watch_memory(seen, 1.0)
+    return view
+
+
+def ask(desk: Desk, action: str) -> None:
+    desk.manage(MemoryCommand(action=action, model=FILE, dtype="fp32"))
+
+
+def started(desk: Desk) -> Desk:
+    """With a worker that hears."""
+    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
+    return desk
+
+
+def left(desk: Desk) -> list[str]:
+    place = desk.settings.outputs / ".unnoise/imported"
+    return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
+
+
+def test_prepared_while_a_job_runs(desk: Desk) -> None:
+    job = started(desk).submit(wish(FOLDER, steps=700))
+    following = desk.follow(job)
+    next(event for event in following if isinstance(event, Step))
+    ask(desk, "import")
+    view = until(desk, lambda view: any("converting" in each.what for each in view.imports))
+    (import_,) = view.imports
+    assert (import_.model, import_.dtype, import_.problem) == (FILE, "fp32", None) and import_.fraction is not None
+    assert desk.job(job).state == "running"
+    assert view.wishes == (), "it is no command that waits for the job's end"
+    desk.cancel(job)
+    view = until(desk, lambda view: view.prepared == (FILE,))
+    until(desk, lambda view: view.imports == ())
+    events = list(desk.follow(desk.submit(wish(FILE))))
+    assert isinstance(events[-1], Done)
+    assert not any("convert" in event.what for event in events if isinstance(event, Loading))
+
+
+def test_a_job_shows_its_import_and_can_be_cancelled_in_it(desk: Desk) -> None:
+    job = desk.submit(wish(FILE))
+    seen: list[Event] = []
+    for event in desk.follow(job):
+        seen.append(event)
+        if isinstance(event, Loading) and "converting vae" in event.what:
+            asked = time.monotonic()
+            assert desk.cancel(job)
+    assert seen[-1].kind == "cancelled" and time.monotonic() - asked < 1.0
+    fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
+    assert fractions == sorted(fractions) and fractions[-1] > 0
+    assert left(desk) == [] and desk.memory().imports == ()
+    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
+
+
+def test_stopped_by_a_person_and_failed_for_a_reason(desk: Desk, models: Path) -> None:
+    ask(started(desk), "import")
+    until(desk, lambda view: any("converting" in each.what for each in view.imports))
+    ask(desk, "cancel_import")
+    until(desk, lambda view: view.imports == (), 5)
+    (words,) = desk.settings.models[0].rglob("tokenizers/clip")
+    words.rename(words.with_name("elsewhere"))
+    ask(desk, "import")
+    view = until(desk, lambda view: any(each.problem for each in view.imports))
+    assert "tokenizer" in (view.imports[0].problem or "")
+    end = list(desk.follow(desk.submit(wish(FILE))))[-1]
+    assert isinstance(end, Failed) and end.message == view.imports[0].problem
+    words.with_name("elsewhere").rename(words)
+    assert isinstance(list(desk.follow(desk.submit(wish(FILE))))[-1], Done)
+    assert desk.memory().imports == () and desk.memory().prepared == (FILE,)
+
+
+def test_an_import_dies_with_the_worker_and_leaves_nothing(desk: Desk) -> None:
+    job = desk.submit(wish(FILE))
+    for event in desk.follow(job):
+        if isinstance(event, Loading) and "converting" in event.what and desk.worker_pid:
+            os.kill(desk.worker_pid, signal.SIGKILL)
+    assert isinstance(list(desk.follow(job))[-1], Interrupted)
+    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
+    assert left(desk) == [] and desk.memory().imports == ()
+    assert isinstance(list(desk.follow(desk.retry(job)))[-1], Done)
+
+
+def test_what_is_no_single_file_is_not_imported(desk: Desk) -> None:
+    started(desk).manage(MemoryCommand(action="import", model=FOLDER))
+    view = until(desk, lambda view: view.imports)
+    assert view.imports[0].problem == "folder is a folder already, which is used as it stands."
+    info: ModelInfo = next(info for info in desk.models() if info.id == FOLDER)
+    assert info.problem is None
