@@ -265,13 +265,16 @@ class Worker:
             self._manager.imports.fail(command.model, command.dtype, str(error))
 
     def _preload(self) -> None:
-        """Nothing waits: have the default model in memory before the first wish."""
-        from studio.engine.precision import leased
+        """Nothing waits: have the default model in memory before the first wish; but convert nothing that nobody asked for."""
+        from studio.engine.precision import choose, first_dtype
 
         try:
-            info = find_model(self._catalog.models(), DEFAULT)
-            with leased(self._manager, info, "auto", self._archive.private / "precision"):
-                pass
+            info, kept = find_model(self._catalog.models(), DEFAULT), self._archive.private / "precision"
+            if self._manager.at_hand(info, first_dtype("auto", info, self._manager, kept)):
+                found = choose("auto", info, self._manager, kept)
+                if self._manager.at_hand(info, found.dtype):
+                    with self._manager.lease(info, found.dtype, channels_last=found.channels_last):
+                        pass
         except StudioError as error:
             log.info("Nothing was loaded ahead: %s", error)
         self._tell_memory()
