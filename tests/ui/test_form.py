@@ -8,17 +8,17 @@ import gradio as gr
 import pytest
 
 from studio.core.errors import InvalidRequest
-from studio.core.request import GenerationRequest
+from studio.core.request import MAX_SEED, GenerationRequest
 from studio.ui.fields import shown
 from studio.ui.form import DEFAULT, Form
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, FakeDesk
 
 FIELDS = list(GenerationRequest.model_fields)
 
 
 @pytest.fixture
 def form(tmp_path: Path) -> Iterator[Form]:
-    desk = FakeDesk(tmp_path)
+    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES])
     with gr.Blocks(analytics_enabled=False):
         form = Form(desk)
         form.draw(*FIELDS, "preset", "style")
@@ -60,7 +60,7 @@ def test_reading_is_the_inverse_of_filling(form: Form) -> None:
         guidance_rescale=0.7,
         width=128,
         height=256,
-        seed=2**53 - 2,
+        seed=MAX_SEED - 1,
         count=2,
         batch_size=3,
         dtype="fp32",
@@ -87,14 +87,42 @@ def test_another_model_brings_its_own_menus_and_size(form: Form) -> None:
     spacings = updates[form.fields["spacing"]]["choices_by"]
     assert set(spacings) == set(samplers)
     assert all(form.desk.options("starter/crayon").spacings[name] for name in samplers[1:])
-    assert updates[form.fields["width"]]["locked"] is True
+    assert updates[form.fields["width"]]["locked"] == "This model makes only this size."
+
+
+def test_controls_that_a_model_has_no_use_for_are_shut_and_say_why(form: Form) -> None:
+    updates = form.fill({"model": "other/blobs"})
+    told = {name: updates[form.fields[name]] for name in ("prompt", "negative_prompt", "guidance_scale")}
+    assert [told["prompt"]["interactive"], told["negative_prompt"]["interactive"]] == [False, False]
+    assert "takes no prompt" in told["prompt"]["info"] and "takes no negative" in told["negative_prompt"]["info"]
+    assert told["guidance_scale"]["locked"] == "This model takes no guidance."
+    back = form.fill({"model": "starter/pencil"})[form.fields["prompt"]]
+    assert back["interactive"] is True and back["info"] is None and back["placeholder"]
+
+
+def test_words_that_a_model_has_no_use_for_are_not_asked_of_it(form: Form) -> None:
+    words = {"prompt": "a house", "negative_prompt": "rain", "style": "night"}
+    request = form.read(typed(form, model="other/blobs", **words))
+    assert (request.prompt, request.negative_prompt) == ("", "")
+
+
+def test_what_a_class_models_prompt_means_stands_at_the_prompt(form: Form) -> None:
+    prompt = form.fill({"model": "other/classes"})[form.fields["prompt"]]
+    assert prompt["interactive"] is True
+    assert prompt["info"] == "One class of this model."
+
+
+def test_advice_on_few_steps_comes_with_the_model(form: Form) -> None:
+    drawn = form.fields["steps"].props["advice"]
+    assert drawn["heun"]["beta"]["below"] == 10
+    assert "flow_heun" not in form.fill({"model": "starter/crayon"})[form.fields["steps"]]["advice"]
 
 
 def test_choosing_a_model_replaces_only_steps_that_were_the_last_models_own(form: Form) -> None:
     untouched = form.adopt("starter/crayon", "starter/pencil", typed(form))
     assert untouched[form.fields["steps"]]["value"] == "8"
     chosen = form.adopt("starter/crayon", "starter/pencil", typed(form, steps="31"))
-    assert form.fields["steps"] not in chosen
+    assert "value" not in chosen[form.fields["steps"]]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +138,7 @@ def test_choosing_a_model_replaces_only_steps_that_were_the_last_models_own(form
         ("width", "513", "512 and 520"),
         ("width", "0", "from 8"),
         ("height", "-8", "from 8"),
-        ("seed", str(2**70), str(2**53 - 1)[:1]),
+        ("seed", str(2**70), "18,446,744,073,709,551,615"),
         ("seed", "twelve", "whole number"),
         ("count", "0", "from 1"),
         ("batch_size", "65", "64"),
@@ -128,7 +156,7 @@ def test_bad_input_is_refused_in_one_sentence_at_its_field(form: Form, field: st
 
 
 def test_the_largest_seed_is_exact(form: Form) -> None:
-    assert form.read(typed(form, seed=str(2**53 - 1))).seed == 2**53 - 1
+    assert form.read(typed(form, seed=str(MAX_SEED))).seed == MAX_SEED
 
 
 def test_an_empty_seed_is_a_random_one_and_an_empty_size_the_models_own(form: Form) -> None:
@@ -146,6 +174,6 @@ def test_settings_that_come_back_take_the_style_off(form: Form) -> None:
     assert form.read(sent).prompt == "a house, night"
 
 
-@pytest.mark.parametrize(("value", "text"), [(5.0, "5"), (7.5, "7.5"), (None, ""), (2**53 - 1, "9007199254740991")])
+@pytest.mark.parametrize(("value", "text"), [(5.0, "5"), (7.5, "7.5"), (None, ""), (MAX_SEED, "18446744073709551615")])
 def test_numbers_stand_in_their_boxes_as_people_write_them(value: Any, text: str) -> None:
     assert shown(value) == text
