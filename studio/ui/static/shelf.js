@@ -1,13 +1,14 @@
 // The Models tab: memory against the budget, every file of the models folders, and what moved.
 //
-// Memory is pushed by the studio while the tab is looked at; the files are looked at again now and then.
+// Memory is told by the studio; the files are looked at again now and then while the tab is looked at.
 
-import { address, make } from "./bench.js";
+import { make } from "./bench.js";
 import { Card } from "./shelf_card.js";
 import { Details } from "./shelf_details.js";
 import { labelled } from "./shelf_fields.js";
 import { Memory } from "./shelf_memory.js";
 import { Moves } from "./shelf_moves.js";
+import { studio } from "./studio.js";
 
 const ASK_MS = 8000;
 const NOTHING = { used: 0, budget: 0, device: "", residents: [], holders: [], models: [], pinned: [], wishes: [], problems: {}, imports: [], prepared: [] };
@@ -25,6 +26,7 @@ class Shelf {
     this.memory = NOTHING;
     this.asked = new Map(); // model id -> a wish of this page that nobody has answered yet
     this.cards = new Map(); // model id -> its card
+    this.looking = false;
     this.said = make("p", { class: "only-read", role: "status" });
     this.purpose = make("p", { class: "shelf-purpose" });
     this.notice = make("p", { class: "shelf-problem", role: "alert" });
@@ -49,23 +51,19 @@ class Shelf {
     // The tab's contents are there before it is opened; the first sight of them is when to ask.
     new IntersectionObserver(() => this.look()).observe(element);
     document.addEventListener("visibilitychange", () => this.look());
+    studio.hear("memory", (memory) => this.follow(memory));
   }
 
   get seen() {
     return document.visibilityState === "visible" && this.element.offsetParent !== null;
   }
 
-  /** Follow the memory while somebody looks, and let go of the connection when nobody does. */
+  /** The files are looked at while somebody looks at them. */
   look() {
-    if (this.seen && !this.feed) {
-      this.feed = new EventSource(address("memory/events"));
-      this.feed.addEventListener("memory", (message) => this.follow(JSON.parse(message.data)));
-      this.ask();
-    } else if (!this.seen && this.feed) {
-      this.feed.close();
-      this.feed = null;
-      clearTimeout(this.timer);
-    }
+    if (this.seen === this.looking) return;
+    this.looking = this.seen;
+    clearTimeout(this.timer);
+    if (this.seen) this.ask();
   }
 
   async ask() {
@@ -79,7 +77,7 @@ class Shelf {
       this.stock(told.models);
       this.refresh();
     }
-    if (this.feed) this.timer = setTimeout(() => this.ask(), ASK_MS);
+    if (this.looking) this.timer = setTimeout(() => this.ask(), ASK_MS);
   }
 
   follow(memory) {
@@ -134,7 +132,7 @@ class Shelf {
   arrange() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = this.models.filter((model) => {
-      const text = `${model.title} ${model.id} ${model.family} ${model.familyTitle} ${model.kind} ${model.marks.join(" ")}`.toLowerCase();
+      const text = `${model.title} ${model.id} ${model.family} ${model.familyTitle} ${model.kind} ${model.variant} ${model.facts.join(" ")}`.toLowerCase();
       return (!this.kind.value || model.kind === this.kind.value) && words.every((word) => text.includes(word));
     });
     const total = `${this.models.length} ${this.models.length === 1 ? "file" : "files"}`;

@@ -16,6 +16,7 @@ export class Card {
     this.picture = make("div", { class: "shelf-picture" });
     this.title = make("h3", { class: "shelf-title", dir: "auto" });
     this.marks = make("div", { class: "shelf-marks" });
+    this.facts = make("p", { class: "shelf-facts-line" });
     this.id = make("p", { class: "shelf-id", dir: "auto" });
     this.problem = make("p", { class: "shelf-problem" });
     this.progress = make("div", { class: "shelf-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
@@ -28,7 +29,7 @@ export class Card {
     this.details = button("Details", () => open(this.model));
     this.element = make("li", { class: "shelf-card" },
       this.picture,
-      make("div", { class: "shelf-text" }, this.title, this.marks, this.id, this.problem, this.progress, this.status),
+      make("div", { class: "shelf-text" }, this.title, this.marks, this.facts, this.id, this.problem, this.progress, this.status),
       make("div", { class: "shelf-acts" }, this.load, this.pin, this.prepare, this.details));
     this.describe(model);
   }
@@ -43,7 +44,8 @@ export class Card {
     this.title.title = model.title;
     this.id.textContent = model.id;
     this.id.title = model.sha256 ? `${model.id}\nsha256 ${model.sha256}` : model.id;
-    this.facts = [model.kind, size(model.bytes), model.familyTitle, ...model.marks, model.vae && "other VAE"].filter(Boolean);
+    this.facts.textContent = [model.kind, size(model.bytes), ...model.facts].join(" · ");
+    this.badges = [model.familyTitle, model.variant, model.vae && "other VAE"].filter(Boolean);
     this.element.classList.toggle("is-bad", Boolean(model.problem));
     this.load.hidden = this.pin.hidden = !model.usable;
     this.details.hidden = Boolean(model.problem) && !model.runnable;
@@ -75,7 +77,7 @@ export class Card {
     const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind === "checkpoint" && "prepared"].filter(Boolean);
     this.marks.replaceChildren(
       ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
-      ...this.facts.map((text) => make("span", { class: "shelf-mark", text })));
+      ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
     this.problem.textContent = problem;
     this.act(wish);
     this.prepare.hidden = !usable || kind !== "checkpoint" || (prepared && !taken);

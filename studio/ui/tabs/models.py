@@ -121,7 +121,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
         "family": info.family or "",
         "variant": info.variant,
         "prediction": info.prediction,
-        "marks": [mark for mark in (info.variant, info.dtype or "", size) if mark],
+        "facts": [fact for fact in (info.dtype or "", size) if fact],
         "bytes": info.bytes,
         "dtype": info.dtype or "",
         "width": info.defaults.width,
