@@ -18,7 +18,7 @@ from studio.manager.few_step import few_step_defaults
 from studio.manager.folder_parts import size_of
 from studio.manager.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
 from studio.manager.headers import Header, read_header, readable
-from studio.manager.sniff import PREFIX, Sniffed, sniff
+from studio.manager.sniff import PREFIX, TITLES, Sniffed, sniff
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 LATENT_CELL = 8
@@ -92,7 +92,7 @@ def problem_of(found: Sniffed, family: Family | None, card: Card) -> str | None:
     if found.problem or found.kind not in MODEL_KINDS:
         return found.problem
     if family is None:
-        return f"A {found.family} denoiser alone: load the model from its diffusers folder."
+        return f"A {TITLES.get(found.family or '', found.family)} denoiser alone: load the model from its diffusers folder."
     if found.variant in UNRUN and card.variant is None:
         return f"This is {UNRUN[found.variant]}."
     if family.blueprint is None:
