@@ -5,6 +5,7 @@ IF, Stable Diffusion 3, FLUX.1: the same 32,100 words). Never fetched.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -48,9 +49,29 @@ def write_t5_tokenizer(folder: Path, folders: tuple[Path, ...]) -> None:
 
 
 def tokenizer_folders(root: Path) -> list[Path]:
-    """tokenizer/, tokenizer_2/, ... of a diffusers folder that `root` is or holds, down to three folders below."""
-    patterns = ("tokenizer*/", "*/tokenizer*/", "*/*/tokenizer*/", "*/*/*/tokenizer*/")
-    return sorted(path for pattern in patterns for path in root.glob(pattern) if path.name != "tokenizers")
+    """tokenizer/, tokenizer_2/, ... of a diffusers folder that `root` is or holds, down to three folders below.
+
+    Each folder is entered once, by whichever link it is reached.
+    """
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    level = [root]
+    for _ in range(4):
+        below = [path for folder in level for path in _folders_in(folder, seen)]
+        found += [path for path in below if path.name.startswith("tokenizer") and path.name != "tokenizers"]
+        level = below
+    return sorted(found)
+
+
+def _folders_in(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
+    try:
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            return []
+        seen.add((stat.st_dev, stat.st_ino))
+        return sorted(path for path in folder.iterdir() if os.path.isdir(path))
+    except OSError:
+        return []
 
 
 def _is_t5(folder: Path) -> bool:
