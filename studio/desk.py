@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core import infotext
-from studio.core.desk import MemoryCommand, MemoryView, Preset, Style
+from studio.core.desk import MemoryCommand, MemoryView, Preset, QueueView, Style
 from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event
@@ -172,6 +172,9 @@ class Desk:
 
     def memory(self) -> MemoryView:
         return self._board.view()
+
+    def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
+        return self._queue.watch(seen, seconds)
 
     def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
         return self._board.watch(seen, seconds)

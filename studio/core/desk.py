@@ -50,6 +50,16 @@ class MemoryView(BaseModel):
     problems: dict[str, str] = {}  # model id ("" for none) -> why the last thing asked of it could not be done
 
 
+class QueueView(BaseModel):
+    """The queue at one moment: what the bar says of it, and what a page with nothing to do turns to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    waiting: int = 0
+    running: tuple[str, ...] = ()  # ids
+    newest: str | None = None  # id of the job that was queued last
+
+
 class MemoryCommand(BaseModel):
     """What a person may ask of the worker's memory. Carried out between jobs, in the order given.
 
@@ -147,6 +157,9 @@ class Desk(Protocol):
     def styles(self) -> list[Style]: ...
 
     def memory(self) -> MemoryView: ...
+
+    def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
+        """The queue's view and its number, once that is another than `seen` or after `seconds`; 0 is always answered at once."""
 
     def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
         """The view and its number, as soon as it is another than number `seen` (0: at once), or after `seconds` as it stands."""

@@ -4,20 +4,25 @@ Knows requests as values; refuses to know who runs them. A job that ran when the
 `interrupted` and is never run again by itself, however often it crashed the worker: a person retries it.
 """
 
+import logging
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from studio.core.errors import NotFound
+from studio.core.desk import QueueView
+from studio.core.errors import NotFound, StorageError
 from studio.core.events import Cancelled, Failed, Interrupted, Queued, from_json
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog, outcome, store_event
+
+logger = logging.getLogger(__name__)
 
 STOPPED = "The studio was stopped while this ran."
 UNREADABLE = "This job was queued by another version of the studio and cannot be read any more. Queue it again."
@@ -50,6 +55,8 @@ class JobQueue:
     def __init__(self, database: Database, log: EventLog):
         self._database = database
         self._log = log
+        self._changed = threading.Condition()
+        self._number = 1  # of the queue's latest change
 
     def put(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
         """Queue a request. A waiting job named by `replaces` is dropped and leaves its place to this one."""
@@ -70,6 +77,7 @@ class JobQueue:
             raise
         if replaces and inherited is not None:
             self._log.append(replaces, Cancelled(), stored=True)
+        self._say()
         return job
 
     def claim(self) -> Claimed | None:
@@ -83,6 +91,7 @@ class JobQueue:
                 ).fetchone()
             if row is None:
                 return None
+            self._say()
             try:
                 return Claimed(row["id"], GenerationRequest.model_validate_json(row["request"]))
             except ValidationError:
@@ -94,6 +103,7 @@ class JobQueue:
             dropped = self._drop_waiting(db, job) is not None
         if dropped:
             self._log.append(job, Cancelled(), stored=True)
+            self._say()
         return dropped
 
     def tell_waiting(self) -> None:
@@ -101,10 +111,31 @@ class JobQueue:
 
         Called by the thread that ends jobs, before the next is claimed, so that it never speaks of one that runs.
         """
+        self._say()
         for job in self._log.followed():
             view = self.get(job)
             if view.state == "queued":
                 self._log.append(job, Queued(ahead=view.ahead))
+
+    def watch(self, seen: int, seconds: float) -> tuple[int, QueueView]:
+        """The queue as it stands, once its number is another than `seen`, or after `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._number != seen, timeout=seconds)
+            number = self._number
+        try:
+            return number, self.view()
+        except StorageError as error:
+            logger.warning("%s", error)
+            return number, QueueView()  # as lists are empty while the folder cannot be opened
+
+    def view(self) -> QueueView:
+        with self._database.read("read the queue") as db:
+            waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
+            running = db.execute("SELECT id FROM jobs WHERE state = 'running' ORDER BY place").fetchall()
+            newest = db.execute("SELECT id FROM jobs ORDER BY created DESC, rowid DESC LIMIT 1").fetchone()
+        return QueueView(
+            waiting=waiting, running=tuple(row["id"] for row in running), newest=newest["id"] if newest else None
+        )
 
     def get(self, job: str) -> JobView:
         with self._database.read("read the job") as db:
@@ -137,6 +168,11 @@ class JobQueue:
             for row in waiting:
                 events = db.execute("SELECT event FROM events WHERE job = ? ORDER BY n", (row["id"],)).fetchall()
                 self._log.adopt(row["id"], [from_json(e["event"]) for e in events])
+
+    def _say(self) -> None:
+        with self._changed:
+            self._number += 1
+            self._changed.notify_all()
 
     def _drop_waiting(self, db: sqlite3.Connection, job: str) -> int | None:
         """The place that the dropped job had; None if it does not wait."""

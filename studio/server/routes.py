@@ -4,6 +4,7 @@ Knows how values travel over HTTP, and nothing of what they mean. Errors are JSO
 """
 
 import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
@@ -17,9 +18,10 @@ from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioErr
 from studio.core.jobs import JobView
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
-from studio.server.stream import event_stream, memory_stream
+from studio.server.stream import event_stream, page_stream
 
-Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+ID = r"^[A-Za-z0-9_-]{1,100}$"
+Id = Annotated[str, Path(pattern=ID)]
 Number = Annotated[int, Path(ge=0, le=1_000_000)]
 
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
@@ -56,8 +58,7 @@ def build_router(desk: Desk) -> APIRouter:
     ) -> StreamingResponse:
         """The job's events as server-sent events, from number `after` on; a browser that reconnects says where it was."""
         await run_in_threadpool(desk.job, job)  # an unknown job is refused before the stream begins
-        start = int(last_event_id) if re.fullmatch(r"[0-9]{1,9}", last_event_id) else after
-        return StreamingResponse(event_stream(desk, job, start), media_type="text/event-stream", headers=NEVER)
+        return _streamed(event_stream(desk, job, _start(last_event_id, after)))
 
     @router.post("/jobs/{job}/cancel")
     def cancel(job: Id) -> dict[str, bool]:
@@ -95,10 +96,14 @@ def build_router(desk: Desk) -> APIRouter:
         """The small picture of a model of the catalog, which alone knows where it lies."""
         return Response(desk.preview(model), media_type="image/jpeg", headers=A_WHILE)
 
-    @router.get("/memory/events")
-    def memory_events() -> StreamingResponse:
-        """What is in memory and what is being done to it, as server-sent events: now, and whenever it changes."""
-        return StreamingResponse(memory_stream(desk), media_type="text/event-stream", headers=NEVER)
+    @router.get("/events")
+    async def page_events(
+        job: Annotated[str | None, Query(pattern=ID)] = None,
+        after: Annotated[int, Query(ge=0)] = 0,
+        last_event_id: Annotated[str, Header()] = "",
+    ) -> StreamingResponse:
+        """What a page is told: memory and queue, now and whenever they change, and the events of the job that it shows."""
+        return _streamed(page_stream(desk, job, _start(last_event_id, after)))
 
     @router.post("/inputs", status_code=201)
     async def add_input(request: Request) -> dict[str, str]:
@@ -106,6 +111,15 @@ def build_router(desk: Desk) -> APIRouter:
         return {"id": await run_in_threadpool(desk.add_input, await request.body())}
 
     return router
+
+
+def _streamed(lines: AsyncIterator[str]) -> StreamingResponse:
+    return StreamingResponse(lines, media_type="text/event-stream", headers=NEVER)
+
+
+def _start(last_event_id: str, after: int) -> int:
+    """A browser that reconnects says where it was."""
+    return int(last_event_id) if re.fullmatch(r"[0-9]{1,9}", last_event_id) else after
 
 
 def add_error_answers(app: FastAPI) -> None:

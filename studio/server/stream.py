@@ -1,4 +1,4 @@
-"""A job's events, and the memory's, as server-sent events: with a beat while nothing happens.
+"""What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does.
 
 The desk waits in a thread of its own for each listener, so that many listeners to a long queue never use up the threads that
 answer the other routes.
@@ -7,53 +7,73 @@ answer the other routes.
 import asyncio
 import json
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 
-from studio.core.desk import Desk, MemoryView
+from studio.core.desk import Desk, MemoryView, QueueView
 from studio.core.errors import StudioError
 from studio.core.events import Event, to_json
 
 BEAT_SECONDS = 15.0
 BEAT = ": still here\n\n"
 
-Item = Event | MemoryView | StudioError | None  # None: a beat
+View = MemoryView | QueueView
+Item = Event | View | StudioError | None  # None: a beat
 
 
 async def event_stream(desk: Desk, job: str, after: int) -> AsyncIterator[str]:
-    """Yields each event as `id`, `event` and `data` lines. `id` is the number to go on from after a lost connection."""
-    number = after
-    async with aclosing(_heard(lambda: desk.follow(job, after), f"follow-{job}")) as items:
-        async for item in items:
-            if item is None or isinstance(item, MemoryView):
+    """A job's events alone. `id` is the number to go on from after a lost connection."""
+    async with aclosing(_heard({"follow-job": lambda: desk.follow(job, after)})) as items:
+        async for line in _written(items, after):
+            yield line
+
+
+async def page_stream(desk: Desk, job: str | None, after: int) -> AsyncIterator[str]:
+    """All that a page is told, over one connection: memory and queue now and whenever they change, and a job's events.
+
+    One, because a browser keeps no more than six to a studio, for all its tabs together.
+    """
+    listeners: dict[str, Callable[[], Iterator[Item]]] = {
+        "watch-memory": lambda: _changes(desk.watch_memory),
+        "watch-queue": lambda: _changes(desk.watch_queue),
+    }
+    if job is not None:
+        listeners["follow-job"] = lambda: desk.follow(job, after)
+    async with aclosing(_heard(listeners)) as items:
+        async for line in _written(items, after):
+            yield line
+
+
+async def _written(items: AsyncIterator[Item], number: int) -> AsyncIterator[str]:
+    """Each item as `event` and `data` lines; a job's events are numbered from `number` + 1 on."""
+    async for item in items:
+        match item:
+            case None:
                 yield BEAT
-            elif isinstance(item, StudioError):
+            case StudioError():
                 yield f"event: error\ndata: {json.dumps({'error': str(item)})}\n\n"
-            else:
+            case MemoryView():
+                yield f"event: memory\ndata: {item.model_dump_json()}\n\n"
+            case QueueView():
+                yield f"event: queue\ndata: {item.model_dump_json()}\n\n"
+            case _:
                 number += 1
                 yield f"id: {number}\nevent: {item.kind}\ndata: {to_json(item)}\n\n"
 
 
-async def memory_stream(desk: Desk) -> AsyncIterator[str]:
-    """Yields the memory's view at once, and again whenever it changed; who lost the connection begins anew."""
-    async with aclosing(_heard(lambda: _changes(desk), "follow-memory")) as items:
-        async for item in items:
-            yield f"event: memory\ndata: {item.model_dump_json()}\n\n" if isinstance(item, MemoryView) else BEAT
-
-
-def _changes(desk: Desk) -> Iterator[MemoryView | None]:
-    """The memory's view whenever it changed; None now and then, so that a listener who left is noticed."""
+def _changes(watch: Callable[[int, float], tuple[int, View]]) -> Iterator[View | None]:
+    """A view whenever it changed; None now and then, so that a listener who left is noticed."""
     seen = 0
     while True:
-        number, view = desk.watch_memory(seen, BEAT_SECONDS)
+        number, view = watch(seen, BEAT_SECONDS)
         yield view if number != seen else None
         seen = number
 
 
-async def _heard(listen: Callable[[], Iterator[Item]], name: str) -> AsyncGenerator[Item, None]:
-    """What `listen` yields in a thread of its own, as it comes; a StudioError last if it raised one."""
+async def _heard(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> AsyncGenerator[Item, None]:
+    """What each listener yields in a thread of its own, as it comes, and a StudioError that one raised; until all have ended."""
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is the end)
+    arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is a listener's end)
     gone = threading.Event()
 
     def put(item: Item, over: bool = False) -> None:
@@ -62,7 +82,7 @@ async def _heard(listen: Callable[[], Iterator[Item]], name: str) -> AsyncGenera
         except RuntimeError:  # the server has stopped
             gone.set()
 
-    def follow() -> None:
+    def follow(listen: Callable[[], Iterator[Item]]) -> None:
         try:
             for item in listen():
                 put(item)
@@ -73,15 +93,17 @@ async def _heard(listen: Callable[[], Iterator[Item]], name: str) -> AsyncGenera
         finally:
             put(None, over=True)
 
-    threading.Thread(target=follow, name=name, daemon=True).start()
+    for name, listen in listeners.items():
+        threading.Thread(target=follow, args=(listen,), name=name, daemon=True).start()
+    left = len(listeners)
     try:
-        while True:
+        while left:
             try:
                 item, over = await asyncio.wait_for(arrived.get(), BEAT_SECONDS)
             except TimeoutError:
                 item, over = None, False
-            if over:
-                return
-            yield item
+            left -= over
+            if not over:
+                yield item
     finally:
         gone.set()

@@ -4,18 +4,13 @@ from typing import Any
 
 import gradio as gr
 
-from studio.core.desk import Desk
-from studio.core.errors import StudioError
 from studio.ui.assets import behaviour
 
 
 class Bar(gr.HTML):
-    """Has no value; the page asks `status` when something happened, and now and then while it is looked at."""
+    """Has no value; its script hears from the studio how things stand."""
 
-    def __init__(self, desk: Desk, **props: Any):
-        def status(_: Any) -> dict[str, Any]:
-            return current_status(desk)
-
+    def __init__(self, **props: Any):
         super().__init__(
             value="",
             html_template="<div class='bar-body'></div>",
@@ -23,27 +18,8 @@ class Bar(gr.HTML):
             apply_default_css=False,
             elem_id="bar",
             elem_classes=["bar-block"],
-            server_functions=[status],
             **props,
         )
 
     def api_info(self) -> dict[str, Any]:
         return {"type": {}, "description": "none"}
-
-
-def current_status(desk: Desk) -> dict[str, Any]:
-    """Plain figures for the bar. `newest` is the job that an idle page may turn to."""
-    try:
-        memory, waiting = desk.memory(), desk.jobs(states=("queued",), limit=200)
-        running, newest = desk.jobs(states=("running",), limit=5), desk.jobs(limit=1)
-    except StudioError as error:
-        return {"problem": str(error)}
-    return {
-        "used": memory.used,
-        "budget": memory.budget,
-        "device": memory.device,
-        "residents": [list(each) for each in memory.residents],
-        "waiting": len(waiting),
-        "running": [job.id for job in running],
-        "newest": newest[0].id if newest else None,
-    }

@@ -20,7 +20,7 @@ def build(desk: Desk) -> gr.Blocks:
         fill_width=True,
         delete_cache=(UPLOADS_KEPT_SECONDS, UPLOADS_KEPT_SECONDS),
     ) as page:
-        Bar(desk)
+        Bar()
         with gr.Tabs(elem_id="tabs"):
             for name in ORDER:
                 tab = TABS.get(name)

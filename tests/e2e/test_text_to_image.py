@@ -108,6 +108,60 @@ def test_a_second_tab_shows_the_same_run_and_a_later_one(
     expect(second.results).to_have_count(2)
 
 
+def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Window, desk: FakeDesk) -> None:
+    window.page.evaluate(
+        """() => {
+            window.sources = [];
+            window.EventSource = class extends EventSource {
+              constructor(url) { super(url); window.sources.push(this); }
+            };
+        }"""
+    )
+    window.fill(Prompt="wait, a red heart")
+    window.generate.click()
+    job = window.wait("running")
+    opened = "window.sources.filter((each) => each.readyState !== EventSource.CLOSED).length"
+    assert window.page.evaluate(opened) == 1
+    _look(window, "hidden")
+    assert window.page.evaluate(opened) == 0
+    desk.released.set()
+    _look(window, "visible")
+    assert window.wait("done") == job
+    expect(window.page.locator(".readout")).to_contain_text("Step 12 of 12")
+    assert window.page.evaluate(opened) == 1
+
+
+def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Window, desk: FakeDesk) -> None:
+    """The canvas may show an earlier image, be scrolled away, or have been left for another tab."""
+    window.make("a red heart")
+    for leave in (_pick_the_last_result, _visit_models_and_come_back, _scroll_away):
+        window.fill(Prompt="slow", Steps="900")
+        before = window.job
+        window.generate.click()
+        job = window.wait("running", other_than=before)
+        leave(window)
+        expect(window.stop).to_have_attribute("aria-disabled", "false")
+        window.stop.click()
+        expect(window.stop).to_have_attribute("aria-disabled", "true")
+        assert desk.job(job).state == "cancelled"
+
+
+def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, address: str, desk: FakeDesk) -> None:
+    window.make("a red heart")
+    other = visit(address)
+    other.wait("done")
+    window.fill(Prompt="wait")
+    window.generate.click()
+    job = window.wait("running")
+    other.wait("running")  # it had nothing to do, and so turned to the run
+    other.results.first.click()
+    other.wait("done")
+    expect(other.page.locator(".bar-queue")).to_have_text("Running")
+    expect(other.stop).to_have_attribute("aria-disabled", "true")
+    desk.released.set()
+    assert window.wait("done") == job
+
+
 def test_wishes_made_while_one_runs_wait_and_follow(window: Window, desk: FakeDesk) -> None:
     window.fill(Prompt="wait")
     window.generate.click()
@@ -202,8 +256,9 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: 
         expect(window.field(name.replace("_", " "))).to_have_value(text)
     expect(window.field("Sampler")).to_have_value("dpmpp_2m")
     expect(window.results.nth(1)).to_have_attribute("aria-current", "true")
-    with window.page.expect_response(lambda answer: "component_server" in answer.url):
-        pass  # the bar has asked how things stand; the newest job must not push the chosen one aside
+    with window.page.expect_request(lambda request: "/events" in request.url):  # the queue is told anew
+        window.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(window.page.locator(".bar-queue")).to_have_text("Ready")  # the newest job must not push the chosen one aside
     expect(window.canvas).to_have_attribute("data-job", old)
 
 
@@ -302,6 +357,33 @@ def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, desk: FakeDe
     window = visit(address, query=f"?__theme={theme}")
     dark = window.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
     assert dark == (theme == "dark")
+
+
+def _look(window: Window, state: str) -> None:
+    window.page.evaluate(
+        """(state) => {
+            Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
+def _pick_the_last_result(window: Window) -> None:
+    running = window.job
+    window.results.first.click()
+    window.wait("done", other_than=running)
+
+
+def _visit_models_and_come_back(window: Window) -> None:
+    window.page.get_by_role("tab", name="Models").click()
+    expect(window.page.locator(".shelf-figures")).to_be_visible()
+    window.page.get_by_role("tab", name="Text to image").click()
+
+
+def _scroll_away(window: Window) -> None:
+    window.page.set_viewport_size({"width": 390, "height": 500})
+    window.page.get_by_role("button", name="More").scroll_into_view_if_needed()
 
 
 def _origin(window: Window) -> str:

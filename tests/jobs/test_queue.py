@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.desk import QueueView
 from studio.core.errors import StorageError
 from studio.core.events import Done, Event, Interrupted, Loading, Step
 from studio.core.request import GenerationRequest
@@ -187,4 +188,35 @@ def test_a_request_of_another_version_holds_nothing_up(path: Path) -> None:
     assert claimed is not None and claimed.id == new
     assert list(opened.log.follow(old))[-1].kind == "failed"
     assert [view.id for view in opened.queue.list()] == [new]
+    opened.close()
+
+
+def test_whoever_watches_the_queue_hears_of_each_change(path: Path) -> None:
+    opened = Opened(path)
+    number, view = opened.queue.watch(0, 0)
+    assert (view.waiting, view.running, view.newest) == (0, (), None)
+    heard: list[QueueView] = []
+    seen = [number]
+
+    def listen() -> None:
+        while not (heard and heard[-1].newest and not heard[-1].running and not heard[-1].waiting):
+            seen[0], now = opened.queue.watch(seen[0], 10)
+            heard.append(now)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    [job] = put(opened)
+    assert opened.queue.claim() is not None
+    opened.log.append(job, Done(seconds=1.0))
+    opened.queue.tell_waiting()
+    listener.join(timeout=20)
+    assert not listener.is_alive()
+    assert heard[-1] == QueueView(newest=job)
+    opened.close()
+
+
+def test_a_queue_that_does_not_change_is_told_when_the_time_is_over(path: Path) -> None:
+    opened = Opened(path)
+    number, _ = opened.queue.watch(0, 0)
+    assert opened.queue.watch(number, 0.01)[0] == number
     opened.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from studio.core.desk import MemoryView, QueueView
 from studio.core.errors import NotFound
 from studio.core.events import Event, Queued
 from studio.core.jobs import JobView
@@ -23,6 +24,7 @@ class MemoryDesk:
         self.frames: dict[tuple[str, int, int, str], bytes] = {}
         self.cancelled: list[str] = []
         self.closed = 0
+        self.used, self.changes = 3, 1
         self._happened = threading.Condition()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
@@ -31,17 +33,34 @@ class MemoryDesk:
         self.events[job] = [Queued()]
         return job
 
+    def change(self, used: int) -> None:
+        with self._happened:
+            self.used, self.changes = used, self.changes + 1
+            self._happened.notify_all()
+
     def happen(self, job: str, event: Event) -> None:
         with self._happened:
             self.events[job].append(event)
             self._happened.notify_all()
 
     def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        self.job(job_id)
         event: Event | None = None
         while event is None or not event.terminal:
             event = self._wait(job_id, after)
             after += 1
             yield event
+
+    def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
+        return self._watch(seen, seconds), MemoryView(budget=8, used=self.used)
+
+    def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
+        return self._watch(seen, seconds), QueueView(newest=next(reversed(self.requests), None))
+
+    def _watch(self, seen: int, seconds: float) -> int:
+        with self._happened:
+            self._happened.wait_for(lambda: self.changes != seen, timeout=seconds)
+            return self.changes
 
     def _wait(self, job_id: str, number: int) -> Event:
         with self._happened:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from studio.core.events import Cancelled, Done, Loading, Norms, Step
 from studio.core.request import GenerationRequest
 from studio.server.app import build_app
 from studio.server.policy import Policy
-from studio.server.stream import event_stream
+from studio.server.stream import event_stream, page_stream
 from tests.server.memory_desk import MemoryDesk
 
 Call = Callable[..., httpx.Response]
@@ -140,6 +141,37 @@ def test_events_arrive_as_they_happen(desk: MemoryDesk) -> None:
         "event: loading",
         "event: cancelled",
     ]
+
+
+def test_a_page_hears_of_memory_queue_and_its_job_over_one_connection(desk: MemoryDesk) -> None:
+    async def run() -> tuple[set[str], list[str], str]:
+        job = desk.submit(GenerationRequest())
+        desk.happen(job, Loading(model="tiny"))
+        async with aclosing(page_stream(desk, job, 1)) as stream:
+            first = {(await anext(stream)) for _ in range(3)}
+            desk.happen(job, Cancelled())
+            second = [await anext(stream)]
+            desk.change(used=5)
+            third = {(await anext(stream)) for _ in range(2)}
+        return first, second, next(text for text in third if "memory" in text)
+
+    first, second, changed = asyncio.run(run())
+    assert {text.split("\n")[0] for text in first} == {"event: memory", "event: queue", "id: 2"}
+    assert '"newest":"job0"' in next(text for text in first if text.startswith("event: queue"))
+    assert [text.split("\n")[:2] for text in second] == [["id: 3", "event: cancelled"]]
+    assert '"used":5' in changed
+
+
+def test_a_job_that_is_not_there_ends_its_part_alone(desk: MemoryDesk) -> None:
+    async def run() -> set[str]:
+        async with aclosing(page_stream(desk, "nobody", 0)) as stream:
+            return {(await anext(stream)).split("\n")[0] for _ in range(3)}
+
+    assert asyncio.run(run()) == {"event: memory", "event: queue", "event: error"}
+
+
+def test_the_pages_stream_takes_no_name_that_is_none(call: Call) -> None:
+    assert call("GET", "/events?job=../../etc").status_code == 422
 
 
 def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, desk: MemoryDesk) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
-from studio.core.desk import Preset, Style
+from studio.core.desk import Preset, QueueView, Style
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
 from studio.core.jobs import TERMINAL, ImageView, JobView
@@ -95,6 +95,7 @@ class FakeDesk(FakeMemory):
         self._frames: dict[tuple[str, int, int, str], bytes] = {}
         self._images: dict[str, ImageView] = {}
         self._closed = self._running = False
+        self._turn = 1
         threading.Thread(target=self._work, daemon=True).start()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
@@ -130,6 +131,14 @@ class FakeDesk(FakeMemory):
 
     def jobs(self, *, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
         return [view for view in reversed(self._jobs.values()) if not states or view.state in states][:limit]
+
+    def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
+        with self._lock:
+            self._lock.wait_for(lambda: self._turn != seen or self._closed, timeout=seconds)
+            turn = self._turn
+        waiting, running = self.jobs(states=("queued",), limit=1000), self.jobs(states=("running",))
+        newest = next((view.id for view in self.jobs(limit=1)), None)
+        return turn, QueueView(waiting=len(waiting), running=tuple(view.id for view in running), newest=newest)
 
     def cancel(self, job_id: str) -> bool:
         view = self.job(job_id)
@@ -195,6 +204,8 @@ class FakeDesk(FakeMemory):
             self._lock.wait_for(lambda: not self._running, timeout=10)
             for kept in (self._jobs, self._events, self._frames, self._images):
                 kept.clear()
+            self._turn += 1
+            self._lock.notify_all()
         self.released.clear()
 
     def close(self) -> None:
@@ -207,10 +218,13 @@ class FakeDesk(FakeMemory):
     def _set(self, job: str, **changes: Any) -> None:
         with self._lock:
             self._jobs[job] = self._jobs[job].model_copy(update=changes)
+            self._turn += 1
+            self._lock.notify_all()
 
     def _emit(self, job: str, event: Event) -> None:
         with self._lock:
             self._events[job].append(event)
+            self._turn += event.kind == "queued"
             self._lock.notify_all()
 
     def _work(self) -> None:

@@ -1,10 +1,9 @@
 // The bar on top: the model in use, memory against its budget, and the queue.
 
 import { benchOf, make } from "./bench.js";
+import { studio } from "./studio.js";
 
-const ASK_MS = 5000;
-
-export function mount({ element, server }) {
+export function mount({ element }) {
   const model = make("span", { class: "bar-model" });
   const meter = make("div", { class: "meter", role: "meter", "aria-label": "Memory", "aria-valuemin": 0 }, make("div"));
   const memory = make("span", { class: "bar-memory" });
@@ -14,12 +13,7 @@ export function mount({ element, server }) {
     make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue),
   );
 
-  const show = (status) => {
-    if (status.problem) {
-      queue.textContent = status.problem;
-      return;
-    }
-    const { used, budget, waiting, running } = status;
+  const showMemory = ({ used, budget, device, residents }) => {
     meter.parentElement.hidden = !budget;
     meter.setAttribute("aria-valuemax", budget);
     meter.setAttribute("aria-valuenow", used);
@@ -27,43 +21,31 @@ export function mount({ element, server }) {
     meter.firstChild.style.transform = `scaleX(${budget ? Math.min(1, used / budget) : 0})`;
     meter.classList.toggle("full", used > 0.9 * budget);
     memory.textContent = `${size(used)} of ${size(budget)}`;
-    meter.parentElement.title = [`Memory of models on ${status.device || "this device"}`, ...status.residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
+    meter.parentElement.title = [`Memory of models on ${device || "this device"}`, ...residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
+  };
+  const showQueue = ({ waiting, running }) => {
     queue.textContent = running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready";
     queue.dataset.busy = String(running.length + waiting > 0);
   };
+  studio.hear("memory", showMemory);
+  studio.hear("queue", showQueue);
+  studio.hear("lost", () => {
+    queue.textContent = "No connection";
+    queue.dataset.busy = "false";
+  });
 
-  let asked = null;
-  const ask = (delay = 0) => {
-    clearTimeout(asked);
-    asked = setTimeout(async () => {
-      if (document.visibilityState === "visible") {
-        try {
-          const status = await server.status();
-          show(status);
-          for (const bench of benches()) bench.say("status", status);
-        } catch {
-          queue.textContent = "No connection";
-          queue.dataset.busy = "false";
-        }
-      }
-      ask(ASK_MS);
-    }, delay);
-  };
   const heard = new WeakSet();
   const benches = () => [...document.querySelectorAll(".workbench")].map(benchOf);
   const listen = () => {
     for (const bench of benches()) {
       if (heard.has(bench)) continue;
       heard.add(bench);
-      bench.hear("changed", () => ask(120));
       bench.hear("field", ({ name }) => name === "model" && (model.textContent = modelTitle(bench)));
       model.textContent = modelTitle(bench);
     }
   };
   listen();
   new MutationObserver(listen).observe(document.querySelector("#tabs") ?? document.body, { childList: true, subtree: true });
-  document.addEventListener("visibilitychange", () => ask());
-  ask();
 }
 
 function modelTitle(bench) {

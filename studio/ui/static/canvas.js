@@ -6,6 +6,7 @@ import { blame, forgive, wireForm } from "./form.js";
 import { Frames } from "./frames.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
+import { studio } from "./studio.js";
 import { duration, readout } from "./words.js";
 
 const REMEMBERED = "unnoise-job";
@@ -28,7 +29,7 @@ class Canvas {
     this.frames = null;
     this.waiting = []; // jobs submitted here that follow the one shown
     this.own = new Set(); // jobs submitted here, ever
-    this.running = []; // jobs that run anywhere, as the bar last heard
+    this.running = []; // jobs that run anywhere
     this.image = 0;
     this.position = null; // a step that a person looks at; null follows the run
     this.live = false;
@@ -67,7 +68,7 @@ class Canvas {
       this.refusal = null; // what was refused is being put right
       this.render();
     });
-    bench.hear("status", ({ newest, running }) => {
+    studio.hear("queue", ({ newest, running }) => {
       this.running = running;
       this.converge(newest);
       this.render();
@@ -118,7 +119,6 @@ class Canvas {
     this.channel?.postMessage({ job });
     if (this.feed && !this.feed.ended && !live) {
       this.waiting.push(job);
-      this.bench.say("changed");
       return this.render();
     }
     return this.show(job, { live });
@@ -201,7 +201,6 @@ class Canvas {
     if (feed !== this.feed) return feed.close();
     if (event.kind === "step") this.stepped(event);
     if (event.kind === "image") this.bench.say("made", event);
-    if (event.kind === "queued" || event.kind === "loading" || feed.ended) this.bench.say("changed");
     this.announce(event);
     if (feed.ended) this.finish();
     this.render();

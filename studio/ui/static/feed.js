@@ -1,6 +1,7 @@
 // What is known of one job: its request, and what its events have told so far. Follows them until the job has ended.
 
 import { address } from "./bench.js";
+import { studio } from "./studio.js";
 
 const ENDED = new Set(["done", "failed", "cancelled", "interrupted"]);
 
@@ -40,31 +41,26 @@ export class Feed {
     if (view.state === "queued") this.ahead = view.ahead;
     if (this.closed) return true;
     this.changed({ kind: "known" });
-    this.follow();
+    if (!this.closed) this.follow(); // another job may have been turned to meanwhile
     return true;
   }
 
   follow() {
-    this.source = new EventSource(address(`jobs/${encodeURIComponent(this.id)}/events`));
-    const kinds = ["queued", "loading", "step", "image", "done", "failed", "cancelled", "interrupted"];
-    for (const kind of kinds) this.source.addEventListener(kind, (message) => this.take(JSON.parse(message.data)));
-    this.source.addEventListener("error", (message) => {
-      if (message.data === undefined) return; // the connection was lost; the browser comes back by itself
-      this.take({ kind: "failed", message: message.data });
-    });
+    this.seen = 0; // number of the last event taken
+    studio.follow(this);
   }
 
   take(event) {
     if (this.closed) return;
     const handler = TAKE[event.kind];
     if (handler) handler(this, event);
-    if (this.ended) this.source?.close();
+    if (this.ended) studio.leave(this);
     this.changed(event);
   }
 
   close() {
     this.closed = true;
-    this.source?.close();
+    studio.leave(this);
   }
 }
 

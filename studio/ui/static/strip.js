@@ -1,6 +1,7 @@
 // Recent results. One click shows an image and brings its settings back.
 
 import { address, benchOf, make } from "./bench.js";
+import { studio } from "./studio.js";
 
 export function mount({ element, props, trigger, watch, server }) {
   const bench = benchOf(element);
@@ -33,9 +34,11 @@ export function mount({ element, props, trigger, watch, server }) {
     }, 50);
   };
   bench.hear("made", refresh);
-  bench.hear("status", ({ newest }) => {
-    if (newest && newest !== refresh.newest) refresh();
-    refresh.newest = newest;
+  let before = null;
+  studio.hear("queue", ({ newest, running }) => {
+    const now = `${newest} ${running}`; // another job was queued, or one has ended, perhaps in another page
+    if (before !== null && now !== before) refresh();
+    before = now;
   });
   bench.hear("shown", ({ id }) => {
     shown = id;
