@@ -41,11 +41,16 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
     """Makes the images and shows each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
     from studio import compat
     from studio.cli.folder import Folder
-    from studio.manager.manager import Manager
+    from studio.jobs.storage import PRIVATE
+    from studio.manager.catalog import Catalog
+
+    catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
+    resolved = resolve(request, find_model(catalog.models(), request.model))
+
+    from studio.manager.manager import Manager  # torch, which takes seconds, so bad input is refused before
     from studio.worker import execute
 
-    manager = Manager(settings)
-    resolved = resolve(request, find_model(manager.catalog.models(), request.model))
+    manager = Manager(settings, catalog=catalog)
     sink = Folder(out.expanduser().absolute()) if out else _archive(settings)
     failure: StudioError | None = None
     noted: set[str] = set()
@@ -67,7 +72,7 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
         elif isinstance(event, events.Failed):
             failure = (InvalidRequest if event.field else StudioError)(event.message, field=event.field)
 
-    compat.prepare()  # takes seconds, so bad input is refused before
+    compat.prepare()
     job = f"cli-{secrets.token_hex(6)}"
     try:
         execute(job, resolved, manager=manager, catalog=manager.catalog, archive=sink, frames=None, emit=emit)
