@@ -21,24 +21,25 @@ FLAVOURS = (
     ("diffusers", ".lora.down."),
     ("diffusers", ".lora_linear_layer.down."),
 )
-# (family, what its layers are called in any naming), for denoisers that are told by names alone
-LORA_LAYERS = (
-    ("flux2", r"to_qkv_mlp_proj|(double|single)_stream_modulation"),
-    ("chroma", r"distilled_guidance_layer"),
-    ("hidream", r"double_stream_blocks"),
-    ("hunyuan_video", r"double_blocks[._](19|2\d)[._]|individual_token_refiner"),
-    ("qwen_image", r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
-    ("sd3", r"joint_blocks[._]\d"),
-    ("flux", r"(single_transformer|single|double)_blocks[._]\d"),
-    ("wan", r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
+# (family, words of which its layers' names hold one, what they are in full), for denoisers that are told by names alone
+LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("flux2", ("to_qkv_mlp_proj", "double_stream_modulation", "single_stream_modulation"), ""),
+    ("chroma", ("distilled_guidance_layer",), ""),
+    ("hidream", ("double_stream_blocks",), ""),
+    ("hunyuan_video", ("individual_token_refiner",), ""),
+    ("hunyuan_video", ("double_blocks",), r"double_blocks[._](19|2\d)[._]"),
+    ("qwen_image", ("img_m", "txt_m"), r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
+    ("sd3", ("joint_blocks",), ""),
+    ("flux", ("single_transformer_blocks", "single_blocks", "double_blocks"), ""),
+    ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
 )
-# (tensor, its input's width -> family), for denoisers whose layers are called alike
+# (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
 DOWN = r".*(lora_down|lora_A|[._]down|hada_w1_b|diff)"
-LORA_WIDTHS = (
-    (r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
-    (r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
-    (r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
-    (r"attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
+LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
+    (("attn.", "attn_"), r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
+    (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
+    (("attn2",), r"attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
+    (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
 )  # fmt: skip
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
 SDXL_LAYERS = r"(down|up|mid|input|output|middle)_?(blocks?)?[._].*transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
@@ -65,12 +66,13 @@ def lora(view: View) -> Sniffed | None:
 
 def _lora_family(view: View) -> str | None:
     """By the layers' names, then their widths, then the text encoders, then what the trainer wrote down."""
-    by_name = next((family for family, layers in LORA_LAYERS if view.matches(layers)), None)
+    named = ((family, layers) for family, words, layers in LORA_LAYERS if view.contains(*words))
+    by_name = next((family for family, layers in named if view.matches(layers)), None)
     if by_name == "flux" and view.first_size(r"double_blocks[._]\d+[._]img_attn[._]qkv" + DOWN, -1) in (4096, 6144):
         return "flux2"
     if by_name:
         return by_name
-    widths = (families.get(view.first_size(layer, -1)) for layer, families in LORA_WIDTHS)
+    widths = (rows.get(view.first_size(layer, -1)) for words, layer, rows in LORA_WIDTHS if view.contains(*words))
     return next(filter(None, widths), None) or _lokr_family(view) or _lora_of_text(view) or _told_family(view)
 
 
@@ -143,21 +145,21 @@ def ip_adapter(view: View) -> Sniffed | None:
     )
 
 
-# What networks that enlarge pictures are told by, whichever prefix their state dict was saved under.
+# Words of networks that enlarge pictures, whichever prefix their state dict was saved under.
 UPSCALERS = (
-    r"RRDB_trunk\.\d|\.rdb1\.conv1\.|model\.1\.sub\.0\.RDB1\.conv1\.0\.weight",  # ESRGAN and Real-ESRGAN
-    r"residual_group\.blocks\.0\.attn",  # SwinIR, Swin2SR's original, HAT
-    r"before_RG\.1\.weight|layers\.0\.residual_group\.layers\.0\.attn_win",  # DAT, ATD
-    r"residual_layer\.0\.residual_layer\.0\.",  # OmniSR
-    r"block_1\.c1_r\.(sk|conv\.0|eval_conv)\.weight",  # SPAN
-    r"feats\.1\.(lk|channe_mixer)\.",  # RealPLKSR
-)
+    "RRDB_trunk.0.", ".rdb1.conv1.", "model.1.sub.0.RDB1.conv1.0.weight",  # ESRGAN and Real-ESRGAN
+    "residual_group.blocks.0.attn",  # SwinIR, Swin2SR's original, HAT
+    "before_RG.1.weight", "layers.0.residual_group.layers.0.attn_win",  # DAT, ATD
+    "residual_layer.0.residual_layer.0.",  # OmniSR
+    "block_1.c1_r.",  # SPAN
+    "feats.1.lk.", "feats.1.channe_mixer.",  # RealPLKSR
+)  # fmt: skip
 
 
 def upscaler(view: View) -> Sniffed | None:
-    if any(view.matches(words) for words in UPSCALERS):
+    if view.contains(*UPSCALERS):
         return Sniffed("upscaler")
-    compact = view.matches(r"^(params\.)?body\.0\.weight$") and view.matches(r"^(params\.)?body\.1\.weight$")
+    compact = any(view.has(prefix + "body.0.weight", prefix + "body.1.weight") for prefix in ("", "params."))
     return Sniffed("upscaler") if compact and not view.contains("block1") else None
 
 

@@ -174,7 +174,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
     if max(marks, quotes) > MAX_MARKS:
         raise ModelError(f"Its header names far more than {MAX_TENSORS:,} tensors, which is not believed.")
     try:
-        table = dict(json.loads(text.decode("utf-8"), object_pairs_hook=_unique))
+        table = json.loads(text.decode("utf-8"))
+        if not isinstance(table, dict) or text.count(b'"data_offsets"') != len(table) - ("__metadata__" in table):
+            table = dict(json.loads(text.decode("utf-8"), object_pairs_hook=_unique))  # slower: a name may stand twice
     except (ValueError, RecursionError):
         raise ModelError("Its header is not valid JSON.") from None
     if len(table) - ("__metadata__" in table) > MAX_TENSORS:
@@ -274,7 +276,7 @@ class _Gguf:
             raise ModelError(_ENDS_EARLY) from None
 
     def value(self) -> Any:
-        """A string or a number; None for an array, which is passed over."""
+        """A string, a number, or a shape; None for any longer array, which is passed over."""
         (kind,) = self.unpack("I")
         if kind == _STRING:
             return self.string()
@@ -282,8 +284,9 @@ class _Gguf:
             return self.unpack(self.code(kind))[0]
         element, length = self.unpack("IQ")
         if element != _STRING:
-            self.take(struct.calcsize("<" + self.code(element)) * length)
-            return None
+            code = self.code(element)
+            data = self.take(struct.calcsize("<" + code) * length)
+            return struct.unpack(f"<{length}{code}", data) if length <= MAX_RANK else None
         self.words += length
         if self.words > _MOST_WORDS:
             raise ModelError(f"Its header holds lists of more than {_MOST_WORDS:,} words, which is not believed.")
@@ -330,5 +333,15 @@ def _read_gguf(file: BinaryIO, size: int) -> Header:
     expected = -(-file.tell() // align) * align + end
     if expected > size:
         raise ModelError(f"The file is incomplete: expected {expected:,} bytes, has {size:,}.")
+    for name, tensor in tensors.items():
+        tensors[name] = _shaped(tensor, values.get(_GGUF_SHAPE + name))
     words = {key: value for key, value in values.items() if isinstance(value, str)}
     return Header("gguf", tensors, words, size)
+
+
+def _shaped(tensor: Tensor, shape: Any) -> Tensor:
+    """The tensor under the shape that it had before its numbers were rearranged to fill blocks."""
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not whole or math.prod(shape) != math.prod(tensor.shape):
+        return tensor
+    return Tensor(tensor.dtype, shape, tensor.bytes)
