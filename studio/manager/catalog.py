@@ -21,9 +21,7 @@ from studio.manager.folders import read_folder
 from studio.manager.headers import readable
 from studio.manager.index import Index
 from studio.manager.overrides import Overrides
-from studio.manager.walk import candidates, stamp, weights_signature
-
-__all__ = ["Catalog", "describe_path", "weights_signature"]
+from studio.manager.walk import candidates, stamp
 
 MAX_ID = 200  # a request takes names of 300
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain

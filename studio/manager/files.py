@@ -60,7 +60,7 @@ def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: i
     model = family if usable and family else None
     return ModelInfo(
         id=model_id,
-        title=card.title or readable(path.stem),
+        title=readable(card.title or path.stem),
         kind=found.kind,
         family=name,
         variant=variant,

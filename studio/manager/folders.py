@@ -104,7 +104,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     variant = card.variant if card.variant is not None else _variant(pipeline, prediction, configs)
     return ModelInfo(
         id=model_id,
-        title=card.title or readable(folder.name),
+        title=readable(card.title or folder.name),
         kind="diffusers",
         family=family.name,
         variant=variant,
@@ -156,6 +156,9 @@ def preview_beside(stem: Path) -> str | None:
 
 
 def preview_names(stem: str) -> list[str]:
+    """None for a name that is no text, which no page could ask for."""
+    if readable(stem) != stem:
+        return []
     return [stem + middle + suffix for middle in ("", ".preview") for suffix in PREVIEW_SUFFIXES]
 
 

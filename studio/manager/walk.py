@@ -4,15 +4,16 @@ Opens no weights. Every folder is visited once, by whichever way it is reached, 
 """
 
 import hashlib
+import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from studio.core.errors import ModelError
 from studio.manager.files import SUFFIXES, card_of
 from studio.manager.folders import preview_in, read_card
 
-FACTS_VERSION = 5  # part of every signature: raise it when the same file would be described differently
 MAX_DEPTH = 6
 PASSED_OVER = frozenset(
     {"venv", "site-packages", "node_modules", "__pycache__"}
@@ -71,11 +72,6 @@ def _is_hidden(path: Path) -> bool:
         return False
 
 
-def weights_signature(path: Path) -> str:
-    """Changes when the file itself does, whatever lies beside it."""
-    return _hashed([stamp(path)])
-
-
 def _file_signature(path: Path, names: frozenset[str]) -> str:
     """Changes when the file does, or its card or its preview picture, which are among the `names` of its folder."""
     preview = preview_in(path.stem, names)
@@ -99,4 +95,14 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 def _hashed(stamps: list[tuple[str, int, int]]) -> str:
     digest = hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()
-    return f"{FACTS_VERSION}:{digest}"
+    return f"{_describer()}:{digest}"
+
+
+@cache
+def _describer() -> str:
+    """Changes with the code that describes files, and with diffusers, so that nothing learned outlives the rule it came by."""
+    here = Path(__file__).resolve().parent
+    digest = hashlib.sha256(importlib.metadata.version("diffusers").encode())
+    for source in sorted([*here.glob("*.py"), *here.glob("families/*.py"), here.parent / "core" / "models.py"]):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
