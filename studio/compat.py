@@ -3,6 +3,7 @@
 Knows about installed binaries only; it refuses to know about models, devices or settings.
 """
 
+import functools
 import importlib.util
 import logging
 import os
@@ -11,6 +12,7 @@ import types
 import warnings
 
 
+@functools.cache
 def prepare() -> None:
     """Set the process up for offline diffusers use. Idempotent; must run before diffusers, transformers or peft load."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

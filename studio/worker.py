@@ -78,7 +78,7 @@ def _run(
     from studio.engine.generate import batches, generate
     from studio.engine.precision import leased
     from studio.engine.previews import Previewer
-    from studio.engine.recorder import StepRecorder
+    from studio.engine.recorder import recorder_for
 
     info = find_model(catalog.models(), request.model)
 
@@ -102,7 +102,7 @@ def _run(
     with leased(manager, info, request.dtype, kept, report, request) as loaded:
         wanted = request.previews and frames is not None
         previewer = Previewer.for_model(loaded, archive.private / "previews") if wanted else None
-        with StepRecorder(previewer, emit, put_frame, len(batches(request))) as recorder:
+        with recorder_for(loaded.device)(previewer, emit, put_frame, len(batches(request))) as recorder:
             results = generate(
                 request,
                 loaded,

@@ -5,7 +5,10 @@ learned from finished runs), the family's published latent-to-RGB factors, and f
 Refuses to run the decoder: a step's preview must not cost a step.
 """
 
+import functools
 import io
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,17 +108,26 @@ class Previewer:
     def available(self) -> bool:
         return self._to_rgb is not None
 
-    def frames(self, step: TapStep) -> dict[str, list[bytes]]:
-        """JPEGs of a step, one an image: "x0" as predicted, "xt" as the denoiser is shown it; only those there are."""
-        shown = {"xt": step.x_t * step.scale} | ({"x0": step.x0} if step.x0 is not None else {})
-        shown = {kind: latents for kind, latents in shown.items() if self.shows(latents)}
-        if not shown or self._to_rgb is None:
-            return {}
-        latents = torch.cat([tensor.detach().float() for tensor in shown.values()]).cpu()
-        at_once = max(1, CELLS // (latents.shape[-1] * latents.shape[-2]))
-        with torch.no_grad():
-            jpegs = [encode_jpeg(picture) for some in latents.split(at_once) for picture in self._to_rgb(some).numpy()]
-        return {kind: jpegs[k * len(step.images) :][: len(step.images)] for k, kind in enumerate(shown)}
+    def frames(self, steps: Sequence[TapStep]) -> Iterator[tuple[TapStep, str, int, bytes]]:
+        """(step, kind, image, JPEG) of each image of each step: "x0" as predicted, "xt" as the denoiser is shown it."""
+        wanted = []
+        for step in steps:
+            states = {"x0": step.x0, "xt": step.x_t * step.scale}
+            wanted += [(step, kind, x) for kind, x in states.items() if x is not None and self.shows(x)]
+        for _, same in itertools.groupby(wanted, key=lambda row: row[2].shape[1:]):
+            rows = list(same)
+            jpegs = self._jpegs(torch.cat([x.detach().float() for _, _, x in rows]).cpu())
+            for step, kind, _ in rows:
+                for image in step.images:
+                    yield step, kind, image, next(jpegs)
+
+    def _jpegs(self, latents: torch.Tensor) -> Iterator[bytes]:
+        """(n, c, h, w) -> n of them."""
+        assert self._to_rgb is not None
+        for some in latents.split(max(1, CELLS // (latents.shape[-1] * latents.shape[-2]))):
+            with torch.no_grad():
+                pixels = self._to_rgb(some).numpy()
+            yield from map(encode_jpeg, pixels)
 
     def shows(self, latents: torch.Tensor) -> bool:
         """Whether there is a preview of such a batch."""
@@ -142,9 +154,14 @@ def encode_jpeg(pixels: np.ndarray) -> bytes:
 def _read_map(path: Path) -> PatchMap | None:
     """The map beside a model; a file that cannot be read is as good as none, for a preview is only a preview."""
     try:
-        return PatchMap.load(path) if path.is_file() else None
+        return _map_of(path, path.stat().st_mtime_ns)
     except (OSError, KeyError, SafetensorError):
         return None
+
+
+@functools.lru_cache(maxsize=4)
+def _map_of(path: Path, mtime_ns: int) -> PatchMap:
+    return PatchMap.load(path)
 
 
 def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[float, float]:

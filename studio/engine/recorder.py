@@ -1,14 +1,15 @@
-"""Turns the tap's steps into events and frames beside the denoising thread, so that showing a run does not slow it.
+"""Turns the tap's steps into events and frames, so that every step of a run can be seen and the run hardly notices.
 
-A side thread takes the steps; the newest one's frames come first, and what it could not keep up with is made when it
-has time, at the latest when the recorder closes. Knows neither files nor processes: it is handed two functions.
+Steps are told several at a time where they are quick, seven times a second, and the last of them is drawn before it is
+told; those passed over are drawn when the run is over. Knows neither files nor processes: it is handed two functions.
 """
 
 import logging
 import math
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import torch
@@ -21,76 +22,62 @@ from studio.engine.tap import TapStep
 log = logging.getLogger(__name__)
 
 KINDS = ("x0", "xt")
-WAITING_BYTES = 512 * 2**20  # of tensors kept for frames to come; past that the run waits for the recorder
+PACE = 0.15  # seconds between two times that steps are told; slower ones are told one by one
+WAITING_BYTES = 512 * 2**20  # of tensors kept for frames to come; past that they are drawn without delay
 
 PutFrame = Callable[[int, int, str, bytes], None]  # image, step, kind, JPEG
 
 
 class StepRecorder:
-    """Use as a context manager around a job's run; on leaving, every event is out and every frame is put away."""
+    """Use as a context manager around a job's run; on leaving, every event is out and every frame is put away.
+
+    Works in the run's own thread, for on a CPU the denoiser has every core: a thread beside it costs twice as much.
+    """
 
     def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, batches: int):
         self._previewer = previewer if previewer is not None and previewer.available else None
         self._emit, self._put_frame, self._batches = emit, put_frame, batches
         self._fresh: deque[TapStep] = deque()  # no event yet
-        self._backlog: deque[TapStep] = deque()  # event out, frames to come
-        self._changed = threading.Condition()
-        self._busy = self._closing = False
+        self._later: deque[TapStep] = deque()  # event out, frames to come
+        self._told_at = -math.inf
         self._taken = 0
-        self._thread = threading.Thread(target=self._work, name="step-recorder", daemon=True)
 
     def take(self, step: TapStep) -> None:
-        """For the denoising thread: a matter of microseconds unless memory is short."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting_bytes() < WAITING_BYTES)
-            self._fresh.append(step)
-            self._changed.notify_all()
+        """A matter of microseconds, save for one step in PACE seconds."""
+        self._fresh.append(step)
+        if time.monotonic() - self._told_at >= PACE or self._waiting_bytes() > WAITING_BYTES:
+            self.catch_up()
 
     def catch_up(self) -> None:
-        """Wait until each step taken has had its event."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._fresh and not self._busy)
+        """Have each step taken told."""
+        fresh = list(self._fresh)
+        self._fresh.clear()
+        self._show(fresh)
 
     def __enter__(self) -> "StepRecorder":
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join()
-
-    def _work(self) -> None:
-        # This thread's own operators stay on it: a second team of OpenMP threads would fight the denoiser's for the cores.
-        torch.set_num_threads(1)
-        while True:
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._fresh or self._backlog or self._closing)
-                if not self._fresh and not self._backlog:
-                    return
-                fresh = list(self._fresh)
-                self._fresh.clear()
-                late = None if fresh else self._backlog.popleft()
-                self._busy = bool(fresh)
-            try:
-                self._show(fresh) if fresh else self._draw(late)
-            except Exception:  # showing must neither stop the run nor leave it waiting
-                log.exception("A step could not be shown.")
+        self.catch_up()
+        self._draw(self._later)
 
     def _show(self, fresh: list[TapStep]) -> None:
-        """Tell all of the new steps, and draw the newest before it is told, so that its frames can be fetched at once."""
-        *passed, newest = fresh
-        for step in passed:
-            self._tell(step)
-        self._draw(newest)
-        self._tell(newest)
-        with self._changed:
-            self._backlog.extend(passed if self._previewer is not None else ())
+        """Draw the newest, so that its frames can be fetched when it is told, and tell of all."""
+        if not fresh:
+            return
+        self._draw(fresh[-1:])
+        for step in fresh:
+            try:
+                self._tell(step)
+            except Exception:  # showing must not stop the run
+                log.exception("A step could not be told.")
+        if self._previewer is not None:
+            self._later.extend(fresh[:-1])
+        while self._waiting_bytes() > WAITING_BYTES:
+            self._draw([self._later.popleft()])
+        self._told_at = time.monotonic()
 
     def _tell(self, step: TapStep) -> None:
         self._taken += 1
@@ -119,32 +106,93 @@ class StepRecorder:
             return ()
         return KINDS if step.x0 is not None else ("xt",)
 
-    def _draw(self, step: TapStep | None) -> None:
-        if self._previewer is None or step is None:
+    def _draw(self, steps: Sequence[TapStep]) -> None:
+        if self._previewer is None:
             return
         try:
-            for kind, jpegs in self._previewer.frames(step).items():
-                for image, jpeg in zip(step.images, jpegs, strict=True):
-                    self._put_frame(image, step.index, kind, jpeg)
-        except (
-            StorageError
-        ) as error:  # a full disk costs the frames; whether it costs the image shows when that is saved
+            for step, kind, image, jpeg in self._previewer.frames(steps):
+                self._put_frame(image, step.index, kind, jpeg)
+        except StorageError as error:
+            # A full disk costs the frames; whether it costs the image shows when that is saved.
             log.warning("%s", error)
             self._previewer = None
+            self._later.clear()
+        except Exception:
+            log.exception("Steps could not be drawn.")
 
     def _waiting_bytes(self) -> int:
-        return sum(_bytes(step) for waiting in (self._fresh, self._backlog) for step in waiting)
+        return sum(_bytes(step) for step in (*self._fresh, *self._later))  # copies first: a thread may change them
+
+
+class SideRecorder(StepRecorder):
+    """The same in a thread beside the run, for devices that the run's own thread must keep supplied with work.
+
+    Steps passed over are drawn when there is time, at the latest when the run is over.
+    """
+
+    def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, batches: int):
+        super().__init__(previewer, emit, put_frame, batches)
+        self._changed = threading.Condition()
+        self._busy = self._closing = False
+        self._thread = threading.Thread(target=self._work, name="step-recorder", daemon=True)
+
+    def take(self, step: TapStep) -> None:
+        """A matter of microseconds unless memory is short."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting_bytes() < WAITING_BYTES)
+            self._fresh.append(step)
+            self._changed.notify_all()
+
+    def catch_up(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._fresh and not self._busy)
+
+    def __enter__(self) -> "SideRecorder":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _work(self) -> None:
+        torch.set_num_threads(1)  # a second team of OpenMP threads would fight the run's own
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._fresh or self._later or self._closing)
+                if not self._fresh and not self._later:
+                    return
+                fresh = list(self._fresh)
+                self._fresh.clear()
+                late = None if fresh else self._later.popleft()
+                self._busy = bool(fresh)
+            if late is None:
+                self._show(fresh)
+            else:
+                self._draw([late])
+
+
+def recorder_for(device: torch.device) -> type[StepRecorder]:
+    """What suits a run on the device."""
+    return StepRecorder if device.type == "cpu" else SideRecorder
 
 
 def norms_of(step: TapStep) -> tuple[Norms, ...]:
     """Root mean square of each tensor, one Norms per image; empty if any x_t is no longer a number."""
     difference = step.cond - step.uncond if step.cond is not None and step.uncond is not None else None
     tensors = {"x_t": step.x_t, "x0": step.x0, "cond": step.cond, "uncond": step.uncond, "difference": difference}
-    present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-    rms = torch.stack(
-        [torch.linalg.vector_norm(t.float().flatten(1), dim=1) / math.sqrt(t[0].numel()) for t in present.values()]
-    ).tolist()  # (names, images)
-    rows = [dict(zip(present, column, strict=True)) for column in zip(*rms, strict=True)]
+    present = {name: tensor.flatten(1).float() for name, tensor in tensors.items() if tensor is not None}
+    root = math.sqrt(present["x_t"].shape[1])
+    norms = torch.linalg.vector_norm(torch.stack(list(present.values())), dim=2).tolist()  # (names, images)
+    rows = [
+        {name: norm / root for name, norm in zip(present, column, strict=True)} for column in zip(*norms, strict=True)
+    ]
     if not all(math.isfinite(row["x_t"]) for row in rows):
         return ()
     return tuple(Norms(**{name: value for name, value in row.items() if math.isfinite(value)}) for row in rows)

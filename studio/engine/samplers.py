@@ -4,6 +4,7 @@ Knows scheduler classes by what they accept (their signatures), never by a list 
 the table's business (`core.samplers`), which model may use them `core.options`'.
 """
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,9 @@ RUNGE_KUTTA_STEPS = 3  # that PNDM begins with unless the model's configuration 
 
 # Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
 # ten steps, as timesteps of the models' shared training schedule.
+KEPT_TEMPLATES = 16
+_TEMPLATES: dict[tuple[Any, str], Any] = {}  # schedulers as configured, never run
+
 AYS_TIMESTEPS: dict[str, tuple[float, ...]] = {
     "sd1": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24),
     "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13),
@@ -44,7 +48,7 @@ def build_scheduler(
             field="sampler",
         )
     try:
-        scheduler = scheduler_class.from_config(own, **overrides)
+        scheduler = _fresh(scheduler_class, own | overrides)
         grid = _TIMESTEPS.get(spacing)
         _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
         check_steps(sampler, steps)
@@ -52,6 +56,16 @@ def build_scheduler(
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
     return scheduler
+
+
+def _fresh(scheduler_class: Any, config: dict[str, Any]) -> Any:
+    """`from_config`, which reads signatures and the training schedule for a while; alike ones are copied from the first."""
+    key = (scheduler_class, repr(sorted(config.items())))
+    if key not in _TEMPLATES:
+        while len(_TEMPLATES) >= KEPT_TEMPLATES:
+            del _TEMPLATES[next(iter(_TEMPLATES))]
+        _TEMPLATES[key] = scheduler_class.from_config(config)
+    return copy.deepcopy(_TEMPLATES[key])
 
 
 def scheduler_class_of(sampler: str) -> Any:

@@ -7,8 +7,9 @@ is raised, and replaced by what was measured as soon as a shape has run. No torc
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from studio.manager.architecture import config_of
 from studio.manager.companions import carried
@@ -48,13 +49,32 @@ class Weights:
 
 def folder_weights(folder: Path) -> dict[str, Weights]:
     """Component -> weights, of a diffusers folder."""
-    out = {}
-    for name in components_of(read_json(folder / "model_index.json")):
-        files, _ = weight_files(folder / name)
-        if files and name not in SKIPPED:
-            tensors = {key: tensor for file in files for key, tensor in read_header(file).tensors.items()}
-            out[name] = _weights({key: tensor.shape for key, tensor in tensors.items()}, component_config(folder, name))
-    return out
+    named = [name for name in components_of(read_json(folder / "model_index.json")) if name not in SKIPPED]
+    files = {name: weight_files(folder / name)[0] for name in named}
+    return {
+        name: _component_weights(tuple(_Stamped.of(file) for file in files[name]), folder, name)
+        for name in named
+        if files[name]
+    }
+
+
+class _Stamped(NamedTuple):
+    """A file as it stood when it was looked at."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Stamped":
+        stat = path.stat()
+        return cls(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _component_weights(files: tuple[_Stamped, ...], folder: Path, name: str) -> Weights:
+    tensors = {key: tensor for file in files for key, tensor in read_header(file.path).tensors.items()}
+    return _weights({key: tensor.shape for key, tensor in tensors.items()}, component_config(folder, name))
 
 
 def file_weights(header: Header, family: Family) -> dict[str, Weights]:

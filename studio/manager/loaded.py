@@ -1,5 +1,6 @@
 """A leased model: its components, and fresh pipelines over them. Loads nothing itself."""
 
+import copy
 import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ class Loaded:
         parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
         scheduler = self.components.get("scheduler")
         if scheduler is not None:
-            parts["scheduler"] = type(scheduler).from_config(scheduler.config)
+            parts["scheduler"] = copy.copy(scheduler)
         pipeline = cls(**parts)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

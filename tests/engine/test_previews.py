@@ -49,6 +49,26 @@ def tap_step(x: torch.Tensor, images: tuple[int, ...] = (0,)) -> TapStep:
     return TapStep(0, 1, images, 1.0, 1.0, 0.1, 0.1, x_t=x, x0=x, cond=None, uncond=None)
 
 
+def jpegs_of(previewer: Previewer, step: TapStep) -> dict[str, list[bytes]]:
+    frames: dict[str, list[bytes]] = {}
+    for _, kind, _, jpeg in previewer.frames([step]):
+        frames.setdefault(kind, []).append(jpeg)
+    return frames
+
+
+def test_steps_of_one_shape_and_of_several_are_drawn_in_their_order(studio: Studio) -> None:
+    with studio.loaded("ddpm") as loaded:
+        previewer = Previewer.for_model(loaded)
+    steps = [tap_step(torch.zeros(n, 3, side, side), tuple(range(n))) for n, side in ((2, 8), (1, 8), (1, 16), (2, 8))]
+    drawn = [
+        (next(k for k, each in enumerate(steps) if each is step), kind, image)
+        for step, kind, image, _ in previewer.frames(steps)
+    ]
+    assert drawn == [
+        (k, kind, image) for k, n in enumerate((2, 1, 1, 2)) for kind in ("x0", "xt") for image in range(n)
+    ]
+
+
 def test_a_linear_decoder_is_found_exactly() -> None:
     torch.manual_seed(0)
     decoder = LinearDecoder()
@@ -74,10 +94,10 @@ def test_each_image_of_a_batch_gets_its_own_frames(studio: Studio, monkeypatch: 
     x = torch.stack([torch.full((3, 8, 8), value) for value in (-1.0, 0.0, 1.0)])
     for cells in (1, 2**14):  # mapped one by one, and all at once
         monkeypatch.setattr(previews, "CELLS", cells)
-        frames = previewer.frames(replace(tap_step(x, (4, 5, 6)), x0=-x))
+        frames = jpegs_of(previewer, replace(tap_step(x, (4, 5, 6)), x0=-x))
         assert [int(np.asarray(open_jpeg(jpeg)).mean().round()) for jpeg in frames["xt"]] == [0, 128, 255]
         assert [int(np.asarray(open_jpeg(jpeg)).mean().round()) for jpeg in frames["x0"]] == [255, 128, 0]
-    assert previewer.frames(tap_step(torch.zeros(1, 7, 8, 8))) == {}
+    assert jpegs_of(previewer, tap_step(torch.zeros(1, 7, 8, 8))) == {}
 
 
 def test_a_map_survives_its_file(tmp_path: Path) -> None:
@@ -122,9 +142,9 @@ def test_a_model_without_a_map_shows_its_familys_colours_and_learns_its_own(stud
             decoded.append(pixels)
 
         studio.run("sd1", callbacks={"on_step": step.append, "on_decode": on_decode}, **request)
-        before = np.asarray(open_jpeg(previewer.frames(step[-1])["x0"][0]), dtype=float)
+        before = np.asarray(open_jpeg(jpegs_of(previewer, step[-1])["x0"][0]), dtype=float)
         learned = Previewer.for_model(loaded, tmp_path)
-    after = np.asarray(open_jpeg(learned.frames(step[-1])["x0"][0]), dtype=float)
+    after = np.asarray(open_jpeg(jpegs_of(learned, step[-1])["x0"][0]), dtype=float)
     truth = ((decoded[0][0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     assert before.shape == after.shape == (128, 128, 3)
     assert np.abs(after - truth).mean() < np.abs(before - truth).mean()
@@ -135,7 +155,7 @@ def test_a_map_beside_the_model_is_used(studio: Studio) -> None:
     PatchMap(torch.zeros(192, 4, 3, 3), torch.ones(192)).save(path)
     try:
         with studio.loaded("pixart") as loaded:
-            white = open_jpeg(Previewer.for_model(loaded).frames(tap_step(torch.randn(1, 4, 16, 16)))["x0"][0])
+            white = open_jpeg(jpegs_of(Previewer.for_model(loaded), tap_step(torch.randn(1, 4, 16, 16)))["x0"][0])
     finally:
         path.unlink()
     assert np.asarray(white).min() >= 250
@@ -143,7 +163,7 @@ def test_a_map_beside_the_model_is_used(studio: Studio) -> None:
 
 def test_pixel_models_are_shown_as_they_are(studio: Studio) -> None:
     with studio.loaded("ddpm") as loaded:
-        picture = open_jpeg(Previewer.for_model(loaded).frames(tap_step(torch.zeros(1, 3, 16, 16)))["xt"][0])
+        picture = open_jpeg(jpegs_of(Previewer.for_model(loaded), tap_step(torch.zeros(1, 3, 16, 16)))["xt"][0])
     assert picture.size == (16, 16)
     assert abs(int(np.asarray(picture)[8, 8, 0]) - 128) <= 2
 
