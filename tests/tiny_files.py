@@ -116,16 +116,24 @@ def comfy_layout(root: Path, folder: Path, family: str, *, denoiser: str = "flux
     return save(root / "diffusion_models" / denoiser, ORIGINAL[family](parts["transformer"]))
 
 
-def gguf_file(file: Path, tensors: dict[str, Any], architecture: str, packing: str) -> Path:
-    """As converters write them: what has more than one side and rows of whole blocks is packed, the rest is not."""
+def gguf_file(
+    file: Path, tensors: dict[str, Any], architecture: str, packing: str, *, rearranged: bool = False
+) -> Path:
+    """As converters write them: what has more than one side and rows of whole blocks is packed, the rest is not.
+
+    U-Nets' convolutions are `rearranged` into such rows, and their shape is noted.
+    """
     import gguf
 
     kind = getattr(gguf.GGMLQuantizationType, packing)
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(file, architecture)
+    block = gguf.GGML_QUANT_SIZES[kind][0]
     for key, tensor in tensors.items():
         numbers = tensor.float().numpy()
-        block = gguf.GGML_QUANT_SIZES[kind][0]
+        if rearranged and numbers.ndim > 1 and numbers.shape[-1] % block and not numbers.size % block:
+            writer.add_array(f"comfy.gguf.orig_shape.{key}", list(numbers.shape))
+            numbers = numbers.reshape(-1, block)
         use = kind if numbers.ndim > 1 and numbers.shape[-1] % block == 0 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(key, gguf.quants.quantize(numbers, use), raw_dtype=use)
     writer.write_header_to_file()
@@ -147,19 +155,17 @@ def tokenizers(root: Path, folder: Path, t5: str | None) -> None:
         shutil.copytree(folder / t5, root / "tokenizers/t5")
 
 
-def shrink(family: str, folder: Path) -> None:
+def shrink(family: str, folder: Path, variant: str = "") -> None:
     """In this process the family's blueprint, and the widths that encoders are known by, are as small as the folder's."""
     whole = FAMILIES.get(family)
-    assert whole.blueprint is not None
-    small = {
-        name: json.loads((folder / name / "config.json").read_text())
-        for name in whole.blueprint.configs
-        if name != "scheduler"
-    }
-    changed = {
-        name: replace(blueprint, configs=blueprint.configs | small)
-        for name, blueprint in {"": whole.blueprint, **whole.variants}.items()
-    }
-    FAMILIES._items[family] = replace(whole, blueprint=changed.pop(""), variants=changed)
+    blueprint = whole.blueprint_of(variant)
+    assert blueprint is not None
+    configs = {name: folder / name / "config.json" for name in blueprint.configs if name != "scheduler"}
+    small = {name: json.loads(file.read_text()) for name, file in configs.items() if file.exists()}
+    if variant:
+        changed = {"variants": whole.variants | {variant: replace(blueprint, configs=blueprint.configs | small)}}
+    else:
+        changed = {"blueprint": replace(blueprint, configs=blueprint.configs | small)}
+    FAMILIES._items[family] = replace(whole, **changed)
     clip_vocabulary.SIZE = len(tiny_models.clip_tokenizer().get_vocab())
     checkpoints.TEXT_ENCODERS = tuple((*row[:3], WIDTHS.get(row[0], row[3])) for row in checkpoints.TEXT_ENCODERS)

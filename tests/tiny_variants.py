@@ -72,9 +72,7 @@ def sdxl_refiner(folder: Path, seed: int = 0, *, tokens: int = 24) -> Path:
 
     tokenizer = clip_tokenizer(tokens)
     tokenizer.pad_token = "!"
-    unet = unet_conditioned(
-        32, addition_time_embed_dim=REFINER_TIME, projection_class_embeddings_input_dim=2560, **XL
-    )
+    unet = unet_conditioned(32, addition_time_embed_dim=REFINER_TIME, projection_class_embeddings_input_dim=2560, **XL)
     StableDiffusionXLImg2ImgPipeline(
         vae=vae_kl(),
         text_encoder=None,

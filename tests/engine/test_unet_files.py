@@ -1,0 +1,129 @@
+"""SDXL's base, inpainting model and refiner, and U-Nets alone, from single files: imported whole, with nothing made up."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from studio import compat
+from studio.core.models import ModelInfo
+from studio.manager import attachments, checkpoints, clip_vocabulary
+from studio.manager.catalog import Catalog
+from studio.manager.families import FAMILIES, family_for
+from studio.manager.importing import import_checkpoint
+from tests import tiny_files, tiny_models, tiny_variants
+from tests.original_names import P, save, text_original
+
+compat.prepare()
+
+import torch  # noqa: E402
+
+BUILDERS = {
+    "base": lambda folder: tiny_variants.sdxl(folder, tokens=77),
+    "inpaint": lambda folder: tiny_variants.sdxl(folder, tokens=77, channels=9),
+    "refiner": lambda folder: tiny_variants.sdxl_refiner(folder, tokens=77),
+    "sd1": lambda folder: tiny_models.stable_diffusion(folder, vae="kl", tokens=77),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("sources")
+    return {name: build(root / name) for name, build in BUILDERS.items()}
+
+
+@pytest.fixture(autouse=True)
+def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    families = dict(FAMILIES._items)
+    monkeypatch.setattr(clip_vocabulary, "SIZE", clip_vocabulary.SIZE)
+    monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
+    for width, family in ((64, "sdxl"), (32, "sd1")):
+        monkeypatch.setitem(attachments.CONTEXT_FAMILY, width, family)
+    tiny_files.shrink("sdxl", sources["base"])
+    tiny_files.shrink("sdxl", sources["refiner"], "refiner")
+    tiny_files.shrink("sd1", sources["sd1"])
+    yield
+    FAMILIES._items.clear()
+    FAMILIES._items.update(families)
+
+
+@pytest.fixture
+def models(tmp_path: Path, sources: dict[str, Path]) -> Path:
+    tiny_files.tokenizers(tmp_path / "models", sources["sd1"], None)
+    return tmp_path / "models"
+
+
+@pytest.mark.parametrize("variant", ["base", "inpaint", "refiner"])
+def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[str, Path], models: Path) -> None:
+    parts = tiny_files.parts_of(sources[variant])
+    tiny_variants.xl_checkpoint(models / "checkpoints/xl.safetensors", parts)
+    info = described(models, "checkpoints/xl")
+    assert (info.family, info.variant, info.problem) == ("sdxl", "" if variant == "base" else variant, None)
+    assert info.tasks[0] == "text_to_image"
+    folder = imported(models, info)
+    made = tiny_files.parts_of(folder)
+    assert {name for name, part in made.items() if part is not None} == {
+        name for name, part in parts.items() if part is not None
+    }
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        if parts.get(name) is not None:
+            ours, theirs = made[name].state_dict(), parts[name].state_dict()
+            assert all(torch.equal(ours[key], theirs[key]) for key in theirs), name
+
+
+def test_the_refiner_s_folder_says_that_it_wants_an_aesthetic_score(sources: dict[str, Path], models: Path) -> None:
+    parts = tiny_files.parts_of(sources["refiner"])
+    tiny_variants.xl_checkpoint(models / "checkpoints/sd_xl_refiner_1.0.safetensors", parts)
+    index = json.loads(
+        (imported(models, described(models, "checkpoints/sd_xl_refiner_1.0")) / "model_index.json").read_text()
+    )
+    assert index["_class_name"] == "StableDiffusionXLImg2ImgPipeline"
+    assert index["requires_aesthetics_score"] is True
+    assert index["text_encoder"] == index["tokenizer"] == [None, None]
+
+
+@pytest.mark.parametrize("packing", ["F16", "Q8_0"])
+def test_a_quantised_unet_takes_its_text_encoder_and_vae_from_beside(
+    packing: str, sources: dict[str, Path], models: Path
+) -> None:
+    parts = tiny_files.parts_of(sources["sd1"])
+    unet = {key.removeprefix(P): tensor for key, tensor in tiny_models.unet_to_ldm(parts["unet"]).items()}
+    tiny_files.gguf_file(models / f"unet/sd15-{packing}.gguf", unet, "sd1", packing, rearranged=True)
+    save(models / "text_encoders/clip_l.safetensors", text_original(parts["text_encoder"]))
+    save(models / "vae/vae-ft-mse.safetensors", tiny_models.vae_to_ldm(parts["vae"]))
+    info = described(models, f"unet/sd15-{packing}")
+    assert (info.kind, info.family, info.problem) == ("gguf", "sd1", None)
+    assert info.needs == ("vae", "text_encoder")
+    made = tiny_files.parts_of(imported(models, info))
+    wanted = parts["unet"].state_dict()
+    got = made["unet"].state_dict()
+    worst = max(float((got[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
+    assert worst < 0.01
+    assert torch.equal(made["text_encoder"].state_dict()["final_layer_norm.weight"], torch.ones(32))
+
+
+def test_a_checkpoint_without_its_vae_borrows_one_of_a_folder(sources: dict[str, Path], models: Path) -> None:
+    parts = tiny_files.parts_of(sources["base"])
+    file = tiny_variants.xl_checkpoint(models / "checkpoints/novae.safetensors", parts)
+    from safetensors.torch import load_file
+
+    save(file, {key: tensor for key, tensor in load_file(file).items() if not key.startswith("first_stage_model.")})
+    assert "lacks its VAE" in (described(models, "checkpoints/novae").problem or "")
+    shutil.copytree(sources["base"], models / "diffusers/xl-base")
+    info = described(models, "checkpoints/novae")
+    assert info.problem is None
+    made = tiny_files.parts_of(imported(models, info))["vae"].state_dict()
+    assert all(torch.equal(made[key], tensor) for key, tensor in parts["vae"].state_dict().items())
+
+
+def described(models: Path, model_id: str) -> ModelInfo:
+    return next(info for info in Catalog((models,), None).models() if info.id == model_id)
+
+
+def imported(models: Path, info: ModelInfo) -> Path:
+    file = next(models.glob(f"{info.id}.*"))
+    blueprint = family_for(info, "").blueprint
+    assert blueprint is not None
+    return import_checkpoint(file, info, blueprint, models.parent / "imported" / file.stem, torch.float32, (models,))
