@@ -238,10 +238,21 @@ def _pass_through(task: Task, wrote: Callable[[int], None]) -> bool:
 def _pieces(task: Task, shapes: dict[str, tuple[int, ...]]) -> list[Piece] | None:
     if task.origin.folder:
         return [Piece(key, shape, key) for key, shape in shapes.items()]
+    if any(key.startswith("input_blocks.") for key in shapes):
+        return _renamed_unet(task, shapes)
     words = ("text_model.", "encoder.block.", "block.")
     ours = task.library == "diffusers" or any(key.startswith(words) for key in shapes)
     table = TABLES.get(task.class_name)
     return table(shapes) if table and ours else None
+
+
+def _renamed_unet(task: Task, shapes: dict[str, tuple[int, ...]]) -> list[Piece]:
+    """diffusers' conversion of CompVis' U-Net does nothing but rename, so it is handed names in place of tensors."""
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    config = read_json(task.folder / task.name / "config.json")
+    found = convert_ldm_unet_checkpoint({TOPS["UNet2DConditionModel"] + key: key for key in shapes}, config)
+    return [Piece(name, shapes[key], key) for name, key in found.items() if key is not None]
 
 
 def _fitted(task: Task, pieces: list[Piece], module: Any) -> list[Piece]:
