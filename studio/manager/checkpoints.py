@@ -230,5 +230,5 @@ def component(view: View) -> Sniffed | None:
     for name, key, axis, length in TEXT_ENCODERS:
         if view.first_size(key, axis) == length:
             return Sniffed("text_encoder", None, name)
-    what = next((what for prefix, what in LONELY if view.starts(prefix)), None)
-    return Sniffed("unknown", problem=what) if what else None
+    lonely = next((words for prefix, words in LONELY if view.starts(prefix)), None)
+    return Sniffed("unknown", problem=lonely) if lonely else None

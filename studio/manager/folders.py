@@ -193,7 +193,7 @@ def default_size(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[in
     """(width, height) the model was trained at: its latent size times the autoencoder's scale."""
     sample = configs.get(family.denoiser, {}).get("sample_size")
     scale = vae_scale(configs)
-    sides = sample if isinstance(sample, list) else [sample, sample]
+    sides: list[Any] = sample if isinstance(sample, list) else [sample, sample]
     if len(sides) == 2 and all(type(side) is int and side > 0 for side in sides):
         return sides[1] * scale, sides[0] * scale
     return family.defaults.width, family.defaults.height

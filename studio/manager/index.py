@@ -116,14 +116,17 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _open(file: Path | None) -> sqlite3.Connection:
     """The database; made anew where it is damaged, in memory where none can be kept."""
-    for _ in range(2 if file is not None else 0):
+    for _ in range(2):
+        if file is None:
+            break
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             return _prepare(sqlite3.connect(file, timeout=10, check_same_thread=False))
         except (OSError, sqlite3.OperationalError):
             break  # unreadable or unwritable: this run learns anew
         except sqlite3.DatabaseError:
-            file.unlink(missing_ok=True)
+            for part in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+                part.unlink(missing_ok=True)
     return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
 
 

@@ -24,7 +24,8 @@ def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
     """(root, path, signature) of each diffusers folder and each weights file; nothing below the former, nothing hidden."""
     seen: set[tuple[int, int]] = set()
     for root in roots:
-        pending, links = [(root, 0)], []
+        pending: list[tuple[Path, int]] = [(root, 0)]
+        links: list[tuple[Path, int]] = []
         while pending or links:
             folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
             listed = _listed(folder, seen)
