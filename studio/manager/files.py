@@ -18,6 +18,7 @@ from studio.manager.few_step import few_step_defaults
 from studio.manager.folder_parts import size_of
 from studio.manager.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
 from studio.manager.headers import Header, read_header, readable
+from studio.manager.sidecars import described_beside
 from studio.manager.sniff import PREFIX, TITLES, Sniffed, sniff
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -79,7 +80,7 @@ def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: i
         dtype=header.dtype,
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=size,
-        description=card.description,
+        description=card.description or described_beside(path),
         preview=preview_beside(path.with_suffix("")),
         vae=card.vae,
         overridden=card.words(),

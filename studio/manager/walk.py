@@ -13,6 +13,7 @@ from pathlib import Path
 from studio.core.errors import ModelError
 from studio.manager.files import SUFFIXES, card_of
 from studio.manager.folders import preview_in, read_card
+from studio.manager.sidecars import sidecars_in
 
 MAX_DEPTH = 6
 PASSED_OVER = frozenset(
@@ -74,10 +75,10 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _file_signature(path: Path, names: frozenset[str]) -> str:
-    """Changes when the file does, or its card or its preview picture, which are among the `names` of its folder."""
+    """Changes when the file does, or its card, or what belongs to it among the `names` of its folder."""
     preview = preview_in(path.stem, names)
-    beside = [path.with_name(preview)] if preview else []
-    return _hashed([stamp(file) for file in (path, card_of(path), *beside)])
+    beside = [*sidecars_in(path.stem, names), *([preview] if preview else [])]
+    return _hashed([stamp(file) for file in (path, card_of(path), *map(path.with_name, beside))])
 
 
 def _folder_signature(folder: Path) -> str:

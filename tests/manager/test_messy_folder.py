@@ -237,6 +237,27 @@ def test_a_file_deleted_between_the_walk_and_the_reading_is_one_problem(
     assert [info.id for info in catalog.models()] == ["b"]
 
 
+def test_what_other_programs_wrote_beside_a_file_is_shown_as_words(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "m/cat.safetensors", CASES["kohya LoRA"][1])
+    catalog = Catalog((tmp_path / "m",), None)
+    assert catalog.models()[0].description == ""
+    civitai = {
+        "name": "v2",
+        "model": {"name": "A <b>cat</b>"},
+        "trainedWords": ["cat", 3, "whiskers"],
+        "description": "<p>long",
+    }
+    (tmp_path / "m/cat.civitai.info").write_text(json.dumps(civitai))
+    assert catalog.models()[0].description == "A <b>cat</b> v2\nTrigger words: cat, whiskers"
+    (tmp_path / "m/cat.civitai.info").write_text("[]")
+    (tmp_path / "m/cat.json").write_text(
+        json.dumps({"description": "My\ncat", "sd version": "SD1", "activation text": "cat"})
+    )
+    assert catalog.models()[0].description == "My cat\nTrigger words: cat"
+    (tmp_path / "m/cat.unnoise.json").write_text('{"description": "Mine"}')
+    assert catalog.models()[0].description == "Mine"
+
+
 def test_a_damaged_index_is_made_anew(tmp_path: Path) -> None:
     write_sparse(tmp_path / "m/x.safetensors", unet(768))
     index = tmp_path / "catalog.db"
