@@ -175,7 +175,12 @@ VAE_PARTS = (
     "conv2.",
     "model_ema.",
 )
-VAE_CHANNELS = {4: "sd1", 16: "flux", 32: "flux2"}
+# Channels of the latent -> (what the file's name may say, family); the last row is for names that say nothing.
+VAE_FAMILIES = {
+    4: ((r"xl", "sdxl"), (r"", "sd1")),
+    16: ((r"(sd|diffusion)[-_]?3", "sd3"), (r"", "flux")),
+    32: ((r"", "flux2"),),
+}
 TINY_VAE = "This is half of a tiny autoencoder (TAESD), which ComfyUI uses for previews; previews need no file here."
 
 
@@ -188,7 +193,9 @@ def vae(view: View) -> Sniffed | None:
     if view.matches(r"decoder\.(conv1|conv_in)\.(conv\.)?weight$") and _is_video_vae(view):
         return Sniffed("vae", "wan")
     channels = view.first_size(r"decoder\.(conv_in|layers\.0|1)\.weight$", 1)
-    return Sniffed("vae", VAE_CHANNELS.get(channels))
+    told = f"{view.name} {view.metadata('modelspec.architecture')}"
+    rows = VAE_FAMILIES.get(channels, ())
+    return Sniffed("vae", next((family for words, family in rows if re.search(words, told, re.IGNORECASE)), None))
 
 
 def _is_video_vae(view: View) -> bool:

@@ -150,7 +150,8 @@ def _read_safetensors(file: BinaryIO, size: int) -> Header:
         raise ModelError(f"Its header claims {length:,} bytes; more than {MAX_HEADER >> 20} MiB is not believed.")
     if length + 8 > size:
         raise ModelError(f"The file is incomplete: its header alone has {length:,} bytes, the file {size:,}.")
-    table = _parsed(first + file.read(length - 1))
+    file.seek(8)
+    table = _parsed(file.read(length))
     metadata = table.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ModelError("Its header is wrong at __metadata__: it holds more than words.")

@@ -78,7 +78,7 @@ BLUEPRINT = Blueprint(
     companions={
         "text_encoder": CLIP_L_FILE,
         "text_encoder_2": T5_FILE,
-        "vae": Companion("vae", "vae/ae.safetensors", family="flux", name=r"^(?!.*(sd[-_]?3|diffusion[-_]?3))"),
+        "vae": Companion("vae", "vae/ae.safetensors", family="flux"),
     },
 )
 

@@ -87,7 +87,7 @@ BLUEPRINT = Blueprint(
     arguments={"requires_safety_checker": False, "safety_checker": [None, None], "feature_extractor": [None, None]},
     companions={
         "text_encoder": CLIP_L_FILE,
-        "vae": Companion("vae", "vae/vae-ft-mse-840000-ema-pruned.safetensors", family="sd1", name=r"^(?!.*xl)"),
+        "vae": Companion("vae", "vae/vae-ft-mse-840000-ema-pruned.safetensors", family="sd1"),
     },
 )
 

@@ -49,7 +49,7 @@ BLUEPRINT = Blueprint(
         "text_encoder": CLIP_L_FILE,
         "text_encoder_2": CLIP_G_FILE,
         "text_encoder_3": T5_FILE,
-        "vae": Companion("vae", "vae/sd3_vae.safetensors", family="flux", name=r"sd[-_]?3|diffusion[-_]?3"),
+        "vae": Companion("vae", "vae/sd3_vae.safetensors", family="sd3"),
     },
     optional=frozenset({"text_encoder_3"}),
     identities={"text_encoder": "text_projection.weight"},  # ViT-L's pooled text is taken as it is

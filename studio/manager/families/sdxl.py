@@ -90,7 +90,7 @@ BASE = Blueprint(
     companions={
         "text_encoder": CLIP_L_FILE,
         "text_encoder_2": CLIP_G_FILE,
-        "vae": Companion("vae", "vae/sdxl_vae.safetensors", family="sd1", name="xl"),
+        "vae": Companion("vae", "vae/sdxl_vae.safetensors", family="sdxl"),
     },
 )
 # Made for few steps (turbo, lightning, ...): a grid of few steps must start from pure noise.
