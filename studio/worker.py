@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from studio import compat
 from studio.core import events
 from studio.core.desk import MemoryCommand
-from studio.core.errors import Cancelled, OutOfMemory, StudioError
+from studio.core.errors import Cancelled, OutOfMemory, StorageError, StudioError
 from studio.core.events import Event
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
@@ -25,6 +25,7 @@ from studio.jobs.archive import Archive, Sink
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
+from studio.jobs.queue import waiting
 from studio.jobs.storage import PRIVATE
 from studio.manager.catalog import Catalog
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from studio.manager.manager import Manager
 
 log = logging.getLogger(__name__)
+
+LOOK_AHEAD = 32  # waiting jobs whose models are kept in memory where they can be
 
 Emit = Callable[[Event], None]
 
@@ -168,7 +171,7 @@ class Worker:
 
         private = settings.outputs / PRIVATE
         database = Database(private / "studio.db")
-        self._channel, self._inbox = channel, inbox
+        self._channel, self._inbox, self._database = channel, inbox, database
         self._manager = Manager(settings)
         self._catalog = self._manager.catalog
         self._archive = Archive(settings.outputs, database)
@@ -194,6 +197,7 @@ class Worker:
                 return
 
     def _carry_out(self, job: str, request: GenerationRequest) -> bool:
+        self._look_ahead()
         try:
             return execute(
                 job,
@@ -207,6 +211,23 @@ class Worker:
             )
         finally:
             self._inbox.forget(job)
+
+    def _look_ahead(self) -> None:
+        """Tell the manager which models the next jobs will want, so that it lets go of others first."""
+        from studio.engine.precision import foreseen
+
+        try:
+            named = {(request.model, request.dtype) for request in waiting(self._database, LOOK_AHEAD)}
+        except StorageError as error:
+            log.warning("%s", error)
+            return
+        infos = {info.id: info for info in self._catalog.models()} if named else {}
+        wanted = []
+        for model, dtype in sorted(named):
+            if (info := infos.get(model)) is not None:
+                found = foreseen(dtype, info, self._manager, self._archive.private / "precision")
+                wanted.append((info, found.dtype, found.channels_last))
+        self._manager.expect(wanted)
 
     def _emit(self, job: str, event: Event) -> None:
         if event.terminal or (isinstance(event, events.Step) and event.index == 0):  # the model is in memory now

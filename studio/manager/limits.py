@@ -3,6 +3,7 @@
 Reads /proc and asks the driver; refuses to know what the memory is for.
 """
 
+import ctypes
 import functools
 import resource
 from pathlib import Path
@@ -104,7 +105,10 @@ class PeakMeter:
         self._device = device
         self._start: int | None = None
 
-    def start(self) -> None:
+    def start(self, *, exact: bool = False) -> None:
+        """`exact`: what the allocator kept of earlier runs goes back first, so that it cannot hide what this one takes."""
+        if exact:
+            _trim()
         if self._device.type == "cuda":
             import torch
 
@@ -121,6 +125,14 @@ class PeakMeter:
 
             return max(torch.cuda.max_memory_allocated(self._device) - self._start, 0)
         return max(_status("VmHWM") - self._start, 0)
+
+
+def _trim() -> None:
+    """glibc gives the memory it holds free back to the system (malloc_trim(3)); other C libraries keep it."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return
 
 
 def _reset_peak() -> bool:

@@ -101,7 +101,7 @@ class Manager:
                 )
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
-                meter.start()
+                meter.start(exact=measured is None and warm)
                 yield loaded
                 if request is not None and whole and not loaded.ladder.taken:
                     peak = meter.read()
