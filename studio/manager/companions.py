@@ -70,16 +70,20 @@ class Shelf:
     def __init__(self, models: Iterable[tuple[ModelInfo, Path]], folders: tuple[Path, ...]):
         self._models = list(models)
         self._folders = folders
+        self._donors = [path for info, path in self._models if info.kind == "diffusers"]
+        self._found: dict[tuple[int, str, str], Origin | None] = {}  # of each blueprint's components, once asked for
 
-    def origins(self, info: ModelInfo, family: Family, blueprint: Blueprint, needs: Iterable[str]) -> dict[str, Origin]:
+    def origins(self, family: Family, blueprint: Blueprint, needs: Iterable[str]) -> dict[str, Origin]:
         """component -> where it lies, of the `needs` that are here: a file first, else what a folder of the family lends."""
-        donors = [path for other, path in self._models if other.kind == "diffusers" and other.id != info.id]
-        out = {}
-        for name in needs:
-            found = _file(blueprint.companions.get(name), self._models) or _lent(family, blueprint, name, donors)
-            if found:
-                out[name] = found
-        return out
+        found = {name: self._origin(family, blueprint, name) for name in needs}
+        return {name: origin for name, origin in found.items() if origin}
+
+    def _origin(self, family: Family, blueprint: Blueprint, name: str) -> Origin | None:
+        key = (id(blueprint), family.name, name)
+        if key not in self._found:
+            file = _file(blueprint.companions.get(name), self._models)
+            self._found[key] = file or _lent(family, blueprint, name, self._donors)
+        return self._found[key]
 
     def problem(self, info: ModelInfo) -> str | None:
         """What is nowhere, in a sentence that says what to fetch and where to put it; None: the model can be completed."""
@@ -88,14 +92,15 @@ class Shelf:
         if blueprint is None:
             return None
         try:
-            found = self.origins(info, family, blueprint, info.needs)
+            found = self.origins(family, blueprint, info.needs)
         except ModelError as error:
             return f"A file that it needs cannot be read: {error}"
         missing = [name for name in info.needs if name not in found and name not in blueprint.optional]
         absent = {name for name in info.needs if name not in found}
-        tokenizers = [] if self.has_clip or not info.needs else list(blueprint.tokenizers)
-        if not self.has_t5:
-            tokenizers += t5_tokenizers(blueprint, absent)
+        tokenizers = list(blueprint.tokenizers) if info.needs and not self.has_clip else []
+        wanted = t5_tokenizers(blueprint, absent)
+        if wanted and not self.has_t5:
+            tokenizers += wanted
         return _sentence(family, blueprint, missing, tokenizers) if missing or tokenizers else None
 
     @cached_property

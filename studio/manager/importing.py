@@ -124,7 +124,7 @@ def _origins(file: Path, info: ModelInfo, blueprint: Blueprint, folders: tuple[P
         problem = shelf.problem(info.model_copy(update={"needs": needs}))
         if problem:
             raise ModelError(problem)
-        found |= shelf.origins(info, family_for(info, ""), blueprint, needs)
+        found |= shelf.origins(family_for(info, ""), blueprint, needs)
     return {name: found[name] for name in weighty(blueprint) if name in found}
 
 
