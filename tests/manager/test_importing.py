@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from studio import compat
+from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
 from studio.manager import attachments, clip_vocabulary, importing
@@ -191,3 +192,34 @@ def test_a_checkpoint_is_described_without_being_converted(tmp_path: Path) -> No
     info = describe_file(write_sparse(tmp_path / "v1-5.safetensors", shapes), "v1-5")
     assert (info.family, info.tasks[0], info.problem) == ("sd1", "text_to_image", None)
     assert os.listdir(tmp_path) == ["v1-5.safetensors"]
+
+
+def import_command(manager: Manager, *arguments: str) -> int:
+    settings = manager.settings
+    folders = ("--models", str(settings.models[0]), "--outputs", str(settings.outputs), "--device", "cpu")
+    return main(["models", "import", *arguments, *folders])
+
+
+def test_the_command_prepares_a_model_and_says_where(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
+    assert import_command(manager, "tiny", "--dtype", "fp16", "--json") == 0
+    printed = capsys.readouterr()
+    told, steps = json.loads(printed.out), [json.loads(line) for line in printed.err.splitlines() if line[0] == "{"]
+    assert (told["model"], told["dtype"]) == ("checkpoints/tiny", "fp16")
+    assert (Path(told["folder"]) / "model_index.json").is_file() and manager.prepared() == ("checkpoints/tiny",)
+    assert steps and steps[0].keys() == {"what", "fraction"}
+    assert import_command(manager, "tiny", "--dtype", "fp16") == 0
+    assert capsys.readouterr().out.strip() == told["folder"]
+
+
+def test_the_command_refuses_what_it_cannot_prepare(
+    manager: Manager, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(source, manager.settings.models[0] / "folder")
+    file = shutil.copy(manager.catalog.path("checkpoints/tiny"), tmp_path / "stray.safetensors")
+    for wish, said in {
+        "folder": "folder is a folder already, which is used as it stands.",
+        str(file): "stray.safetensors lies outside the models folders; name its folder with --models.",
+        "nothing": "Unknown model 'nothing'.",
+    }.items():
+        assert import_command(manager, wish) != 0
+        assert capsys.readouterr().err.startswith(said)
