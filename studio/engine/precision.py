@@ -61,6 +61,8 @@ def choose(
             return Precision("bf16")  # memory is short: half as much of it comes before speed
         report("measuring which precision is fastest", None)
         found = measure(loaded)
+    if (found.dtype, found.channels_last) != (FIRST, True):
+        manager.unload(info)  # it will not run in what it was measured in
     _write(_path(folder, info, manager), found)
     return found
 

@@ -6,8 +6,9 @@ import pytest
 
 from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import StudioError
+from studio.core.memory import MoveView
 from studio.core.models import ModelInfo
-from studio.ui.tabs.models import current_overview, managed
+from studio.ui.tabs.models import current_overview, latest_moves, managed, overridden, planned
 from tests.ui.fake_desk import FakeDesk
 
 BAD = ModelInfo(id="x/<b>page", title="<b>page", kind="unknown", problem="This is a web page.", bytes=99)
@@ -58,3 +59,43 @@ def test_wishes_reach_the_worker_and_refusals_come_back_as_a_sentence(desk: Desk
 def test_nonsense_from_a_page_is_refused(wish: object, desk: Desk) -> None:
     assert "not known" in managed(desk, wish)["problem"]
     assert desk.commands == []
+
+
+def test_a_plan_is_plain_figures_or_the_arithmetic(desk: FakeDesk) -> None:
+    desk = FakeDesk(desk.folder)
+    told = planned(desk, {"model": "starter/pencil", "batch": 2})["plan"]
+    assert [stage["name"] for stage in told["stages"]] == ["encode", "denoise", "decode"]
+    assert told["peak"] == max(stage["peak"] for stage in told["stages"])
+    refused = planned(desk, {"model": "starter/pencil", "width": 8192, "height": 8192})
+    assert "raise the budget" in refused["problem"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"model": "a", "width": 0}, "Width: input should be greater than or equal to 8."),
+        ({"model": "a", "batch": 10**9}, "Batch: input should be less than or equal to 64."),
+        ({"model": "a", "width": 9.5}, "Width: input should be a valid integer"),
+        ({"model": "a", "device": "cuda"}, "not known here"),
+        ({}, "not known here"),
+        ("x", "not known here"),
+    ],
+)
+def test_a_plan_of_nonsense_is_refused_in_a_sentence(wish: object, sentence: str, desk: Desk) -> None:
+    assert sentence in planned(desk, wish)["problem"]
+
+
+def test_the_user_s_word_reaches_the_desk_with_only_what_was_said(desk: Desk) -> None:
+    assert overridden(desk, {"model": "starter/pencil", "changes": {"vae": None, "title": "P"}}) == {}
+    ((model, words),) = desk.words
+    assert (model, words.model_dump(exclude_unset=True)) == ("starter/pencil", {"vae": None, "title": "P"})
+    for wish in ({"model": "starter/pencil", "changes": {"colour": "red"}}, {"changes": {}}, None, {"model": "x"}):
+        assert "not known" in overridden(desk, wish)["problem"]
+    assert "at most 120" in overridden(desk, {"model": "x", "changes": {"title": "x" * 121}})["problem"]
+    assert len(desk.words) == 1
+
+
+def test_moves_are_plain_rows(desk: Desk) -> None:
+    desk.ledger.append(MoveView(time=1.0, move="load", component="unet", predicted=5, measured=6, seconds=0.1))
+    (row,) = latest_moves(desk)["moves"]
+    assert (row["move"], row["predicted"], row["measured"], row["reason"]) == ("load", 5, 6, "")

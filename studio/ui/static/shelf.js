@@ -25,6 +25,7 @@ class Shelf {
     this.families = [];
     this.memory = NOTHING;
     this.asked = new Map(); // model id -> a wish of this page that nobody has answered yet
+    this.refused = new Map(); // model id -> why its last wish was not even taken
     this.cards = new Map(); // model id -> its card
     this.looking = false;
     this.said = make("p", { class: "only-read", role: "status" });
@@ -89,13 +90,13 @@ class Shelf {
 
   /** Hand a wish over; its card says so at once, and the memory's view tells what becomes of it. */
   async wish(command) {
-    if (command.model) this.asked.set(command.model, command);
+    const { model = "" } = command;
+    this.refused.delete(model);
+    this.asked.set(model, command);
     this.refresh();
     const answer = await this.server.manage(command).catch(() => ({ problem: "No connection" }));
-    this.asked.delete(command.model);
-    this.memory = { ...this.memory, problems: { ...this.memory.problems } };
-    if (answer.problem) this.memory.problems[command.model ?? ""] = answer.problem;
-    else delete this.memory.problems[command.model ?? ""];
+    this.asked.delete(model);
+    if (answer.problem) this.refused.set(model, answer.problem);
     this.refresh();
   }
 
@@ -146,8 +147,8 @@ class Shelf {
   }
 
   refresh() {
-    this.bar.show(this.memory, new Map(this.models.map(({ id, title }) => [id, title])));
-    for (const [id, card] of this.cards) card.stand(this.memory, this.asked.get(id));
+    this.bar.show(this.memory, new Map(this.models.map(({ id, title }) => [id, title])), this.refused.get(""));
+    for (const [id, card] of this.cards) card.stand(this.memory, this.asked.get(id), this.refused.get(id));
   }
 }
 

@@ -61,19 +61,20 @@ export class Card {
     return this.picture.replaceChildren(image);
   }
 
-  /** Where it stands, as the memory's view tells it; `asked` is this page's own wish that nobody has answered yet. */
-  stand(memory, asked) {
+  /** Where it stands, as the memory's view tells it; `asked` is this page's own wish that nobody has answered yet, `refused`
+   *  why its last one was not taken. */
+  stand(memory, asked, refused) {
     const { id, title, usable, kind } = this.model;
     const wish = memory.wishes.find((each) => each.model === id) ?? asked;
     const taken = memory.imports.find((each) => each.model === id);
     const prepared = memory.prepared.includes(id);
-    const standing = JSON.stringify([this.described, wish, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id]]);
+    const standing = JSON.stringify([this.described, wish, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id], refused]);
     if (standing === this.standing) return; // hundreds of cards hear of every move
     this.standing = standing;
     this.there = memory.models.includes(id);
     this.pinned = memory.pinned.includes(id);
     this.importing = Boolean(taken) && !taken.problem;
-    const problem = this.model.problem || memory.problems[id] || taken?.problem || "";
+    const problem = this.model.problem || refused || memory.problems[id] || taken?.problem || "";
     const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind === "checkpoint" && "prepared"].filter(Boolean);
     this.marks.replaceChildren(
       ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),

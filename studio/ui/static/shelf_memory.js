@@ -27,9 +27,9 @@ export class Memory {
         this.empty));
   }
 
-  /** `titles`: id -> title of the models on disk. */
-  show(memory, titles) {
-    this.problem.textContent = memory.problems[""] ?? "";
+  /** `titles`: id -> title of the models on disk; `refused`: why the last wish for no one model was not taken. */
+  show(memory, titles, refused) {
+    this.problem.textContent = refused ?? memory.problems[""] ?? "";
     const drawn = JSON.stringify([memory.used, memory.budget, memory.device, memory.residents, memory.holders, memory.pinned, [...titles]]);
     this.showBudget(memory);
     if (drawn === this.drawn) return;

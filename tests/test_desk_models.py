@@ -1,0 +1,108 @@
+"""What the Models tab asks of the real desk and its worker: load, unload, pin, and what became of each; plans, moves, words."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from studio.core.desk import MemoryCommand, MemoryView
+from studio.core.errors import NotFound, OutOfMemory, UnknownName
+from studio.core.memory import PlanWish
+from studio.core.models import Override
+from studio.core.settings import Settings
+from studio.desk import Desk
+from studio.jobs.board import DIED
+from tests import tiny_models
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("studio")
+    tiny_models.stable_diffusion(folder / "models" / "tiny")
+    unfit = shutil.copytree(folder / "models" / "tiny", folder / "models" / "unfit")
+    (unfit / "unet" / "config.json").write_text('{"_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16]}')
+    with closing(Desk(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu"))) as desk:
+        until(desk, lambda view: "tiny" in view.models)  # the worker loads a model ahead
+        yield desk
+
+
+def until(desk: Desk, true: Callable[[MemoryView], bool], seconds: float = 90) -> MemoryView:
+    """The first view of the memory of which it is true; each is waited for, none is asked for twice."""
+    number, view = desk.watch_memory(0, 0)
+    while not true(view):
+        now, view = desk.watch_memory(number, seconds)
+        assert now != number, f"nothing came of it: {view}"
+        number = now
+    return view
+
+
+def manage(desk: Desk, action: str, model: str = "") -> MemoryView:
+    """Ask, and wait until it was carried out."""
+    desk.manage(MemoryCommand(action=action, model=model))  # type: ignore[arg-type]
+    return until(desk, lambda view: not view.wishes)
+
+
+def test_a_model_is_unloaded_loaded_and_pinned_and_every_move_is_in_the_ledger(desk: Desk) -> None:
+    assert manage(desk, "unload", "tiny").residents == ()
+    view = manage(desk, "pin", "tiny")
+    assert (view.models, view.pinned, view.problems) == (("tiny",), ("tiny",), {})
+    assert {name for name, _ in view.residents} == {"unet", "vae", "text_encoder"}
+    assert view.holders == (("tiny",),) * 3 and view.used == sum(size for _, size in view.residents)
+    assert "pinned; unpin it first" in manage(desk, "unload", "tiny").problems["tiny"]
+    assert manage(desk, "unpin", "tiny").pinned == ()
+    rows = desk.moves()
+    assert [row.time for row in rows] == sorted((row.time for row in rows), reverse=True)
+    assert {(row.move, row.component) for row in rows} >= {("load", "unet"), ("evict", "unet")}
+    assert all(row.predicted and row.measured and row.seconds is not None for row in rows if row.move == "load")
+
+
+def test_why_a_model_cannot_be_loaded_is_told_at_it_and_what_was_there_stays(desk: Desk) -> None:
+    before = manage(desk, "load", "tiny")
+    view = manage(desk, "load", "unfit")
+    assert set(view.problems) == {"unfit"} and "unet" in view.problems["unfit"]
+    assert (view.models, view.used) == (before.models, before.used)
+    with pytest.raises(UnknownName):
+        manage(desk, "load", "missing")
+    assert desk.memory().wishes == ()
+
+
+def test_a_worker_that_is_killed_says_so_at_the_model_it_was_asked_for(desk: Desk) -> None:
+    pid = desk.worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    desk.manage(MemoryCommand(action="load", model="tiny"))
+    assert [(wish.action, wish.model) for wish in desk.memory().wishes] == [("load", "tiny")]
+    os.kill(pid, signal.SIGKILL)
+    view = until(desk, lambda view: not view.wishes and view.budget > 0)
+    assert view.problems["tiny"] == DIED and view.models == ()
+    assert manage(desk, "load", "tiny").models == ("tiny",)
+
+
+def test_a_run_is_planned_from_headers_or_refused_with_the_arithmetic(desk: Desk) -> None:
+    small, large = desk.plan(PlanWish(model="tiny")), desk.plan(PlanWish(model="tiny", width=512, height=512, batch=4))
+    assert [stage.name for stage in small.stages] == ["encode", "denoise", "decode"] and small.whole
+    assert small.budget == desk.memory().budget and small.peak < large.peak
+    for stage in small.stages:
+        assert stage.peak == stage.working + sum(part.bytes for part in stage.parts)
+    with pytest.raises(OutOfMemory, match="memory budget is"):
+        desk.plan(PlanWish(model="tiny", width=8192, height=8192, batch=64))
+
+
+def test_the_user_s_word_counts_from_the_next_use_on(desk: Desk, tmp_path: Path) -> None:
+    models = desk.settings.models[0]
+    (models / "vae").mkdir()
+    shutil.copy(models / "tiny/vae/diffusion_pytorch_model.safetensors", models / "vae/clear.safetensors")
+    desk.override("tiny", Override(title="Mine", vae="vae/clear"))
+    info = next(info for info in desk.models() if info.id == "tiny")
+    assert (info.title, info.vae, set(info.overridden)) == ("Mine", "vae/clear", {"title", "vae"})
+    assert manage(desk, "load", "tiny").problems.get("tiny") is None
+    (models / "vae/clear.safetensors").unlink()
+    assert "set to decode with the VAE vae/clear" in manage(desk, "load", "tiny").problems["tiny"]
+    desk.override("tiny", Override(title=None, vae=None))
+    assert manage(desk, "load", "tiny").problems.get("tiny") is None
+    with pytest.raises(NotFound):
+        desk.preview("tiny")
