@@ -24,9 +24,13 @@ ROWS: tuple[tuple[frozenset[str], str, dict[str, Any]], ...] = (
     ),
     (frozenset({"sdxl"}), r"^sdxl[-_]lightning", PLAIN | {"sampler": "euler", "spacing": "trailing", "steps": 4}),
     (frozenset({"sd1", "sdxl"}), r"hyper[-_]?sd", PLAIN | {"sampler": "ddim", "spacing": "trailing", "steps": 8}),
-    (frozenset({"sd1", "sd2", "sdxl"}), r"dmd2?", PLAIN | {"sampler": "lcm", "steps": 4}),
-    (frozenset({"sd1", "sd2", "sdxl"}), r"tcd", PLAIN | {"sampler": "tcd", "steps": 4}),
-    (frozenset({"sd1", "sd2", "sdxl"}), r"lcm", {"sampler": "lcm", "steps": 6, "guidance_scale": 1.5}),
+    (frozenset({"sd1", "sd2", "sdxl"}), r"dmd2?", PLAIN | {"sampler": "lcm", "spacing": "default", "steps": 4}),
+    (frozenset({"sd1", "sd2", "sdxl"}), r"tcd", PLAIN | {"sampler": "tcd", "spacing": "default", "steps": 4}),
+    (
+        frozenset({"sd1", "sd2", "sdxl"}),
+        r"lcm",
+        {"sampler": "lcm", "spacing": "default", "steps": 6, "guidance_scale": 1.5},
+    ),
     (frozenset({"sd1", "sd2", "sdxl"}), "", MERGE),
 )
 

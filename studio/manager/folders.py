@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo, Override, Prediction
 from studio.core.samplers import spacing_of
-from studio.manager.families import Family, family_of, generic_family
+from studio.manager.families import Family, family_of, generic_family, refusal
 from studio.manager.folder_parts import (
     CONFIGS,
     SKIPPED,
@@ -136,7 +136,9 @@ def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs
     denoiser = next((name for name in ("transformer", "unet") if name in components), "transformer")
     family = family_of(pipeline, configs) or generic_family(pipeline, denoiser)
     if family is None:
-        raise ModelError(f"{shown(pipeline)} is not a pipeline that makes an image from a prompt alone.")
+        raise ModelError(
+            f"{shown(pipeline)} {refusal(pipeline)}; what is used here makes an image from a prompt alone."
+        )
     return family
 
 

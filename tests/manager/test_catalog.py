@@ -89,7 +89,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a foreign library": (lambda f: edit(f, "model_index.json", unet=["os.path", "Evil"]), "not from diffusers"),
     "absurd sizes": (lambda f: edit(f, "unet/config.json", block_out_channels=[10**9, 32]), "1,000,000,000, past anything real"),
     "an unknown pipeline": (lambda f: edit(f, "model_index.json", _class_name="NoSuchPipeline"), "NoSuchPipeline"),
-    "a video pipeline": (lambda f: edit(f, "model_index.json", _class_name="WanPipeline"), "not a pipeline that makes an image"),
+    "a video pipeline": (lambda f: edit(f, "model_index.json", _class_name="WanPipeline"), "WanPipeline makes video"),
     "a part missing": (lambda f: shutil.rmtree(f / "vae"), "vae/ is missing"),
     "weights missing": (lambda f: (f / "unet/diffusion_pytorch_model.safetensors").unlink(), "Its unet has no weights"),
     "weights truncated": (lambda f: os.truncate(f / "unet/diffusion_pytorch_model.safetensors", 5000), "incomplete"),

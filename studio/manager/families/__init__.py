@@ -5,7 +5,7 @@ from dataclasses import replace
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
 from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, accepted, family_of
-from studio.manager.families.generic import generic_family
+from studio.manager.families.generic import generic_family, refusal
 
 
 def family_for(info: ModelInfo, denoiser: str) -> Family:
@@ -18,5 +18,5 @@ def family_for(info: ModelInfo, denoiser: str) -> Family:
 
 __all__ = [
     "FAMILIES", "PREFIXES", "Blueprint", "Family", "LatentFormat", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
-    "family_for", "family_of", "flux", "generic", "generic_family", "lcm", "pixart", "sd1", "sd2", "sd3", "sdxl",
+    "family_for", "family_of", "flux", "generic", "generic_family", "lcm", "pixart", "refusal", "sd1", "sd2", "sd3", "sdxl",
 ]  # fmt: skip

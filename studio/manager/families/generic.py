@@ -64,12 +64,45 @@ def _parameters(text: str, pipeline: str) -> dict[str, bool] | None:
     return None
 
 
+# Parameters that only calls have which start from a picture, or from another model's.
+FROM_PICTURE = frozenset(
+    {
+        "strength", "mask_image", "control_image", "controlnet_conditioning_scale", "adapter_conditioning_scale",
+        "conditioning_scale", "image_guidance_scale", "noise_level", "gligen_boxes", "source_prompt",
+    }
+)  # fmt: skip
+# Calls of the same shape that make something else than a picture, or one from another picture.
+ELSE = (
+    (re.compile(r"SuperResolution|Upscal|Refiner"), "enlarges or refines another model's picture"),
+    (re.compile(r"Edit(?!ing)|Pix2Pix|Layered|FunControl"), "starts from a picture"),
+    (re.compile(r"Prior"), "is the first half of a pair, and makes no picture without the second"),
+    (re.compile(r"Audio|Music|AceStep"), "makes sound"),
+    (re.compile(r"Video|Latte"), "makes video"),
+    (re.compile(r"Gemma|LLaDA"), "writes text"),
+    (re.compile(r"ShapE|LDM3D"), "makes shapes in space"),
+    (re.compile(r"Onnx"), "runs on another library"),
+)
+
+
+def refusal(pipeline: str) -> str | None:
+    """Why a pipeline is not one that makes an image from a prompt and nothing else; None if it is."""
+    parameters = call_parameters(pipeline)
+    if parameters is None:
+        return "is not a pipeline of the installed diffusers"
+    for words, reason in ELSE:
+        if words.search(pipeline):
+            return reason
+    if "num_frames" in parameters:
+        return "makes video"
+    if FROM_PICTURE & parameters.keys() or any(needed for name, needed in parameters.items() if name != "prompt"):
+        return "starts from more than a prompt"
+    return None if "prompt" in parameters else "takes no prompt"
+
+
 def generic_family(pipeline: str, denoiser: str) -> Family | None:
     """The family of a pipeline that makes an image from a prompt and nothing else; None for any other pipeline."""
     parameters = call_parameters(pipeline)
-    if parameters is None or "prompt" not in parameters or "num_frames" in parameters:
-        return None
-    if any(required for name, required in parameters.items() if name != "prompt"):
+    if parameters is None or refusal(pipeline):
         return None
     return replace(
         GENERIC,
