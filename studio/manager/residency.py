@@ -132,6 +132,8 @@ class Residency:
         """The component's module, made without weights if there is none yet."""
         if component.module is None:
             component.module = component.source.empty().eval().requires_grad_(False)
+            if component.channels_last:
+                component.module.to(memory_format=torch.channels_last)
         return component.module
 
     def stop_streaming(self) -> None:
@@ -191,7 +193,8 @@ class Residency:
 
     def _stream(self, component: Component) -> None:
         module = self.skeleton(component)
-        component.streamer = LeafStreamer(module, list(component.source.files), component.dtype, self.device)
+        files = list(component.source.files)
+        component.streamer = LeafStreamer(module, files, component.dtype, self.device, component.channels_last)
         component.streamer.attach()
         component.state = "streamed"
 

@@ -14,8 +14,16 @@ from safetensors import safe_open
 class LeafStreamer:
     """While attached, `module`'s parameters live in `files` and visit the device one layer at a time."""
 
-    def __init__(self, module: torch.nn.Module, files: list[Path], dtype: torch.dtype, device: torch.device):
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        files: list[Path],
+        dtype: torch.dtype,
+        device: torch.device,
+        channels_last: bool = False,
+    ):
         self._module, self._dtype, self._device = module, dtype, device
+        self._channels_last = channels_last
         self._opened = [safe_open(file, framework="pt") for file in files]
         self._where = {key: opened for opened in self._opened for key in opened.keys()}  # noqa: SIM118 (not a dict)
         self._hooks: list[Any] = []
@@ -49,7 +57,9 @@ class LeafStreamer:
         self._opened.clear()
 
     def _read(self, key: str, dtype: torch.dtype) -> torch.Tensor:
-        return self._where[key].get_tensor(key).to(self._device, dtype)
+        tensor = self._where[key].get_tensor(key).to(self._device, dtype)
+        # `to`, as modules do it: `contiguous` leaves a 1x1 kernel's strides as they are, and another kernel would run.
+        return tensor.to(memory_format=torch.channels_last) if self._channels_last and tensor.ndim == 4 else tensor
 
     def _loader(self, names: dict[str, str]) -> Any:
         def load(layer: torch.nn.Module, args: Any) -> None:

@@ -22,6 +22,8 @@ import torch  # noqa: E402
 
 from studio.engine.generate import Result, generate  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager import estimate  # noqa: E402
+from studio.manager.estimate import folder_weights  # noqa: E402
 from studio.manager.ladder import Ladder, is_out_of_memory, rungs_for  # noqa: E402
 from studio.manager.manager import Loaded, Manager  # noqa: E402
 
@@ -70,10 +72,12 @@ def after(failures: int) -> Callable[..., bool]:
 
 
 @contextmanager
-def leased(manager: Manager, **values: Any) -> Iterator[tuple[GenerationRequest, Loaded]]:
+def leased(
+    manager: Manager, *, dtype: str = "fp32", channels_last: bool = False, **values: Any
+) -> Iterator[tuple[GenerationRequest, Loaded]]:
     info = find_model(manager.catalog.models(), "sd")
     request = resolve(GenerationRequest(model="sd", prompt="a red heart", steps=STEPS, seed=5, **values), info)
-    with manager.lease(info, "fp32", request=request) as loaded:
+    with manager.lease(info, dtype, request=request, channels_last=channels_last) as loaded:
         yield request, loaded
 
 
@@ -213,10 +217,11 @@ def test_a_batch_that_finds_no_memory_is_made_one_by_one_with_the_same_noise(man
     assert alone.recipe.notes == ()  # another shape, no rung
 
 
-def test_a_denoiser_that_finds_no_memory_is_streamed_from_where_it_stood(manager: Manager) -> None:
-    with leased(manager, count=2) as (request, loaded):
+@pytest.mark.parametrize("how", [{}, {"dtype": "bf16", "channels_last": True}], ids=["fp32", "bf16 channels_last"])
+def test_a_denoiser_that_finds_no_memory_is_streamed_from_where_it_stood(how: Any, manager: Manager) -> None:
+    with leased(manager, count=2, **how) as (request, loaded):
         expected = run(request, loaded)
-    with leased(manager, count=2) as (request, loaded):
+    with leased(manager, count=2, **how) as (request, loaded):
         unet, steps = loaded.components["unet"], []
         fits = after(1)
         with failing(unet, "forward", lambda *a, **k: unet.conv_in.weight.is_meta or not fits()):
@@ -224,7 +229,8 @@ def test_a_denoiser_that_finds_no_memory_is_streamed_from_where_it_stood(manager
         assert pixels(made) == pixels(expected)
         assert [step.index for step in steps] == 2 * list(range(STEPS))
         assert made[0].recipe.notes == ("streamed the denoiser's weights",)
-    with leased(manager, count=2) as (request, loaded):
+        assert made[0].recipe.memory_format == expected[0].recipe.memory_format
+    with leased(manager, count=2, **how) as (request, loaded):
         assert not any(parameter.is_meta for parameter in loaded.components["unet"].parameters())
         assert pixels(run(request, loaded)) == pixels(expected)
 
@@ -300,6 +306,49 @@ def test_other_errors_climb_no_rung(manager: Manager) -> None:
             run(request, loaded)
         assert (told, loaded.ladder.taken) == ([False], ())
     assert not is_out_of_memory(OutOfMemory("the budget's own word"))
+
+
+@pytest.fixture
+def staged(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manager:
+    """A manager whose budget holds the largest part and little more, so that models run stage by stage."""
+    monkeypatch.setattr(estimate, "working_bytes", lambda traced, device: 1000)
+    weights = folder_weights(models / "sd")
+    largest = max(4 * w.elements for w in weights.values())
+    return Manager(
+        Settings(models=(models,), outputs=tmp_path / "staged", device="cpu", memory_budget=largest + (64 << 10))
+    )
+
+
+def test_run_stage_by_stage_the_ladder_holds_as_well(manager: Manager, staged: Manager) -> None:
+    with leased(manager, count=2) as (request, loaded):
+        expected = run(request, loaded)
+    with leased(staged, count=2) as (request, loaded):
+        assert not loaded.whole
+        unet, vae = loaded.components["unet"], loaded.components["vae"]
+        with (
+            failing(unet.mid_block, "forward", lambda *a, **k: unet.conv_out.weight.is_meta) as forwards,
+            failing(vae.decoder, "forward", after(1)) as decodings,
+        ):
+            made = run(request, loaded)
+        assert forwards.count(False) == 1  # the second picture comes back to a denoiser that is streamed
+        assert decodings.count(False) == 1
+        assert made[0].recipe.notes == ("decoded in tiles", "streamed the denoiser's weights")
+        assert max(largest_gap(a, b) for a, b in zip(made, expected, strict=True)) < 128
+    assert staged.residency.held() <= staged.budget()
+
+
+def test_run_stage_by_stage_the_decoder_comes_before_it_is_moved(
+    staged: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(staged) as (request, loaded):
+        vae, moves = loaded.components["vae"], []
+        monkeypatch.setattr(vae, "to", lambda where: moves.append((str(where), vae.decoder.conv_in.weight.is_meta)))
+        ladder = ladder_of_a_device(loaded)
+        ladder.taken = ("cpu_decode",)  # as remembered from a run before
+        (result,) = run(request, replace(loaded, ladder=ladder))
+        assert moves == [("cpu", False), ("cuda", False)]
+        assert result.recipe.notes == ("decoded on the CPU",)
+        monkeypatch.undo()
 
 
 def test_a_bad_allocation_is_met_as_such(manager: Manager) -> None:
