@@ -28,7 +28,6 @@ CODE = (".py", ".pyc", ".pyd", ".so", ".dll")
 # (part of a key, the most that is believed of its number); the first that fits. None known comes near any of them.
 LIMITS = (
     ("theta", 10**12),
-    ("sample_size", 8192),
     ("num_train_timesteps", 1_000_000),
     ("layers", 1024),
     ("blocks", 1024),

@@ -41,6 +41,7 @@ __all__ = [
 
 CARD = "unnoise.json"
 MAX_HALVINGS = 16
+MAX_SIDE = 8192  # of a latent, in cells; a configuration that says more says nothing
 FLOW_SCHEDULERS = ("FlowMatch", "SCM")
 FLOW = "flow_prediction"
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -196,7 +197,7 @@ def default_size(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[in
     sample = configs.get(family.denoiser, {}).get("sample_size")
     scale = vae_scale(configs)
     sides: list[Any] = sample if isinstance(sample, list) else [sample, sample]
-    if len(sides) == 2 and all(type(side) is int and side > 0 for side in sides):
+    if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
         return sides[1] * scale, sides[0] * scale
     return family.defaults.width, family.defaults.height
 

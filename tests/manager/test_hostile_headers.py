@@ -143,7 +143,7 @@ BEGINNINGS = {
     packed({"a": {"dtype": ["F16"], "shape": [1], "data_offsets": [0, 2]}}, b"\0\0"): "dtype ['F16'] is not known",
     packed({"a": {"dtype": "F16", "shape": [10**30], "data_offsets": [0, 2]}}, b"\0\0"): "no row of whole numbers",
     packed({"a\x1b[31m\u202e\n": 3}): "wrong at 'a?[31m??'.",
-    packed(b'{"a\\ud800": 3}'): "wrong at 'a?'.",
+    packed(b'{"a\\ud800": 3}'): "not valid JSON",
     packed(b'{"a": {}, "a": {}}'): "names 'a' twice",
     packed({"__metadata__": {"a": 1}}): "wrong at __metadata__",
     b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + struct.pack("<Q", 1) + b"x" + struct.pack("<I16QIQ", 16, *[2**63] * 16, 14, 0): "larger than any disk",

@@ -1,5 +1,6 @@
 """Whole files as people have them, told from outside: `python -m studio models list --json` over one folder of them all."""
 
+import inspect
 import json
 import os
 import struct
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from studio.manager.files import SD2_TELLTALE
+from studio.manager.folder_parts import check_sizes
 from tests import true_layouts as true
 from tests.layouts import write_sparse
 from tests.true_layouts import SD1_TEXT, SD2_TEXT, SDXL_TEXT, P, Shapes, checkpoint, kohya, prefixed
@@ -197,3 +199,32 @@ def test_each_file_is_known_for_what_it_is(path: str, listed: dict[str, dict[str
         assert REFUSED[path] in row["problem"]
     elif row["kind"] != "checkpoint":
         assert row["problem"] is None
+
+
+def test_no_network_of_diffusers_is_past_the_limits_of_what_is_believed() -> None:
+    from studio import compat
+
+    compat.prepare()
+    import diffusers
+
+    checked = 0
+    for name in dir(diffusers):
+        cls = getattr(diffusers, name, None)
+        if not (isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin)):
+            continue
+        defaults = {key: p.default for key, p in inspect.signature(cls.__init__).parameters.items()}
+        config = json.loads(json.dumps(defaults, default=lambda value: None))
+        check_sizes("transformer" if "Transformer" in name else "vae", config | {"_class_name": name})
+        checked += 1
+    assert checked > 100
+
+
+def test_no_text_encoder_in_use_is_past_the_limits_of_what_is_believed() -> None:
+    from studio import compat
+
+    compat.prepare()
+    import transformers
+
+    names = "CLIPTextConfig T5Config UMT5Config Gemma2Config Gemma3Config Qwen2Config Qwen2_5_VLConfig Qwen3Config MistralConfig Mistral3Config LlamaConfig SiglipVisionConfig"  # fmt: skip
+    for name in names.split():
+        check_sizes("text_encoder", json.loads(getattr(transformers, name)().to_json_string()))
