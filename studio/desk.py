@@ -129,7 +129,8 @@ class Desk:
     def plan(self, wish: PlanWish) -> PlanView:
         info, path = self._found(wish.model)
         memory = self._board.view()
-        return planning.view(info, path, memory.budget or host_budget(), wish, memory.device.partition(":")[0] or "cpu")
+        device, beside = memory.device.partition(":")[0] or "cpu", self._catalog.beside(info)
+        return planning.view(info, path, memory.budget or host_budget(), wish, device, beside)
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)

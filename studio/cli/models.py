@@ -19,7 +19,10 @@ from studio.core.request import Dtype
 from studio.core.settings import Settings, parse_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from studio.manager.catalog import Catalog
+    from studio.manager.companions import Origin
 
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
 
@@ -66,7 +69,9 @@ def main(argv: list[str]) -> int:
         show_details(info, path, arguments.json)
     else:
         dtype = "bf16" if arguments.dtype in (None, "auto") else arguments.dtype
-        show_plan(info, path, arguments.budget, arguments.size, arguments.batch, dtype, arguments.json)
+        show_plan(
+            info, path, catalog.beside(info), arguments.budget, arguments.size, arguments.batch, dtype, arguments.json
+        )
     return 0
 
 
@@ -118,7 +123,14 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
 
 
 def show_plan(
-    info: ModelInfo, path: Path, budget: str | None, size: str | None, batch: int, dtype: str, as_json: bool
+    info: ModelInfo,
+    path: Path,
+    beside: "Mapping[str, Origin]",
+    budget: str | None,
+    size: str | None,
+    batch: int,
+    dtype: str,
+    as_json: bool,
 ) -> None:
     from studio.manager.limits import host_budget
     from studio.manager.planning import Shape, describe, forecast
@@ -131,7 +143,7 @@ def show_plan(
     except ValueError as error:
         raise InvalidRequest(f"--budget: {error}.") from None
     shape = Shape(int(match[1]), int(match[2]), batch, info.guided)
-    told = forecast(info, path, most, shape, dtype, "cpu")
+    told = forecast(info, path, most, shape, dtype, "cpu", beside)
     if as_json:
         stages = [
             {

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core.models import ModelInfo
-from studio.manager.companions import Shelf
+from studio.manager.companions import Origin, Shelf
+from studio.manager.families import family_for
 from studio.manager.files import describe_file
 from studio.manager.folders import read_folder
 from studio.manager.headers import readable
@@ -80,6 +81,14 @@ class Catalog:
             else info.model_copy(update={"problem": shelf.problem(info)})
             for model_id, info in found.items()
         }
+
+    def beside(self, info: ModelInfo) -> dict[str, Origin]:
+        """Where the components lie that a single file lacks."""
+        family = family_for(info, "") if info.needs else None
+        if family is None or family.blueprint is None:
+            return {}
+        found = [(other, path) for other in self.models() if (path := self.path(other.id)) is not None]
+        return Shelf(found, self._folders).origins(family, family.blueprint, info.needs)
 
     def start_hashing(self) -> threading.Thread:
         """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`.

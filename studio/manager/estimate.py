@@ -6,18 +6,21 @@ is raised, and replaced by what was measured as soon as a shape has run. No torc
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from studio.manager.architecture import config_of
-from studio.manager.companions import carried
+from studio.manager.companions import Origin, carried
 from studio.manager.families import Family
 from studio.manager.folders import SKIPPED, component_config, components_of, read_json, vae_scale, weight_files
 from studio.manager.headers import Header, read_header
 from studio.manager.planner import Part, Stage
 
+NOTHING: Mapping[str, Origin] = MappingProxyType({})
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 UNET_ELEMENTS = 26  # per latent cell and channel of the first block
 TRANSFORMER_ELEMENTS = 16  # per token and hidden channel
@@ -77,14 +80,19 @@ def _component_weights(files: tuple[_Stamped, ...], folder: Path, name: str) -> 
     return _weights({key: tensor.shape for key, tensor in tensors.items()}, component_config(folder, name))
 
 
-def file_weights(header: Header, family: Family) -> dict[str, Weights]:
-    """Component -> weights, of a single-file checkpoint that the family's blueprint completes."""
+def file_weights(header: Header, family: Family, beside: Mapping[str, Origin] = NOTHING) -> dict[str, Weights]:
+    """Component -> weights, of a single-file checkpoint that the family's blueprint, and files `beside`, complete."""
     out: dict[str, Weights] = {}
     if family.blueprint is None:
         return out
     blueprint = family.blueprint
-    for name, prefix in carried(blueprint, header.tensors).items():
-        shapes = {key.removeprefix(prefix): t.shape for key, t in header.tensors.items() if key.startswith(prefix)}
+    own = {name: (prefix, header.tensors) for name, prefix in carried(blueprint, header.tensors).items()}
+    lent = {
+        name: (origin.prefix, {key: t for file in origin.files for key, t in read_header(file).tensors.items()})
+        for name, origin in beside.items()
+    }
+    for name, (prefix, tensors) in (own | lent).items():
+        shapes = {key.removeprefix(prefix): t.shape for key, t in tensors.items() if key.startswith(prefix)}
         out[name] = _weights(shapes, blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes))
     return out
 

@@ -1,12 +1,14 @@
 """`models plan`: who would be in memory at each stage of a run, and the peak, from headers alone. No torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import ModelError
 from studio.core.memory import PlannedPart, PlannedStage, PlanView, PlanWish
 from studio.core.models import ModelInfo
-from studio.manager.estimate import Shape, file_weights, folder_weights, stages_for
+from studio.manager.companions import Origin
+from studio.manager.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for
 from studio.manager.families import family_for
 from studio.manager.headers import read_header
 from studio.manager.planner import DoesNotFit, Plan, Stage, mib, plan
@@ -22,10 +24,18 @@ class Forecast:
     whole: bool
 
 
-def forecast(info: ModelInfo, path: Path, budget: int, shape: Shape, dtype: str, device: str) -> Forecast:
+def forecast(
+    info: ModelInfo,
+    path: Path,
+    budget: int,
+    shape: Shape,
+    dtype: str,
+    device: str,
+    beside: Mapping[str, Origin] = NOTHING,  # where the components lie that a single file lacks
+) -> Forecast:
     """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
     family = family_for(info, "transformer")
-    weights = folder_weights(path) if path.is_dir() else file_weights(read_header(path), family)
+    weights = folder_weights(path) if path.is_dir() else file_weights(read_header(path), family, beside)
     if info.problem or not weights:
         raise ModelError(
             f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
@@ -57,10 +67,12 @@ def describe(told: Forecast) -> str:
     return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
 
 
-def view(info: ModelInfo, path: Path, budget: int, wish: PlanWish, device: str) -> PlanView:
+def view(
+    info: ModelInfo, path: Path, budget: int, wish: PlanWish, device: str, beside: Mapping[str, Origin] = NOTHING
+) -> PlanView:
     """The forecast of a wish as plain values; sizes that it leaves open are the model's own."""
     width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device)
+    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device, beside)
     streamed = told.plan.streamed
     stages = tuple(
         PlannedStage(
