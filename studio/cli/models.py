@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from studio.manager.catalog import Catalog
     from studio.manager.companions import Origin
 
+WIDEST = 48  # letters of a column
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
 
 
@@ -166,5 +167,7 @@ def table(models: list[ModelInfo]) -> str:
     for model in models:
         makes = model.problem or (f"{model.defaults.width}x{model.defaults.height}" if model.tasks else "-")
         rows.append((model.id, model.family or "-", model.kind, f"{model.bytes / 2**20:,.0f} MiB", makes))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [
+        min(max(map(len, column)), WIDEST) for column in zip(*rows, strict=True)
+    ]  # a longer name pushes its own row
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
