@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from studio.manager.overrides import Overrides
 from studio.manager.walk import candidates, stamp
 
 MAX_ID = 200  # a request takes names of 300
+SETTLED = 2.0  # seconds after which a file is no longer being written
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
 
 log = logging.getLogger(__name__)
@@ -41,13 +43,15 @@ class Catalog:
         self._scanning = threading.Lock()
         self._closing = threading.Event()
         self._hashing: threading.Thread | None = None
+        self._unhashable: set[tuple[str, int, int]] = set()  # stamps of files that could not be read
 
     def models(self) -> list[ModelInfo]:
         """Every model found, shipped ones first, then usable ones, each id once."""
         with self._scanning:  # whoever asks meanwhile is answered from what this scan learns
             found = self._scan()
-        if self._hashing and not self._hashing.is_alive() and self._unhashed(found):
-            self.start_hashing()
+            unhashed = self._unhashed(found) if self._hashing and not self._hashing.is_alive() else []
+            if unhashed:
+                self._hash(unhashed)
         return sorted(found.values(), key=lambda info: (not info.shipped, info.problem is not None, info.id))
 
     def _scan(self) -> dict[str, ModelInfo]:
@@ -96,25 +100,31 @@ class Catalog:
         From then on a scan that finds a file without one starts another.
         """
         with self._scanning:
-            files = self._unhashed(self._scan())
-            self._hashing = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
-            self._hashing.start()
-            return self._hashing
+            return self._hash(self._unhashed(self._scan()))
+
+    def _hash(self, files: list[Path]) -> threading.Thread:
+        self._hashing = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
+        self._hashing.start()
+        return self._hashing
 
     def close(self) -> None:
         self._closing.set()
 
     def _unhashed(self, found: dict[str, ModelInfo]) -> list[Path]:
-        paths = self._paths
-        missing = [paths[name] for name, info in found.items() if info.sha256 is None and name in paths]
-        return [path for path in missing if os.path.isfile(path)]
+        missing = [self._paths[name] for name, info in found.items() if info.sha256 is None]
+        return [path for path in missing if os.path.isfile(path) and stamp(path) not in self._unhashable]
 
     def _hash_all(self, files: list[Path]) -> None:
         for file in files:
+            mark = stamp(file)
+            if 0 <= time.time() - mark[2] / 1e9 < SETTLED and self._closing.wait(SETTLED):
+                return
+            if stamp(file) != mark:
+                continue  # still being written: a later scan finds it again
             try:
                 self.index.hash(file, stop=self._closing)
             except OSError:
-                continue  # deleted or unreadable meanwhile: it simply has no hash
+                self._unhashable.add(mark)  # it simply has no hash
             if self._closing.is_set():
                 return
 
