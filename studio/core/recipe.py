@@ -53,6 +53,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         a, b = getattr(then, name), getattr(now, name)
         if a != b:
             out.append(f"{name}: was {a}, is {b}")
+    if then.notes != now.notes:  # a rung of the ladder, say: tiles change pixels
+        out.append(f"notes: was {'; '.join(then.notes) or 'none'}, is {'; '.join(now.notes) or 'none'}")
     out += _dict_differences("weights of", then.weights, now.weights)
     out += _dict_differences("", then.libraries, now.libraries)
     return out

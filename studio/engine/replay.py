@@ -50,7 +50,7 @@ def replay(
         raise InvalidRequest("This recipe does not say what its picture was, so there is nothing to compare with.")
     info = find_model(models, recipe.model)
     channels_last = recipe.memory_format == "channels_last"
-    with manager.lease(info, recipe.dtype, lambda what, fraction: None, channels_last=channels_last) as loaded:
+    with manager.lease(info, recipe.dtype, channels_last=channels_last, request=recipe.request) as loaded:
         results = generate(recipe.request, loaded, on_step=on_step, cancelled=cancelled, only=recipe.index)
         again = next((result for result in results if result.index == recipe.index), None)
     if again is None:

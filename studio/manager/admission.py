@@ -53,6 +53,15 @@ class Admission:
         memory = state_of_memory(self._residency.device, budget())
         raise OutOfMemory(f"The device's memory did not suffice to load the model; {memory}. Try a smaller precision.")
 
+    def shrink(self, budget: int) -> None:
+        """Let go of what a smaller budget does not hold, and of no more."""
+        try:
+            fits = plan([Stage("rest", ())], self._residency.residents(), budget, self.future, policy=greedy_dual_size)
+        except DoesNotFit:
+            self._evict()  # what is pinned is more than that alone
+        else:
+            self._perform(fits.moves, lambda what, fraction: None)
+
     def _admit(
         self,
         stages: list[Stage],

@@ -158,8 +158,7 @@ class Manager:
     def set_budget(self, size: int | None) -> None:
         """Hold what comes to `size` bytes (None: what the device has); what is there and does not fit goes at once."""
         self._budget = size
-        if self.residency.held() > self.budget():
-            self.unload()
+        self._admission.shrink(self.budget())
 
     def pin(self, info: ModelInfo, pinned: bool) -> None:
         """Keep a model that was leased in memory whatever comes, or no longer."""

@@ -256,6 +256,10 @@ def test_a_pinned_model_stays_and_a_smaller_budget_lets_the_rest_go(models: Path
     assert set(manager.memory().models) == {"a", "b"}
     manager.set_budget(manager.residency.held() - 1)
     assert (manager.memory().models, manager.memory().pinned) == (("a",), ("a",))
+    assert {name for name, _ in manager.resident()} == {"unet", "vae", "text_encoder"}
+    assert len(manager.resident()) == 5  # one part of b was enough
+    manager.set_budget(1)
+    assert (manager.memory().models, len(manager.resident())) == (("a",), 3)
     manager.pin(info_of(manager, "a"), False)
     manager.unload(info_of(manager, "a"))
     assert manager.memory().residents == ()

@@ -21,6 +21,7 @@ compat.prepare()
 import torch  # noqa: E402
 
 from studio.engine.generate import Result, generate  # noqa: E402
+from studio.engine.replay import replay  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager import estimate  # noqa: E402
 from studio.manager.estimate import folder_weights  # noqa: E402
@@ -133,6 +134,18 @@ def test_a_decoder_that_finds_no_memory_decodes_the_same_latents_in_tiles(manage
         with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
             run(request, loaded)
         assert told == [True]
+
+
+def test_a_replay_takes_the_same_rungs_or_names_them(manager: Manager) -> None:
+    manager.set_budget(1 << 30)
+    with leased(manager) as (request, loaded):
+        vae = loaded.components["vae"]
+        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling):
+            (tiled,) = run(request, loaded)
+    listed = manager.catalog.models()
+    assert replay(tiled.recipe, manager, listed).verdict == "bit-identical"
+    manager.set_budget(1 << 31)  # with more memory it begins at the bottom again
+    assert "notes: was decoded in tiles, is none" in replay(tiled.recipe, manager, listed).verdict
 
 
 def test_a_picture_no_larger_than_a_tile_is_cut_into_smaller_ones(manager: Manager) -> None:
