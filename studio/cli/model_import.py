@@ -21,7 +21,8 @@ def import_model(path: Path, settings: Settings, dtype: str, *, as_json: bool) -
 
     manager = Manager(settings)
     models = manager.catalog.models()
-    info = next((info for info in models if manager.catalog.path(info.id) == path.absolute()), None)
+    paths = {info.id: manager.catalog.path(info.id) for info in models}
+    info = next((info for info in models if (at := paths[info.id]) and at.absolute() == path.absolute()), None)
     if info is None:
         raise InvalidRequest(f"{path.name} lies outside the models folders; name its folder with --models.")
     dtype = first_dtype(dtype, info, manager, settings.outputs / PRIVATE / "precision")

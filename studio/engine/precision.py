@@ -174,7 +174,7 @@ def _cast(value: Any) -> Any:
 
 
 def _path(folder: Path | None, info: ModelInfo, manager: Manager) -> Path | None:
-    key = f"{info.id}:{info.bytes}:{info.sha256}:{describe_device(manager.device)}:{torch.__version__}"
+    key = f"{info.id}:{info.bytes}:{describe_device(manager.device)}:{torch.__version__}"
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json" if folder else None
 
 

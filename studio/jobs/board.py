@@ -40,6 +40,9 @@ class MemoryBoard:
         """Note the command as a wish and `tell` the worker; if that raises, nothing was asked."""
         if command.action in HEARD_AT_ONCE:
             tell()
+            with self._changed:
+                if self._problems.pop(command.model, None):
+                    self._say()
             return
         wish = MemoryWish(action=command.action, model=command.model)
         with self._changed:
@@ -64,7 +67,8 @@ class MemoryBoard:
                     imports = {name: message[name] for name in ("imports", "prepared")}
                     self._told = MemoryView.model_validate(self._told.model_dump() | imports)
                 case "began":
-                    self._problems |= {wish.model: DIED for wish in self._wishes}
+                    under_way = [each.model for each in self._told.imports if each.problem is None]
+                    self._problems |= dict.fromkeys([*(wish.model for wish in self._wishes), *under_way], DIED)
                     self._wishes.clear()
                     self._told = MemoryView()
                 case "managing" if self._wishes:

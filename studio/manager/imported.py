@@ -68,6 +68,7 @@ def blueprint_of(info: ModelInfo) -> Blueprint:
 
 def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path) -> Conversion:
     """The conversion of a file as it stands now, to a folder below `place`; raises ModelError."""
+    file, place = file.absolute(), place.absolute()
     try:
         stat = file.stat()
     except OSError:
@@ -90,18 +91,20 @@ def discard_partial(conversion: Conversion) -> None:
     for partial in conversion.target.parent.glob(f"{glob.escape(conversion.target.name)}{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)
     if not conversion.complete:
-        _note_file(conversion.target).unlink(missing_ok=True)
+        with suppress(OSError):
+            _note_file(conversion.target).unlink(missing_ok=True)
 
 
 def prepared_in(place: Path, models: list[ModelInfo], path: Callable[[str], Path | None]) -> tuple[str, ...]:
     """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them as they are now."""
     known = {info.id: info for info in models}
     notes = [note for folder in _folders(place) if (note := _read(folder)) is not None and note.complete]
-    made = {note.target for note in notes}
+    made = {note.target.absolute() for note in notes}
     found = set()
     for note in notes:
         info = known.get(note.info.id)
-        if info is None or path(info.id) != note.file:
+        here = path(note.info.id)
+        if info is None or here is None or here.absolute() != note.file:
             continue
         with suppress(StudioError):
             if conversion_of(info, note.file, note.dtype, place).target in made:
@@ -132,7 +135,8 @@ def sweep_claimed(place: Path) -> None:
         if PARTIAL in left.name:
             shutil.rmtree(left, ignore_errors=True)
         elif left.suffix == ".json" and not left.with_name(left.name.removesuffix(".json")).is_dir():
-            left.unlink(missing_ok=True)
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Imports:
         if not conversion.complete:
             with self._changed:
                 self._join(conversion, first=False).kept = True
-            self.told()
+            self._tell()
 
     def folder(self, conversion: Conversion, report: Report = lambda what, fraction: None) -> Path:
         """The converted folder, once it is there. What `report` raises ends the wait. Raises ModelError, StorageError."""
@@ -88,13 +88,13 @@ class Imports:
             for run in self._runs():
                 if run.conversion.info.id == model:
                     self._drop(run)
-        self.told()
+        self._tell()
 
     def fail(self, model: str, dtype: str, problem: str) -> None:
         """Note a wish that could not even be begun."""
         with self._changed:
             self._failed[model] = (None, ImportView(model=model, dtype=dtype, problem=problem))
-        self.told()
+        self._tell()
 
     def views(self) -> tuple[ImportView, ...]:
         """What is under way, what waits, what failed and has not been tried again since."""
@@ -152,16 +152,19 @@ class Imports:
                     return
                 run = self._running = self._waiting.pop(0)
                 run.what, run.fraction = "starting the converter", 0.0
-            self.told()
+            self._tell()
             try:
                 error = self._convert(run)
             except OSError as refused:  # no room for another process
                 error = StorageError(f"{run.conversion.file.name} could not be converted: {refused.strerror}.")
+            except Exception:  # whatever it is, nobody must wait for ever
+                log.exception("A conversion ended unexpectedly.")
+                error = ModelError(f"{run.conversion.file.name} could not be converted; the log says more.")
             discard_partial(run.conversion)
             with self._changed:
                 self._running = None
                 self._conclude(run, _stopped(run) if run.dropped and not run.conversion.complete else error)
-            self.told()
+            self._tell()
 
     def _conclude(self, run: _Run, error: StudioError | None) -> None:
         run.over, run.error = True, error
@@ -211,8 +214,14 @@ class Imports:
                 news = (run.what, run.fraction) != (words["what"], words["fraction"])
                 run.what, run.fraction = words["what"], words["fraction"]
             if news:
-                self.told()
+                self._tell()
         return {}
+
+    def _tell(self) -> None:
+        try:
+            self.told()
+        except Exception:  # it may look at a disk that refuses; what is under way goes on
+            log.exception("What is imported could not be told.")
 
 
 def _task(conversion: Conversion, folders: tuple[Path, ...]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from studio.core.desk import MemoryCommand, MemoryView
+from studio.core.desk import ImportView, MemoryCommand, MemoryView
 from studio.core.errors import StudioError
 from studio.jobs.board import DIED, MemoryBoard
 
@@ -69,3 +69,17 @@ def test_whoever_watches_is_woken_by_a_change_and_by_nothing_else() -> None:
     assert later != number and view.used == 7
     board.hear({"say": "hello"})
     assert board.watch(later, 0.01)[0] == later
+
+
+def test_imports_go_on_whatever_memory_does_and_end_with_the_worker() -> None:
+    board = MemoryBoard()
+    view = ImportView(model="a", dtype="bf16", what="converting unet", fraction=0.5)
+    failed = ImportView(model="c", dtype="bf16", problem="It is damaged.")
+    views = [each.model_dump(mode="json") for each in (view, failed)]
+    board.hear({"say": "imports", "imports": views, "prepared": ["b"]})
+    board.hear({"say": "memory", "memory": MemoryView(used=5).model_dump(mode="json")})
+    assert board.view() == MemoryView(used=5, imports=(view, failed), prepared=("b",))
+    board.hear({"say": "began"})
+    assert board.view() == MemoryView(problems={"a": DIED})
+    board.ask(MemoryCommand(action="import", model="a"), lambda: None)
+    assert board.view() == MemoryView()

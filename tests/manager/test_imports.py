@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -229,12 +230,19 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
         order.extend(view.model for view in views if view.model not in order)
 
     convert_here(monkeypatch)
+    convert, asked = imports.Imports._convert, threading.Event()
+    monkeypatch.setattr(imports.Imports, "_convert", lambda self, run: asked.wait(60) and convert(self, run))
     manager.imports.told = told
     manager.imports.prepare(manager.conversion(models["tiny"], "fp32"))
     wait_for(lambda: order)
     manager.imports.prepare(manager.conversion(models["second"], "fp32"))
     waits: list[str] = []
-    manager.imports.folder(manager.conversion(models["third"], "fp32"), lambda what, fraction: waits.append(what))
+
+    def report(what: str, fraction: float | None) -> None:
+        waits.append(what)
+        asked.set()
+
+    manager.imports.folder(manager.conversion(models["third"], "fp32"), report)
     wait_for(lambda: len(manager.prepared()) == 3)
     assert order == [models[name].id for name in ("tiny", "third", "second")]
     assert "waiting until tiny is converted" in waits
