@@ -41,11 +41,12 @@ class Shelf {
     this.bad = make("ul", { class: "shelf-list is-bad", "aria-label": "Files that cannot be used" });
     this.badHead = make("h2", { text: "Cannot be used" });
     this.empty = make("p", { class: "shelf-note" });
+    this.again = make("button", { type: "button", class: "shelf-button", text: "Look again", onclick: () => this.ask() });
     element.querySelector(".shelf-body").append(
       this.purpose, this.notice, this.bar.element,
       make("section", { "aria-label": "On disk" },
         make("div", { class: "shelf-head" }, make("h2", { text: "On disk" }), labelled("Search models", this.search), labelled("Kind", this.kind), this.count),
-        this.empty, this.list, this.badHead, this.bad),
+        make("div", { class: "shelf-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
       this.moves.element, this.details.element, this.said);
     this.search.addEventListener("input", () => this.arrange());
     this.kind.addEventListener("change", () => this.arrange());
@@ -141,6 +142,7 @@ class Shelf {
     place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
     place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
     this.badHead.hidden = this.bad.childElementCount === 0;
+    this.again.hidden = this.models.length > 0;
     this.empty.textContent = this.models.length === 0
       ? "No models are here yet. Put checkpoints (.safetensors) or diffusers folders into the models folder, and they show up here by themselves."
       : wanted.length === 0 ? "Nothing here matches." : "";

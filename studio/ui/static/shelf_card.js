@@ -44,7 +44,7 @@ export class Card {
     this.title.title = model.title;
     this.id.textContent = model.id;
     this.id.title = model.sha256 ? `${model.id}\nsha256 ${model.sha256}` : model.id;
-    this.facts.textContent = [model.kind, size(model.bytes), ...model.facts].join(" · ");
+    this.facts.textContent = [model.kind, size(model.bytes), ...model.facts.map((fact) => fact.replaceAll(" ", "\u00a0"))].join(" · ");
     this.badges = [model.familyTitle, model.variant, model.vae && "other VAE"].filter(Boolean);
     this.element.classList.toggle("is-bad", Boolean(model.problem));
     this.load.hidden = this.pin.hidden = !model.usable;

@@ -47,6 +47,11 @@ export class Details {
   words(model, { models, families }) {
     this.note = make("p", { class: "shelf-note", role: "status" });
     const set = (name) => model.overridden.includes(name);
+    // What was found is known only while no word of the user's stands before it.
+    const found = (name, choices) => {
+      const [, text] = choices.find(([value]) => value === model[name]) ?? [];
+      return [["", set(name) ? "As found" : `As found${text ? `: ${text}` : model[name] ? `: ${model[name]}` : ""}`], ...choices];
+    };
     const title = make("input", { id: "shelf-own-title", type: "text", maxlength: 120, value: model.title });
     title.addEventListener("change", () => this.keep({ title: title.value.trim() || null }, title));
     const fields = [labelled("Title", title)];
@@ -55,11 +60,11 @@ export class Details {
       if (model.vae && !vaes.some(([id]) => id === model.vae)) vaes.push([model.vae, `${model.vae} (not here)`]);
       fields.push(
         this.menu("vae", "VAE", [["", "Its own"], ...vaes], model.vae),
-        this.menu("prediction", "Predicts", [["", "As found"], ...PREDICTIONS], set("prediction") ? model.prediction : ""));
+        this.menu("prediction", "Predicts", found("prediction", PREDICTIONS), set("prediction") ? model.prediction : ""));
       if (model.kind === "checkpoint") {
         fields.push(
-          this.menu("family", "Family", [["", "As found"], ...families], set("family") ? model.family : ""),
-          this.menu("variant", "Variant", [["", "As found"], ...VARIANTS], set("variant") ? model.variant : ""));
+          this.menu("family", "Family", found("family", families), set("family") ? model.family : ""),
+          this.menu("variant", "Variant", found("variant", VARIANTS), set("variant") ? model.variant : ""));
       }
     }
     return make("section", {},
