@@ -146,7 +146,7 @@ def _unet_prediction(view: View, family: str, variant: str) -> str:
         return "v_prediction" if told.startswith("v") else "epsilon"
     if re.search(r"v[-_]?pred", view.name, re.IGNORECASE):
         return "v_prediction"
-    if family != "sd2" or variant == "inpaint" or re.search(r"base|512|eps", view.name, re.IGNORECASE):
+    if family != "sd2" or variant == "inpaint" or re.search(r"base|512|eps|turbo", view.name, re.IGNORECASE):
         return "epsilon"
     return "v_prediction"
 

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from studio.core.models import Defaults
+from studio.manager.checkpoints import FEW_STEP
 
 STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?(?![a-z])", re.IGNORECASE)
 PLAIN = {"guidance_scale": 1.0}  # no guidance: distilled into the weights
@@ -33,6 +34,11 @@ ROWS: tuple[tuple[frozenset[str], str, dict[str, Any]], ...] = (
     ),
     (frozenset({"sd1", "sd2", "sdxl"}), "", MERGE),
 )
+
+
+def named_few_step(family: str, name: str) -> bool:
+    """Whether a model of the family says in its name that it was distilled for few steps."""
+    return bool(FEW_STEP.search(name)) and any(family in families for families, _, _ in ROWS)
 
 
 def few_step_defaults(defaults: Defaults, family: str, name: str) -> Defaults:

@@ -14,7 +14,7 @@ from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, Defaults, ModelInfo
 from studio.manager.companions import needs_of
 from studio.manager.families import FAMILIES, Family
-from studio.manager.few_step import few_step_defaults
+from studio.manager.few_step import few_step_defaults, named_few_step
 from studio.manager.folder_parts import size_of
 from studio.manager.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
 from studio.manager.headers import Header, read_header, readable
@@ -126,5 +126,6 @@ def told_by_weights(found: Sniffed, header: Header, path: Path) -> Sniffed:
             spread = float(file.get_tensor(key).astype("float32").std())
     except (SafetensorError, OSError, TypeError, ValueError):
         return found  # of a dtype that numpy lacks, or a GGUF: the name has been asked
-    prediction = "v_prediction" if spread > SD2_SPREAD else "epsilon"
-    return replace(found, prediction=prediction, variant="v-prediction" if prediction == "v_prediction" else "")
+    if spread > SD2_SPREAD:
+        return replace(found, prediction="v_prediction", variant="v-prediction")
+    return replace(found, prediction="epsilon", variant="few-step" if named_few_step("sd2", path.name) else "")

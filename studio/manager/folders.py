@@ -21,6 +21,7 @@ from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo, Override, Prediction
 from studio.core.samplers import spacing_of
 from studio.manager.families import Family, family_of, generic_family, refusal
+from studio.manager.few_step import few_step_defaults, named_few_step
 from studio.manager.folder_parts import (
     CONFIGS,
     SKIPPED,
@@ -102,7 +103,9 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     scheduler_class = components.get("scheduler", ("", ""))[1]
     prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
     width, height = default_size(family, configs)
-    variant = card.variant if card.variant is not None else _variant(pipeline, prediction, configs)
+    variant = card.variant if card.variant is not None else _variant(folder.name, family, pipeline, prediction, configs)
+    few = variant == "few-step"
+    defaults = few_step_defaults(family.defaults, family.name, folder.name) if few else family.defaults
     return ModelInfo(
         id=model_id,
         title=readable(card.title or folder.name),
@@ -120,8 +123,8 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         negative=family.negative,
         multiple=_multiple(family, configs),
         fixed_size=family.fixed_size,
-        distilled=card.distilled or scheduler_class in FEW_STEP_SCHEDULERS,
-        defaults=card.apply(family.defaults.model_copy(update={"width": width, "height": height})),
+        distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
+        defaults=card.apply(defaults.model_copy(update={"width": width, "height": height})),
         dtype=_dtype(folder / family.denoiser),
         bytes=weight_bytes(folder),
         description=card.description,
@@ -212,12 +215,15 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
     return max(step, family.multiple)
 
 
-def _variant(pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
+def _variant(name: str, family: Family, pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
     if needs_mask(configs):
         return "inpaint"
     if pipeline.startswith("StableDiffusionXL") and "text_encoder" not in configs:
         return "refiner"  # the only one told by its second encoder alone
-    return "v-prediction" if prediction == "v_prediction" else ""
+    if prediction == "v_prediction":
+        return "v-prediction"
+    plain = family.name == "flux" and configs.get("transformer", {}).get("guidance_embeds") is False  # schnell
+    return "few-step" if plain or named_few_step(family.name, name) else ""
 
 
 def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:

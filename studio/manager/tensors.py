@@ -33,7 +33,7 @@ class WeightsFile:
         else:
             from safetensors import safe_open
 
-            self._opened = safe_open(path, framework="pt")
+            self._opened: Any = safe_open(path, framework="pt")
             self._read = self._read_rows
 
     def __enter__(self) -> "WeightsFile":

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from studio import compat
 from studio.core.errors import ModelError
@@ -108,6 +109,19 @@ def test_components_that_two_files_share_take_their_room_once(sources: dict[str,
         assert a.samefile(b) is shared
     shutil.rmtree(first)
     assert same_weights(second, sources["flux"])
+
+
+def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    folder = imported(models, "diffusion_models/flux1-dev", torch.bfloat16)
+    wanted = tiny_files.parts_of(sources["flux"])
+    made = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.bfloat16).components
+    for name in ("transformer", "text_encoder", "text_encoder_2", "vae"):
+        with safe_open(next((folder / name).glob("*.safetensors")), "pt") as file:
+            assert {file.get_slice(key).get_dtype() for key in file.keys()} == {"BF16"}  # noqa: SIM118
+        ours, theirs = made[name].state_dict(), wanted[name].state_dict()
+        assert all(torch.equal(ours[key], theirs[key].bfloat16()) for key in theirs), name
 
 
 def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models: Path) -> None:

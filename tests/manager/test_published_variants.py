@@ -10,6 +10,8 @@ from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.manager.files import SD2_TELLTALE, describe_file
+from studio.manager.folders import read_folder
+from tests import tiny_models
 from tests.layouts import flux, sd3, unet, write_sparse, xl
 
 # file name -> sampler, spacing, steps, guidance, width
@@ -69,6 +71,25 @@ def test_stable_diffusion_2_is_told_by_a_bias_what_it_predicts(
     save_file(tensors, tmp_path / f"{name}.safetensors")
     info = describe_file(tmp_path / f"{name}.safetensors", name)
     assert (info.family, info.prediction, info.defaults.width) == ("sd2", prediction, side)
+
+
+def test_sd_turbo_predicts_noise_in_few_steps(tmp_path: Path) -> None:
+    info = describe_file(write_sparse(tmp_path / "sd_turbo.safetensors", unet(1024)), "sd_turbo")
+    assert (info.prediction, info.variant, info.defaults.width, info.defaults.steps) == ("epsilon", "few-step", 512, 4)
+    runs_as_it_is(info)
+
+
+def test_a_turbo_folder_is_told_by_its_name_and_schnell_by_its_configuration(tmp_path: Path) -> None:
+    tiny_models.stable_diffusion_xl(tmp_path / "sdxl-turbo")
+    tiny_models.flux(tmp_path / "distilled-flow", guided=False)
+    turbo, schnell = (read_folder(tmp_path / name, name) for name in ("sdxl-turbo", "distilled-flow"))
+    assert (turbo.variant, turbo.distilled, turbo.defaults.sampler, turbo.defaults.steps) == (
+        "few-step", True, "euler_a", 4,
+    )  # fmt: skip
+    assert turbo.defaults.width == 32  # its own size goes before the method's
+    assert (schnell.variant, schnell.defaults.steps, schnell.defaults.guidance_scale) == ("few-step", 4, 1.0)
+    runs_as_it_is(turbo)
+    runs_as_it_is(schnell)
 
 
 def test_the_person_s_word_on_what_it_predicts_goes_before_all(tmp_path: Path) -> None:

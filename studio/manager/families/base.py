@@ -177,5 +177,5 @@ def _nothing_to_keep(request: GenerationRequest) -> dict[str, Any]:
     """An inpainting model asked for a picture from a prompt alone paints all of it anew, as AUTOMATIC1111 has it."""
     from PIL import Image
 
-    size = (request.width, request.height)
+    size = (request.width or 0, request.height or 0)  # both are set in a resolved request
     return {"image": Image.new("RGB", size, "gray"), "mask_image": Image.new("L", size, 255), "strength": 1.0}
