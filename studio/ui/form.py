@@ -172,7 +172,7 @@ def _words(model: ModelInfo | None, name: str) -> dict[str, Any]:
     plain_words = not (unused or special)
     return {
         "interactive": not unused,
-        "info": unused or special or None,
+        "info": unused or special,
         "placeholder": PLACEHOLDERS[name] if plain_words else "",
     }
 

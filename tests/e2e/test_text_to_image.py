@@ -66,6 +66,28 @@ def test_scrubbing_and_switching_ask_the_server_for_nothing(window: Window) -> N
     assert requests_during(window, scrub) == []
 
 
+def test_a_long_run_asks_for_each_frame_about_once_and_plays_in_seconds(window: Window) -> None:
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(request.url) if "/frames/" in request.url else None)
+    window.make("a blue ring, white", Steps="240")
+    window.wait_frames()
+    assert len(asked) == len(set(asked)) == 2 * 240
+    window.page.get_by_role("button", name="Play").click()
+    expect(window.page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(window.step).to_have_value("240", timeout=20_000)
+
+
+def test_the_largest_seed_goes_through_the_page_unharmed(window: Window, desk: FakeDesk) -> None:
+    job = window.make("a red heart", Steps="2", Seed=str(MAX_SEED))
+    assert desk.job(job).request.seed == MAX_SEED
+    window.fill(Seed="1")
+    window.page.get_by_role("button", name="Reuse seed").click()
+    expect(window.field("Seed")).to_have_value(str(MAX_SEED))
+    window.fill(Seed="1")
+    window.results.first.click()
+    expect(window.field("Seed")).to_have_value(str(MAX_SEED))
+
+
 def test_play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> None:
     window.make("a blue ring, white")
     window.wait_frames()

@@ -97,7 +97,7 @@ def test_controls_that_a_model_has_no_use_for_are_shut_and_say_why(form: Form) -
     assert "takes no prompt" in told["prompt"]["info"] and "takes no negative" in told["negative_prompt"]["info"]
     assert told["guidance_scale"]["locked"] == "This model takes no guidance."
     back = form.fill({"model": "starter/pencil"})[form.fields["prompt"]]
-    assert back["interactive"] is True and back["info"] is None and back["placeholder"]
+    assert back["interactive"] is True and back["info"] == "" and back["placeholder"]
 
 
 def test_words_that_a_model_has_no_use_for_are_not_asked_of_it(form: Form) -> None:

@@ -11,7 +11,8 @@ import { duration, readout } from "./words.js";
 
 const REMEMBERED = "unnoise-job";
 const PHASES = { interrupted: "failed" };
-const QUICK_SECONDS = 0.15; // quicker steps are told several at once, and only the last one's frames are there yet
+const BURST_MS = 30; // quick steps are told several at once, and only the last one's frames are there yet
+const LONGEST_BURST_MS = 300;
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
 
 export function mount({ element, props, trigger, watch }) {
@@ -227,12 +228,15 @@ class Canvas {
   // --- steps ----------------------------------------------------------------------------------------------------
 
   /** While it runs only the newest step's picture is asked for; the rest come when it has ended and all are there. */
-  stepped({ images, seconds }) {
+  stepped({ images }) {
     if (!images.includes(this.image) && !this.chosen && this.position === null) [this.image] = images;
-    this.soon ??= setTimeout(() => {
-      this.soon = null;
+    const now = performance.now();
+    this.burst ??= now;
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => {
+      this.burst = null;
       if (this.feed && !this.feed.ended) this.gather(this.image, this.steps().length - 1);
-    }, seconds < QUICK_SECONDS ? QUICK_SECONDS * 1000 : 0);
+    }, Math.min(BURST_MS, this.burst + LONGEST_BURST_MS - now));
   }
 
   gather(image, step, kind = this.player.kind) {

@@ -14,7 +14,15 @@ export function wireForm(bench, { submit, shownSeed }) {
     const holder = event.target.closest(".field-text");
     if (holder) bench.say("edit", { name: fieldName(holder), how: "typing" });
   });
-  whenDrawn(bench, ".field-text textarea", (area) => (area.dir = "auto"));
+  whenDrawn(bench, ".field-text textarea", (area) => {
+    area.dir = "auto";
+    // What is said below a label would else become part of the name.
+    area.setAttribute("aria-label", area.closest("label").querySelector("[data-testid=block-info]").textContent.trim());
+  });
+  whenDrawn(bench, ".field-text .info-text", (note) => {
+    note.id = `${note.closest(".field").id}-note`;
+    note.closest("label").querySelector("textarea").setAttribute("aria-describedby", note.id);
+  });
   bench.hear("edit", ({ name }) => forgive(bench, name));
   document.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && bench.visible()) {

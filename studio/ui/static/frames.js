@@ -24,9 +24,9 @@ export class Frames {
     return this.entries.get(this.key(image, step, kind))?.picture;
   }
 
-  /** The decoded picture of this step, or of the last one before it, as far down as `low`. */
-  near(image, step, kind, low = 0) {
-    for (let at = step; at >= low; at -= 1) {
+  /** The decoded picture of this step, or of the last one before it. */
+  near(image, step, kind) {
+    for (let at = step; at >= 0; at -= 1) {
       const picture = this.get(image, at, kind);
       if (picture) return picture;
     }

@@ -68,9 +68,8 @@ export class Player {
       const even = evenly(place, total, count);
       const current = nearest(step, total, count) === place;
       const at = current ? step : Math.min(even, this.last);
-      // Where a step's own frame is not here yet, an earlier one of its stretch stands for it.
-      const low = current ? 0 : place ? evenly(place - 1, total, count) + 1 : 0;
-      const picture = even <= this.last || current ? frames.near(image, at, this.kind, low) : undefined;
+      // Where a step's own frame is not here yet, an earlier one stands for it.
+      const picture = even <= this.last || current ? frames.near(image, at, this.kind) : undefined;
       thumb.dataset.step = even;
       thumb.classList.toggle("current", current);
       if (thumb.picture === picture) return;
@@ -158,12 +157,14 @@ export class Player {
 function kindSwitch(changed) {
   const group = make("fieldset", { class: "segments" }, make("legend", { class: "only-read", text: "Show" }));
   const kinds = [
-    ["x0", "Predicted x0", "What the model takes the finished picture to be, at this step"],
-    ["xt", "x_t", "The noisy picture that this step worked on"],
+    ["x0", "Predicted x0", "0", "What the model takes the finished picture to be, at this step"],
+    ["xt", "x_t", "t", "The noisy picture that this step worked on"],
   ];
-  for (const [value, text, help] of kinds) {
-    const radio = make("input", { type: "radio", name: "frame-kind", value, checked: value === "x0", onchange: () => changed(value) });
-    group.append(make("label", { title: help }, radio, make("span", { text })));
+  for (const [value, name, index, help] of kinds) {
+    const attributes = { type: "radio", name: "frame-kind", value, checked: value === "x0", "aria-label": name };
+    const radio = make("input", { ...attributes, onchange: () => changed(value) });
+    const words = make("span", { "aria-hidden": "true" }, value === "x0" ? "Predicted " : "", make("i", { text: "x" }), make("sub", { text: index }));
+    group.append(make("label", { title: help }, radio, words));
   }
   return group;
 }

@@ -26,6 +26,7 @@ export class Stage {
     else if (phase === "idle") this.holder.replaceChildren();
     const empty = !this.holder.firstChild;
     this.root.dataset.empty = empty;
+    this.root.dataset.stale = phase === "failed" && Boolean(feed?.ended) && !final && !frame && !empty;
     this.welcome.hidden = !(empty && phase === "idle");
     const failed = phase === "failed" && message;
     this.alarm.hidden = !failed;

@@ -1,0 +1,67 @@
+"""What the form says of the model that is chosen: controls that it has no use for, and advice that refuses nothing."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.conftest import served
+from tests.e2e.window import Window
+from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, FakeDesk
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Window]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[FakeDesk]:
+    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES])
+    yield desk
+    desk.close()
+
+
+def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(visit: Visit, desk: FakeDesk) -> None:
+    with served(desk) as address:
+        window = visit(address)
+        window.fill(Prompt="a red heart", Negative_prompt="rain")
+        window.field("Model").select_option("other/blobs")
+        for name in ("Prompt", "Negative prompt", "CFG", "Guidance rescale", "Width"):
+            expect(window.field(name)).to_be_disabled()
+            expect(window.field(name)).to_have_accessible_name(name)
+        expect(window.field("Prompt")).to_have_accessible_description(
+            "This model takes no prompt: it makes pictures of its one kind."
+        )
+        expect(window.page.locator("#field-guidance_scale")).to_contain_text("This model takes no guidance.")
+        window.generate.click()
+        made = desk.job(window.wait("done")).request
+        assert (made.prompt, made.negative_prompt) == ("", "")
+        window.field("Model").select_option("other/classes")
+        expect(window.field("Prompt")).to_be_enabled()
+        expect(window.page.locator("#field-prompt")).to_contain_text("One class of this model.")
+        window.field("Model").select_option("starter/pencil")
+        expect(window.field("Negative prompt")).to_be_enabled()
+        expect(window.field("Prompt")).to_have_value("a red heart")
+        expect(window.page.locator("#field-prompt")).not_to_contain_text("class")
+        expect(window.field("CFG")).to_be_enabled()
+        window.page.close()
+
+
+def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, desk: FakeDesk) -> None:
+    with served(desk) as address:
+        window = visit(address)
+        said = window.page.locator("#field-steps .field-note")
+        expect(said).to_be_hidden()
+        window.field("Sampler").select_option("heun")
+        window.field("Spacing").select_option("beta")
+        window.fill(Steps="9")
+        expect(said).to_have_text("Below 10 steps, Heun with Beta spacing leaves noise or grey in the picture.")
+        expect(window.field("Steps")).to_have_accessible_description(
+            "Below 10 steps, Heun with Beta spacing leaves noise or grey in the picture."
+        )
+        window.fill(Prompt="a red heart")
+        window.generate.click()
+        assert desk.job(window.wait("done")).request.steps == 9
+        window.field("Spacing").select_option("trailing")
+        expect(said).to_be_hidden()
+        window.page.close()
