@@ -183,6 +183,7 @@ class Worker:
         self._manager.sweep()
         self._channel.send({"say": "began"})
         self._tell_memory()
+        self._tell_imports()
         self._channel.send({"say": "ready"})
         while (command := self._inbox.get()) is not None:
             if command["do"] == "rest":

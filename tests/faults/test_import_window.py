@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests import tiny_models
 from tests.manager import small_child
 
 FILE, FOLDER = "checkpoints/tiny", "starter/folder"
+ENTRY = "tests.manager.small_worker:main"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def desk(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     own = shutil.copytree(models, tmp_path / "models")
     settings = Settings(models=(own,), outputs=tmp_path / "out", device="cpu")
-    desk = Desk(settings, entry="tests.manager.small_worker:main")
+    desk = Desk(settings, entry=ENTRY)
     yield desk
     desk.close()
 
@@ -95,7 +97,10 @@ def test_prepared_while_a_job_runs(desk: Desk) -> None:
     desk.cancel(job)
     view = until(desk, lambda view: view.prepared == (FILE,))
     until(desk, lambda view: view.imports == ())
-    events = list(desk.follow(desk.submit(wish(FILE))))
+    desk.close()
+    with closing(Desk(desk.settings, entry=ENTRY)) as again:
+        until(again, lambda view: view.prepared == (FILE,))
+        events = list(again.follow(again.submit(wish(FILE))))
     assert isinstance(events[-1], Done)
     assert not any("convert" in event.what for event in events if isinstance(event, Loading))
 
