@@ -34,7 +34,7 @@ LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
 )
 # (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
-DOWN = r".*(lora_down|lora_A|[._]down|hada_w1_b|diff)"
+DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
 LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
     (("attn.", "attn_"), r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
     (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
@@ -42,7 +42,7 @@ LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
     (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
 )  # fmt: skip
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
-SDXL_LAYERS = r"(down|up|mid|input|output|middle)_?(blocks?)?[._].*transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
+SDXL_LAYERS = r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
 # kohya-ss and the model specification say it in words -> family; the longer ones first
 TOLD = (
     ("sdxl", "sdxl"), ("stable-diffusion-xl", "sdxl"), ("sd3", "sd3"), ("stable-diffusion-3", "sd3"),
@@ -86,7 +86,7 @@ def _lokr_family(view: View) -> str | None:
 def _lora_of_text(view: View) -> str | None:
     if view.matches(SDXL_LAYERS) or view.contains("lora_te2_", "text_encoder_2."):
         return "sdxl"
-    width = view.first_size(r"^(lora_te_|text_encoder\.).*(q_proj|mlp[._]fc1)" + DOWN, -1)
+    width = view.first_size(r"^(lora_te_|text_encoder\.).{0,80}?(q_proj|mlp[._]fc1)" + DOWN, -1)
     return {768: "sd1", 1024: "sd2"}.get(width)
 
 

@@ -164,7 +164,7 @@ def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> 
 
     One odd file never hides the others: what no rule foresaw is a line in the log and a problem of that file.
     """
-    name = path.relative_to(root)
+    name = path.relative_to(root) if path != root else Path(path.name)  # a models folder may be a model itself
     try:
         if os.path.isdir(path):
             return read_folder(path, _id_of(name), own)

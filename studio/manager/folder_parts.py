@@ -29,8 +29,8 @@ CODE = (".py", ".pyc", ".pyd", ".so", ".dll")
 LIMITS = (
     ("theta", 10**12),
     ("num_train_timesteps", 1_000_000),
-    ("layers", 1024),
-    ("blocks", 1024),
+    ("layers", 256),
+    ("blocks", 256),
     ("heads", 1024),
     ("channels", 16_384),
     ("hidden_size", 65_536),
@@ -42,6 +42,8 @@ LIMITS = (
     ("max_position_embeddings", 20_000_000),
     ("", 10**9),
 )
+# Widths that some tensor of the weights must have, or they are not these weights' configuration.
+WIDTHS = ("block_out_channels", "hidden_size", "intermediate_size", "vocab_size", "d_model", "d_ff")
 # A transformer's table of positions, made at loading, has the square of these; but AuraFlow's has as many as it says.
 SQUARED = ("sample_size", "pos_embed_max_size")
 MOST_SQUARED = 512
@@ -138,7 +140,7 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
         if not os.path.isdir(folder / name):
             raise ModelError(f"Its folder {name}/ is missing.")
         check_sizes(name, configs[name])
-        check_weights(folder, name)
+        _check_widths(name, configs[name], check_weights(folder, name))
 
 
 @cache
@@ -149,8 +151,8 @@ def _pipeline_modules() -> frozenset[str]:
     return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/*/__init__.py"))
 
 
-def check_weights(folder: Path, name: str) -> None:
-    """Refuse a component whose weights are missing, pickled, incomplete or lie about themselves."""
+def check_weights(folder: Path, name: str) -> int:
+    """The longest side of any of its tensors. Refuses weights that are missing, pickled, incomplete or lie about themselves."""
     part = folder / name
     files, _ = weight_files(part)
     if not files and os.path.lexists(part / "config.json"):
@@ -160,9 +162,10 @@ def check_weights(folder: Path, name: str) -> None:
             if pickled
             else f"Its {name} has no weights."
         )
+    widest = 0
     for file in files:
         try:
-            read_header(file)
+            widest = max(widest, *(max(t.shape, default=0) for t in read_header(file).tensors.values()), 0)
         except ModelError as error:
             raise ModelError(f"{name}/{file.name}: {error}") from None
     for table in part.glob("*.safetensors.index.json"):
@@ -172,6 +175,17 @@ def check_weights(folder: Path, name: str) -> None:
         missing = sorted(shard for shard in set(shards.values()) if not os.path.isfile(part / shard))
         if missing and files:
             raise ModelError(f"Its {name} is incomplete: {shown(missing[0])} is missing.")
+    return widest
+
+
+def _check_widths(name: str, config: dict[str, Any], widest: int) -> None:
+    """Refuse a configuration whose network would be wider than the weights that are there for it."""
+    for key, value in config.items():
+        for number in value if isinstance(value, list) else [value]:
+            if widest and key.endswith(WIDTHS) and isinstance(number, int) and number > widest:
+                raise ModelError(
+                    f"Its {name} is set to {shown(key)} = {number:,}, but no tensor of its weights is wider than {widest:,}."
+                )
 
 
 def check_sizes(name: str, config: dict[str, Any]) -> None:

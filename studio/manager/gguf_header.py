@@ -8,7 +8,16 @@ import struct
 from typing import Any, BinaryIO
 
 from studio.core.errors import ModelError
-from studio.manager.header_values import MAX_HEADER, MAX_NUMBER, MAX_RANK, MAX_TENSORS, Header, Tensor, shown
+from studio.manager.header_values import (
+    MAX_HEADER,
+    MAX_NUMBER,
+    MAX_RANK,
+    MAX_TENSORS,
+    Header,
+    Tensor,
+    check_names,
+    shown,
+)
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -101,6 +110,7 @@ def read_gguf(file: BinaryIO, size: int) -> Header:
         if name in tensors:
             raise ModelError(f"Its header names {shown(name)!r} twice.")
         tensors[name], end = tensor, max(end, stop)
+    check_names(tensors)
     align = values.get("general.alignment")
     align = align if type(align) is int and 0 < align <= 1 << 16 else 32
     expected = -(-file.tell() // align) * align + end

@@ -3,6 +3,7 @@
 import os
 import stat
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -13,6 +14,8 @@ MAX_HEADER = 32 << 20
 MAX_TENSORS = 50_000
 MAX_RANK = 16
 MAX_NUMBER = 1 << 63
+MAX_NAME = 512  # letters of a tensor's name
+MAX_NAMES = 8 << 20  # of all names together
 SPELLED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}  # as the request spells them
 UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -55,6 +58,13 @@ def open_file(path: Path) -> BinaryIO:
         file.close()
         raise ModelError("This is not a file but a folder, a pipe, a socket or a device.")
     return file
+
+
+def check_names(names: Collection[str]) -> None:
+    """Refuse names that no network has, for whoever searches them takes time by their length. Raises ModelError."""
+    longest = max(names, key=len, default="")
+    if len(longest) > MAX_NAME or sum(map(len, names)) > MAX_NAMES:
+        raise ModelError(f"Its header gives its tensors names without end, such as {shown(longest)!r}.")
 
 
 def shown(name: str, most: int = 80) -> str:

@@ -22,6 +22,7 @@ from studio.manager.header_values import (
     MAX_TENSORS,
     Header,
     Tensor,
+    check_names,
     open_file,
     readable,
     shown,
@@ -162,6 +163,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _checked(table: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
     """The tensors and the end of the last one; offsets must follow on from each other without gap or overlap."""
+    check_names(table)
     spans = []
     tensors = {}
     for name, entry in table.items():

@@ -93,6 +93,25 @@ HEAVY = {
     "words in metadata, and truly few": packed({"__metadata__": {"tags": "[{,}]," * 3_000_000}})[8:],
     "lists in lists": b'{"a":' + b"[" * 33_000_000,
     "tensors without end": b"{" + b",".join(b'"%d":0' % n for n in range(2_000_000)) + b"}",
+    "names that a search never leaves": packed(
+        {
+            f"lora_unet_{'down_blocks_' * 38}.{n:05}.lora_down.x": {"dtype": "F4", "shape": [0], "data_offsets": [0, 0]}
+            for n in range(15_000)
+        }
+    )[8:],
+    "attentions that a search never leaves": packed(
+        {
+            f"{'transformer_blocks.1.attn.to_k' * 8}.{n:05}.lora_down.x": {
+                "dtype": "F4",
+                "shape": [0],
+                "data_offsets": [0, 0],
+            }
+            for n in range(30_000)
+        }
+    )[8:],
+    "names without end": packed(
+        {f"{'down_' * 99}{n:05}": {"dtype": "F4", "shape": [0], "data_offsets": [0, 0]} for n in range(45_000)}
+    )[8:],
     "a name of megabytes": packed({"x" * 30_000_000: {"dtype": "F7", "shape": [], "data_offsets": [0, 0]}})[8:],
 }
 

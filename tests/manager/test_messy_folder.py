@@ -171,6 +171,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a configuration of half a letter": (lambda f: (f / "unet/config.json").write_text('{"a":"\\ud800"}'), "not valid JSON"),
     "absurd sizes within": (lambda f: edit(f, "text_encoder/config.json", text_config={"hidden_size": 10**9}), "hidden_size = 1,000,000,000"),
     "absurd sizes as fractions": (lambda f: edit(f, "unet/config.json", cross_attention_dim=1e9), "1,000,000,000.0, past anything real"),
+    "wider than its weights": (lambda f: edit(f, "unet/config.json", block_out_channels=[16384, 16384]), "no tensor of its weights is wider than"),
     "an absurd vocabulary": (lambda f: edit(f, "text_encoder/config.json", vocab_size=10**10), "vocab_size"),
     "a list without end": (lambda f: edit(f, "unet/config.json", block_out_channels=[8] * 9999), "block_out_channels"),
     "a prediction of nobody's": (lambda f: edit(f, "scheduler/scheduler_config.json", prediction_type="vibes"), "'vibes', which is not known"),
@@ -204,6 +205,12 @@ def test_a_folder_within_another_is_not_listed_twice(tmp_path: Path) -> None:
     write_sparse(tmp_path / "a/b/x.safetensors", unet(768))
     (tmp_path / "a/link").symlink_to(tmp_path / "a/b")
     assert [info.id for info in Catalog((tmp_path / "a", tmp_path / "a/b"), None).models()] == ["b/x"]
+
+
+def test_a_models_folder_may_be_a_model_itself(whole: Path) -> None:
+    catalog = Catalog((whole,), None)
+    assert [(info.id, info.problem) for info in catalog.models()] == [("sd", None)]
+    assert catalog.path("sd") == whole
 
 
 def test_folders_of_links_to_each_other_take_no_time(tmp_path: Path) -> None:
