@@ -56,10 +56,11 @@ class Imports:
 
     def prepare(self, conversion: Conversion) -> None:
         """Have it converted in the background."""
-        if not conversion.complete:
-            with self._changed:
+        with self._changed:
+            self._failed.pop(conversion.info.id, None)
+            if not conversion.complete:
                 self._join(conversion, first=False).kept = True
-            self._tell()
+        self._tell()
 
     def folder(self, conversion: Conversion, report: Report = lambda what, fraction: None) -> Path:
         """The converted folder, once it is there. What `report` raises ends the wait. Raises ModelError, StorageError."""
@@ -99,7 +100,9 @@ class Imports:
     def views(self) -> tuple[ImportView, ...]:
         """What is under way, what waits, what failed and has not been tried again since."""
         with self._changed:
-            self._failed = {m: (c, view) for m, (c, view) in self._failed.items() if c is None or c.current}
+            self._failed = {
+                m: (c, v) for m, (c, v) in self._failed.items() if c is None or (c.current and not c.complete)
+            }
             runs = [_view(run) for run in self._runs() if not run.dropped and not run.conversion.complete]
             return (*runs, *(view for _, view in self._failed.values()))
 
