@@ -120,6 +120,26 @@ def text_original(module: Any, prefix: str = "") -> dict[str, Any]:
     return out
 
 
+def t5_llama_names(module: Any) -> dict[str, Any]:
+    """A T5EncoderModel as llama.cpp's converter names it."""
+    ours = module.state_dict()
+    out = {
+        "token_embd.weight": ours["shared.weight"],
+        "enc.output_norm.weight": ours["encoder.final_layer_norm.weight"],
+    }
+    names = {
+        "0.SelfAttention.q": "attn_q", "0.SelfAttention.k": "attn_k", "0.SelfAttention.v": "attn_v",
+        "0.SelfAttention.o": "attn_o", "0.SelfAttention.relative_attention_bias": "attn_rel_b",
+        "0.layer_norm": "attn_norm", "1.DenseReluDense.wi_0": "ffn_gate", "1.DenseReluDense.wi_1": "ffn_up",
+        "1.DenseReluDense.wo": "ffn_down", "1.layer_norm": "ffn_norm",
+    }  # fmt: skip
+    for i in range(module.config.num_layers):
+        for mine, theirs in names.items():
+            if (key := f"encoder.block.{i}.layer.{mine}.weight") in ours:
+                out[f"enc.blk.{i}.{theirs}.weight"] = ours[key]
+    return out
+
+
 def save(file: Path, tensors: dict[str, Any], dtype: Any = None, metadata: dict[str, str] | None = None) -> Path:
     compat.prepare()
     from safetensors.torch import save_file

@@ -40,7 +40,7 @@ def flux_folder(folder: Path, *, guided: bool = True) -> Path:
         vae=_vae(0.3611, 0.1159),
         text_encoder=tiny_models.clip_text(clip, WIDTHS["clip_l"]),
         tokenizer=clip,
-        text_encoder_2=tiny_models.t5_text(t5, WIDTHS["t5xxl"]),
+        text_encoder_2=tiny_models.t5_text(t5, WIDTHS["t5xxl"], feed_forward_proj="gated-gelu"),
         tokenizer_2=t5,
         transformer=transformer,
     ).save_pretrained(folder, safe_serialization=True)
@@ -71,7 +71,7 @@ def sd3_folder(folder: Path) -> Path:
         tokenizer=clip,
         text_encoder_2=tiny_models.clip_text(clip_2, WIDTHS["clip_g"], projection=WIDTHS["clip_g"]),
         tokenizer_2=clip_2,
-        text_encoder_3=tiny_models.t5_text(t5, WIDTHS["t5xxl"]),
+        text_encoder_3=tiny_models.t5_text(t5, WIDTHS["t5xxl"], feed_forward_proj="gated-gelu"),
         tokenizer_3=t5,
     ).save_pretrained(folder, safe_serialization=True)
     return folder

@@ -296,11 +296,11 @@ def t5_tokenizer(max_length: int = 24) -> Any:
     return T5Tokenizer(vocab=marks + words + letters, extra_ids=0, model_max_length=max_length)
 
 
-def t5_text(tokenizer: Any, width: int = 32, *, cls: str = "T5EncoderModel") -> Any:
+def t5_text(tokenizer: Any, width: int = 32, *, cls: str = "T5EncoderModel", **config: Any) -> Any:
     import transformers
 
     model = getattr(transformers, cls)
-    config = model.config_class(
+    sizes = model.config_class(
         vocab_size=len(tokenizer) + 8,
         d_model=width,
         d_kv=8,
@@ -310,8 +310,9 @@ def t5_text(tokenizer: Any, width: int = 32, *, cls: str = "T5EncoderModel") -> 
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=0,
+        **config,
     )
-    return model(config).eval()
+    return model(sizes).eval()
 
 
 def stable_diffusion_3(folder: Path, seed: int = 0) -> Path:

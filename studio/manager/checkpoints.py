@@ -209,6 +209,7 @@ TEXT_ENCODERS = (
     ("clip_h", r"^(text_encoder\.)?text_model\.embeddings\.token_embedding\.weight$", 1, 1024),
     ("clip_g", r"^(text_encoder\.)?text_model\.embeddings\.token_embedding\.weight$", 1, 1280),
     ("clip_g", r"^token_embedding\.weight$", 1, 1280),
+    ("t5xxl", r"^enc\.blk\.0\.attn_q\.weight$", 1, 4096),  # as llama.cpp names it
     ("t5xxl", r"^(encoder\.)?block\.0\.layer\.0\.SelfAttention\.q\.weight$", 1, 4096),
 )
 LONELY = (  # (a prefix of its tensors, what it is)

@@ -240,7 +240,7 @@ def _pieces(task: Task, shapes: dict[str, tuple[int, ...]]) -> list[Piece] | Non
         return [Piece(key, shape, key) for key, shape in shapes.items()]
     if any(key.startswith("input_blocks.") for key in shapes):
         return _renamed_unet(task, shapes)
-    words = ("text_model.", "encoder.block.", "block.")
+    words = ("text_model.", "encoder.block.", "block.", "enc.blk.")
     ours = task.library == "diffusers" or any(key.startswith(words) for key in shapes)
     table = TABLES.get(task.class_name)
     return table(shapes) if table and ours else None

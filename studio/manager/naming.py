@@ -124,8 +124,24 @@ def clip_pieces(shapes: Shapes) -> list[Piece]:
     return [Piece(key, shape, key) for key, shape in shapes.items() if LEAF.search(key)]
 
 
+_G, _L = r"enc\.blk\.(\d+)\.", r"encoder.block.\1.layer."
+T5_GGUF_RULES = (  # llama.cpp's names, of T5 1.1 and its gated feed-forward
+    Rule("token_embd", ("shared",)),
+    Rule(r"enc\.output_norm", ("encoder.final_layer_norm",)),
+    Rule(_G + "attn_([qkvo])", (_L + r"0.SelfAttention.\2",)),
+    Rule(_G + "attn_rel_b", (_L + "0.SelfAttention.relative_attention_bias",)),
+    Rule(_G + "attn_norm", (_L + "0.layer_norm",)),
+    Rule(_G + "ffn_gate", (_L + "1.DenseReluDense.wi_0",)),
+    Rule(_G + "ffn_up", (_L + "1.DenseReluDense.wi_1",)),
+    Rule(_G + "ffn_down", (_L + "1.DenseReluDense.wo",)),
+    Rule(_G + "ffn_norm", (_L + "1.layer_norm",)),
+)
+
+
 def t5_pieces(shapes: Shapes) -> list[Piece]:
     """T5's encoder, whole or without its first word; its embedding goes under one of two names, or under both."""
+    if any(key.startswith("enc.blk.") for key in shapes):
+        return _apply(T5_GGUF_RULES, shapes)
     embedding = next((key for key in EMBEDDINGS if key in shapes), None)
     made = [Piece("shared.weight", shapes[embedding], embedding)] if embedding else []
     for key, shape in shapes.items():

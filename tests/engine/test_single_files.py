@@ -23,7 +23,7 @@ from studio.manager.importing import import_checkpoint
 from studio.manager.manager import Manager
 from tests import tiny_files
 from tests.engine import tiny_child
-from tests.original_names import save, text_original
+from tests.original_names import save, t5_llama_names, text_original
 
 compat.prepare()
 import diffusers  # noqa: E402
@@ -187,6 +187,22 @@ def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: di
     assert made.keys() == wanted.keys()
     worst = max(float((made[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
     assert worst <= most
+
+
+def test_a_quantised_t5_serves_a_quantised_denoiser(sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    (models / "text_encoders/t5xxl_fp16.safetensors").unlink()
+    t5 = tiny_files.parts_of(sources["flux"])["text_encoder_2"]
+    tiny_files.gguf_file(
+        models / "text_encoders/t5-v1_1-xxl-encoder-Q8_0.gguf", t5_llama_names(t5), "t5encoder", "Q8_0"
+    )
+    kinds = {info.id: (info.kind, info.variant, info.problem) for info in Catalog((models,), None).models()}
+    assert kinds["text_encoders/t5-v1_1-xxl-encoder-Q8_0"] == ("text_encoder", "t5xxl", None)
+    made = tiny_files.parts_of(imported(models, "diffusion_models/flux1-dev"))["text_encoder_2"].state_dict()
+    wanted = t5.state_dict()
+    worst = max(float((made[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
+    assert worst <= 0.01
 
 
 def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Path], models: Path) -> None:
