@@ -75,13 +75,13 @@ export class Card {
     this.pinned = memory.pinned.includes(id);
     this.importing = Boolean(taken) && !taken.problem;
     const problem = this.model.problem || refused || memory.problems[id] || taken?.problem || "";
-    const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind === "checkpoint" && "prepared"].filter(Boolean);
+    const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind !== "diffusers" && "prepared"].filter(Boolean);
     this.marks.replaceChildren(
       ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
       ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
     this.problem.textContent = problem;
     this.act(wish);
-    this.prepare.hidden = !usable || kind !== "checkpoint" || (prepared && !taken);
+    this.prepare.hidden = !usable || kind === "diffusers" || (prepared && !taken);
     name(this.prepare, this.importing ? "Stop preparing" : taken?.problem ? "Prepare again" : "Prepare", title);
     this.tell(wish, taken, problem);
   }

@@ -61,7 +61,7 @@ export class Details {
       fields.push(
         this.menu("vae", "VAE", [["", "Its own"], ...vaes], model.vae),
         this.menu("prediction", "Predicts", found("prediction", PREDICTIONS), set("prediction") ? model.prediction : ""));
-      if (model.kind === "checkpoint") {
+      if (model.kind !== "diffusers") {
         fields.push(
           this.menu("family", "Family", found("family", families), set("family") ? model.family : ""),
           this.menu("variant", "Variant", found("variant", VARIANTS), set("variant") ? model.variant : ""));
