@@ -181,7 +181,6 @@ class Worker:
 
     def work(self) -> None:
         self._manager.sweep()
-        self._channel.send({"say": "began"})
         self._tell_memory()
         self._tell_imports()
         self._channel.send({"say": "ready"})

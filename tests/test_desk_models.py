@@ -24,7 +24,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("studio")
     tiny_models.stable_diffusion(folder / "models" / "tiny")
     unfit = shutil.copytree(folder / "models" / "tiny", folder / "models" / "unfit")
-    (unfit / "unet" / "config.json").write_text('{"_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16]}')
+    (unfit / "unet" / "config.json").write_text(
+        '{"_class_name": "UNet2DConditionModel", "block_out_channels": [8, 16]}'
+    )
     with closing(Desk(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu"))) as desk:
         until(desk, lambda view: "tiny" in view.models)  # the worker loads a model ahead
         yield desk
@@ -88,8 +90,11 @@ def test_a_run_is_planned_from_headers_or_refused_with_the_arithmetic(desk: Desk
     assert small.budget == desk.memory().budget and small.peak < large.peak
     for stage in small.stages:
         assert stage.peak == stage.working + sum(part.bytes for part in stage.parts)
-    with pytest.raises(OutOfMemory, match="memory budget is"):
-        desk.plan(PlanWish(model="tiny", width=8192, height=8192, batch=64))
+    desk.manage(MemoryCommand(action="budget", bytes=2**20))
+    assert until(desk, lambda view: not view.wishes).budget == 2**20
+    with pytest.raises(OutOfMemory, match="memory budget is 1 MiB"):
+        desk.plan(PlanWish(model="tiny", width=512, height=512, batch=4))
+    assert manage(desk, "budget").budget == small.budget
 
 
 def test_the_user_s_word_counts_from_the_next_use_on(desk: Desk, tmp_path: Path) -> None:

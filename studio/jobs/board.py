@@ -58,7 +58,7 @@ class MemoryBoard:
             raise
 
     def hear(self, message: Message) -> None:
-        """`memory`: the view but for imports; `imports`: these; `began`: a new worker's first words; `managing`, `managed`: the oldest wish."""
+        """`memory`: the view but for imports; `imports`: these; `managing`, `managed`: the oldest wish; `ended`: the worker has."""
         with self._changed:
             match message.get("say"):
                 case "memory":
@@ -66,7 +66,7 @@ class MemoryBoard:
                 case "imports":
                     imports = {name: message[name] for name in ("imports", "prepared")}
                     self._told = MemoryView.model_validate(self._told.model_dump() | imports)
-                case "began":
+                case "ended":
                     under_way = [each.model for each in self._told.imports if each.problem is None]
                     self._problems |= dict.fromkeys([*(wish.model for wish in self._wishes), *under_way], DIED)
                     self._wishes.clear()

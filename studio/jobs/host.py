@@ -35,7 +35,7 @@ class Source(Protocol):
     def record(self, job: str, event: Event) -> None: ...
 
     def heard(self, message: Message) -> None:
-        """Anything a worker says that is not about a job."""
+        """Anything a worker says that is not about a job; and `ended`, said by the host, when it has."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,10 @@ class WorkerHost:
         worker.channel.send({"do": "cancel", "job": job})
 
     def tell(self, message: Message) -> None:
-        """A command for between jobs. Raises StudioError while there is no worker to hear it."""
+        """A command for between jobs; a worker that starts hears it first thing. Raises StudioError while there is none."""
         with self._changed:
             worker = self._worker
-        if worker is None or not worker.ready:
+        if worker is None or worker.over:
             raise StudioError("The worker is starting; try again in a moment.")
         worker.channel.send(message)
 
@@ -281,6 +281,7 @@ class WorkerHost:
             worker.job = None
             self._work = True
         worker.channel.close()
+        self._source.heard({"say": "ended"})
         if job is None:
             return
         if cancelled:

@@ -49,7 +49,7 @@ def test_a_worker_that_dies_takes_its_memory_and_its_wishes_with_it() -> None:
     board = MemoryBoard()
     board.hear({"say": "memory", "memory": MemoryView(used=5).model_dump(mode="json")})
     board.ask(LOAD, lambda: None)
-    board.hear({"say": "began"})
+    board.hear({"say": "ended"})
     assert board.view() == MemoryView(problems={"a": DIED})
 
 
@@ -79,7 +79,7 @@ def test_imports_go_on_whatever_memory_does_and_end_with_the_worker() -> None:
     board.hear({"say": "imports", "imports": views, "prepared": ["b"]})
     board.hear({"say": "memory", "memory": MemoryView(used=5).model_dump(mode="json")})
     assert board.view() == MemoryView(used=5, imports=(view, failed), prepared=("b",))
-    board.hear({"say": "began"})
+    board.hear({"say": "ended"})
     assert board.view() == MemoryView(problems={"a": DIED})
     board.ask(MemoryCommand(action="import", model="a"), lambda: None)
     assert board.view() == MemoryView()
