@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from studio import __version__
 from studio.core.desk import Desk
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
-from studio.core.jobs import JobView
+from studio.core.jobs import TERMINAL, JobView
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
 from studio.server.stream import event_stream, page_stream
@@ -66,10 +66,10 @@ def build_router(desk: Desk) -> APIRouter:
 
     @router.get("/frames/{job}/{image}/{step}.jpg")
     def frame(job: Id, image: Number, step: Number, kind: Literal["x0", "xt"] = "x0") -> Response:
-        """The preview of one step of one of the job's images."""
+        """The preview of one step of one of the job's images; no content while the job has not ended and it may yet come."""
         data = desk.frame(job, image, step, kind)
         if data is None:
-            return Response(status_code=404, headers=NEVER)
+            return Response(status_code=404 if desk.job(job).state in TERMINAL else 204, headers=NEVER)
         return Response(data, media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/images/{image}")

@@ -179,7 +179,12 @@ def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, des
     found = call("GET", "/frames/job0/1/2.jpg?kind=xt")
     assert (found.content, found.headers["content-type"]) == (b"\xff\xd8frame", "image/jpeg")
     assert "immutable" in found.headers["cache-control"]
-    missing = call("GET", "/frames/job0/1/3.jpg?kind=xt")
+    assert call("GET", "/frames/nobody/1/3.jpg?kind=xt").status_code == 404
+    job = desk.submit(GenerationRequest())
+    coming = call("GET", f"/frames/{job}/1/3.jpg?kind=xt")  # the job has not ended
+    assert (coming.status_code, coming.content, coming.headers["cache-control"]) == (204, b"", "no-store")
+    desk.cancel(job)
+    missing = call("GET", f"/frames/{job}/1/3.jpg?kind=xt")
     assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
     assert call("GET", "/frames/job0/1/2.jpg?kind=latent").status_code == 422
 

@@ -36,7 +36,8 @@ export class Frames {
   /** Ask for a frame; what was asked last is fetched first. */
   want(image, step, kind) {
     const key = this.key(image, step, kind);
-    if (this.entries.has(key)) return;
+    const known = this.entries.get(key);
+    if (known && !(known.settled && !known.picture)) return; // one that was given up is asked for again
     const entry = { image, step, kind, tries: 0, picture: undefined, settled: false };
     this.entries.set(key, entry);
     this.waiting.push(entry);
