@@ -1,0 +1,80 @@
+"""The Models tab over the real desk: its worker loads, unloads and converts real (if tiny) files, and the page sees it happen."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from studio.core.settings import Settings
+from studio.desk import Desk
+from studio.manager.attachments import CONTEXT_FAMILY
+from tests import tiny_models
+from tests.e2e.conftest import served
+from tests.e2e.window import Window
+from tests.manager import small_child
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """One model as a folder with a picture, the same as a single file, its VAE alone, and a file that is none."""
+    models = tmp_path / "models"
+    folder = tiny_models.stable_diffusion(models / "starter/folder", vae="kl", tokens=77)
+    Image.new("RGB", (200, 100), "teal").save(folder / "preview.png")
+    tiny_models.ldm_checkpoint(models / "checkpoints/file.safetensors", folder)
+    (models / "checkpoints/page.safetensors").write_bytes(b"<!DOCTYPE html><html>log in</html>")
+    (models / "vae").mkdir()
+    shutil.copy(folder / "vae/diffusion_pytorch_model.safetensors", models / "vae/clear.safetensors")
+    words = models / "tokenizers/clip"
+    words.mkdir(parents=True)
+    (words / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
+    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
+    (words / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    monkeypatch.setenv(small_child.SOURCE, str(folder))
+    monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
+    settings = Settings(models=(models,), outputs=tmp_path / "out", device="cpu")
+    with closing(Desk(settings, entry="tests.manager.small_worker:main")) as desk:
+        yield desk
+
+
+def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_prepared(
+    desk: Desk, visit: Callable[..., Window]
+) -> None:
+    with served(desk) as address:
+        window = visit(address)
+        page = window.page
+        page.get_by_role("tab", name="Models").click()
+        file, folder = (
+            page.locator(".shelf-card").filter(has=page.get_by_role("heading", name=name, exact=True))
+            for name in ("file", "folder")
+        )
+        expect(folder.locator("img")).to_have_js_property("naturalWidth", 200)
+        expect(page.get_by_role("list", name="Files that cannot be used")).to_contain_text("web page")
+        folder.get_by_role("button", name="Load folder").click()  # heard even while the worker starts
+        expect(folder).to_contain_text("in memory")
+        file.get_by_role("button", name="Prepare file", exact=True).click()
+        page.get_by_role("button", name="Details folder", exact=True).click()
+        page.get_by_role("dialog").get_by_label("VAE", exact=True).select_option("clear")
+        expect(page.get_by_role("dialog")).to_contain_text("Kept.")
+        page.keyboard.press("Escape")
+        expect(folder).to_contain_text("other VAE")
+        folder.get_by_role("button", name="Unload folder").click()
+        expect(folder).not_to_contain_text("in memory")
+        folder.get_by_role("button", name="Pin folder").click()
+        expect(folder).to_contain_text("in memory, pinned")
+        folder.get_by_role("button", name="Unpin folder").click()
+        expect(folder.get_by_role("button", name="Pin folder", exact=True)).to_be_visible()
+        page.get_by_text("Moves", exact=True).click()
+        expect(page.locator(".shelf-table tbody tr").filter(has_text="U-Net").first).to_contain_text("Loaded")
+        page.get_by_role("button", name="Unload all").click()
+        expect(page.locator(".shelf-memory .shelf-figures")).to_have_text(re.compile("^0 KiB of"))
+        expect(page.locator(".shelf-table tbody tr").first).to_contain_text("Let go")
+        expect(file).to_contain_text("prepared")
+        page.close()
