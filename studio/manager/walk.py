@@ -12,6 +12,7 @@ from pathlib import Path
 
 from studio.core.errors import ModelError
 from studio.manager.files import SUFFIXES, card_of
+from studio.manager.folder_parts import read_json
 from studio.manager.folders import preview_in, read_card
 from studio.manager.sidecars import sidecars_in
 
@@ -22,7 +23,7 @@ PASSED_OVER = frozenset(
 
 
 def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
-    """(root, path, signature) of each diffusers folder and each weights file; nothing below the former, nothing hidden."""
+    """(root, path, signature) of each diffusers folder and each weights file; nothing of the former's, nothing hidden."""
     seen: set[tuple[int, int]] = set()
     for root in roots:
         pending: list[tuple[Path, int]] = [(root, 0)]
@@ -31,18 +32,29 @@ def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
             folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
             listed = _listed(folder, seen)
             names = frozenset(entry.name for entry in listed)
+            parts: frozenset[str] = frozenset()
             if "model_index.json" in names:
                 yield root, folder, _folder_signature(folder)
-                continue
+                if depth:
+                    continue
+                parts = _parts(folder)  # a model downloaded straight into the models folder hides no other
             for entry in listed:
                 path = Path(entry.path)
-                if entry.name.startswith(".") or entry.name in PASSED_OVER:
+                if entry.name.startswith(".") or entry.name in PASSED_OVER or entry.name in parts:
                     continue
                 if _is_folder(entry):
                     if depth < MAX_DEPTH:
                         (links if entry.is_symlink() else pending).append((path, depth + 1))
                 elif entry.name.lower().endswith(SUFFIXES) and not _is_hidden(path):
                     yield root, path, _file_signature(path, names)
+
+
+def _parts(folder: Path) -> frozenset[str]:
+    """What belongs to a diffusers folder, by its index."""
+    try:
+        return frozenset(read_json(folder / "model_index.json"))
+    except ModelError:
+        return frozenset()
 
 
 def _listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:

@@ -213,6 +213,17 @@ def test_a_models_folder_may_be_a_model_itself(whole: Path) -> None:
     assert catalog.path("sd") == whole
 
 
+def test_a_model_downloaded_straight_into_the_models_folder_hides_no_other(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "models")
+    write_sparse(tmp_path / "models/checkpoints/x.safetensors", unet(768))
+    shutil.copytree(whole, tmp_path / "models/folders/sd")
+    assert {info.id for info in Catalog((tmp_path / "models",), None).models()} == {
+        "models",
+        "checkpoints/x",
+        "folders/sd",
+    }
+
+
 def test_folders_of_links_to_each_other_take_no_time(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"m/{number}").mkdir(parents=True)
