@@ -12,13 +12,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio.core.desk import ImportView
 from studio.core.errors import ModelError, StorageError, StudioError
-from studio.manager.imported import Conversion, discard_partial
+from studio.manager.imported import Conversion, conversion_of, discard_partial
 
 log = logging.getLogger(__name__)
 
@@ -173,8 +174,10 @@ class Imports:
         run.over, run.error = True, error
         if error is not None and not run.dropped:
             log.warning("%s", error)
-            view = ImportView(model=run.conversion.info.id, dtype=run.conversion.dtype, problem=str(error))
-            self._failed[run.conversion.info.id] = (run.conversion, view)
+            info, dtype = run.conversion.info, run.conversion.dtype
+            with suppress(StudioError):  # of a file that is gone there is nothing to tell
+                now = conversion_of(info, run.conversion.file, dtype, run.conversion.target.parent)
+                self._failed[info.id] = (now, ImportView(model=info.id, dtype=dtype, problem=str(error)))
         self._changed.notify_all()
 
     def _convert(self, run: _Run) -> StudioError | None:

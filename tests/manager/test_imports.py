@@ -210,7 +210,11 @@ def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, dee
         os.utime(file, ns=(1, 1))
     wait_for(lambda: not running(manager))
     assert left(manager) == []
-    if deed == "changed":  # the file is another one now: its failure is told no more, and it may be tried again
+    problems = [view.problem for view in manager.imports.views()]
+    if deed == "deleted":
+        assert problems == []  # nor is the model listed any more
+    else:
+        assert problems == ["tiny.safetensors was changed while it was converted; nothing was kept. Try again."]
         convert_here(monkeypatch)
         (info,) = manager.catalog.models()
         manager.imports.prepare(manager.conversion(info, "fp32"))
