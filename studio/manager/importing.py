@@ -92,10 +92,10 @@ def import_checkpoint(
         for name in origins
     ]
     try:
-        size = sum(task.bytes for task in tasks)
-        _check_space(file, size, target.parent)
         shutil.rmtree(partial, ignore_errors=True)
         _write_configs(partial, info, blueprint, origins, absent)
+        size = sum(task.bytes for task in tasks if _twin(task) is None)
+        _check_space(file, size, target.parent)
         for name, pad in blueprint.tokenizers.items():
             assert vocabulary is not None
             write_tokenizer(partial / name, vocabulary, pad)
@@ -206,8 +206,8 @@ def _all_t5_tokenizers(blueprint: Blueprint) -> set[str]:
 
 def _convert(task: Task, wrote: Callable[[int], None]) -> None:
     """One component's weights, under the configuration already written; taken over where an earlier import made the same."""
-    stamp = _stamp(task)
-    if not _taken_over(task, stamp):
+    stamp = _stamp(task)  # now: diffusers rewrites the configuration
+    if not _taken_over(task):
         try:
             if not _pass_through(task, wrote):
                 _convert_whole(task, wrote)
@@ -328,15 +328,26 @@ def _stamp(task: Task) -> str:
     return hashlib.sha256(repr(made_from).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _taken_over(task: Task, stamp: str) -> bool:
-    """Link the weights of an import beside this one that made the same component; a text encoder may serve many models."""
+def _twin(task: Task) -> Path | None:
+    """The folder of an import beside this one that made the same component; a text encoder may serve many models."""
+    stamp = _stamp(task)
     for origin in sorted(task.folder.parent.glob(f"*/{task.name}/{ORIGIN}")):
         try:
-            if read_json(origin).get("stamp") != stamp:
-                continue
-            for file in origin.parent.glob("*.safetensors*"):
-                os.link(file, task.folder / task.name / file.name)
-            return True
-        except (OSError, ModelError):
-            continue  # no links on this disk, or the other is just being removed: it is made again
-    return False
+            if read_json(origin).get("stamp") == stamp:
+                return origin.parent
+        except ModelError:
+            continue  # the other is just being removed
+    return None
+
+
+def _taken_over(task: Task) -> bool:
+    """Link the weights of a twin, if there is one and the disk knows links; else they are made again."""
+    twin = _twin(task)
+    if twin is None:
+        return False
+    try:
+        for file in twin.glob("*.safetensors*"):
+            os.link(file, task.folder / task.name / file.name)
+    except OSError:
+        return False
+    return True
