@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 import torch
 
 from studio.core.errors import OutOfMemory
+from studio.manager.thrift import NOTES, SINGLE, SLICE, SMALLEST_TILE, TILE
 
-EVICT, SLICE, TILE, SINGLE, STREAM = "evict", "slice", "tile", "single", "stream"
-RELEASE, CPU_DECODE = "release", "cpu_decode"
+EVICT, STREAM, RELEASE, CPU_DECODE = "evict", "stream", "release", "cpu_decode"
 ENCODE, DENOISE, DECODE = "encode", "denoise", "decode"  # ENCODE: whatever runs in neither of the others
 SIGNS = ("can't allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED", "Cannot allocate memory")
-SMALLEST_TILE = 8  # latent cells a side; below, the seams are all there is
 
 T = TypeVar("T")
 
@@ -150,11 +149,11 @@ def rungs_for(
     every, run, decode = frozenset({ENCODE, DENOISE, DECODE}), frozenset({ENCODE, DENOISE}), frozenset({DECODE})
     rungs = [Rung(EVICT, "evicted other models", every, lambda: evictable() > 0, take=evict)]
     if hasattr(decoder, "use_slicing") and batch > 1:
-        rungs.append(Rung(SLICE, "decoded image by image", decode, around=lambda: _sliced(decoder)))
+        rungs.append(Rung(SLICE, NOTES[SLICE], decode, around=lambda: _sliced(decoder)))
     if hasattr(decoder, "use_tiling") and _tile(decoder, pixels) is not None:
-        rungs.append(Rung(TILE, "decoded in tiles", decode, around=lambda: _tiled(decoder, pixels)))
+        rungs.append(Rung(TILE, NOTES[TILE], decode, around=lambda: _tiled(decoder, pixels)))
     if batch > 1:
-        rungs.append(Rung(SINGLE, "denoised one image at a time", run))
+        rungs.append(Rung(SINGLE, NOTES[SINGLE], run))
     rungs.append(Rung(STREAM, "streamed the denoiser's weights", run, streamable, take=stream))
     rungs.append(Rung(RELEASE, "let the denoiser go while decoding", decode, streamable, around=release))
     if decoder is not None and device.type != "cpu":

@@ -7,6 +7,7 @@ components. Which moves to make is the planner's business, how they are made the
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -29,9 +30,10 @@ from studio.manager.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.ledger import Ledger
 from studio.manager.limits import PeakMeter, budget_for, taken
 from studio.manager.loaded import Loaded
-from studio.manager.planner import Kind, Move, Stage, arithmetic
+from studio.manager.planner import DoesNotFit, Kind, Move, Stage, arithmetic
 from studio.manager.residency import Component, Residency
 from studio.manager.soundness import check_numbers
+from studio.manager.thrift import Way, decoder_config, thriftier
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 
@@ -80,13 +82,17 @@ class Manager:
         keys = {name: component.key for name, component in components.items()}
         run = kind_of_run(facts, loaded.family, shape, dtype)
         measured = self._experience.working(run)
-        stages = stages_for(loaded.family, facts, shape, dtype, self.device.type, keys, measured)
+        stages_of = partial(stages_for, loaded.family, facts, dtype=dtype, device=self.device.type, keys=keys)
+        stages = stages_of(shape, measured=measured)
         for component in components.values():
             component.users += 1
         try:
             with ExitStack() as stack:
-                self._admission.bring_in(
-                    stages, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
+                way = self._bring_in(
+                    [((), stages), *thriftier(stages_of, shape, decoder_config(facts, loaded.family))],
+                    lambda plain: self._admission.bring_in(
+                        plain, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
+                    ),
                 )
                 self._parts[info.id] = frozenset(keys.values())
                 warm = all(component.warm for component in components.values())
@@ -95,7 +101,7 @@ class Manager:
                 denoiser = loaded.components.get(loaded.family.denoiser)
                 loaded = replace(
                     loaded,
-                    ladder=self._ladder(loaded, components, shape, run, stages, whole),
+                    ladder=self._ladder(loaded, components, shape, run, stages, whole, way),
                     attention=set_attention(denoiser, self.settings.attention, self.device),
                     whole=whole,
                 )
@@ -196,6 +202,18 @@ class Manager:
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
             ) from None
 
+    def _bring_in(self, ways: list[Way], bring: Callable[[list[Stage]], None]) -> tuple[str, ...]:
+        """By the first way that the budget holds; the rungs that it takes. Raises DoesNotFit for the run as it was wished."""
+        refused: DoesNotFit | None = None
+        for rungs, stages in ways:
+            try:
+                bring(stages)
+                return rungs
+            except DoesNotFit as error:
+                refused = refused or error
+        assert refused is not None
+        raise refused
+
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""
         for component in components.values():
@@ -212,6 +230,7 @@ class Manager:
         run: str,
         stages: list[Stage],
         whole: bool,
+        way: tuple[str, ...],  # rungs that the budget asks for
     ) -> Ladder:
         """What can be tried if this run is out of memory all the same, starting where the last of its kind ended."""
         denoiser, budget = components.get(loaded.family.denoiser), self.budget()
@@ -250,7 +269,7 @@ class Manager:
             stream=stream,
             release=release,
         )
-        taken = self._experience.rungs(run, budget)
+        taken = (*self._experience.rungs(run, budget), *way)
         return Ladder(rungs, taken, lambda names: self._experience.remember_rungs(run, names, budget), told)
 
 

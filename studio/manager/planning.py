@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from studio.core.errors import ModelError
@@ -12,6 +13,7 @@ from studio.manager.estimate import NOTHING, Shape, file_weights, folder_weights
 from studio.manager.families import family_for
 from studio.manager.headers import read_header
 from studio.manager.planner import DoesNotFit, Plan, Stage, mib, plan
+from studio.manager.thrift import NOTES, Way, decoder_config, thriftier
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Forecast:
     plan: Plan
     budget: int
     whole: bool
+    notes: tuple[str, ...] = ()  # what the budget asks of the run beside that: "decoded in tiles"
 
 
 def forecast(
@@ -42,15 +45,28 @@ def forecast(
         )
     if family.denoiser not in weights:
         family = family_for(info, "unet")
-    stages = tuple(stages_for(family, weights, shape, dtype, device))
-    made = plan(stages, (), budget)
+    stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
+    ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
+    rungs, stages, made = _first_that_fits(ways, budget)
     total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())
     whole = total + max(stage.activation for stage in stages) <= budget
     if whole:
         made = plan(
             [Stage(s.name, tuple(p for t in stages for p in t.parts), s.activation) for s in stages], (), budget
         )
-    return Forecast(stages, made, budget, whole)
+    return Forecast(tuple(stages), made, budget, whole, tuple(NOTES[rung] for rung in rungs))
+
+
+def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], list[Stage], Plan]:
+    """Raises DoesNotFit for the first way, the run as it was wished."""
+    refused: DoesNotFit | None = None
+    for rungs, stages in ways:
+        try:
+            return rungs, stages, plan(stages, (), budget)
+        except DoesNotFit as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def describe(told: Forecast) -> str:
@@ -63,7 +79,7 @@ def describe(told: Forecast) -> str:
         rows.append((stage.name, ", ".join(names), mib(stage.activation), mib(told.plan.peaks[stage.name])))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    how = "all of it stays in memory" if told.whole else "stage by stage"
+    how = ", ".join(["all of it stays in memory" if told.whole else "stage by stage", *told.notes])
     return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
 
 
