@@ -197,7 +197,7 @@ def test_a_person_stops_it_and_the_job_that_waits_is_told(manager: Manager, monk
     assert left(manager) == [] and manager.imports.views() == ()
 
 
-@pytest.mark.parametrize("deed", ["deleted", "changed"])
+@pytest.mark.parametrize("deed", ["deleted", "changed", "cut short"])
 def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, deed: str) -> None:
     (info,) = manager.catalog.models()
     file = manager.catalog.path(info.id)
@@ -206,6 +206,8 @@ def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, dee
     wait_for(lambda: converting(manager))
     if deed == "deleted":
         file.unlink()
+    elif deed == "cut short":
+        os.truncate(file, file.stat().st_size // 4)
     else:
         os.utime(file, ns=(1, 1))
     wait_for(lambda: not running(manager))
@@ -213,6 +215,8 @@ def test_an_original_that_goes_meanwhile(manager: Manager, monkeypatch: Any, dee
     problems = [view.problem for view in manager.imports.views()]
     if deed == "deleted":
         assert problems == []  # nor is the model listed any more
+    elif deed == "cut short":
+        assert len(problems) == 1 and problems[0].endswith(".") and "tiny.safetensors" in problems[0], problems
     else:
         assert problems == ["tiny.safetensors was changed while it was converted; nothing was kept. Try again."]
         convert_here(monkeypatch)
