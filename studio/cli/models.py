@@ -156,7 +156,8 @@ def show_plan(
             }
             for stage in told.stages
         ]
-        print(json.dumps({"budget": told.budget, "peak": told.plan.peak, "whole": told.whole, "stages": stages}))
+        shown = {"budget": told.budget, "peak": told.plan.peak, "whole": told.whole, "notes": told.notes}
+        print(json.dumps(shown | {"stages": stages}))
     else:
         print(describe(told))
 

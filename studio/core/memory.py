@@ -80,3 +80,4 @@ class PlanView(BaseModel):
     width: int
     height: int
     stages: tuple[PlannedStage, ...]
+    notes: tuple[str, ...] = ()  # what the budget asks of the run beside that: "decoded in tiles"

@@ -110,11 +110,7 @@ class Manager:
                 meter.start(exact=measured is None and warm)
                 yield loaded
                 if request is not None and whole and not loaded.ladder.taken:
-                    peak = meter.read()
-                    if warm and peak is not None:  # else it holds weights that were touched for the first time
-                        self._experience.learn(run, peak)
-                        planned = max(stage.activation for stage in stages)
-                        self.ledger.write("measure", component=info.title, key=run, predicted=planned, measured=peak)
+                    self._learn(info, run, stages, meter.read() if warm else None)
                     for component in components.values():
                         component.warm = component.state == "resident"
         finally:
@@ -213,6 +209,13 @@ class Manager:
                 refused = refused or error
         assert refused is not None
         raise refused
+
+    def _learn(self, info: ModelInfo, run: str, stages: list[Stage], peak: int | None) -> None:
+        """Keep what a run took beside its weights; None where it also touched weights for the first time, or nothing tells."""
+        if peak is not None:
+            self._experience.learn(run, peak)
+            planned = max(stage.activation for stage in stages)
+            self.ledger.write("measure", component=info.title, key=run, predicted=planned, measured=peak)
 
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""

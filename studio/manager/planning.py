@@ -103,7 +103,13 @@ def view(
         for stage in told.stages
     )
     return PlanView(
-        budget=told.budget, peak=told.plan.peak, whole=told.whole, width=width, height=height, stages=stages
+        budget=told.budget,
+        peak=told.plan.peak,
+        whole=told.whole,
+        width=width,
+        height=height,
+        stages=stages,
+        notes=told.notes,
     )
 
 

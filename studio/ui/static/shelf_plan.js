@@ -45,7 +45,8 @@ function drawn(plan) {
   // A budget far beyond the peak would squeeze the bars to nothing: then it is told in words alone.
   const inSight = plan.budget <= 1.6 * plan.peak;
   const whole = inSight ? Math.max(plan.budget, plan.peak) : plan.peak;
-  const how = plan.whole ? "All of it stays in memory." : "Parts come and go from stage to stage.";
+  const comes = plan.whole ? "All of it stays in memory." : "Parts come and go from stage to stage.";
+  const how = [comes, ...plan.notes.map((note) => `Images are ${note}.`)].join(" ");
   return [
     make("p", { class: "shelf-figures", text: `Peak ${size(plan.peak)} of ${size(plan.budget)}. ${how}` }),
     ...plan.stages.map((stage) => row(stage, whole, inSight ? plan.budget : null)),
