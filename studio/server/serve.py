@@ -1,5 +1,6 @@
 """Runs the application until it is told to stop, says where it is, and leaves nothing running behind."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -46,8 +47,7 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: object) -> uvicorn.Config:
-    # uvicorn calls it an error that a page was still open when the studio was ended.
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "graceful shutdown" not in record.getMessage())
+    logging.getLogger("uvicorn.error").addFilter(_is_an_error)
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_level="error",
@@ -56,6 +56,12 @@ def _config(app: object) -> uvicorn.Config:
         proxy_headers=False,  # a header that anybody can send must not say who or what the caller is
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+
+
+def _is_an_error(record: logging.LogRecord) -> bool:
+    """uvicorn calls it one, in two ways, that a page was still open when the studio was ended."""
+    cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_off and "graceful shutdown" not in record.getMessage()
 
 
 @contextmanager

@@ -58,11 +58,12 @@ def test_a_signal_ends_it_in_order(start: Start, number: signal.Signals) -> None
     assert process.returncode == 0
 
 
-def test_an_open_page_does_not_keep_it_alive(start: Start) -> None:
+@pytest.mark.parametrize("path", ["jobs/job0/events", "events", "events?job=job0"])
+def test_an_open_page_does_not_keep_it_alive(start: Start, path: str) -> None:
     process = start()
     url = address(process)
-    with httpx.stream("GET", f"{url}jobs/job0/events") as events:
-        assert "event: queued" in next(events.iter_text())
+    with httpx.stream("GET", f"{url}{path}") as events:
+        assert "event: " in next(events.iter_text())
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=20)
     assert out.splitlines() == ["closed", "ended"]
