@@ -71,6 +71,7 @@ class Imports:
             run = self._join(conversion, first=True)
             run.waiters += 1
         try:
+            report(*self._progress(run))  # a conversion may be over sooner than anybody looks again
             while not self._is_over(run):
                 report(*self._progress(run))
         finally:
@@ -146,7 +147,7 @@ class Imports:
         with self._changed:
             if run is not self._running and self._running is not None:
                 return f"waiting until {self._running.conversion.info.title} is converted", None
-            return run.what, run.fraction
+            return run.what or "starting the converter", run.fraction
 
     def _work(self) -> None:
         while True:

@@ -22,13 +22,13 @@ def shrink(source: Path) -> None:
 
 
 def slow_down(seconds: float) -> None:
-    convert = importing._convert
+    convert = importing.convert
 
     def slowly(*arguments: object) -> None:
         convert(*arguments)  # type: ignore[arg-type]
         time.sleep(seconds)
 
-    importing._convert = slowly
+    importing.convert = slowly
 
 
 if __name__ == "__main__":

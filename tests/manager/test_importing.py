@@ -96,7 +96,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(manager: Manager, monkeyp
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importing, "_convert", full)
+    monkeypatch.setattr(importing, "convert", full)
     with pytest.raises(StorageError, match="could not be converted: No space left"), manager.lease(info, "fp32"):
         pass
     assert [path.name for path in (manager.settings.outputs / ".unnoise/imported").iterdir()] == [".lock"]
