@@ -181,9 +181,9 @@ def _tiled(decoder: Any, pixels: int) -> Iterator[None]:
         yield
     finally:
         decoder.disable_tiling()
-        for name, size in own.items():
-            if size is not None:
-                setattr(decoder, name, size)
+        for name, kept in own.items():
+            if kept is not None:
+                setattr(decoder, name, kept)
 
 
 def _tile(decoder: Any, pixels: int) -> dict[str, int] | None:
