@@ -132,8 +132,10 @@ def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(shop, visit) ->
     desk.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", problem="The disk is full."),))
     expect(one).to_contain_text("The disk is full.")
     expect(one.get_by_role("button", name="Prepare again One")).to_be_visible()
+    one.get_by_role("button", name="Prepare again One").focus()
     desk.tell(imports=(), prepared=("checkpoints/one",))
     expect(one).to_contain_text("prepared")
+    expect(one.get_by_role("button", name="Details One")).to_be_focused()
     expect(one.get_by_role("button", name=re.compile("Prepare"))).to_have_count(0)
     assert [command.action for command in desk.commands] == ["import", "cancel_import"]
 

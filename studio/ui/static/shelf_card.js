@@ -81,7 +81,9 @@ export class Card {
       ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
     this.problem.textContent = problem;
     this.act(wish);
+    const held = document.activeElement === this.prepare;
     this.prepare.hidden = !usable || kind === "diffusers" || (prepared && !taken);
+    if (held && this.prepare.hidden) this.details.focus(); // what is prepared needs no such button, but the keyboard a place
     name(this.prepare, this.importing ? "Stop preparing" : taken?.problem ? "Prepare again" : "Prepare", title);
     this.tell(wish, taken, problem);
   }
