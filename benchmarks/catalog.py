@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from studio.manager.catalog import Catalog
+from studio.manager.disk.catalog import Catalog
 from tests import true_layouts as true
 from tests.layouts import write_sparse
 from tests.true_layouts import SD1_TEXT, SDXL_TEXT, Shapes, checkpoint

@@ -49,7 +49,7 @@ def announce() -> None:
 def model_folder(folder: Path, name: str) -> tuple[Path, str]:
     """(models folder, model id): the named or shipped one, else a random pair built in `folder`."""
     from studio.core.options import find_model
-    from studio.manager.catalog import Catalog
+    from studio.manager.disk.catalog import Catalog
 
     shipped = [info for info in Catalog((ROOT / "models",), None).models() if info.problem is None]
     if shipped:

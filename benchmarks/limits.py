@@ -24,8 +24,8 @@ from checkpoints import write_checkpoint
 
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings, parse_bytes
-from studio.manager.limits import CGROUPS, anonymous
 from studio.manager.manager import Manager
+from studio.manager.memory.limits import CGROUPS, anonymous
 
 MODELS = 5
 

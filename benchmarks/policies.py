@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from studio.manager.planner import (
+from studio.manager.memory.planner import (
     Part,
     Policy,
     Resident,

@@ -23,11 +23,11 @@ from checkpoints import write_checkpoint
 
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
-from studio.manager.estimate import folder_weights, stages_for
 from studio.manager.families import FAMILIES
-from studio.manager.limits import anonymous
 from studio.manager.loading import module_bytes
 from studio.manager.manager import Manager, shape_of
+from studio.manager.memory.estimate import folder_weights, stages_for
+from studio.manager.memory.limits import anonymous
 
 PAGE = 4096
 

@@ -34,13 +34,13 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
-from studio.manager import planning
-from studio.manager.catalog import Catalog
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.overrides import check_override
+from studio.manager.disk.preview import small_preview
 from studio.manager.families import FAMILIES
-from studio.manager.ledger import read_ledger
-from studio.manager.limits import host_budget
-from studio.manager.overrides import check_override
-from studio.manager.preview import small_preview
+from studio.manager.memory import planning
+from studio.manager.memory.ledger import read_ledger
+from studio.manager.memory.limits import host_budget
 
 log = logging.getLogger(__name__)
 

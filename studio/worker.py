@@ -27,7 +27,7 @@ from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.queue import waiting
 from studio.jobs.storage import PRIVATE
-from studio.manager.catalog import Catalog
+from studio.manager.disk.catalog import Catalog
 
 if TYPE_CHECKING:
     from studio.manager.manager import Manager

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from studio.core.errors import StudioError
-from studio.manager import import_child, imports
+from studio.manager.conversion import import_child, imports
 
 
 class _Told(io.StringIO):

@@ -29,6 +29,9 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "app": None,
 }
 
+# Within the manager, what is said of files and memory: each may import those before it.
+MANAGER = ("families", "disk", "out_of_memory", "loading", "conversion", "memory", "manager")
+
 # Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
 TORCH_FREE = ("core", "jobs", "desk", "ui", "server")
 TORCH_AND_KIN = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "timm", "safetensors.torch")
@@ -119,6 +122,19 @@ def test_imports_point_downwards(path: Path) -> None:
     assert upward_imports(path, text) == []
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "studio" / "manager").rglob("*.py")), ids=module_name)
+def test_the_managers_parts_stand_on_one_another(path: Path) -> None:
+    def part(module: str) -> str:
+        return ".".join(module.split(".")[2:3])
+
+    own = part(module_name(path))
+    below = {"", *MANAGER[: MANAGER.index(own) + 1]} if own else {""}
+    named = {
+        part(name) for name in imported(path, path.read_text(encoding="utf-8")) if name.startswith("studio.manager")
+    }
+    assert named <= below
+
+
 @pytest.mark.parametrize("path", sources(), ids=module_name)
 def test_torch_and_gradio_stay_in_their_rooms(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
@@ -158,8 +174,8 @@ def test_the_page_loads_gradio_but_no_torch_and_leaves_no_stubs_in_the_source() 
 
 def test_the_catalog_opens_without_torch() -> None:
     """The desk reads the catalog and the planner in the window's process."""
-    loaded = loaded_by(["studio.manager"])
-    assert "torch" not in loaded
+    read = [name for name in modules_of("manager") if name.startswith("studio.manager.disk.")]
+    assert "torch" not in loaded_by([*read, "studio.manager.memory.planner", "studio.manager.memory.planning"])
 
 
 @pytest.mark.parametrize(
@@ -167,7 +183,7 @@ def test_the_catalog_opens_without_torch() -> None:
     [
         ("studio/core/x.py", "from studio.jobs import queue", ["studio.jobs.queue"]),
         ("studio/core/x.py", "def f():\n    import studio.engine.tap", ["studio.engine.tap"]),
-        ("studio/jobs/x.py", "from ..manager import catalog", ["studio.manager.catalog"]),
+        ("studio/jobs/x.py", "from ..manager import disk", ["studio.manager.disk"]),
         ("studio/engine/x.py", "from studio import training", ["studio.training"]),
         ("studio/server/x.py", "import importlib; importlib.import_module('studio.desk')", ["studio.desk"]),
         ("studio/ui/x.py", "from app import main", ["app.main"]),

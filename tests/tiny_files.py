@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from studio.manager import checkpoints, clip_vocabulary
+from studio.manager.disk import checkpoints, clip_vocabulary
 from studio.manager.families import FAMILIES
 from tests import tiny_models
 from tests.original_names import P, flux_original, save, sd3_original, text_original

@@ -42,7 +42,7 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
     from studio import compat
     from studio.cli.folder import Folder
     from studio.jobs.storage import PRIVATE
-    from studio.manager.catalog import Catalog
+    from studio.manager.disk.catalog import Catalog
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
     resolved = resolve(request, find_model(catalog.models(), request.model))

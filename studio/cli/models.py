@@ -21,8 +21,8 @@ from studio.core.settings import Settings, parse_bytes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from studio.manager.catalog import Catalog
-    from studio.manager.companions import Origin
+    from studio.manager.disk.catalog import Catalog
+    from studio.manager.disk.companions import Origin
 
 WIDEST = 48  # letters of a column
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     settings = settings_from(arguments)
 
     from studio.jobs.storage import PRIVATE
-    from studio.manager.catalog import Catalog
+    from studio.manager.disk.catalog import Catalog
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
     if arguments.action == "list":
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> int:
 
         import_model(path, settings, arguments.dtype or "auto", as_json=arguments.json)
     elif arguments.action == "convert":
-        from studio.manager.pickles import convert_pickle
+        from studio.manager.conversion.pickles import convert_pickle
 
         print(convert_pickle(path, consent=arguments.trust).name)
     elif arguments.action == "inspect":
@@ -78,7 +78,7 @@ def main(argv: list[str]) -> int:
 
 def found(catalog: "Catalog", name: str) -> tuple[ModelInfo, Path]:
     """A model of the catalog, or a file or folder anywhere."""
-    from studio.manager.catalog import describe_path
+    from studio.manager.disk.catalog import describe_path
 
     place = Path(os.path.abspath(os.path.expanduser(name)))
     if place.name and os.path.lexists(place):
@@ -105,7 +105,7 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(info.model_dump(mode="json"), ensure_ascii=False))
         return
-    from studio.manager.headers import readable
+    from studio.manager.disk.headers import readable
 
     rows = {
         "file": readable(path.name),
@@ -133,8 +133,8 @@ def show_plan(
     dtype: str,
     as_json: bool,
 ) -> None:
-    from studio.manager.limits import host_budget
-    from studio.manager.planning import Shape, describe, forecast
+    from studio.manager.memory.limits import host_budget
+    from studio.manager.memory.planning import Shape, describe, forecast
 
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or f"{info.defaults.width}x{info.defaults.height}")
     if not match or batch < 1:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from studio.engine.tap import check_finite
-from studio.manager.ladder import DECODE, DENOISE, Ladder
+from studio.manager.memory.ladder import DECODE, DENOISE, Ladder
 
 HALF = (torch.float16, torch.bfloat16)
 

@@ -21,8 +21,9 @@ from studio.engine.decoding import persevering, watched_decoder
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep, tapped
-from studio.manager.ladder import ENCODE, BeginAgain, Exhausted, is_out_of_memory
 from studio.manager.manager import Loaded
+from studio.manager.memory.ladder import ENCODE, BeginAgain, Exhausted
+from studio.manager.out_of_memory import is_out_of_memory
 
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.ladder import is_out_of_memory
+from studio.manager.out_of_memory import is_out_of_memory
 
 
 def pipeline_class(name: str) -> Any:

@@ -18,22 +18,22 @@ from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager.admission import Admission, state_of_memory
-from studio.manager.assembly import PRIVATE, Assembler
-from studio.manager.attention import set_attention
-from studio.manager.catalog import Catalog
-from studio.manager.estimate import Shape, folder_weights, stages_for
-from studio.manager.experience import Experience, kind_of_run
-from studio.manager.imported import Conversion, prepared_in, sweep
-from studio.manager.imports import Imports
-from studio.manager.ladder import DENOISE, Ladder, rungs_for
-from studio.manager.ledger import Ledger
-from studio.manager.limits import PeakMeter, budget_for, taken
-from studio.manager.loaded import Loaded
-from studio.manager.planner import DoesNotFit, Kind, Move, Stage, arithmetic
-from studio.manager.residency import Component, Residency
-from studio.manager.soundness import check_numbers
-from studio.manager.thrift import Way, decoder_config, thriftier
+from studio.manager.conversion.imported import Conversion, prepared_in, sweep
+from studio.manager.conversion.imports import Imports
+from studio.manager.disk.catalog import Catalog
+from studio.manager.memory.admission import Admission, state_of_memory
+from studio.manager.memory.assembly import PRIVATE, Assembler
+from studio.manager.memory.attention import set_attention
+from studio.manager.memory.estimate import Shape, folder_weights, stages_for
+from studio.manager.memory.experience import Experience, kind_of_run
+from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
+from studio.manager.memory.ledger import Ledger
+from studio.manager.memory.limits import PeakMeter, budget_for, taken
+from studio.manager.memory.loaded import Loaded
+from studio.manager.memory.planner import DoesNotFit, Kind, Move, Stage, arithmetic
+from studio.manager.memory.residency import Component, Residency
+from studio.manager.memory.soundness import check_numbers
+from studio.manager.memory.thrift import Way, decoder_config, thriftier
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 

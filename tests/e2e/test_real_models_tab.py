@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from studio.core.settings import Settings
 from studio.desk import Desk
-from studio.manager.attachments import CONTEXT_FAMILY
+from studio.manager.disk.attachments import CONTEXT_FAMILY
 from tests import tiny_models
 from tests.e2e.conftest import served
 from tests.e2e.window import Window

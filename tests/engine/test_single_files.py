@@ -16,10 +16,11 @@ from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager import checkpoints, clip_vocabulary, imports
-from studio.manager.catalog import Catalog
+from studio.manager.conversion import imports
+from studio.manager.conversion.importing import import_checkpoint
+from studio.manager.disk import checkpoints, clip_vocabulary
+from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
-from studio.manager.importing import import_checkpoint
 from studio.manager.manager import Manager
 from tests import tiny_files
 from tests.engine import tiny_child

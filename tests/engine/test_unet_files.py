@@ -9,10 +9,10 @@ import pytest
 
 from studio import compat
 from studio.core.models import ModelInfo
-from studio.manager import attachments, checkpoints, clip_vocabulary
-from studio.manager.catalog import Catalog
+from studio.manager.conversion.importing import import_checkpoint
+from studio.manager.disk import attachments, checkpoints, clip_vocabulary
+from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
-from studio.manager.importing import import_checkpoint
 from tests import tiny_files, tiny_models, tiny_variants
 from tests.original_names import P, save, text_original
 

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from studio.manager.import_child import main
+from studio.manager.conversion.import_child import main
 from tests import tiny_files
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and the family's name

@@ -20,7 +20,7 @@ from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.desk import Desk
-from studio.manager.attachments import CONTEXT_FAMILY
+from studio.manager.disk.attachments import CONTEXT_FAMILY
 from tests import tiny_models
 from tests.manager import small_child
 

@@ -6,9 +6,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from studio.manager import clip_vocabulary, importing
+from studio.manager.conversion import importing
+from studio.manager.conversion.import_child import main
+from studio.manager.disk import clip_vocabulary
 from studio.manager.families import FAMILIES
-from studio.manager.import_child import main
 from tests import tiny_models
 
 SOURCE = "UNNOISE_TEST_SOURCE"  # the folder that SD 1 is as small as

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from studio.jobs.channel import Channel
-from studio.manager import attachments, imports
+from studio.manager.conversion import imports
+from studio.manager.disk import attachments
 from tests.manager import small_child
 
 

@@ -18,9 +18,9 @@ import torch  # noqa: E402
 from diffusers.models import attention_dispatch  # noqa: E402
 
 from studio.engine.generate import Result, generate  # noqa: E402
-from studio.manager import attention  # noqa: E402
-from studio.manager.attention import agrees_with_sdpa, set_attention, xformers_works  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
+from studio.manager.memory import attention  # noqa: E402
+from studio.manager.memory.attention import agrees_with_sdpa, set_attention, xformers_works  # noqa: E402
 
 
 @pytest.fixture(scope="module")

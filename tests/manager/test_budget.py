@@ -14,13 +14,13 @@ from studio.core.errors import ModelError, OutOfMemory
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager import assembly, estimate
-from studio.manager.estimate import folder_weights, stages_for
 from studio.manager.families import FAMILIES
-from studio.manager.ledger import read_ledger
-from studio.manager.limits import anonymous
 from studio.manager.manager import Manager, shape_of
-from studio.manager.residency import KEPT_SHELLS
+from studio.manager.memory import assembly, estimate
+from studio.manager.memory.estimate import folder_weights, stages_for
+from studio.manager.memory.ledger import read_ledger
+from studio.manager.memory.limits import anonymous
+from studio.manager.memory.residency import KEPT_SHELLS
 from tests import tiny_models
 
 compat.prepare()

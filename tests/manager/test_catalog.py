@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from studio.core.models import ModelInfo
-from studio.manager import catalog as catalog_module
-from studio.manager.catalog import Catalog
+from studio.manager.disk import catalog as catalog_module
+from studio.manager.disk.catalog import Catalog
 from tests import tiny_models
 from tests.layouts import CASES, unet, write_sparse
 

@@ -6,10 +6,10 @@ import pytest
 
 from studio import compat
 from studio.core.models import ModelInfo
-from studio.manager.catalog import Catalog
+from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES
 from studio.manager.loading import component_class
-from studio.manager.planning import Shape, forecast
+from studio.manager.memory.planning import Shape, forecast
 from tests.layouts import Shapes, write_sparse
 from tests.original_names import flux_original
 

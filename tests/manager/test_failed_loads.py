@@ -22,10 +22,10 @@ import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from studio.engine.generate import generate  # noqa: E402
-from studio.manager import soundness  # noqa: E402
-from studio.manager.limits import anonymous  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.planner import Move  # noqa: E402
+from studio.manager.memory import soundness  # noqa: E402
+from studio.manager.memory.limits import anonymous  # noqa: E402
+from studio.manager.memory.planner import Move  # noqa: E402
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 SLACK = 8 << 20  # bytes that some failures may leave to the allocator; the model itself has 2 MiB

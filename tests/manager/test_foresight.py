@@ -17,8 +17,8 @@ from tests import tiny_models
 
 compat.prepare()
 
-from studio.manager import estimate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
+from studio.manager.memory import estimate  # noqa: E402
 from studio.worker import Worker  # noqa: E402
 
 

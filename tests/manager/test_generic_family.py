@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from studio.manager.disk.folders import read_folder
 from studio.manager.families import generic_family, refusal
-from studio.manager.folders import read_folder
 
 TAKEN = (
     "AuraFlowPipeline", "ChromaPipeline", "CogView4Pipeline", "Flux2Pipeline", "HunyuanDiTPipeline", "KolorsPipeline",

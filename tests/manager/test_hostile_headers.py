@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
-from studio.manager.files import describe_file
-from studio.manager.headers import MAX_HEADER, MAX_TENSORS, read_header
-from studio.manager.sniff import sniff
+from studio.manager.disk.files import describe_file
+from studio.manager.disk.headers import MAX_HEADER, MAX_TENSORS, read_header
+from studio.manager.disk.sniff import sniff
 from tests.layouts import CASES, write_sparse
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

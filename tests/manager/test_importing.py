@@ -16,10 +16,11 @@ from studio import compat
 from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
-from studio.manager import attachments, clip_vocabulary, importing
-from studio.manager.clip_vocabulary import byte_letters, find_vocabulary, read_packed
+from studio.manager.conversion import importing
+from studio.manager.disk import attachments, clip_vocabulary
+from studio.manager.disk.clip_vocabulary import byte_letters, find_vocabulary, read_packed
+from studio.manager.disk.files import describe_file
 from studio.manager.families import FAMILIES
-from studio.manager.files import describe_file
 from studio.manager.manager import Manager
 from tests import tiny_models
 from tests.conversions import convert_here

@@ -20,9 +20,10 @@ from studio.core.desk import ImportView
 from studio.core.errors import Cancelled, ModelError, StorageError
 from studio.core.models import Override
 from studio.core.settings import Settings
-from studio.manager import attachments, clip_vocabulary, imports
+from studio.manager.conversion import imports
+from studio.manager.conversion.imported import claimed
+from studio.manager.disk import attachments, clip_vocabulary
 from studio.manager.families import FAMILIES
-from studio.manager.imported import claimed
 from studio.manager.manager import Manager
 from tests import tiny_models
 from tests.conversions import convert_here
@@ -263,7 +264,8 @@ import os, time
 from pathlib import Path
 from studio import compat; compat.prepare()
 from studio.core.settings import Settings
-from studio.manager import attachments, imports
+from studio.manager.conversion import imports
+from studio.manager.disk import attachments
 from studio.manager.manager import Manager
 from tests.manager import small_child
 small_child.shrink(Path({str(source)!r}))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.manager import limits
-from studio.manager.limits import PeakMeter, anonymous, budget_for, host_budget, host_limit
+from studio.manager.memory import limits
+from studio.manager.memory.limits import PeakMeter, anonymous, budget_for, host_budget, host_limit
 
 GIB = 1 << 30
 CPU = torch.device("cpu")
@@ -53,7 +53,7 @@ def test_the_cgroup_s_limit_is_read_first(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_real_limit_is_seen() -> None:
-    code = "import json; from studio.manager.limits import host_limit; print(json.dumps(host_limit()))"
+    code = "import json; from studio.manager.memory.limits import host_limit; print(json.dumps(host_limit()))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from studio.manager.catalog import Catalog
-from studio.manager.index import Index
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.index import Index
 from tests import tiny_models
 from tests.layouts import CASES, unet, write_sparse
 from tests.manager.messy import FILES, good, make_messy, unmake, zipped_pickle
@@ -238,7 +238,7 @@ def test_folders_of_links_to_each_other_take_no_time(tmp_path: Path) -> None:
 def test_a_file_deleted_between_the_walk_and_the_reading_is_one_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from studio.manager import catalog as module
+    from studio.manager.disk import catalog as module
 
     for name in ("a", "b"):
         write_sparse(tmp_path / f"m/{name}.safetensors", unet(768))
@@ -311,7 +311,7 @@ def test_a_file_that_comes_later_is_hashed_too(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_still_being_written_gets_no_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from studio.manager import index as module
+    from studio.manager.disk import index as module
 
     file = tmp_path / "x.safetensors"
     file.write_bytes(b"one")

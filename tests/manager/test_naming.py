@@ -6,8 +6,8 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.architecture import config_of
-from studio.manager.naming import TABLES, Piece
+from studio.manager.conversion.naming import TABLES, Piece
+from studio.manager.disk.architecture import config_of
 from tests.original_names import flux_original, sd3_original
 
 compat.prepare()

@@ -9,9 +9,9 @@ import pytest
 
 from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
 from studio.core.models import ModelInfo, Override
-from studio.manager import overrides
-from studio.manager.catalog import Catalog
-from studio.manager.overrides import Overrides, check_override
+from studio.manager.disk import overrides
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.overrides import Overrides, check_override
 from tests.layouts import CASES, write_sparse
 
 

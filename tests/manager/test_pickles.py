@@ -11,8 +11,8 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError, StorageError
-from studio.manager.files import describe_file
-from studio.manager.pickles import convert_pickle
+from studio.manager.conversion.pickles import convert_pickle
+from studio.manager.disk.files import describe_file
 
 compat.prepare()
 import torch  # noqa: E402

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studio.manager.planner import (
+from studio.manager.memory.planner import (
     DoesNotFit,
     Part,
     Plan,

@@ -7,10 +7,10 @@ import pytest
 
 from studio.cli.models import main
 from studio.manager import families
-from studio.manager.catalog import describe_path
+from studio.manager.disk.catalog import describe_path
 from studio.manager.families import FAMILIES
-from studio.manager.planner import DoesNotFit
-from studio.manager.planning import Shape, forecast
+from studio.manager.memory.planner import DoesNotFit
+from studio.manager.memory.planning import Shape, forecast
 from tests.layouts import Shapes, write_sparse
 
 GIB = 1 << 30
@@ -52,7 +52,7 @@ def test_the_text_encoder_and_the_denoiser_make_way_under_a_small_one(tmp_path: 
 @pytest.mark.parametrize(("size", "most"), [(512, 0.7), (1024, 2.8)])
 def test_the_decoder_s_working_memory_follows_what_was_traced(size: int, most: float) -> None:
     """SD's autoencoder in fp16 was traced at 384 MiB for 512 x 512 and 1,536 MiB for 1024 x 1024."""
-    from studio.manager.estimate import Weights, stages_for
+    from studio.manager.memory.estimate import Weights, stages_for
 
     configs = FAMILIES.get("sd1").blueprint.configs
     weights = {name: Weights(1000, 10, configs[name]) for name in ("unet", "vae", "text_encoder")}

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import InvalidRequest, NotFound
-from studio.manager.catalog import Catalog
-from studio.manager.preview import SIDE, small_preview
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.preview import SIDE, small_preview
 from tests.layouts import CASES, write_sparse
 
 

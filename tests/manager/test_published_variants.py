@@ -9,8 +9,8 @@ from safetensors.numpy import save_file
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
-from studio.manager.files import SD2_TELLTALE, describe_file
-from studio.manager.folders import read_folder
+from studio.manager.disk.files import SD2_TELLTALE, describe_file
+from studio.manager.disk.folders import read_folder
 from tests import tiny_models
 from tests.layouts import flux, sd3, unet, write_sparse, xl
 

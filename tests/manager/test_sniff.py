@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from studio.manager.catalog import Catalog
-from studio.manager.files import describe_file
-from studio.manager.headers import read_header
-from studio.manager.sniff import sniff
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.files import describe_file
+from studio.manager.disk.headers import read_header
+from studio.manager.disk.sniff import sniff
 from tests.layouts import CASES, Shapes, flux, unet, write_sparse, xl
 
 

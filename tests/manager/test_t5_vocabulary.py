@@ -8,8 +8,8 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
+from studio.manager.disk.t5_vocabulary import find_t5_tokenizer, write_t5_tokenizer
 from studio.manager.loading import load_component
-from studio.manager.t5_vocabulary import find_t5_tokenizer, write_t5_tokenizer
 
 compat.prepare()
 import sentencepiece  # noqa: E402

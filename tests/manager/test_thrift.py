@@ -10,19 +10,19 @@ from studio.core.errors import OutOfMemory
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager import estimate
-from studio.manager.estimate import Shape, Weights
 from studio.manager.families import FAMILIES
-from studio.manager.planner import Part, Stage
-from studio.manager.planning import describe, forecast
-from studio.manager.thrift import SINGLE, SLICE, TILE, decoder_config, thriftier, tile_pixels
+from studio.manager.memory import estimate
+from studio.manager.memory.estimate import Shape, Weights
+from studio.manager.memory.planner import Part, Stage
+from studio.manager.memory.planning import describe, forecast
+from studio.manager.memory.thrift import SINGLE, SLICE, TILE, decoder_config, thriftier, tile_pixels
 from tests import tiny_models
 
 compat.prepare()
 
 from studio.engine.generate import Result, generate  # noqa: E402
-from studio.manager.ladder import _tile  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
+from studio.manager.memory.ladder import _tile  # noqa: E402
 
 KL = {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512], "sample_size": 512}
 PIXEL = 2000  # bytes of working memory a pixel, in these numbers

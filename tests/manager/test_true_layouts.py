@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from studio.manager.files import SD2_TELLTALE
-from studio.manager.folder_parts import check_sizes
+from studio.manager.disk.files import SD2_TELLTALE
+from studio.manager.disk.folder_parts import check_sizes
 from tests import true_layouts as true
 from tests.layouts import write_sparse
 from tests.true_layouts import SD1_TEXT, SD2_TEXT, SDXL_TEXT, P, Shapes, checkpoint, kohya, prefixed

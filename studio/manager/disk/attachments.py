@@ -1,0 +1,171 @@
+"""Rules that know what goes onto a model: LoRAs in all flavours, embeddings, ControlNets, adapters, upscalers. Pure.
+
+Tensor names as their trainers write them: kohya-ss, LyCORIS, peft, diffusers, AUTOMATIC1111, ComfyUI, Stability, XLabs.
+"""
+
+from studio.manager.disk.header_view import Sniffed, View
+
+CONTEXT_FAMILY = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # width of the prompt's embedding -> family
+
+# (flavour, a word of its tensors' names); the first that is found
+FLAVOURS = (
+    ("loha", "hada_w1"),
+    ("lokr", "lokr_w"),
+    ("oft", "oft_blocks"),
+    ("oft", "oft_diag"),
+    ("glora", ".a1.weight\n"),
+    ("ia3", ".on_input\n"),
+    ("kohya", ".lora_down."),
+    ("diffusers", ".lora_A."),
+    ("diffusers", "_lora.down."),
+    ("diffusers", ".lora.down."),
+    ("diffusers", ".lora_linear_layer.down."),
+)
+# (family, words of which its layers' names hold one, what they are in full), for denoisers that are told by names alone
+LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("flux2", ("to_qkv_mlp_proj", "double_stream_modulation", "single_stream_modulation"), ""),
+    ("chroma", ("distilled_guidance_layer",), ""),
+    ("hidream", ("double_stream_blocks",), ""),
+    ("hunyuan_video", ("individual_token_refiner",), ""),
+    ("hunyuan_video", ("double_blocks",), r"double_blocks[._](19|2\d)[._]"),
+    ("qwen_image", ("img_m", "txt_m"), r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
+    ("sd3", ("joint_blocks",), ""),
+    ("flux", ("single_transformer_blocks", "single_blocks", "double_blocks"), ""),
+    ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
+)
+# (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
+DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
+LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
+    (("attn.", "attn_"), r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
+    (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
+    (("attn2",), r"attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
+    (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
+)  # fmt: skip
+# A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
+SDXL_LAYERS = r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
+# kohya-ss and the model specification say it in words -> family; the longer ones first
+TOLD = (
+    ("sdxl", "sdxl"), ("stable-diffusion-xl", "sdxl"), ("sd3", "sd3"), ("stable-diffusion-3", "sd3"),
+    ("sd_v2", "sd2"), ("stable-diffusion-v2", "sd2"), ("sd_v1", "sd1"), ("stable-diffusion-v1", "sd1"), ("flux2", "flux2"),
+    ("flux-2", "flux2"), ("flux", "flux"), ("lumina", "lumina2"), ("qwen", "qwen_image"), ("wan", "wan"), ("chroma", "chroma"),
+)  # fmt: skip
+
+
+def lora(view: View) -> Sniffed | None:
+    flavour = next((flavour for flavour, word in FLAVOURS if view.contains(word)), "")
+    if not flavour and view.tensors and all(key.endswith((".diff", ".diff_b", ".alpha")) for key in view.tensors):
+        flavour = "full"
+    if not flavour:
+        return None
+    if view.starts("base_model.model."):
+        flavour = "peft"
+    if view.contains("dora_scale", "lora_magnitude_vector"):
+        flavour += " dora"
+    return Sniffed("lora", _lora_family(view), flavour, flavour=flavour)
+
+
+def _lora_family(view: View) -> str | None:
+    """By the layers' names, then their widths, then the text encoders, then what the trainer wrote down."""
+    named = ((family, layers) for family, words, layers in LORA_LAYERS if view.contains(*words))
+    by_name = next((family for family, layers in named if view.matches(layers)), None)
+    if by_name == "flux" and view.first_size(r"double_blocks[._]\d+[._]img_attn[._]qkv" + DOWN, -1) in (4096, 6144):
+        return "flux2"
+    if by_name:
+        return by_name
+    widths = (rows.get(view.first_size(layer, -1)) for words, layer, rows in LORA_WIDTHS if view.contains(*words))
+    return next(filter(None, widths), None) or _lokr_family(view) or _lora_of_text(view) or _told_family(view)
+
+
+def _lokr_family(view: View) -> str | None:
+    """A LoKr is a Kronecker product: the widths of its two factors multiply."""
+    stem = r"attn2[._]to_[kv]\.lokr_"
+    width = view.first_size(stem + r"w1(_b)?$", -1) * view.first_size(stem + r"w2(_b)?$", -1)
+    return CONTEXT_FAMILY.get(width)
+
+
+def _lora_of_text(view: View) -> str | None:
+    if view.matches(SDXL_LAYERS) or view.contains("lora_te2_", "text_encoder_2."):
+        return "sdxl"
+    width = view.first_size(r"^(lora_te_|text_encoder\.).{0,80}?(q_proj|mlp[._]fc1)" + DOWN, -1)
+    return {768: "sd1", 1024: "sd2"}.get(width)
+
+
+def _told_family(view: View) -> str | None:
+    words = view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture")
+    return next((family for word, family in TOLD if words.startswith(word)), None)
+
+
+def embedding(view: View) -> Sniffed | None:
+    if view.has("clip_l", "clip_g"):
+        return Sniffed("embedding", "sd3" if view.has("t5xxl") else "sdxl")
+    if len(view.tensors) > 4:
+        return None
+    key = next((key for key in view.tensors if key in ("emb_params", "clip_l") or key.startswith("string_to_")), None)
+    if key is None and len(view.tensors) == 1:
+        key = next(iter(view.tensors))
+    shape = view.shape(key) if key else ()
+    if len(shape) in (1, 2) and shape[-1] in (768, 1024):
+        return Sniffed("embedding", CONTEXT_FAMILY[shape[-1]])
+    return Sniffed("embedding") if key and key.startswith(("emb_params", "string_to_")) else None
+
+
+def controlnet(view: View) -> Sniffed | None:
+    if view.has("lora_controlnet"):
+        return Sniffed("controlnet", _context(view, ""), "control-lora")
+    if view.starts("lllite_unet"):
+        return Sniffed("controlnet", "sdxl", "lllite")
+    if view.starts("control_layers.", "control_all_x_embedder."):
+        return Sniffed("controlnet", "z_image")
+    own = ("control_model.", "controlnet_cond_embedding.", "controlnet_x_embedder.", "controlnet_blocks.")
+    if not view.starts(*own) and not (view.starts("input_hint_block.") and view.starts("zero_convs.")):
+        return None
+    if view.contains(".img_mod."):
+        return Sniffed("controlnet", "qwen_image")
+    if view.starts("pos_embed_input.") or view.contains("joint_attn", "joint_blocks."):
+        return Sniffed("controlnet", "sd3")
+    if view.starts("controlnet_x_embedder.", "double_blocks.") or view.contains("single_transformer_blocks"):
+        return Sniffed("controlnet", "flux")
+    return Sniffed("controlnet", _context(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
+
+
+def _context(view: View, pattern: str) -> str | None:
+    return CONTEXT_FAMILY.get(view.first_size(pattern or r"attn2\.to_k\.(down|weight)$", -1))
+
+
+def ip_adapter(view: View) -> Sniffed | None:
+    if view.contains("ip_adapter_double_stream_k_proj"):
+        return Sniffed("ip_adapter", "flux")
+    if not (view.starts("image_proj.") and view.starts("ip_adapter.")):
+        return None
+    face = view.contains("to_q_lora.down", "to_k_lora.down") or view.starts("image_proj.perceiver_resampler.")
+    plus = view.starts("image_proj.latents", "image_proj.perceiver_resampler.latents")
+    variant = " ".join(word for word, said in (("face-id", face), ("plus", plus)) if said)
+    return Sniffed(
+        "ip_adapter", CONTEXT_FAMILY.get(view.first_size(r"^ip_adapter\.\d+\.to_k_ip\.weight$", -1)), variant
+    )
+
+
+# Words of networks that enlarge pictures, whichever prefix their state dict was saved under.
+UPSCALERS = (
+    "RRDB_trunk.0.", ".rdb1.conv1.", "model.1.sub.0.RDB1.conv1.0.weight",  # ESRGAN and Real-ESRGAN
+    "residual_group.blocks.0.attn",  # SwinIR, Swin2SR's original, HAT
+    "before_RG.1.weight", "layers.0.residual_group.layers.0.attn_win",  # DAT, ATD
+    "residual_layer.0.residual_layer.0.",  # OmniSR
+    "block_1.c1_r.",  # SPAN
+    "feats.1.lk.", "feats.1.channe_mixer.",  # RealPLKSR
+)  # fmt: skip
+
+
+def upscaler(view: View) -> Sniffed | None:
+    if view.contains(*UPSCALERS):
+        return Sniffed("upscaler")
+    compact = any(view.has(prefix + "body.0.weight", prefix + "body.1.weight") for prefix in ("", "params."))
+    return Sniffed("upscaler") if compact and not view.contains("block1") else None
+
+
+def t2i_adapter(view: View) -> Sniffed | None:
+    if not view.starts("body.0.", "adapter.body.0."):
+        return None
+    # A picture of 1 or 3 channels is folded by 8 for SD 1 and by 16 for SDXL before the first convolution.
+    channels = view.first_size(r"^(adapter\.)?conv_in\.weight$", 1)
+    return Sniffed("t2i_adapter", {192: "sd1", 64: "sd1", 768: "sdxl", 256: "sdxl"}.get(channels))

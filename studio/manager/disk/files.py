@@ -1,0 +1,131 @@
+"""Describes one weights file from its header: what it is, whether it can be used, and if not, why. No torch.
+
+A card may lie beside `name.safetensors` as `name.unnoise.json` (see `folders`); its word goes before ours.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from studio.core.errors import ModelError
+from studio.core.models import MODEL_KINDS, Defaults, ModelInfo
+from studio.manager.disk.companions import needs_of
+from studio.manager.disk.few_step import few_step_defaults, named_few_step
+from studio.manager.disk.folder_parts import size_of
+from studio.manager.disk.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
+from studio.manager.disk.headers import Header, read_header, readable
+from studio.manager.disk.sidecars import described_beside
+from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
+from studio.manager.families import FAMILIES, Family
+
+SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
+LATENT_CELL = 8
+SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+SD2_SPREAD = 0.09
+# Variants whose denoiser wants a picture beside the prompt.
+UNRUN = {
+    "upscale": "a latent upscaler, which needs a picture to start from",
+    "depth": "a depth-to-image model, which needs a picture to start from",
+    "instruct-pix2pix": "an instruction-editing model, which needs a picture to start from",
+    "fill": "FLUX.1 Fill, which needs a picture to start from",
+    "depth or canny": "a FLUX.1 control model, which needs a picture to start from",
+}
+
+
+def card_of(path: Path) -> Path:
+    """Where the card of a model lies: inside a folder, beside a file."""
+    return path / CARD if os.path.isdir(path) else path.with_suffix(f".{CARD}")
+
+
+def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
+    """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
+    size = size_of(path)
+    try:
+        header = read_header(path)
+        card = read_card(card_of(path), own)
+        return _describe(path, model_id, told_by_weights(sniff(header, path.name), header, path), header, size, card)
+    except ModelError as error:
+        return ModelInfo(id=model_id, title=readable(path.stem), kind="unknown", bytes=size, problem=str(error))
+
+
+def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: int, card: Card) -> ModelInfo:
+    name = card.family or found.family
+    family = FAMILIES.get(name) if name and name in FAMILIES else None
+    usable = found.kind in MODEL_KINDS and family is not None
+    variant = card.variant if card.variant is not None else found.variant
+    prediction = card.prediction or found.prediction
+    blueprint = family.blueprint_of(variant) if family else None
+    model = family if usable and family else None
+    return ModelInfo(
+        id=model_id,
+        title=readable(card.title or path.stem),
+        kind=found.kind,
+        family=name,
+        variant=variant,
+        pipeline=blueprint.pipeline if blueprint else None,
+        tasks=tasks_of(model, variant) if model else (),
+        prediction=prediction,
+        spacing=spacing_of(blueprint.configs.get("scheduler", {})) if blueprint else "",
+        solvers=family.solvers if family else None,
+        guided=model.guided if model else True,
+        prompted=model.prompted if model else True,
+        prompt_help=model.prompt_help if model else "",
+        negative=model.negative if model else True,
+        multiple=family.multiple if family else LATENT_CELL,
+        distilled=card.distilled or variant == "few-step",
+        defaults=card.apply(defaults_of(model, variant, prediction, path.stem)) if model else Defaults(),
+        dtype=header.dtype,
+        needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
+        bytes=size,
+        description=card.description or described_beside(path),
+        preview=preview_beside(path.with_suffix("")),
+        vae=card.vae,
+        overridden=card.words(),
+        problem=problem_of(found, family, card),
+    )
+
+
+def problem_of(found: Sniffed, family: Family | None, card: Card) -> str | None:
+    """Why the file by itself cannot be used; None if it can, or if it is an attachment rather than a model."""
+    if found.problem or found.kind not in MODEL_KINDS:
+        return found.problem
+    if family is None:
+        return f"A {TITLES.get(found.family or '', found.family)} denoiser alone: load the model from its diffusers folder."
+    if found.variant in UNRUN and card.variant is None:
+        return f"This is {UNRUN[found.variant]}."
+    if family.blueprint is None:
+        return f"Single files of {family.title} are not read here; fetch the folder {family.source or 'instead'}."
+    return None
+
+
+def defaults_of(family: Family, variant: str, prediction: str, name: str) -> Defaults:
+    """The family's own, but for variants that want others."""
+    if variant == "few-step":
+        return few_step_defaults(family.defaults, family.name, name)
+    if family.name == "sd2" and prediction == "epsilon":  # the base models, trained at 512
+        return family.defaults.model_copy(update={"width": 512, "height": 512})
+    if family.name == "sdxl" and prediction == "v_prediction":  # trained down to zero signal, where karras has no place
+        return family.defaults.model_copy(update={"sampler": "euler", "spacing": "default", "steps": 28})
+    return family.defaults
+
+
+def told_by_weights(found: Sniffed, header: Header, path: Path) -> Sniffed:
+    """Stable Diffusion 2 predicts noise or v and its header tells nothing of it; a bias of its last block does.
+
+    That of the models trained on v spreads wider than 0.09 (ComfyUI's observation, supported_models.py, SD20).
+    """
+    key = SD2_TELLTALE if SD2_TELLTALE in header.tensors else SD2_TELLTALE.removeprefix(PREFIX)
+    told = "v_pred" in header.tensors or header.metadata.get("modelspec.prediction_type")
+    if found.family != "sd2" or found.variant not in ("", "v-prediction") or told or key not in header.tensors:
+        return found
+    try:
+        with safe_open(path, framework="np") as file:
+            spread = float(file.get_tensor(key).astype("float32").std())
+    except (SafetensorError, OSError, TypeError, ValueError):
+        return found  # of a dtype that numpy lacks, or a GGUF: the name has been asked
+    if spread > SD2_SPREAD:
+        return replace(found, prediction="v_prediction", variant="v-prediction")
+    return replace(found, prediction="epsilon", variant="few-step" if named_few_step("sd2", path.name) else "")

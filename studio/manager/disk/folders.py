@@ -1,0 +1,242 @@
+"""Reads a diffusers folder without loading it: its pipeline, family, sizes and defaults; or the true reason it is refused.
+
+Beside model_index.json a folder may hold `unnoise.json`, our card, every key of it optional:
+
+    {"title": "Tiny World", "description": "...", "shipped": true, "distilled": false,
+     "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
+
+Its parts may override what was read: "family", "variant" and "prediction" are the user's own word, and "vae" is the id
+of an autoencoder's file that is to decode in place of the model's own. "hidden" keeps a file out of the list.
+Opens JSON and file headers only. No torch, no diffusers.
+"""
+
+import os
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.core.errors import ModelError
+from studio.core.models import Defaults, ModelInfo, Override, Prediction
+from studio.core.samplers import spacing_of
+from studio.manager.disk.few_step import few_step_defaults, named_few_step
+from studio.manager.disk.folder_parts import (
+    CONFIGS,
+    SKIPPED,
+    check_folder,
+    component_config,
+    components_of,
+    read_json,
+    weight_bytes,
+    weight_files,
+)
+from studio.manager.disk.headers import read_header, readable, shown
+from studio.manager.families import Family, family_of, generic_family, refusal
+
+__all__ = [
+    "CARD", "CONFIGS", "SKIPPED", "Card", "component_config", "components_of", "default_size", "folder_family",
+    "needs_mask", "prediction_of", "preview_beside", "preview_in", "read_card", "read_folder", "read_json", "tasks_of",
+    "vae_scale", "weight_bytes", "weight_files",
+]  # fmt: skip
+
+CARD = "unnoise.json"
+MAX_HALVINGS = 16
+MAX_SIDE = 8192  # of a latent, in cells; a configuration that says more says nothing
+FLOW_SCHEDULERS = ("FlowMatch", "SCM")
+FLOW = "flow_prediction"
+PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler", "CMStochasticIterativeScheduler")
+
+
+class Card(BaseModel):
+    """What a model says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str | None = None
+    description: str = ""
+    shipped: bool = False
+    distilled: bool = False
+    defaults: dict[str, Any] = {}
+    family: str | None = None
+    variant: str | None = None
+    prediction: str | None = None
+    vae: str | None = None
+    hidden: bool = False  # not to be listed: a file that serves something else
+
+    def words(self) -> tuple[str, ...]:
+        """Which of the fields that a user may set this card sets."""
+        return tuple(name for name in Override.model_fields if getattr(self, name) is not None)
+
+    def apply(self, defaults: Defaults) -> Defaults:
+        """`defaults` with the card's own in their place."""
+        try:
+            return Defaults(**(defaults.model_dump() | self.defaults))
+        except ValidationError:
+            raise ModelError(f"The defaults in its {CARD} are not understood.") from None
+
+
+def read_folder(folder: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
+    """The ModelInfo of a diffusers folder; a folder that cannot be used comes back with its `problem`. `own`: see
+    `read_card`."""
+    try:
+        return _read(folder, model_id, own)
+    except ModelError as error:
+        problem = str(error)
+    except OSError as error:
+        problem = f"A part of it cannot be read: {error.strerror}."
+    size = weight_bytes(folder)
+    return ModelInfo(id=model_id, title=readable(folder.name), kind="diffusers", problem=problem, bytes=size)
+
+
+def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
+    index = read_json(folder / "model_index.json")
+    pipeline = index.get("_class_name")
+    if not isinstance(pipeline, str):
+        raise ModelError("Its model_index.json names no pipeline of diffusers; pipelines with own code are not run.")
+    card = read_card(folder / CARD, own)
+    components = components_of(index)
+    configs = {name: component_config(folder, name) for name in components}
+    family = folder_family(pipeline, components, configs)
+    check_folder(folder, components, configs)
+    scheduler_class = components.get("scheduler", ("", ""))[1]
+    prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
+    width, height = default_size(family, configs)
+    variant = card.variant if card.variant is not None else _variant(folder.name, family, pipeline, prediction, configs)
+    few = variant == "few-step"
+    defaults = few_step_defaults(family.defaults, family.name, folder.name) if few else family.defaults
+    return ModelInfo(
+        id=model_id,
+        title=readable(card.title or folder.name),
+        kind="diffusers",
+        family=family.name,
+        variant=variant,
+        pipeline=pipeline,
+        tasks=tasks_of(family, variant),
+        prediction=prediction,
+        spacing=spacing_of(configs.get("scheduler", {})),
+        solvers=family.solvers,
+        guided=family.guided,
+        prompted=family.prompted,
+        prompt_help=family.prompt_help,
+        negative=family.negative,
+        multiple=_multiple(family, configs),
+        fixed_size=family.fixed_size,
+        distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
+        defaults=card.apply(defaults.model_copy(update={"width": width, "height": height})),
+        dtype=_dtype(folder / family.denoiser),
+        bytes=weight_bytes(folder),
+        description=card.description,
+        shipped=card.shipped,
+        preview=preview_beside(folder / "preview"),
+        vae=card.vae,
+        overridden=card.words(),
+    )
+
+
+def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> Family:
+    """The family of a folder; raises ModelError if no family, not even the generic one, can take it."""
+    denoiser = next((name for name in ("transformer", "unet") if name in components), "transformer")
+    family = family_of(pipeline, configs) or generic_family(pipeline, denoiser)
+    if family is None:
+        raise ModelError(
+            f"{shown(pipeline)} {refusal(pipeline)}; what is used here makes an image from a prompt alone."
+        )
+    return family
+
+
+def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
+    """The card beside a model, empty where there is none; `own` are the user's words that are kept elsewhere and go before
+    it. Raises ModelError if it is not understood."""
+    try:
+        return Card(**((read_json(file) if os.path.lexists(file) else {}) | (own or {})))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise ModelError(f"Its {file.name} is not understood at {where!r}.") from None
+
+
+def preview_beside(stem: Path) -> str | None:
+    """The name of a preview picture: `stem` with an image's suffix, or with ".preview" before it (AUTOMATIC1111's way)."""
+    return next((name for name in preview_names(stem.name) if os.path.isfile(stem.parent / name)), None)
+
+
+def preview_names(stem: str) -> list[str]:
+    """None for a name that is no text, which no page could ask for."""
+    if readable(stem) != stem:
+        return []
+    return [stem + middle + suffix for middle in ("", ".preview") for suffix in PREVIEW_SUFFIXES]
+
+
+def preview_in(stem: str, names: frozenset[str]) -> str | None:
+    """As `preview_beside`, where the folder's names are known already."""
+    return next((name for name in preview_names(stem) if name in names), None)
+
+
+def prediction_of(scheduler_class: str, config: dict[str, Any]) -> str:
+    """What the denoiser predicts, read from its scheduler."""
+    if scheduler_class.startswith(FLOW_SCHEDULERS) or config.get("use_flow_sigmas"):
+        return FLOW
+    if scheduler_class == "CMStochasticIterativeScheduler":
+        return "consistency"
+    told = config.get("prediction_type", "epsilon")
+    if told not in typing.get_args(Prediction):
+        raise ModelError(f"Its scheduler's prediction_type is {shown(str(told))!r}, which is not known here.")
+    return told
+
+
+def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
+    """Pixels per latent cell along a side, as diffusers' pipelines compute it; 1 without an autoencoder."""
+    for name in ("vae", "movq", "vqvae"):
+        if name in configs:
+            config = configs[name]
+            blocks = config.get("block_out_channels") or config.get("encoder_block_out_channels")
+            return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and len(blocks) <= MAX_HALVINGS else 8
+    return 1
+
+
+def default_size(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[int, int]:
+    """(width, height) the model was trained at: its latent size times the autoencoder's scale."""
+    sample = configs.get(family.denoiser, {}).get("sample_size")
+    scale = vae_scale(configs)
+    sides: list[Any] = sample if isinstance(sample, list) else [sample, sample]
+    if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
+        return sides[1] * scale, sides[0] * scale
+    return family.defaults.width, family.defaults.height
+
+
+def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
+    """Sizes must suit the request's own rule (8), the autoencoder and the denoiser's patches or halvings."""
+    if family.fixed_size:
+        return 1
+    denoiser = configs.get(family.denoiser, {})
+    patch = denoiser.get("patch_size")
+    step = vae_scale(configs) * (patch if isinstance(patch, int) else 1)
+    return max(step, family.multiple)
+
+
+def _variant(name: str, family: Family, pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
+    if needs_mask(configs):
+        return "inpaint"
+    if pipeline.startswith("StableDiffusionXL") and "text_encoder" not in configs:
+        return "refiner"  # the only one told by its second encoder alone
+    if prediction == "v_prediction":
+        return "v-prediction"
+    plain = family.name == "flux" and configs.get("transformer", {}).get("guidance_embeds") is False  # schnell
+    return "few-step" if plain or named_few_step(family.name, name) else ""
+
+
+def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:
+    """Inpainting U-Nets take the mask and the masked latent beside the latent: 4 + 1 + 4 channels."""
+    return configs.get("unet", {}).get("in_channels") == 9
+
+
+def tasks_of(family: Family, variant: str) -> tuple[str, ...]:
+    """A variant whose denoiser wants a picture does the task that has one, and makes one from a prompt by its pipeline."""
+    stand_in = family.stand_ins.get(variant)
+    return ("text_to_image", stand_in) if stand_in else tuple(family.pipelines)
+
+
+def _dtype(part: Path) -> str | None:
+    files, _ = weight_files(part)
+    return read_header(files[0]).dtype if files else None

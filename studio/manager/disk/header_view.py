@@ -1,0 +1,75 @@
+"""Questions that the sniffing rules ask of a header, and what they answer. Pure; knows no model."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from studio.core.models import Kind
+from studio.manager.disk.headers import Header, Tensor
+
+
+@dataclass(frozen=True)
+class Sniffed:
+    """What a header shows. `parts` are the components found in a checkpoint; `flavour` is a LoRA's own."""
+
+    kind: Kind
+    family: str | None = None
+    variant: str = ""
+    prediction: str = "epsilon"
+    parts: frozenset[str] = frozenset()
+    flavour: str = ""
+    problem: str | None = None
+
+
+class View:
+    """A header and its file's name. All names stand in one text, so that a question is one search at C's speed."""
+
+    def __init__(self, header: Header, name: str):
+        self.header = header
+        self.name = name
+        self.tensors: dict[str, Tensor] = header.tensors
+
+    @cached_property
+    def _text(self) -> str:
+        return "\n".join(["", *sorted(self.tensors), ""])
+
+    def has(self, *keys: str) -> bool:
+        """Whether all of these tensors are there."""
+        return all(key in self.tensors for key in keys)
+
+    def starts(self, *prefixes: str) -> bool:
+        """Whether any tensor's name begins with any of these."""
+        return any("\n" + prefix in self._text for prefix in prefixes)
+
+    def contains(self, *words: str) -> bool:
+        return any(word in self._text for word in words)
+
+    def matches(self, pattern: str) -> bool:
+        """Whether the pattern is found in any tensor's name; ^ and $ are a name's ends."""
+        return re.search(pattern, self._text, re.MULTILINE) is not None
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        tensor = self.tensors.get(key)
+        return tensor.shape if tensor else ()
+
+    def size(self, key: str, axis: int) -> int:
+        """The length of one axis of a tensor; 0 if there is none."""
+        return _axis(self.shape(key), axis)
+
+    def first(self, pattern: str) -> tuple[int, ...]:
+        """The shape of the first tensor, in name order, whose name the pattern fits; () if none does."""
+        found = re.search(pattern, self._text, re.MULTILINE)
+        if not found:
+            return ()
+        begin = self._text.rfind("\n", 0, found.end()) + 1
+        return self.shape(self._text[begin : self._text.find("\n", found.end())])
+
+    def first_size(self, pattern: str, axis: int) -> int:
+        return _axis(self.first(pattern), axis)
+
+    def metadata(self, key: str) -> str:
+        return self.header.metadata.get(key, "").lower()
+
+
+def _axis(shape: tuple[int, ...], axis: int) -> int:
+    return shape[axis] if -len(shape) <= axis < len(shape) else 0

@@ -1,0 +1,39 @@
+"""Says what a weights file is from the names and shapes in its header: kind, family, variant. The first rule that fits wins.
+
+Pure: a Header in, a Sniffed out. The rules live in `attachments` and `checkpoints`; their order is decided here.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from studio.manager.disk import attachments, checkpoints
+from studio.manager.disk.checkpoints import PREFIX, TITLES
+from studio.manager.disk.header_view import Sniffed, View
+from studio.manager.disk.headers import Header
+
+__all__ = ["PREFIX", "TITLES", "Sniffed", "sniff"]
+
+RULES: tuple[Callable[[View], Sniffed | None], ...] = (
+    attachments.ip_adapter,  # before LoRAs, which those for faces carry within
+    attachments.controlnet,
+    attachments.lora,
+    attachments.upscaler,
+    attachments.t2i_adapter,
+    checkpoints.transformer,
+    checkpoints.unet,
+    checkpoints.vae,
+    checkpoints.component,
+    attachments.embedding,
+)
+
+
+def sniff(header: Header, name: str) -> Sniffed:
+    """`name` is the file's name without folder."""
+    view = View(header, name)
+    found = next((found for rule in RULES if (found := rule(view))), None)
+    if found is None:
+        what = "It holds no tensors." if not header.tensors else "Nothing in its header is known here."
+        return Sniffed("unknown", problem=what)
+    if header.format == "gguf" and found.kind == "checkpoint":
+        return replace(found, kind="gguf")
+    return found

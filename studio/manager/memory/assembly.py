@@ -1,0 +1,174 @@
+"""From a described model to its parts: the folder it is read from, its small parts loaded, its weighty ones keyed by content.
+
+Decides what a model is made of and where that comes from; when weights come into memory is the manager's business.
+"""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.core.errors import ModelError
+from studio.core.models import MODEL_KINDS, ModelInfo
+from studio.core.settings import Settings
+from studio.manager.conversion.imported import IMPORTED, Conversion, conversion_of
+from studio.manager.conversion.imports import Imports, Report
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
+from studio.manager.families import family_for
+from studio.manager.loading import empty_component, load_autoencoder, load_component
+from studio.manager.memory.loaded import Loaded
+from studio.manager.memory.residency import Component, Residency, Source
+
+PRIVATE = ".unnoise"  # our own folder below the outputs
+KEPT_PARTS = 32
+
+
+class Assembler:
+    """Finds the parts of models of one catalog for one residency."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, residency: Residency, imports: Imports):
+        self._catalog, self._residency, self._imports = catalog, residency, imports
+        self.imported = settings.outputs / PRIVATE / IMPORTED
+        self._device = residency.device
+        self._small: dict[str, Any] = {}  # tokenizers and the like, by folder and change
+
+    def folder(self, info: ModelInfo, dtype: str, report: Report) -> Path:
+        """The diffusers folder of a model: its own, or the one that its single file is converted to, once for a dtype."""
+        path = self._usable(info)
+        return path if path.is_dir() else self._imports.folder(conversion_of(info, path, dtype, self.imported), report)
+
+    def folder_at_hand(self, info: ModelInfo, dtype: str) -> Path | None:
+        """What `folder` would give at once; None if there is something to convert first."""
+        path = self._usable(info)
+        if path.is_dir():
+            return path
+        conversion = conversion_of(info, path, dtype, self.imported)
+        return conversion.target if conversion.complete else None
+
+    def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
+        """What `folder` would have converted; raises ModelError where there is nothing to convert."""
+        path = self._usable(info)
+        if path.is_dir():
+            raise ModelError(f"{info.title} is a folder already, which is used as it stands.")
+        return conversion_of(info, path, dtype, self.imported)
+
+    def _usable(self, info: ModelInfo) -> Path:
+        path = self._catalog.path(info.id)
+        if path is None or not path.exists():
+            raise ModelError(f"{info.title} is no longer in the models folders.")
+        if info.problem or info.kind not in MODEL_KINDS:
+            raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
+        return path
+
+    def assemble(
+        self, info: ModelInfo, folder: Path, dtype: str, channels_last: bool
+    ) -> tuple[Loaded, dict[str, Component]]:
+        """The model with its small parts loaded, and the components that hold weights, which may not be in memory yet."""
+        index = read_json(folder / "model_index.json")
+        named = {name: value for name, value in components_of(index).items() if name not in SKIPPED}
+        parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in SKIPPED}
+        weights: dict[str, str] = {}
+        components: dict[str, Component] = {}
+        other = self._other_vae(info)
+        for name, (library, class_name) in named.items():
+            files, variant = weight_files(folder / name)
+            if other and name == "vae":
+                files = [other]
+            if not files:
+                parts[name] = self._small_part(folder, name, library, class_name)
+                continue
+            weights[name] = self._weights_hash(files)
+            source = _source(folder, name, library, class_name, torch_dtype(dtype), variant, files)
+            if other and name == "vae":
+                source = replace(source, load=partial(load_autoencoder, other, folder, class_name, torch_dtype(dtype)))
+            key = _key(folder, name, class_name, dtype, channels_last, weights[name])
+            size = sum(file.stat().st_size for file in files)
+            components[name] = self._residency.want(key, source, torch_dtype(dtype), channels_last, size)
+        loaded = Loaded(
+            info=info,
+            family=family_for(info, "unet" if "unet" in named else "transformer"),
+            components=parts,
+            dtype=torch_dtype(dtype),
+            device=self._device,
+            weights=weights,
+            folder=folder,
+            arguments=_plain_arguments(index),
+        )
+        return loaded, components
+
+    def known_keys(self, info: ModelInfo, dtype: str, channels_last: bool) -> frozenset[str]:
+        """Keys of a folder's components, as far as their weights were hashed before: nothing large is read for it."""
+        folder = self.folder_at_hand(info, dtype)
+        if folder is None:
+            return frozenset()
+        other, keys = self._other_vae(info), set()
+        for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():
+            files = [other] if other and name == "vae" else weight_files(folder / name)[0]
+            if files and all(map(self._catalog.index.known_hash, files)):
+                keys.add(_key(folder, name, class_name, dtype, channels_last, self._weights_hash(files)))
+        return frozenset(keys)
+
+    def _other_vae(self, info: ModelInfo) -> Path | None:
+        """The file of the autoencoder that the model's card, or the user, wishes for in place of its own."""
+        if info.vae is None:
+            return None
+        found = next((other for other in self._catalog.models() if other.id == info.vae), None)
+        file = self._catalog.path(info.vae)
+        if found is None or file is None or found.kind != "vae":
+            raise ModelError(f"{info.title} is set to decode with the VAE {info.vae}, which is not here.")
+        return file
+
+    def _small_part(self, folder: Path, name: str, library: str, class_name: str) -> Any:
+        """A tokenizer, scheduler or processor; kept, for reading a vocabulary takes a while."""
+        stamp = max((file.stat().st_mtime_ns for file in (folder / name).iterdir()), default=0)
+        key = f"{folder / name}:{stamp}"
+        if key not in self._small:
+            self._small = dict(list(self._small.items())[1 - KEPT_PARTS :]) | {
+                key: load_component(folder, name, library, class_name)
+            }
+        return self._small[key]
+
+    def _weights_hash(self, files: list[Path]) -> str:
+        """SHA-256 of the one safetensors file, or of the list of the shards' hashes."""
+        hashes = [self._catalog.index.hash(file) for file in files]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _source(
+    folder: Path, name: str, library: str, class_name: str, dtype: torch.dtype, variant: str | None, files: list[Path]
+) -> Source:
+    return Source(
+        name=name,
+        files=tuple(files),
+        load=lambda: load_component(folder, name, library, class_name, dtype, variant),
+        empty=lambda: empty_component(folder, name, library, class_name, dtype),
+    )
+
+
+def _key(folder: Path, name: str, class_name: str, dtype: str, channels_last: bool, weights: str) -> str:
+    """What makes two components one: equal keys, equal module."""
+    return ":".join([name, class_name, dtype, "nhwc" * channels_last, _content(folder / name, weights)])
+
+
+def _content(folder: Path, weights: str) -> str:
+    """A hash of weights and configuration: two autoencoders may differ in their scaling factor alone."""
+    digest = hashlib.sha256(weights.encode())
+    for file in CONFIGS:
+        if (folder / file).is_file():
+            kept = {k: v for k, v in read_json(folder / file).items() if not k.startswith("_")}
+            digest.update(repr(sorted(kept.items(), key=lambda row: row[0])).encode())
+    return digest.hexdigest()
+
+
+def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
+    """Constructor arguments that are values rather than components: requires_safety_checker, id2label, ..."""
+    plain = {k: v for k, v in index.items() if not k.startswith("_") and not isinstance(v, list)}
+    return plain | ({"requires_safety_checker": False} if "safety_checker" in index else {})

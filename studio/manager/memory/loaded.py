@@ -1,0 +1,57 @@
+"""A leased model: its components, and fresh pipelines over them. Loads nothing itself."""
+
+import copy
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import InvalidRequest
+from studio.core.models import ModelInfo
+from studio.manager.families import Family
+from studio.manager.loading import pipeline_class
+from studio.manager.memory.ladder import Ladder
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is in memory, for as long as its lease lasts."""
+
+    info: ModelInfo
+    family: Family
+    components: dict[str, Any]  # name -> module, tokenizer, scheduler, or None
+    dtype: Any  # torch.dtype
+    device: Any  # torch.device
+    weights: dict[str, str]  # component -> sha256 of its weights
+    folder: Path
+    ladder: Ladder = field(default_factory=Ladder)  # for when memory runs out
+    attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
+    whole: bool = True  # all components are in memory at once; else they come and go stage by stage
+    arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
+
+    def pipeline(self, task: str = "text_to_image") -> Any:
+        """A fresh shell that does `task`, over the shared modules, with a scheduler instance of its own."""
+        cls = pipeline_class(self._class_for(task))
+        known = inspect.signature(cls.__init__).parameters
+        parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
+        scheduler = self.components.get("scheduler")
+        if scheduler is not None:
+            parts["scheduler"] = copy.copy(scheduler)
+        pipeline = cls(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+    def _class_for(self, task: str) -> str:
+        """The pipeline class for a task; a model's first task serves for text_to_image, so that DDPM needs no other word."""
+        tasks = self.family.pipelines
+        first = next(iter(tasks))
+        wish = first if task == "text_to_image" and task not in tasks else task
+        if wish not in tasks or wish not in self.info.tasks:
+            raise InvalidRequest(
+                f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.info.tasks)}.",
+                field="model",
+            )
+        if task == "text_to_image" and self.info.variant in self.family.stand_ins:
+            return tasks[self.family.stand_ins[self.info.variant]]
+        named = self.info.pipeline
+        return named if wish == first and named in self.family.alternatives and named else tasks[wish]

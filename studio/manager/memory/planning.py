@@ -1,0 +1,116 @@
+"""`models plan`: who would be in memory at each stage of a run, and the peak, from headers alone. No torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from studio.core.errors import ModelError
+from studio.core.memory import PlannedPart, PlannedStage, PlanView, PlanWish
+from studio.core.models import ModelInfo
+from studio.manager.disk.companions import Origin
+from studio.manager.disk.headers import read_header
+from studio.manager.families import family_for
+from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for
+from studio.manager.memory.planner import DoesNotFit, Plan, Stage, mib, plan
+from studio.manager.memory.thrift import NOTES, Way, decoder_config, thriftier
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A plan with what it was made from. `whole` says that the model stays in memory from first to last."""
+
+    stages: tuple[Stage, ...]
+    plan: Plan
+    budget: int
+    whole: bool
+    notes: tuple[str, ...] = ()  # what the budget asks of the run beside that: "decoded in tiles"
+
+
+def forecast(
+    info: ModelInfo,
+    path: Path,
+    budget: int,
+    shape: Shape,
+    dtype: str,
+    device: str,
+    beside: Mapping[str, Origin] = NOTHING,  # where the components lie that a single file lacks
+) -> Forecast:
+    """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
+    family = family_for(info, "transformer")
+    weights = folder_weights(path) if path.is_dir() else file_weights(read_header(path), family, beside)
+    if info.problem or not weights:
+        raise ModelError(
+            f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
+        )
+    if family.denoiser not in weights:
+        family = family_for(info, "unet")
+    stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
+    ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
+    rungs, stages, made = _first_that_fits(ways, budget)
+    total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())
+    whole = total + max(stage.activation for stage in stages) <= budget
+    if whole:
+        made = plan(
+            [Stage(s.name, tuple(p for t in stages for p in t.parts), s.activation) for s in stages], (), budget
+        )
+    return Forecast(tuple(stages), made, budget, whole, tuple(NOTES[rung] for rung in rungs))
+
+
+def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], list[Stage], Plan]:
+    """Raises DoesNotFit for the first way, the run as it was wished."""
+    refused: DoesNotFit | None = None
+    for rungs, stages in ways:
+        try:
+            return rungs, stages, plan(stages, (), budget)
+        except DoesNotFit as error:
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
+def describe(told: Forecast) -> str:
+    """The forecast as a table for people."""
+    rows = [("stage", "in memory", "working memory", "together")]
+    for stage in told.stages:
+        there = told.plan.resident[stage.name]
+        streamed = told.plan.streamed
+        names = [f"{key} {mib(size)}{' (streamed)' if key in streamed else ''}" for key, size in there.items()]
+        rows.append((stage.name, ", ".join(names), mib(stage.activation), mib(told.plan.peaks[stage.name])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    how = ", ".join(["all of it stays in memory" if told.whole else "stage by stage", *told.notes])
+    return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
+
+
+def view(
+    info: ModelInfo, path: Path, budget: int, wish: PlanWish, device: str, beside: Mapping[str, Origin] = NOTHING
+) -> PlanView:
+    """The forecast of a wish as plain values; sizes that it leaves open are the model's own."""
+    width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
+    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device, beside)
+    streamed = told.plan.streamed
+    stages = tuple(
+        PlannedStage(
+            name=stage.name,
+            parts=tuple(
+                PlannedPart(component=key, bytes=size, streamed=key in streamed)
+                for key, size in told.plan.resident[stage.name].items()
+            ),
+            working=stage.activation,
+            peak=told.plan.peaks[stage.name],
+        )
+        for stage in told.stages
+    )
+    return PlanView(
+        budget=told.budget,
+        peak=told.plan.peak,
+        whole=told.whole,
+        width=width,
+        height=height,
+        stages=stages,
+        notes=told.notes,
+    )
+
+
+__all__ = ["DoesNotFit", "Forecast", "Shape", "describe", "forecast", "view"]
