@@ -139,7 +139,7 @@ def test_the_command_prints_the_resolved_recipe_and_refuses_in_one_sentence(tmp_
     assert main([str(recipe), "--set", "steps=none"]) == 2
     errors = capsys.readouterr().err
     assert "Traceback" not in errors
-    assert errors.count("error: ") == 2
+    assert len(errors.splitlines()) == 2
 
 
 def test_shipping_makes_half_precision_whole_or_not_at_all(diffusion, parts, tmp_path):

@@ -4,7 +4,6 @@ Reads /proc and asks the driver; refuses to know what the memory is for.
 """
 
 import ctypes
-import functools
 import resource
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ def host_limit() -> int | None:
     return min(real, default=None)
 
 
-@functools.cache
 def cgroup_files() -> list[Path]:
     """Where this process's memory limits are written: its own cgroup and those above it, of either version."""
     places = {CGROUPS / "memory.max", CGROUPS / "memory" / "memory.limit_in_bytes"}
