@@ -67,6 +67,8 @@ def _help(info: FieldInfo) -> str:
 
 
 def _shown_default(info: FieldInfo) -> str:
+    if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("per_model"):
+        return "the model's own"
     value = info.get_default(call_default_factory=False)
     if value is None or isinstance(value, bool) or value == "" or info.is_required():
         return ""

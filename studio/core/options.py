@@ -1,6 +1,7 @@
 """Checks a request against the model that is to make it and fills in the model's own defaults. Pure; loads nothing."""
 
 import secrets
+from typing import Any
 
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
@@ -42,7 +43,8 @@ def options_for(model: ModelInfo) -> ModelOptions:
 def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     """The request with the model's id, size, sampler and a drawn seed in place; raises InvalidRequest where it cannot be run.
 
-    Nothing is replaced silently: a value that the person gave is kept or refused.
+    Steps, guidance and spacing that were not given are the model's own. Nothing is replaced silently: a value that the
+    person gave is kept or refused.
     """
     if model.problem:
         raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
@@ -58,6 +60,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             field="sampler",
         )
     spacings = legal_spacings(model, sampler)
+    request = request.model_copy(update=_own(request, model, sampler, spacings))
     if request.spacing not in spacings:
         SPACINGS.get(request.spacing, field="spacing")
         raise InvalidRequest(
@@ -73,6 +76,14 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
         seed = secrets.randbelow(2**32 - request.count)
     changes = {"model": model.id, "sampler": sampler, "width": width, "height": height, "seed": seed}
     return GenerationRequest(**(request.model_dump() | changes))
+
+
+def _own(request: GenerationRequest, model: ModelInfo, sampler: str, spacings: list[str]) -> dict[str, Any]:
+    """The model's best values of what was not given; its spacing only with its own sampler."""
+    own: dict[str, Any] = {"steps": model.defaults.steps, "guidance_scale": model.defaults.guidance_scale}
+    if sampler == model.defaults.sampler and model.defaults.spacing in spacings:
+        own["spacing"] = model.defaults.spacing
+    return {name: value for name, value in own.items() if name not in request.model_fields_set}
 
 
 def find_model(models: list[ModelInfo], name: str) -> ModelInfo:

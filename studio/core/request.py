@@ -62,6 +62,7 @@ class GenerationRequest(BaseModel):
         ge=1,
         le=1000,
         title="Steps",
+        json_schema_extra={"per_model": True},
         description="Denoising steps. More steps follow the path more closely and take longer.",
     )
     guidance_scale: float = Field(
@@ -69,6 +70,7 @@ class GenerationRequest(BaseModel):
         ge=0.0,
         le=50.0,
         title="CFG",
+        json_schema_extra={"per_model": True},
         description="Classifier-free guidance: how far to push from the unconditional towards the conditional prediction. 1 is no guidance.",
     )
     guidance_rescale: float = Field(

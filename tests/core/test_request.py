@@ -6,6 +6,8 @@ import pytest
 
 from studio.core.errors import InvalidRequest
 from studio.core.events import Image, from_json, to_json
+from studio.core.models import Defaults, ModelInfo
+from studio.core.options import resolve
 from studio.core.request import EXACT, MAX_SEED, GenerationRequest, parse_request
 
 
@@ -34,3 +36,16 @@ def test_the_last_image_of_a_job_has_a_seed_too() -> None:
     assert GenerationRequest(seed=MAX_SEED - 1, count=2).seed == MAX_SEED - 1
     with pytest.raises(InvalidRequest, match="past 18446744073709551615"):
         parse_request({"seed": MAX_SEED, "count": 2})
+
+
+def test_what_was_not_given_is_the_models_own() -> None:
+    turbo = ModelInfo(
+        id="turbo", title="Turbo", kind="diffusers", prediction="epsilon", tasks=("text_to_image",),
+        defaults=Defaults(sampler="euler", spacing="trailing", steps=4, guidance_scale=1.0),
+    )  # fmt: skip
+    own = resolve(GenerationRequest(prompt="a cat"), turbo)
+    assert (own.sampler, own.spacing, own.steps, own.guidance_scale) == ("euler", "trailing", 4, 1.0)
+    given = resolve(GenerationRequest(steps=20, guidance_scale=5.0, spacing="default"), turbo)
+    assert (given.spacing, given.steps, given.guidance_scale) == ("default", 20, 5.0)
+    assert resolve(GenerationRequest(sampler="euler_a"), turbo).spacing == "default"  # trailing is its own sampler's
+    assert resolve(own, turbo) == own

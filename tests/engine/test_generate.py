@@ -57,6 +57,8 @@ def bare(studio: Studio, name: str, sampler: str, steps: int, seed: int, **optio
 def ours(studio: Studio, name: str, **values: Any) -> np.ndarray:
     if name in ("sd1", "pixart"):
         values = {"negative_prompt": "blue", "guidance_scale": 5.0} | values
+    if name == "dit":
+        values = {"guidance_scale": 5.0} | values
     return np.asarray(studio.run(name, **values)[0].image)
 
 
