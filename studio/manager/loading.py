@@ -105,13 +105,6 @@ def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> A
         raise ModelError(f"The VAE {file.stem} does not fit this model: {reason(error)}") from error
 
 
-def first_bad_tensor(module: Any) -> str | None:
-    """The name of a tensor that holds NaN or infinity; None if all are finite."""
-    import torch
-
-    return next((name for name, tensor in module.named_parameters() if not bool(torch.isfinite(tensor).all())), None)
-
-
 def module_bytes(module: Any) -> int:
     """Bytes of a module's parameters and buffers, each storage counted once."""
     storages = {}
