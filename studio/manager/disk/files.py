@@ -12,14 +12,17 @@ from safetensors import SafetensorError, safe_open
 
 from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, Defaults, ModelInfo
+from studio.manager.disk.accepts import accepts
 from studio.manager.disk.companions import needs_of
+from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
 from studio.manager.disk.few_step import few_step_defaults, named_few_step
 from studio.manager.disk.folder_parts import size_of
 from studio.manager.disk.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
 from studio.manager.disk.headers import Header, read_header, readable
+from studio.manager.disk.names import file_name
 from studio.manager.disk.sidecars import described_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
-from studio.manager.families import FAMILIES, Family
+from studio.manager.families import FAMILIES, Blueprint, Family
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 LATENT_CELL = 8
@@ -42,18 +45,21 @@ def card_of(path: Path) -> Path:
 
 def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
     """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
-    size = size_of(path)
+    size, name = size_of(path), file_name(path, below_root="/" in model_id)
     try:
+        if is_given_file(path):
+            raise ModelError(read_paths(path).problem or NOT_HERE)
         header = read_header(path)
         card = read_card(card_of(path), own)
-        return _describe(path, model_id, told_by_weights(sniff(header, path.name), header, path), header, size, card)
+        found = told_by_weights(sniff(header, name + path.suffix), header, path, name)
+        return _describe(path, name, model_id, found, header, size, card)
     except ModelError as error:
-        return ModelInfo(id=model_id, title=readable(path.stem), kind="unknown", bytes=size, problem=str(error))
+        return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
 
 
-def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: int, card: Card) -> ModelInfo:
-    name = card.family or found.family
-    family = FAMILIES.get(name) if name and name in FAMILIES else None
+def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Header, size: int, card: Card) -> ModelInfo:
+    told = card.family or found.family
+    family = FAMILIES.get(told) if told and told in FAMILIES else None
     usable = found.kind in MODEL_KINDS and family is not None
     variant = card.variant if card.variant is not None else found.variant
     prediction = card.prediction or found.prediction
@@ -61,9 +67,9 @@ def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: i
     model = family if usable and family else None
     return ModelInfo(
         id=model_id,
-        title=readable(card.title or path.stem),
+        title=readable(card.title or name),
         kind=found.kind,
-        family=name,
+        family=told,
         variant=variant,
         pipeline=blueprint.pipeline if blueprint else None,
         tasks=tasks_of(model, variant) if model else (),
@@ -74,9 +80,10 @@ def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: i
         prompted=model.prompted if model else True,
         prompt_help=model.prompt_help if model else "",
         negative=model.negative if model else True,
+        **(accepts(model, variant, None, _scheduler(blueprint, prediction, header)) if model and blueprint else {}),
         multiple=family.multiple if family else LATENT_CELL,
         distilled=card.distilled or variant == "few-step",
-        defaults=card.apply(defaults_of(model, variant, prediction, path.stem)) if model else Defaults(),
+        defaults=card.apply(defaults_of(model, variant, prediction, name)) if model else Defaults(),
         dtype=header.dtype,
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=size,
@@ -86,6 +93,12 @@ def _describe(path: Path, model_id: str, found: Sniffed, header: Header, size: i
         overridden=card.words(),
         problem=problem_of(found, family, card),
     )
+
+
+def _scheduler(blueprint: Blueprint, prediction: str, header: Header) -> dict[str, Any]:
+    """The scheduler's configuration that the file's conversion will have, as far as it decides what a run may ask."""
+    zero = prediction != "flow_prediction" and "ztsnr" in header.tensors
+    return blueprint.configs.get("scheduler", {}) | ({"rescale_betas_zero_snr": True} if zero else {})
 
 
 def problem_of(found: Sniffed, family: Family | None, card: Card) -> str | None:
@@ -112,7 +125,7 @@ def defaults_of(family: Family, variant: str, prediction: str, name: str) -> Def
     return family.defaults
 
 
-def told_by_weights(found: Sniffed, header: Header, path: Path) -> Sniffed:
+def told_by_weights(found: Sniffed, header: Header, path: Path, name: str) -> Sniffed:
     """Stable Diffusion 2 predicts noise or v and its header tells nothing of it; a bias of its last block does.
 
     That of the models trained on v spreads wider than 0.09 (ComfyUI's observation, supported_models.py, SD20).
@@ -128,4 +141,4 @@ def told_by_weights(found: Sniffed, header: Header, path: Path) -> Sniffed:
         return found  # of a dtype that numpy lacks, or a GGUF: the name has been asked
     if spread > SD2_SPREAD:
         return replace(found, prediction="v_prediction", variant="v-prediction")
-    return replace(found, prediction="epsilon", variant="few-step" if named_few_step("sd2", path.name) else "")
+    return replace(found, prediction="epsilon", variant="few-step" if named_few_step("sd2", name) else "")

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from studio.core.errors import ModelError
+from studio.manager.disk.extra_paths import folders_of
 from studio.manager.disk.folders import read_json
 
 FILES = ("spiece.model", "tokenizer.json", "special_tokens_map.json", "added_tokens.json")
@@ -18,7 +19,7 @@ MAX_LENGTH = 512
 
 def find_t5_tokenizer(folders: tuple[Path, ...]) -> Path | None:
     """The folder of a T5 tokenizer below one of the models folders."""
-    for root in folders:
+    for root in folders_of(folders):
         for place in (root / "tokenizers" / "t5", *tokenizer_folders(root)):
             if (place / "spiece.model").is_file() or ((place / "tokenizer.json").is_file() and _is_t5(place)):
                 return place

@@ -1,19 +1,23 @@
 """Walks the models folders and names what may be a model there, with a signature that changes when it does.
 
-Opens no weights. Every folder is visited once, by whichever way it is reached, so links may form any ring.
+Opens no weights. Every folder is visited once, by whichever way it is reached, so links may form any ring; and a file that
+lies here under several names is named once, by the place where it really is.
 """
 
 import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from studio.core.errors import ModelError
+from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_of, read_paths
 from studio.manager.disk.files import SUFFIXES, card_of
 from studio.manager.disk.folder_parts import read_json
 from studio.manager.disk.folders import preview_in, read_card
+from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old
 from studio.manager.disk.sidecars import sidecars_in
 
 MAX_DEPTH = 6
@@ -23,30 +27,85 @@ PASSED_OVER = frozenset(
 
 
 def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
-    """(root, path, signature) of each diffusers folder and each weights file; nothing of the former's, nothing hidden."""
+    """(root, path, signature) of each diffusers folder and each weights file; nothing of the former's, nothing hidden.
+
+    Ids begin below the root. Files of folders' names that were not understood, or not honoured, are named too.
+    """
+    roots = list(roots)
+    given = [root for root in roots if is_given_file(root)]
     seen: set[tuple[int, int]] = set()
-    for root in roots:
-        pending: list[tuple[Path, int]] = [(root, 0)]
-        links: list[tuple[Path, int]] = []
-        while pending or links:
-            folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
-            listed = _listed(folder, seen)
-            names = frozenset(entry.name for entry in listed)
-            parts: frozenset[str] = frozenset()
-            if "model_index.json" in names:
-                yield root, folder, _folder_signature(folder)
-                if depth:
-                    continue
-                parts = _parts(folder)  # a model downloaded straight into the models folder hides no other
-            for entry in listed:
-                path = Path(entry.path)
-                if entry.name.startswith(".") or entry.name in PASSED_OVER or entry.name in parts:
-                    continue
-                if _is_folder(entry):
-                    if depth < MAX_DEPTH:
-                        (links if entry.is_symlink() else pending).append((path, depth + 1))
-                elif entry.name.lower().endswith(SUFFIXES) and not _is_hidden(path):
-                    yield root, path, _file_signature(path, names)
+    files: set[tuple[int, int]] = set()
+    links: list[_Found] = []
+    for file in given:
+        yield from _paths_file(file.parent, file)
+    for place in places_of(roots):
+        for found in _walked(place, seen):
+            if found.path.name == FILE:
+                if found.path not in given:
+                    yield from _paths_file(place.root, found.path, honoured=found.path.parent in roots)
+            elif found.is_folder:
+                yield found.root, found.path, _folder_signature(found.path)
+            elif found.is_link:
+                links.append(found)
+            elif _is_new(found.path, files):
+                yield found.root, found.path, _file_signature(found.path, found.names)
+    for found in sorted(links, key=lambda link: is_old(link.path)):
+        if _is_new(found.path, files):
+            yield found.root, found.path, _file_signature(found.path, found.names)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What may be a model, and the `names` of all that lies beside it."""
+
+    root: Path
+    path: Path
+    names: frozenset[str]
+    is_folder: bool = False
+    is_link: bool = False
+
+
+def _walked(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Found]:
+    """All that may be a model below one place and is not hidden."""
+    pending: list[tuple[Path, int]] = [(place.folder, 0)]
+    links: list[tuple[Path, int]] = []
+    while pending or links:
+        folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
+        listed = _listed(folder, seen)
+        names = frozenset(entry.name for entry in listed)
+        parts: frozenset[str] = frozenset()
+        if "model_index.json" in names:
+            yield _Found(place.root, folder, names, is_folder=True)
+            if depth:
+                continue
+            parts = _parts(folder)  # a model downloaded straight into the models folder hides no other
+        for entry in listed:
+            path = Path(entry.path)
+            if entry.name.startswith((".", *OTHER_REPOSITORIES)) or entry.name in PASSED_OVER or entry.name in parts:
+                continue
+            if _is_folder(entry):
+                if depth < MAX_DEPTH:
+                    (links if entry.is_symlink() else pending).append((path, depth + 1))
+            elif entry.name == FILE or (entry.name.lower().endswith(SUFFIXES) and not _serves(path)):
+                yield _Found(place.root, path, names, is_link=entry.is_symlink())
+
+
+def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
+    """Whether the file has not been named before, or has a card of its own here; one that is not there is always new."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return True
+    known = (stat.st_dev, stat.st_ino) in files
+    files.add((stat.st_dev, stat.st_ino))
+    return not known or card_of(path).exists()
+
+
+def _paths_file(root: Path, file: Path, *, honoured: bool = True) -> Iterator[tuple[Path, Path, str]]:
+    """A file that names folders elsewhere, where there is something to say of it."""
+    problem = read_paths(file).problem
+    if problem or not honoured:
+        yield root, file, _hashed([stamp(file), (str(problem), 0, 0)])
 
 
 def _parts(folder: Path) -> frozenset[str]:
@@ -78,24 +137,27 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_hidden(path: Path) -> bool:
-    """Whether the file's card keeps it out of the list; a card that is not understood is shown with the file."""
+def _serves(path: Path) -> bool:
+    """Whether the file came with the studio and serves something else; a card that is not understood is shown with the file."""
     try:
-        return read_card(card_of(path)).hidden
+        card = read_card(card_of(path))
     except ModelError:
         return False
+    return card.shipped and bool(card.hidden)
 
 
 def _file_signature(path: Path, names: frozenset[str]) -> str:
     """Changes when the file does, or its card, or what belongs to it among the `names` of its folder."""
     preview = preview_in(path.stem, names)
     beside = [*sidecars_in(path.stem, names), *([preview] if preview else [])]
-    return _hashed([stamp(file) for file in (path, card_of(path), *map(path.with_name, beside))])
+    stamps = [stamp(file) for file in (path, card_of(path), *map(path.with_name, beside))]
+    return _hashed([*stamps, (file_name(path, below_root=True), 0, 0)])
 
 
 def _folder_signature(folder: Path) -> str:
-    """Changes when any file below the folder is added, removed, resized or rewritten."""
-    return _hashed([stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names])
+    """Changes when any file below the folder is added, removed, resized or rewritten, or the folder's name."""
+    stamps = [stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names]
+    return _hashed([*stamps, (folder_name(folder), 0, 0)])
 
 
 def stamp(path: Path) -> tuple[str, int, int]:
