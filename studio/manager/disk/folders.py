@@ -32,6 +32,7 @@ from studio.manager.disk.folder_parts import (
     weight_files,
 )
 from studio.manager.disk.headers import read_header, readable, shown
+from studio.manager.disk.names import folder_name
 from studio.manager.families import Family, family_of, generic_family, refusal
 
 __all__ = [
@@ -87,7 +88,7 @@ def read_folder(folder: Path, model_id: str, own: dict[str, Any] | None = None) 
     except OSError as error:
         problem = f"A part of it cannot be read: {error.strerror}."
     size = weight_bytes(folder)
-    return ModelInfo(id=model_id, title=readable(folder.name), kind="diffusers", problem=problem, bytes=size)
+    return ModelInfo(id=model_id, title=readable(folder_name(folder)), kind="diffusers", problem=problem, bytes=size)
 
 
 def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
@@ -103,12 +104,13 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     scheduler_class = components.get("scheduler", ("", ""))[1]
     prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
     width, height = default_size(family, configs)
-    variant = card.variant if card.variant is not None else _variant(folder.name, family, pipeline, prediction, configs)
+    name = folder_name(folder)
+    variant = card.variant if card.variant is not None else _variant(name, family, pipeline, prediction, configs)
     few = variant == "few-step"
-    defaults = few_step_defaults(family.defaults, family.name, folder.name) if few else family.defaults
+    defaults = few_step_defaults(family.defaults, family.name, name) if few else family.defaults
     return ModelInfo(
         id=model_id,
-        title=readable(card.title or folder.name),
+        title=readable(card.title or name),
         kind="diffusers",
         family=family.name,
         variant=variant,
