@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from studio import compat
@@ -18,6 +19,7 @@ from studio.core import events
 from studio.core.desk import MemoryCommand
 from studio.core.errors import Cancelled, OutOfMemory, StorageError, StudioError
 from studio.core.events import Event
+from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
 from studio.core.settings import Settings
@@ -31,6 +33,7 @@ from studio.manager.disk.catalog import Catalog
 
 if TYPE_CHECKING:
     from studio.manager.manager import Manager
+    from studio.manager.memory.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +81,14 @@ def _run(
     emit: Emit,
     cancelled: Callable[[], bool],
 ) -> None:
-    from studio.engine.generate import batches, generate
-    from studio.engine.precision import leased
+    from studio.engine.cascade import generate_all, planned
+    from studio.engine.generate import Watch, batches
+    from studio.engine.precision import leases
     from studio.engine.previews import Previewer
     from studio.engine.recorder import recorder_for
 
-    info = find_model(catalog.models(), request.model)
+    models = catalog.models()
+    info = find_model(models, request.model)
 
     said: events.Loading | None = None
 
@@ -101,21 +106,23 @@ def _run(
             frames.put(job, image, step, kind, jpeg)
 
     report("waking up", None)
-    kept = manager.settings.outputs / PRIVATE / "precision"
-    with leased(manager, info, request.dtype, kept, report, request) as loaded:
-        wanted = request.previews and frames is not None
-        previewer = Previewer.for_model(loaded, archive.private / "previews") if wanted else None
-        with recorder_for(loaded.device)(previewer, emit, put_frame, len(batches(request))) as recorder:
-            results = generate(
-                request,
-                loaded,
-                on_step=recorder.take,
-                cancelled=cancelled,
-                on_decode=previewer.learn if previewer else None,
-            )
-            for result in results:
-                recorder.catch_up()
-                emit(archive.save(result.image, result.recipe, job))
+    wanted = request.previews and frames is not None
+    previewer = Previewer(archive.private / "previews") if wanted else None
+    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", report)
+    with recorder_for(manager.device)(previewer, emit, put_frame, len(batches(request))) as recorder:
+
+        @contextmanager
+        def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator["Loaded"]:
+            recorder.catch_up()  # the last steps before it are told before the wait
+            with lease(number, wanted, asked) as loaded:
+                if previewer is not None:
+                    previewer.show(loaded)
+                yield loaded
+
+        watch = Watch(recorder.take, cancelled, previewer.learn if previewer else None)
+        for result in generate_all(request, planned(request, info, models), leased, watch):
+            recorder.catch_up()
+            emit(archive.save(result.image, result.recipe, job))
 
 
 def main(channel: Channel) -> None:

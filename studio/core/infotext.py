@@ -73,6 +73,9 @@ _FIELDS = {
     "Steps": "steps",
     "CFG scale": "guidance_scale",
     "Guidance rescale": "guidance_rescale",
+    "Upper steps": "upper_steps",
+    "Upper CFG scale": "upper_guidance_scale",
+    "Noise level": "noise_level",
     "Seed": "seed",
     "Size-1": "width",
     "Size-2": "height",
@@ -122,6 +125,9 @@ def write(recipe: Recipe) -> str:
         "Model": recipe.model.rsplit("/", 1)[-1],
         "RNG": recipe.rng.upper(),
         "Guidance rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else None,
+        "Upper steps": request.upper_steps,
+        "Upper CFG scale": None if request.upper_guidance_scale is None else f"{request.upper_guidance_scale:g}",
+        "Noise level": request.noise_level,
         "Version": f"unnoise {__version__}",
     }
     shown = {key: str(value) for key, value in params.items() if value is not None}

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from studio.core.cascade import Cascade
+
 Kind = Literal[
     "checkpoint",
     "diffusers",
@@ -46,7 +48,8 @@ class ModelInfo(BaseModel):
     family: str | None = None  # a name of manager.families, e.g. "sd1", "sdxl", "pixart"
     variant: str = ""  # "inpaint", "refiner", "v-prediction", "few-step"
     pipeline: str | None = None  # diffusers pipeline class that a folder names
-    tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional"
+    tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional", "upscale"
+    cascade: Cascade | None = None  # the models here that enlarge its picture
     prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction | consistency
     spacing: str = ""  # the spacing that its own scheduler's configuration names; empty if it names none
     solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction

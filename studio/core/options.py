@@ -3,6 +3,7 @@
 import secrets
 from typing import Any
 
+from studio.core.cascade import check_cascade
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
@@ -69,8 +70,9 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
         )
     check_steps(sampler, request.steps)
     width, height = request.width or model.defaults.width, request.height or model.defaults.height
-    _check_size("width", width, model, model.defaults.width)
-    _check_size("height", height, model, model.defaults.height)
+    multiple = check_cascade(request, model, width, height)
+    _check_size("width", width, multiple, model, model.defaults.width)
+    _check_size("height", height, multiple, model, model.defaults.height)
     seed = request.seed
     if seed == RANDOM_SEED:
         seed = secrets.randbelow(2**32 - request.count)
@@ -126,12 +128,12 @@ def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
     return model.distilled or not solver.distilled
 
 
-def _check_size(name: str, value: int, model: ModelInfo, own: int) -> None:
+def _check_size(name: str, value: int, multiple: int, model: ModelInfo, own: int) -> None:
     title = name.capitalize()
-    if value % model.multiple:
-        low = max(value - value % model.multiple, model.multiple)
+    if value % multiple:
+        low = max(value - value % multiple, multiple)
         raise InvalidRequest(
-            f"{title} must be a multiple of {model.multiple} for {model.title}; {value} is not, {low} is.", field=name
+            f"{title} must be a multiple of {multiple} for {model.title}; {value} is not, {low} is.", field=name
         )
     if model.fixed_size and value != own:
         raise InvalidRequest(f"{model.title} makes only {name} {own}.", field=name)

@@ -86,6 +86,27 @@ class GenerationRequest(BaseModel):
     height: int | None = Field(
         None, ge=8, le=MAX_SIDE, title="Height", description="Pixels, a multiple of 8. Empty: the model's own."
     )
+    upper_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        title="Upper stages' steps",
+        description="Steps of each model that enlarges the first one's picture. Empty: that model's own.",
+    )
+    upper_guidance_scale: float | None = Field(
+        None,
+        ge=0.0,
+        le=50.0,
+        title="Upper stages' CFG",
+        description="Classifier-free guidance of the models that enlarge the picture. Empty: each one's own.",
+    )
+    noise_level: int | None = Field(
+        None,
+        ge=0,
+        le=999,
+        title="Noise level",
+        description="How much noise is put on a picture before the next model enlarges it (Ho et al. 2021): more leaves that model more to invent. Empty: its own.",
+    )
     seed: Seed = Field(
         RANDOM_SEED,
         ge=RANDOM_SEED,

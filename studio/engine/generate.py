@@ -8,7 +8,7 @@ called with is the family's business; where models come from, the manager's.
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import PIL.Image
@@ -25,6 +25,7 @@ from studio.manager.manager import Loaded
 from studio.manager.memory.ladder import ENCODE, BeginAgain, Exhausted
 from studio.manager.out_of_memory import is_out_of_memory
 
+EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 OnDecode = Callable[[torch.Tensor, torch.Tensor], None]  # (latents, pixels) as the decoder took and gave them
@@ -40,6 +41,49 @@ class Result:
     recipe: Recipe
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who is told of a run while it lasts, and may end it."""
+
+    on_step: Callable[[TapStep], None] = lambda step: None
+    cancelled: Callable[[], bool] = lambda: False
+    on_decode: OnDecode | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Images of a job that are denoised together, with what another model has made of them so far: a row each."""
+
+    images: tuple[int, ...]  # indices within the job
+    handed: dict[str, Any] = field(default_factory=dict)  # name -> tensor (images, ...)
+
+    def one(self, place: int) -> "Piece":
+        rows = slice(place, place + 1)
+        return Piece((self.images[place],), {name: tensor[rows] for name, tensor in self.handed.items()})
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a pipeline gave for a piece. `recipe` is the whole piece's: no image's index, seed or pixels are in it yet."""
+
+    images: tuple[int, ...]
+    output: Any
+    embeddings: dict[str, Any]  # of the prompts, where the family computes them ahead
+    recipe: Recipe
+
+    def piece(self) -> Piece:
+        """For the next model of a cascade; the pipeline was asked for tensors."""
+        return Piece(self.images, {"image": self.output.images} | self.embeddings)
+
+    def results(self) -> list[Result]:
+        pictures = [picture.convert("RGB") for picture in self.output.images]
+        seeds = [self.recipe.request.seed + k for k in self.images]
+        return [
+            Result(picture, index, seed, _recipe_of_image(self.recipe, index, seed, picture))
+            for picture, index, seed in zip(pictures, self.images, seeds, strict=True)
+        ]
+
+
 def batches(request: GenerationRequest) -> list[tuple[int, ...]]:
     """The image indices that are denoised together: (0, 1, 2, 3), (4, 5), ..."""
     size = request.batch_size
@@ -53,60 +97,47 @@ def generate(
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
     on_decode: OnDecode | None = None,
-    only: int | None = None,  # make just the batch that holds this image, as replay needs
 ) -> Iterator[Result]:
-    """Yield each picture when its batch is done. Ceasing to iterate stops the job after the batch.
+    """Yield each picture of a model that needs no other, when its batch is done. Ceasing to iterate stops the job after
+    the batch; `engine.cascade` is the same for models that follow one another.
 
     Raises Cancelled within one step of `cancelled()`, NonFinite instead of a black picture, InvalidRequest for what
     the model cannot do, OutOfMemory.
     """
+    watch = Watch(on_step, cancelled, on_decode)
     for images in batches(request):
-        if only is None or only in images:
-            yield from generate_batch(
-                request, loaded, images, on_step=on_step, cancelled=cancelled, on_decode=on_decode
-            )
+        for made in sample(request, loaded, Piece(images), watch):
+            yield from made.results()
 
 
-def generate_batch(
-    request: GenerationRequest,
-    loaded: Loaded,
-    images: tuple[int, ...],
-    *,
-    on_step: Callable[[TapStep], None] = lambda step: None,
-    cancelled: Callable[[], bool] = lambda: False,
-    on_decode: OnDecode | None = None,
-) -> Iterator[Result]:
-    """Denoise and decode the images of one batch together; one by one where the model's ladder has come to that.
+def sample(
+    request: GenerationRequest, loaded: Loaded, piece: Piece, watch: Watch, *, onward: bool = False
+) -> Iterator[Made]:
+    """Run the pipeline over a piece's images together; one by one where the model's ladder has come to that.
 
     Out of memory, a forward or a decoding climbs the ladder where it stands; only what changes the batch, or happens
-    in neither, begins the batch again. Images already made are never made again.
+    in neither, begins the batch again. Images already made are never made again. `onward`: the pictures are for another
+    model, and stay tensors (n, 3, h, w) in -1..1.
     """
-    waiting = [images]
+    waiting = [piece]
     while waiting:
         together = waiting.pop(0)
-        if loaded.ladder.single and len(together) > 1:
-            waiting[:0] = [(k,) for k in together]
+        if loaded.ladder.single and len(together.images) > 1:
+            waiting[:0] = [together.one(place) for place in range(len(together.images))]
             continue
-        made = _attempt(request, loaded, together, on_step, cancelled, on_decode)
+        made = _attempt(request, loaded, together, watch, onward)
         if made is None:
             waiting.insert(0, together)
         else:
             loaded.ladder.succeeded()
-            yield from made
+            yield made
 
 
-def _attempt(
-    request: GenerationRequest,
-    loaded: Loaded,
-    images: tuple[int, ...],
-    on_step: Callable[[TapStep], None],
-    cancelled: Callable[[], bool],
-    on_decode: OnDecode | None,
-) -> list[Result] | None:
-    """The batch's pictures; None if a rung was taken that means to begin it again."""
+def _attempt(request: GenerationRequest, loaded: Loaded, piece: Piece, watch: Watch, onward: bool) -> Made | None:
+    """What was made of the piece; None if a rung was taken that means to begin it again."""
     try:
         loaded.ladder.begin()
-        return _denoise_and_decode(request, loaded, images, on_step, cancelled, on_decode)
+        return _denoise_and_decode(request, loaded, piece, watch, onward)
     except BeginAgain:
         return None
     except OutOfMemory as error:
@@ -117,43 +148,35 @@ def _attempt(
     return None
 
 
-def _denoise_and_decode(
-    request: GenerationRequest,
-    loaded: Loaded,
-    images: tuple[int, ...],
-    on_step: Callable[[TapStep], None],
-    cancelled: Callable[[], bool],
-    on_decode: OnDecode | None,
-) -> list[Result]:
-    seeds = [request.seed + k for k in images]
+def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece, watch: Watch, onward: bool) -> Made:
+    seeds = [request.seed + k for k in piece.images]
     pipeline = prepare_pipeline(request, loaded, seeds)
-    arguments = loaded.family.call_arguments(request, pipeline, len(images))
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),
-        watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, on_decode) as notes,
+        watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, watch.on_decode) as notes,
         persevering(getattr(pipeline, loaded.family.denoiser), loaded.ladder),
         tapped(
             pipeline,
             loaded.family.denoiser,
             layout,
-            images,
-            on_step=on_step,
-            cancelled=cancelled,
+            piece.images,
+            on_step=watch.on_step,
+            cancelled=watch.cancelled,
             generators=generators,
             spatial=_unpacker(pipeline, request),
         ),
     ):
-        output = pipeline(**arguments, generator=generators)
+        arguments = loaded.family.call_arguments(request, pipeline, len(piece.images))
+        if loaded.family.enlarging:
+            arguments |= loaded.family.enlarging.takes(piece.handed)
+        output = pipeline(**arguments | ({"output_type": "pt"} if onward else {}), generator=generators)
     _refuse_withheld(output)
-    pictures = [picture.convert("RGB") for picture in output.images]
     advice = step_notes(pipeline.scheduler, request.sampler, request.spacing, request.steps)
     recipe = _recipe(request, loaded, pipeline, (*loaded.ladder.notes(), *notes, *advice))
-    return [
-        Result(picture, index, seed, _recipe_of_image(recipe, index, seed, picture))
-        for picture, index, seed in zip(pictures, images, seeds, strict=True)
-    ]
+    embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
+    return Made(piece.images, output, embeddings, recipe)
 
 
 def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int]) -> Any:

@@ -11,13 +11,14 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from studio.core.cascade import runs_of
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
@@ -103,6 +104,20 @@ def leased(
         yield loaded
 
 
+def leases(
+    manager: Manager, dtype: str, folder: Path | None = None, report: Report = lambda what, fraction: None
+) -> Callable[[int, ModelInfo, GenerationRequest], AbstractContextManager[Loaded]]:
+    """For the models of one request in their turns: the first in the precision that `choose` says, and the others as it."""
+    found: list[Precision] = []
+
+    def lease(number: int, info: ModelInfo, request: GenerationRequest) -> AbstractContextManager[Loaded]:
+        if not found:
+            found.append(choose(dtype, info, manager, folder, report))
+        return manager.lease(info, found[0].dtype, report, channels_last=found[0].channels_last, request=request)
+
+    return lease
+
+
 def measure(loaded: Loaded) -> Precision:
     """Time the denoiser's forward, on inputs that its own pipeline gives it, as a copy in fp32 and as it is leased, in turn."""
     denoiser = loaded.components[loaded.family.denoiser]
@@ -132,7 +147,7 @@ def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
     wish = GenerationRequest(
         prompt="0" if info.prompted else "", steps=info.defaults.steps, guidance_scale=5.0, seed=0, **size
     )
-    request = resolve(wish, info)
+    _, request = runs_of(resolve(wish, info), info)[0]
     pipeline = prepare_pipeline(request, loaded, [0])
     caught: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 

@@ -77,36 +77,31 @@ class Patches:
         return self.patch_map.pixels(x / self.scale + self.shift)
 
 
-class Previewer:
-    """Turns a step's tensors into frames. One per leased model; safe to use from a side thread."""
+Map = Pixels | Factors | Patches
 
-    def __init__(self, to_rgb: Pixels | Factors | Patches | None, learner: PatchMapLearner | None = None):
-        self._to_rgb, self._learner = to_rgb, learner
+
+class Previewer:
+    """Turns steps' tensors into frames, of each model that it was shown. One per run; safe to use from a side thread.
+
+    `folder` keeps the maps that are learned from finished runs (outputs/.unnoise/previews); None: learn nothing.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self._folder = folder
+        self._maps: tuple[Map, ...] = ()
+        self._learner: PatchMapLearner | None = None
 
     @classmethod
     def for_model(cls, loaded: Loaded, folder: Path | None = None) -> "Previewer":
-        """`folder` keeps the maps that are learned from finished runs (outputs/.unnoise/previews); None: learn nothing."""
-        decoder = loaded.family.decoder or ""
-        vae, latent = loaded.components.get(decoder), loaded.family.latent
-        if vae is None:
-            return cls(Pixels())
-        scale, shift = _scale_and_shift(vae, latent)
-        shipped = _read_map(loaded.folder / FILE)
-        if shipped is not None:
-            return cls(Patches(shipped, scale, shift))
-        learner = None
-        if folder is not None and (digest := loaded.weights.get(decoder)):
-            learner = PatchMapLearner.open(folder / f"{digest[:32]}.safetensors")
-            if (learned := learner.solve()) is not None:
-                return cls(Patches(learned, scale, shift), learner)
-        if latent is None or latent.rgb is None:
-            return cls(None, learner)
-        rgb = torch.tensor(latent.rgb).T[:, :, None, None].contiguous()  # (3, c, 1, 1)
-        return cls(Factors(rgb, torch.tensor(latent.bias), _downsampling(vae)), learner)
+        previewer = cls(folder)
+        previewer.show(loaded)
+        return previewer
 
-    @property
-    def available(self) -> bool:
-        return self._to_rgb is not None
+    def show(self, loaded: Loaded) -> None:
+        """From now on show what this model denoises, beside what models of other channels did before it."""
+        found, self._learner = _map_for(loaded, self._folder)
+        if found is not None:
+            self._maps = (found, *(known for known in self._maps if known.accepts != found.accepts))
 
     def frames(self, steps: Sequence[TapStep]) -> Iterator[tuple[TapStep, str, int, bytes]]:
         """(step, kind, image, JPEG) of each image of each step: "x0" as predicted, "xt" as the denoiser is shown it."""
@@ -123,20 +118,45 @@ class Previewer:
 
     def _jpegs(self, latents: torch.Tensor) -> Iterator[bytes]:
         """(n, c, h, w) -> n of them."""
-        assert self._to_rgb is not None
+        to_rgb = self._map_of(latents)
+        assert to_rgb is not None
         for some in latents.split(max(1, CELLS // (latents.shape[-1] * latents.shape[-2]))):
             with torch.no_grad():
-                pixels = self._to_rgb(some).numpy()
+                pixels = to_rgb(some).numpy()
             yield from map(encode_jpeg, pixels)
 
     def shows(self, latents: torch.Tensor) -> bool:
         """Whether there is a preview of such a batch."""
-        return self._to_rgb is not None and latents.ndim == 4 and latents.shape[1] in self._to_rgb.accepts
+        return latents.ndim == 4 and self._map_of(latents) is not None
+
+    def _map_of(self, latents: torch.Tensor) -> Map | None:
+        return next((known for known in self._maps if latents.shape[1] in known.accepts), None)
 
     def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
         if self._learner is not None and self._learner.wants_more:
             self._learner.add(latents, pixels)
+
+
+def _map_for(loaded: Loaded, folder: Path | None) -> tuple[Map | None, PatchMapLearner | None]:
+    """The best map there is for what the model denoises, and what may learn a better one from the run."""
+    decoder = loaded.family.decoder or ""
+    vae, latent = loaded.components.get(decoder), loaded.family.latent
+    if vae is None:
+        return Pixels(), None
+    scale, shift = _scale_and_shift(vae, latent)
+    shipped = _read_map(loaded.folder / FILE)
+    if shipped is not None:
+        return Patches(shipped, scale, shift), None
+    learner = None
+    if folder is not None and (digest := loaded.weights.get(decoder)):
+        learner = PatchMapLearner.open(folder / f"{digest[:32]}.safetensors")
+        if (learned := learner.solve()) is not None:
+            return Patches(learned, scale, shift), learner
+    if latent is None or latent.rgb is None:
+        return None, learner
+    rgb = torch.tensor(latent.rgb).T[:, :, None, None].contiguous()  # (3, c, 1, 1)
+    return Factors(rgb, torch.tensor(latent.bias), _downsampling(vae)), learner
 
 
 def to_bytes(rgb: torch.Tensor) -> torch.Tensor:

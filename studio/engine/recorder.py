@@ -35,7 +35,7 @@ class StepRecorder:
     """
 
     def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, batches: int):
-        self._previewer = previewer if previewer is not None and previewer.available else None
+        self._previewer = previewer
         self._emit, self._put_frame, self._batches = emit, put_frame, batches
         self._fresh: deque[TapStep] = deque()  # no event yet
         self._later: deque[TapStep] = deque()  # event out, frames to come

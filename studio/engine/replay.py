@@ -1,6 +1,7 @@
 """Makes an image again from its recipe, and says bit-identical or what differs. Knows recipes; refuses to know files."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,11 @@ from studio.core.errors import InvalidRequest, StudioError
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.recipe import Recipe, differences
-from studio.engine.generate import generate
+from studio.core.request import GenerationRequest
+from studio.engine.cascade import generate_all, planned
+from studio.engine.generate import Watch
 from studio.engine.tap import TapStep
-from studio.manager.manager import Manager
+from studio.manager.manager import Loaded, Manager
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,13 @@ def replay(
         raise InvalidRequest("This recipe does not say what its picture was, so there is nothing to compare with.")
     info = find_model(models, recipe.model)
     channels_last = recipe.memory_format == "channels_last"
-    with manager.lease(info, recipe.dtype, channels_last=channels_last, request=recipe.request) as loaded:
-        results = generate(recipe.request, loaded, on_step=on_step, cancelled=cancelled, only=recipe.index)
-        again = next((result for result in results if result.index == recipe.index), None)
+
+    def lease(number: int, wanted: ModelInfo, asked: GenerationRequest) -> AbstractContextManager[Loaded]:
+        return manager.lease(wanted, recipe.dtype, channels_last=channels_last, request=asked)
+
+    runs, watch = planned(recipe.request, info, models), Watch(on_step, cancelled)
+    results = list(generate_all(recipe.request, runs, lease, watch, only=recipe.index))
+    again = next((result for result in results if result.index == recipe.index), None)
     if again is None:
         raise StudioError(f"The recipe names image {recipe.index}, but its request makes {recipe.request.count}.")
     return compare(recipe, again.recipe, again.image, picture)

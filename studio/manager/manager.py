@@ -78,7 +78,8 @@ class Manager:
         folder = self._assembler.folder(info, dtype, report)
         loaded, components = self._assembled(info, folder, dtype, channels_last)
         check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
-        shape, facts = shape_of(info, request), folder_weights(folder)
+        shape = shape_of(info, request)
+        facts = {name: weights for name, weights in folder_weights(folder).items() if name in components}
         keys = {name: component.key for name, component in components.items()}
         run = kind_of_run(facts, loaded.family, shape, dtype)
         measured = self._experience.working(run)
@@ -286,7 +287,8 @@ def device_of(settings: Settings) -> torch.device:
 def shape_of(info: ModelInfo, request: GenerationRequest | None) -> Shape:
     defaults = info.defaults
     if request is None:
-        return Shape(defaults.width, defaults.height, 1, info.guided)
+        first = info.cascade or defaults  # of a cascade's first model, which makes only the first and smallest picture
+        return Shape(first.width, first.height, 1, info.guided)
     return Shape(
         request.width or defaults.width,
         request.height or defaults.height,

@@ -1,11 +1,7 @@
 """Which of diffusers' pipelines a folder may name: those that make an image from a prompt, and for the rest the true reason."""
 
-import json
-from pathlib import Path
-
 import pytest
 
-from studio.manager.disk.folders import read_folder
 from studio.manager.families import generic_family, refusal
 
 TAKEN = (
@@ -44,16 +40,3 @@ def test_a_pipeline_that_makes_an_image_from_a_prompt_is_taken(name: str) -> Non
 def test_any_other_is_refused_with_what_it_does_instead(name: str) -> None:
     assert generic_family(name, "unet") is None
     assert refusal(name) == REFUSED[name]
-
-
-def test_the_second_stage_of_a_cascade_is_listed_with_its_reason(tmp_path: Path) -> None:
-    folder = tmp_path / "IF-II-L-v1.0"
-    (folder / "scheduler").mkdir(parents=True)
-    (folder / "scheduler/scheduler_config.json").write_text("{}")
-    index = {"_class_name": "IFSuperResolutionPipeline", "scheduler": ["diffusers", "DDPMScheduler"]}
-    (folder / "model_index.json").write_text(json.dumps(index))
-    problem = read_folder(folder, "IF-II").problem
-    assert problem == (
-        "IFSuperResolutionPipeline enlarges or refines another model's picture; what is used here makes an image from a "
-        "prompt alone."
-    )

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core.models import ModelInfo
+from studio.manager.disk.cascades import with_cascade
 from studio.manager.disk.companions import Origin, Shelf
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.folders import read_folder
@@ -77,10 +78,10 @@ class Catalog:
         return self._completed(found)
 
     def _completed(self, found: dict[str, ModelInfo]) -> dict[str, ModelInfo]:
-        """With the reason at each single file that lacks what no other file here has."""
+        """With the reason at each single file that lacks what no other file here has, and with what enlarges a model's picture."""
         shelf = Shelf([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
         return {
-            model_id: info
+            model_id: with_cascade(info, found)
             if info.problem or info.kind not in ("checkpoint", "gguf")
             else info.model_copy(update={"problem": shelf.problem(info)})
             for model_id, info in found.items()

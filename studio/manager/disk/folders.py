@@ -100,7 +100,8 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
     family = folder_family(pipeline, components, configs)
-    check_folder(folder, components, configs)
+    spared = family.enlarging.spared if family.enlarging else frozenset[str]()
+    check_folder(folder, {name: part for name, part in components.items() if name not in spared}, configs)
     scheduler_class = components.get("scheduler", ("", ""))[1]
     prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
     width, height = default_size(family, configs)
@@ -111,7 +112,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     return ModelInfo(
         id=model_id,
         title=readable(card.title or name),
-        kind="diffusers",
+        kind="upscaler" if family.enlarging else "diffusers",
         family=family.name,
         variant=variant,
         pipeline=pipeline,

@@ -85,6 +85,21 @@ class Blueprint:
 
 
 @dataclass(frozen=True)
+class Enlarging:
+    """How a family's models enlarge the picture of another model, in a cascade.
+
+    `takes` turns what the model before hands on into arguments of the pipeline's call: {"image": (n, 3, h, w) in -1..1},
+    and the embeddings of the prompts where that model computed them. `spared` components are then not needed.
+    """
+
+    takes: Callable[[dict[str, Any]], dict[str, Any]]
+    noise_level: int
+    most_noise: int
+    factor: int | None = None  # None: what its own size is to that of the model before
+    spared: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Family:
     """One family. `pipelines` maps a task to the class that does it; `covers` lists the classes a folder may name."""
 
@@ -114,6 +129,8 @@ class Family:
     variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
     stand_ins: dict[str, str] = field(default_factory=dict)  # variant -> the task whose pipeline serves text_to_image
     source: str = ""  # the folder to fetch where a single file does not suffice
+    enlarging: Enlarging | None = None  # its models make no picture of their own
+    enlargers: tuple[str, ...] = ()  # families whose models may follow, each on the one before
 
     def blueprint_of(self, variant: str) -> Blueprint | None:
         return self.variants.get(variant, self.blueprint)

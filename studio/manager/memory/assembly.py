@@ -60,7 +60,7 @@ class Assembler:
         path = self._catalog.path(info.id)
         if path is None or not path.exists():
             raise ModelError(f"{info.title} is no longer in the models folders.")
-        if info.problem or info.kind not in MODEL_KINDS:
+        if info.problem or not (info.kind in MODEL_KINDS or info.tasks):
             raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
         return path
 
@@ -69,8 +69,11 @@ class Assembler:
     ) -> tuple[Loaded, dict[str, Component]]:
         """The model with its small parts loaded, and the components that hold weights, which may not be in memory yet."""
         index = read_json(folder / "model_index.json")
-        named = {name: value for name, value in components_of(index).items() if name not in SKIPPED}
-        parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in SKIPPED}
+        given = components_of(index)
+        family = family_for(info, "unet" if "unet" in given else "transformer")
+        absent = SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
+        named = {name: value for name, value in given.items() if name not in absent}
+        parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in absent}
         weights: dict[str, str] = {}
         components: dict[str, Component] = {}
         other = self._other_vae(info)
@@ -90,7 +93,7 @@ class Assembler:
             components[name] = self._residency.want(key, source, torch_dtype(dtype), channels_last, size)
         loaded = Loaded(
             info=info,
-            family=family_for(info, "unet" if "unet" in named else "transformer"),
+            family=family,
             components=parts,
             dtype=torch_dtype(dtype),
             device=self._device,
