@@ -41,6 +41,7 @@ def main(argv: list[str]) -> int:
         choices=get_args(Dtype),
         help="plan: number format, bf16 if not given; import: the one it runs in here",
     )
+    parser.add_argument("--hidden", action="store_true", help="list: what was hidden too")
     parser.add_argument("--trust", action="store_true", help="convert: read a pickle file, whose author you trust")
     add_settings(parser, skip=("host", "port", "presets", "memory_budget", "auth", "allow_hosts", "open_browser"))
     arguments = parser.parse_args(argv)
@@ -53,7 +54,8 @@ def main(argv: list[str]) -> int:
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
     if arguments.action == "list":
-        show_list(catalog.models(), settings, arguments.json)
+        shown = [model for model in catalog.models() if arguments.hidden or not model.hidden]
+        show_list(shown, settings, arguments.json)
         return 0
     if not arguments.model:
         raise InvalidRequest(f"models {arguments.action} wants a model: its id, or a file or folder.")

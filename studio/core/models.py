@@ -57,6 +57,9 @@ class ModelInfo(BaseModel):
     prompted: bool = True  # takes a prompt
     prompt_help: str = ""  # what the prompt means, where it is not a picture in words
     negative: bool = True  # takes a negative prompt
+    rescale: bool = True  # its pipeline takes guidance rescale
+    zero_snr: bool = False  # trained down to zero signal, which not every sampler can start from
+    runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
     multiple: int = 8  # width and height are multiples of this
     fixed_size: bool = False  # makes only its own size
     distilled: bool = False
@@ -69,6 +72,7 @@ class ModelInfo(BaseModel):
     shipped: bool = False
     preview: str | None = None  # name of a picture that lies beside the file
     vae: str | None = None  # id of the VAE that decodes in place of its own, as the user wished
+    hidden: bool = False  # kept out of lists and menus, as the user wished; its id addresses it all the same
     overridden: tuple[str, ...] = ()  # which of Override's fields the card beside it, or the user, has set
     problem: str | None = None  # why it cannot be used, in one sentence; None: usable
 
@@ -83,6 +87,7 @@ class Override(BaseModel):
     variant: str | None = Field(None, max_length=60)
     prediction: Prediction | None = None
     vae: str | None = Field(None, max_length=300)
+    hidden: bool | None = None  # keep it out of lists and menus
 
 
 class Choice(BaseModel):

@@ -7,7 +7,7 @@ from studio.core.cascade import check_cascade
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
-from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from
+from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from, least_steps, needs
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -68,7 +68,8 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             f"Spacing {request.spacing} does not go with sampler {sampler} on {model.title}. It takes: {', '.join(spacings)}.",
             field="spacing",
         )
-    check_steps(sampler, request.steps)
+    check_steps(sampler, request.steps, model.runge_kutta)
+    _check_words(request, model)
     width, height = request.width or model.defaults.width, request.height or model.defaults.height
     multiple = check_cascade(request, model, width, height)
     _check_size("width", width, multiple, model, model.defaults.width)
@@ -86,13 +87,21 @@ def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:
     return {name: value for name, value in own.items() if name not in request.model_fields_set}
 
 
+def _check_words(request: GenerationRequest, model: ModelInfo) -> None:
+    """What the model has no use for is refused, never dropped."""
+    if request.negative_prompt and not model.negative:
+        raise InvalidRequest(f"{model.title} takes no negative prompt; leave it empty.", field="negative_prompt")
+    if request.guidance_rescale and not model.rescale:
+        raise InvalidRequest(f"{model.title} takes no guidance rescale; set it to 0.", field="guidance_rescale")
+
+
 def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
     """A model by id, by the last part of its id, or `default`: a shipped one, else any that is usable.
 
     Raises UnknownName with the list.
     """
     if name == DEFAULT:
-        usable = [m for m in models if m.problem is None and m.kind in MODEL_KINDS]
+        usable = [m for m in models if m.problem is None and m.kind in MODEL_KINDS and not m.hidden]
         if not usable:
             raise InvalidRequest("No usable model was found in the models folders.", field="model")
         return max(usable, key=lambda m: (m.shipped, len(m.tasks)))  # the most able; of equals the first
@@ -104,22 +113,28 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
         raise InvalidRequest(
             f"{name} could be any of: {', '.join(m.id for m in short)}. Give one of these.", field="model"
         )
-    raise UnknownName("model", name, [m.id for m in models if m.problem is None], field="model")
+    raise UnknownName("model", name, [m.id for m in models if m.problem is None and not m.hidden], field="model")
 
 
 def _advice(model: ModelInfo, sampler: str) -> dict[str, Advice]:
     """For each spacing that is poor at few steps, from how many on it is good. `default` is the model's own."""
     effective = {name: name for name in legal_spacings(model, sampler)} | {DEFAULT: model.spacing}
-    return {
+    least = least_steps(sampler, model.runge_kutta)
+    told = {
         name: Advice(below=good_from(sampler, column), sentence=advice(sampler, column))
         for name, column in effective.items()
         if good_from(sampler, column) > 1
     }
+    if least > 1:
+        told |= {name: Advice(below=least, sentence=needs(sampler, least)) for name in effective}
+    return told
 
 
 def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
     """The prediction must fit, whatever else; then the family's own list decides, or else the solver's wish."""
     if model.prediction not in solver.predictions:
+        return False
+    if model.zero_snr and not solver.zero_snr:
         return False
     if model.solvers is not None:
         return solver.name in model.solvers

@@ -34,6 +34,8 @@ class Solver:
     evaluations: int = 1
     stochastic: bool = False
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
+    zero_snr: bool = False  # can start from zero signal, where the training schedule goes down to it
+    runge_kutta: bool = False  # begins with Runge-Kutta steps where the model's configuration does not say otherwise
     families: frozenset[str] | None = None  # None: any whose prediction fits
     good_from: dict[str, int] = field(
         default_factory=dict
@@ -53,6 +55,8 @@ class Spacing:
     help: str = ""
 
 
+RUNGE_KUTTA_STEPS = 3  # that such a solver begins with; one more must follow
+
 SOLVERS: Registry[Solver] = Registry("sampler")
 SPACINGS: Registry[Spacing] = Registry("spacing")
 
@@ -63,6 +67,7 @@ _SOLVER_ROWS = (
         "DPM++ 2M",
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver++", "solver_order": 2},
+        zero_snr=True,
         spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
         help="Second-order multistep solver (Lu et al. 2022). Good pictures in 15 to 25 steps; a safe first choice.",
     ),
@@ -71,6 +76,7 @@ _SOLVER_ROWS = (
         "DPM++ 2M SDE",
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
+        zero_snr=True,
         spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
         stochastic=True,
         help="DPM++ 2M with fresh noise at every step; more detail, and never quite settled.",
@@ -80,6 +86,7 @@ _SOLVER_ROWS = (
         "DPM++ 3M SDE",
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        zero_snr=True,
         spacings=("default", "karras", "exponential", "lu", *_GRIDS, "sgm_uniform", "ays"),
         stochastic=True,
         help="The third-order stochastic form; likes 25 steps and more.",
@@ -107,6 +114,7 @@ _SOLVER_ROWS = (
         "unipc",
         "UniPC",
         "UniPCMultistepScheduler",
+        zero_snr=True,
         spacings=("default", *_SIGMAS, *_GRIDS),
         help="Predictor and corrector in one (Zhao et al. 2023); good at 5 to 15 steps.",
     ),
@@ -122,6 +130,7 @@ _SOLVER_ROWS = (
         "euler",
         "Euler",
         "EulerDiscreteScheduler",
+        zero_snr=True,
         spacings=("default", *_SIGMAS, *_GRIDS, "sgm_uniform", "ays"),
         good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
         help="The plainest solver: follow the slope, one model call a step.",
@@ -130,6 +139,7 @@ _SOLVER_ROWS = (
         "euler_a",
         "Euler a",
         "EulerAncestralDiscreteScheduler",
+        zero_snr=True,
         predictions=NOISE,
         spacings=("default", *_GRIDS),
         stochastic=True,
@@ -178,6 +188,7 @@ _SOLVER_ROWS = (
         "ddim",
         "DDIM",
         "DDIMScheduler",
+        zero_snr=True,
         spacings=("default", *_GRIDS),
         good_from={"linspace": 3, "leading": 2},
         help="Deterministic walk along the training schedule (Song et al. 2020).",
@@ -186,6 +197,7 @@ _SOLVER_ROWS = (
         "ddpm",
         "DDPM",
         "DDPMScheduler",
+        zero_snr=True,
         spacings=("default", *_GRIDS, "sgm_uniform", "ays"),
         stochastic=True,
         good_from={"linspace": 2, "leading": 2},
@@ -195,6 +207,7 @@ _SOLVER_ROWS = (
         "pndm",
         "PNDM",
         "PNDMScheduler",
+        runge_kutta=True,
         predictions=NOISE,
         spacings=("default", *_GRIDS),
         help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
@@ -212,6 +225,7 @@ _SOLVER_ROWS = (
         "lcm",
         "LCM",
         "LCMScheduler",
+        zero_snr=True,
         stochastic=True,
         distilled=True,
         max_steps=50,
@@ -221,6 +235,7 @@ _SOLVER_ROWS = (
         "tcd",
         "TCD",
         "TCDScheduler",
+        zero_snr=True,
         stochastic=True,
         distilled=True,
         max_steps=50,
@@ -352,11 +367,26 @@ def advice(sampler: str, spacing: str) -> str:
     )
 
 
-def check_steps(sampler: str, steps: int) -> None:
-    """Raises InvalidRequest for more steps than the solver can make."""
-    solver = SOLVERS.get(sampler, field="sampler")
+def least_steps(sampler: str, runge_kutta: bool) -> int:
+    """Fewest steps that the solver can make; `runge_kutta`: the model's configuration lets it begin with such steps."""
+    begins = runge_kutta and SOLVERS.get(sampler, field="sampler").runge_kutta
+    return RUNGE_KUTTA_STEPS + 1 if begins else 1
+
+
+def check_steps(sampler: str, steps: int, runge_kutta: bool = False) -> None:
+    """Raises InvalidRequest for more steps than the solver can make, or fewer (see `least_steps`)."""
+    solver, least = SOLVERS.get(sampler, field="sampler"), least_steps(sampler, runge_kutta)
     if steps > solver.max_steps:
         raise InvalidRequest(f"Sampler {sampler} takes at most {solver.max_steps} steps.", field="steps")
+    if steps < least:
+        raise InvalidRequest(needs(sampler, least), field="steps")
+
+
+def needs(sampler: str, least: int) -> str:
+    return (
+        f"Sampler {sampler} needs at least {least} steps with this model, whose configuration has it begin with "
+        f"{RUNGE_KUTTA_STEPS} Runge-Kutta steps."
+    )
 
 
 def spacing_of(config: Mapping[str, Any]) -> str:

@@ -16,8 +16,6 @@ from studio.core.errors import InvalidRequest
 from studio.core.request import DEFAULT
 from studio.core.samplers import SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
 
-RUNGE_KUTTA_STEPS = 3  # that PNDM begins with unless the model's configuration says otherwise; one more must follow
-
 # Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
 # ten steps, as timesteps of the models' shared training schedule.
 KEPT_TEMPLATES = 16
@@ -51,7 +49,6 @@ def build_scheduler(
         scheduler = _fresh(scheduler_class, own | overrides)
         grid = _TIMESTEPS.get(spacing)
         _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
-        check_steps(sampler, steps)
         _rehearse(scheduler, sampler, steps)
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
@@ -181,12 +178,7 @@ def training_sigmas(scheduler: Any) -> np.ndarray:
 
 def _rehearse(scheduler: Any, sampler: str, steps: int) -> None:
     """Find out now, and not in the middle of a run, that the class cannot lay out this many steps."""
-    if hasattr(scheduler, "prk_timesteps") and not scheduler.config.skip_prk_steps and steps <= RUNGE_KUTTA_STEPS:
-        raise InvalidRequest(
-            f"Sampler {sampler} needs at least {RUNGE_KUTTA_STEPS + 1} steps with this model, whose configuration has it "
-            f"begin with {RUNGE_KUTTA_STEPS} Runge-Kutta steps.",
-            field="steps",
-        )
+    check_steps(sampler, steps, runge_kutta=not scheduler.config.get("skip_prk_steps", False))
     if not scheduler.config.get("use_dynamic_shifting"):  # then only the pipeline knows the shift
         scheduler.set_timesteps(steps)
 

@@ -19,8 +19,8 @@ from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, show
 
 # What the sliders span: the values people use. The number boxes take all that the request allows.
 SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale": (0, 1, 0.05)}
-NUMBERS = ("steps", "guidance_scale", "guidance_rescale", "width", "height", "count", "batch_size")
-OPTIONAL = ("width", "height")
+OPTIONAL = frozenset(name for name, info in GenerationRequest.model_fields.items() if info.default is None)
+NUMBERS = OPTIONAL | {"steps", "guidance_scale", "guidance_rescale", "count", "batch_size"}
 PLACEHOLDERS = {
     "prompt": "a large red heart, striped yellow background",
     "negative_prompt": "What the picture should not show",
@@ -55,7 +55,7 @@ class Form:
         style = given.pop("style", NONE)
         given.pop("preset", None)
         model = self._known_model(str(given.get("model", DEFAULT)))
-        blank = {name: "" for name, why in (_unused_words(model) if model else {}).items() if why}
+        blank = _blank(model) if model else {}
         values = {name: _typed(name, value) for name, value in given.items()} | blank
         request = parse_request(values)
         styles = {each.name: each for each in self.desk.styles()}
@@ -117,7 +117,7 @@ class Form:
             "height": gr.update(placeholder=shown(own.height), locked=_size_lock(options.model)),
             "steps": gr.update(advice=_advice(options)),
             "guidance_scale": gr.update(locked=_guidance_lock(options.model)),
-            "guidance_rescale": gr.update(locked=_guidance_lock(options.model)),
+            "guidance_rescale": gr.update(locked=_rescale_lock(options.model)),
         } | {name: gr.update(**_words(options.model, name)) for name in PLACEHOLDERS}
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
@@ -131,7 +131,7 @@ def default_model(desk: Desk) -> ModelInfo | None:
 
 def model_choices(desk: Desk) -> list[Choice]:
     """Every model that can make a picture from nothing but the form."""
-    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem]
+    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem and not m.hidden]
     return [
         Choice(name=m.id, title=m.title, help=m.description)
         for m in models
@@ -155,6 +155,16 @@ def _size_lock(model: ModelInfo) -> str:
 
 def _guidance_lock(model: ModelInfo) -> str:
     return "" if model.guided else "This model takes no guidance."
+
+
+def _rescale_lock(model: ModelInfo) -> str:
+    return _guidance_lock(model) or ("" if model.rescale else "This model takes no guidance rescale.")
+
+
+def _blank(model: ModelInfo) -> dict[str, Any]:
+    """What is left out of the request, whatever stands in the controls, because the model has no use for it."""
+    words = {name: "" for name, why in _unused_words(model).items() if why}
+    return words | ({"guidance_rescale": 0.0} if _rescale_lock(model) else {})
 
 
 def _unused_words(model: ModelInfo) -> dict[str, str]:
@@ -240,14 +250,14 @@ def _sampler(desk: Desk, name: str) -> Component:
 def _number(desk: Desk, name: str) -> Component:
     model = default_model(desk)
     if name in OPTIONAL:
-        own = shown(getattr(model.defaults, name)) if model else ""
+        own = shown(getattr(model.defaults, name, None)) if model else ""
         return Number(name, None, placeholder=own, locked=_size_lock(model) if model else "")
     value = GenerationRequest.model_fields[name].default
     if model and name in ("steps", "guidance_scale"):
         value = getattr(model.defaults, name)
     if name == "steps":
         return Number(name, value, soft=SOFT[name], advice=_advice(desk.options(model.id)) if model else {})
-    lock = _guidance_lock(model) if model and name.startswith("guidance") else ""
+    lock = _LOCKS[name](model) if model and name in _LOCKS else ""
     return Number(name, value, soft=SOFT.get(name), locked=lock)
 
 
@@ -273,6 +283,10 @@ def _style(desk: Desk, name: str) -> Component:
     )
 
 
+_LOCKS: dict[str, Callable[[ModelInfo], str]] = {
+    "guidance_scale": _guidance_lock,
+    "guidance_rescale": _rescale_lock,
+}
 _WIDGETS: dict[str, Callable[[Desk, str], Component]] = {
     "prompt": _text,
     "negative_prompt": _text,

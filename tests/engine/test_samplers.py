@@ -15,8 +15,8 @@ from studio.core.errors import InvalidRequest, UnknownName  # noqa: E402
 from studio.core.models import ModelInfo  # noqa: E402
 from studio.core.options import legal_samplers, legal_spacings, options_for, resolve  # noqa: E402
 from studio.core.request import GenerationRequest  # noqa: E402
-from studio.core.samplers import SOLVERS, SPACINGS, good_from  # noqa: E402
-from studio.engine.samplers import RUNGE_KUTTA_STEPS, build_scheduler, step_ends, step_notes  # noqa: E402
+from studio.core.samplers import RUNGE_KUTTA_STEPS, SOLVERS, SPACINGS, good_from  # noqa: E402
+from studio.engine.samplers import build_scheduler, step_ends, step_notes  # noqa: E402
 from tests.engine.analytic import DIFFUSION_CONFIG, MEAN, STD, config_for, sample  # noqa: E402
 
 # Every pair with one prediction, and every prediction with one spacing: what a prediction means does not hang on spacing.

@@ -170,11 +170,17 @@ def test_the_user_s_word_goes_before_the_header_s(tmp_path: Path) -> None:
     assert (info.prediction, info.variant, info.title, info.preview) == ("epsilon", "", "Mine", "x.preview.png")
 
 
-def test_a_card_may_keep_a_file_out_of_the_list(tmp_path: Path) -> None:
+def test_what_a_card_hides_is_listed_as_hidden_and_what_is_shipped_for_something_else_not_at_all(
+    tmp_path: Path,
+) -> None:
     write_sparse(tmp_path / "probe.safetensors", unet(768))
-    assert len(Catalog((tmp_path,), None).models()) == 1
-    (tmp_path / "probe.unnoise.json").write_text('{"hidden": true}')
-    assert Catalog((tmp_path,), None).models() == []
+    (tmp_path / "bad.safetensors").write_bytes(b"")
+    assert [info.hidden for info in Catalog((tmp_path,), None).models()] == [False, False]
+    for name in ("probe", "bad"):
+        (tmp_path / f"{name}.unnoise.json").write_text('{"hidden": true}')
+    assert [info.hidden for info in Catalog((tmp_path,), None).models()] == [True, True]
+    (tmp_path / "probe.unnoise.json").write_text('{"hidden": true, "shipped": true}')
+    assert [info.id for info in Catalog((tmp_path,), None).models()] == ["bad"]
 
 
 def test_hidden_folders_loops_and_unreadable_places_are_passed_over(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
 from studio.core.models import ModelInfo, Override
+from studio.core.options import find_model
 from studio.manager.disk import overrides
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.overrides import Overrides, check_override
@@ -125,13 +126,45 @@ def test_a_write_that_fails_leaves_the_old_card_whole(tmp_path: Path, monkeypatc
 
 def test_a_broken_card_is_refused_and_a_broken_file_of_ours_holds_nothing(tmp_path: Path) -> None:
     model, kept = tmp_path / "x.safetensors", tmp_path / "overrides.json"
-    kept.write_text('{"' + str(model) + '": {"title": 3, "colour": "red", "vae": "vae/a"}, "y": []}')
+    kept.write_text('{"' + str(model) + '": {"title": 3, "colour": "red", "vae": "vae/a", "hidden": "yes"}, "y": []}')
     assert Overrides(kept).of(model) == {"vae": "vae/a"}
     kept.write_text("{nonsense")
     assert Overrides(kept).of(model) == {}
     (tmp_path / "x.unnoise.json").write_text("{nonsense")
     with pytest.raises(ModelError, match="not valid JSON"):
         Overrides(kept).write(model, Override(title="Mine"))
+
+
+def test_a_model_is_hidden_and_brought_back_wherever_the_word_is_kept(
+    catalog: Catalog, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for prepare in (lambda: None, lambda: refuse_beside(monkeypatch, model)):
+        prepare()
+        catalog.overrides.write(model, Override(hidden=True))
+        info = only(catalog)
+        assert info.hidden and "hidden" in info.overridden
+        assert find_model([info], info.id) == info  # its id addresses it all the same
+        with pytest.raises(InvalidRequest, match="No usable model"):
+            find_model([info], "default")
+        catalog.overrides.write(model, Override(hidden=None))
+        assert not only(catalog).hidden and only(catalog).overridden == ()
+
+
+def test_a_card_that_hides_and_cannot_be_written_is_overruled(
+    catalog: Catalog, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.with_suffix(".unnoise.json").write_text('{"hidden": true}')
+    refuse_beside(monkeypatch, model)
+    catalog.overrides.write(model, Override(hidden=None))
+    assert not only(catalog).hidden
+
+
+def test_a_bad_file_can_be_hidden(catalog: Catalog, model: Path) -> None:
+    model.write_bytes(b"")
+    info = only(catalog)
+    check_override(info, Override(hidden=True), [info])
+    catalog.overrides.write(model, Override(hidden=True))
+    assert only(catalog).hidden and only(catalog).problem == info.problem
 
 
 def test_words_that_nothing_goes_by_are_refused() -> None:

@@ -22,7 +22,7 @@ from studio.manager.disk.files import describe_file
 from studio.manager.disk.folders import read_folder
 from studio.manager.disk.headers import readable
 from studio.manager.disk.index import Index
-from studio.manager.disk.overrides import Overrides
+from studio.manager.disk.overrides import Overrides, is_hidden
 from studio.manager.disk.walk import candidates, stamp
 from studio.manager.families import family_for
 
@@ -167,13 +167,13 @@ def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> 
     """
     name = path.relative_to(root) if path != root else Path(path.name)  # a models folder may be a model itself
     try:
-        if os.path.isdir(path):
-            return read_folder(path, _id_of(name), own)
-        return describe_file(path, _id_of(name.with_suffix("")), own)
+        whole = os.path.isdir(path)
+        info = read_folder(path, _id_of(name), own) if whole else describe_file(path, _id_of(name.with_suffix("")), own)
     except Exception as error:
         log.exception("%s could not be described.", readable(path.name))
         problem = f"It could not be described ({type(error).__name__}); the log says more."
-        return ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
+        info = ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
+    return info.model_copy(update={"hidden": is_hidden(path, own)})
 
 
 def _id_of(name: Path) -> str:

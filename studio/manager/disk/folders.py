@@ -6,7 +6,8 @@ Beside model_index.json a folder may hold `unnoise.json`, our card, every key of
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
 Its parts may override what was read: "family", "variant" and "prediction" are the user's own word, and "vae" is the id
-of an autoencoder's file that is to decode in place of the model's own. "hidden" keeps a file out of the list.
+of an autoencoder's file that is to decode in place of the model's own. "hidden" keeps a model out of lists and menus; a
+shipped file that is hidden serves something else, and is no model at all.
 Opens JSON and file headers only. No torch, no diffusers.
 """
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo, Override, Prediction
 from studio.core.samplers import spacing_of
+from studio.manager.disk.accepts import accepts
 from studio.manager.disk.few_step import few_step_defaults, named_few_step
 from studio.manager.disk.folder_parts import (
     CONFIGS,
@@ -64,7 +66,7 @@ class Card(BaseModel):
     variant: str | None = None
     prediction: str | None = None
     vae: str | None = None
-    hidden: bool = False  # not to be listed: a file that serves something else
+    hidden: bool | None = None  # kept out of lists and menus
 
     def words(self) -> tuple[str, ...]:
         """Which of the fields that a user may set this card sets."""
@@ -124,6 +126,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         prompted=family.prompted,
         prompt_help=family.prompt_help,
         negative=family.negative,
+        **accepts(family, variant, pipeline, configs.get("scheduler", {})),
         multiple=_multiple(family, configs),
         fixed_size=family.fixed_size,
         distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,

@@ -17,6 +17,7 @@ from studio.manager.disk.folders import read_card, read_json
 from studio.manager.families import FAMILIES
 
 FIELDS = frozenset(Override.model_fields)
+OF_ANY_FILE = frozenset({"title", "hidden"})
 
 
 class Overrides:
@@ -75,9 +76,17 @@ class Overrides:
             raise StorageError(f"The model's settings could not be kept: {error.strerror or error}.") from None
 
 
+def is_hidden(model: Path, own: dict[str, Any] | None = None) -> bool:
+    """Whether the user, or the model's card, keeps it out of lists; `own` are the user's words that are kept elsewhere."""
+    try:
+        return bool(read_card(card_of(model), own).hidden)
+    except ModelError:
+        return bool((own or {}).get("hidden"))
+
+
 def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) -> None:
     """Refuse a word that nothing goes by: a family that is none, a VAE that is not here. Raises InvalidRequest."""
-    if info.kind not in MODEL_KINDS and changes.model_fields_set - {"title"}:
+    if info.kind not in MODEL_KINDS and changes.model_fields_set - OF_ANY_FILE:
         raise InvalidRequest(f"{info.title} is no model that makes pictures; only its title can be set.")
     if changes.family is not None:
         if info.kind == "diffusers":
@@ -119,7 +128,12 @@ def _write_beside(card: Path, words: dict[str, Any]) -> bool:
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: word for name, word in row.items() if name in FIELDS and (word is None or isinstance(word, str))}
+    kinds = {"hidden": bool}
+    return {
+        name: word
+        for name, word in row.items()
+        if name in FIELDS and (word is None or isinstance(word, kinds.get(name, str)))
+    }
 
 
 def _key(model: Path) -> str:

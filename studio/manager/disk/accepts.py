@@ -1,0 +1,33 @@
+"""What a model's pipeline and scheduler accept of a request, read from configurations: for the catalog, so that what a
+run would refuse is refused beforehand. No torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.manager.families import Family
+from studio.manager.families.generic import call_parameters
+
+# Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
+MENDING = frozenset({"StableDiffusionInpaintPipeline"})
+
+
+def pipeline_class_for(family: Family, variant: str, named: str | None) -> str | None:
+    """The pipeline class that makes a picture from a prompt; `named` is the one that the model's folder names."""
+    tasks = family.pipelines
+    if (stand_in := family.stand_ins.get(variant)) in tasks:
+        return tasks[stand_in]
+    if named in family.alternatives:
+        return named
+    return tasks.get("text_to_image") or next(iter(tasks.values()), named)
+
+
+def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[str, Any]) -> dict[str, bool]:
+    """Fields of ModelInfo, as they are explained there; `scheduler` is the model's own scheduler configuration."""
+    pipeline = pipeline_class_for(family, variant, named) or ""
+    mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
+    return {
+        "rescale": "guidance_rescale" in (call_parameters(pipeline) or {}),
+        "zero_snr": bool(scheduler.get("rescale_betas_zero_snr")),
+        "runge_kutta": not (scheduler.get("skip_prk_steps") or mended),
+    }

@@ -1,0 +1,119 @@
+"""What a run would refuse is known beforehand: from the pipeline's own call and the scheduler's own configuration."""
+
+import inspect
+from typing import Any
+
+import pytest
+
+from studio import compat
+from studio.core.errors import InvalidRequest
+from studio.core.models import ModelInfo
+from studio.core.options import legal_samplers, options_for, resolve
+from studio.core.request import GenerationRequest
+from studio.core.samplers import SOLVERS
+from studio.manager.disk.accepts import accepts, pipeline_class_for
+from studio.manager.families import FAMILIES, generic_family
+
+compat.prepare()
+
+MODEL = ModelInfo(id="m", title="M", kind="diffusers", family="pixart", tasks=("text_to_image",))
+WAYS = [
+    (name, variant, named)
+    for name, family in FAMILIES.items()
+    if family.pipelines
+    for variant in ("", *family.stand_ins)
+    for named in (None, *sorted(family.alternatives))
+]
+
+
+def parameters(pipeline: str) -> Any:
+    import diffusers
+
+    return inspect.signature(getattr(diffusers, pipeline).__call__).parameters
+
+
+@pytest.mark.parametrize(("name", "variant", "named"), WAYS)
+def test_whether_a_family_takes_guidance_rescale_is_what_its_pipeline_s_call_says(
+    name: str, variant: str, named: str | None
+) -> None:
+    family = FAMILIES.get(name)
+    pipeline = pipeline_class_for(family, variant, named)
+    assert pipeline is not None
+    assert accepts(family, variant, named, {})["rescale"] == ("guidance_rescale" in parameters(pipeline))
+
+
+def test_a_pipeline_of_the_generic_family_is_asked_itself() -> None:
+    for pipeline in ("SanaPipeline", "AuraFlowPipeline", "HunyuanDiTPipeline"):
+        family = generic_family(pipeline, "transformer")
+        if family is not None:
+            expected = "guidance_rescale" in parameters(pipeline)
+            assert accepts(family, "", pipeline, {})["rescale"] == expected, pipeline
+
+
+@pytest.mark.parametrize(
+    ("family", "variant", "config"),
+    [
+        ("sd1", "", {"_class_name": "PNDMScheduler", "skip_prk_steps": True}),
+        ("sd1", "", {"_class_name": "PNDMScheduler", "skip_prk_steps": False}),
+        ("sd1", "", {"_class_name": "PNDMScheduler"}),
+        ("pixart", "", {"_class_name": "DPMSolverMultistepScheduler"}),
+        ("sd1", "inpaint", {"_class_name": "PNDMScheduler"}),
+        ("sd1", "inpaint", {"_class_name": "PNDMScheduler", "skip_prk_steps": False}),
+        ("sd1", "inpaint", {"_class_name": "DDIMScheduler"}),
+    ],
+)
+def test_pndm_of_too_few_steps_is_refused_at_once_and_only_where_the_scheduler_would(
+    family: str, variant: str, config: dict[str, Any]
+) -> None:
+    """The inpainting pipeline puts that setting right in a configuration that has it; the scheduler itself decides else."""
+    import diffusers
+
+    from studio.engine.samplers import build_scheduler
+
+    own = getattr(diffusers, config["_class_name"]).from_config(config).config
+    if variant == "inpaint" and own.get("skip_prk_steps", True) is False:
+        own = dict(own) | {"skip_prk_steps": True}
+    found = accepts(FAMILIES.get(family), variant, None, config)
+    model = MODEL.model_copy(update=found)
+    three = GenerationRequest(model="m", sampler="pndm", steps=3)
+    advice = options_for(model).advice.get("pndm", {}).get("default")
+    if found["runge_kutta"]:
+        with pytest.raises(InvalidRequest, match="at least 4 steps") as refused:
+            resolve(three, model)
+        assert refused.value.field == "steps" and advice is not None and advice.below == 4
+        with pytest.raises(InvalidRequest, match="at least 4 steps"):
+            build_scheduler(own, "pndm", "default", 3)
+        resolve(three.model_copy(update={"steps": 4}), model)
+        build_scheduler(own, "pndm", "default", 4)
+    else:
+        resolve(three, model)
+        build_scheduler(own, "pndm", "default", 3)
+
+
+def test_samplers_that_cannot_start_from_zero_signal_are_not_offered_to_a_model_that_was_trained_down_to_it() -> None:
+    import diffusers
+
+    able = {
+        name
+        for name, solver in SOLVERS.items()
+        if "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, solver.scheduler).__init__).parameters
+        and "flow_prediction" not in solver.predictions
+    }
+    assert {name for name, solver in SOLVERS.items() if solver.zero_snr} == able
+    zero = MODEL.model_copy(update={"prediction": "v_prediction", "zero_snr": True})
+    assert set(legal_samplers(MODEL)) - set(legal_samplers(zero)) >= {"heun", "lms", "pndm", "deis"}
+    with pytest.raises(InvalidRequest, match="heun does not work with M") as refused:
+        resolve(GenerationRequest(model="m", sampler="heun"), zero)
+    assert refused.value.field == "sampler"
+
+
+@pytest.mark.parametrize(
+    ("lacks", "values"),
+    [("rescale", {"guidance_rescale": 0.5}), ("negative", {"negative_prompt": "rain"})],
+)
+def test_what_the_pipeline_takes_none_of_is_refused_at_its_field(lacks: str, values: dict[str, Any]) -> None:
+    (field,) = values
+    resolve(GenerationRequest(model="m", **values), MODEL)
+    with pytest.raises(InvalidRequest, match="M takes no") as refused:
+        resolve(GenerationRequest(model="m", **values), MODEL.model_copy(update={lacks: False}))
+    assert refused.value.field == field
