@@ -1,7 +1,7 @@
 """What a model is called where its path is a program's own: the hub's cache, InvokeAI's folders, files named by a library.
 
     models--org--name/snapshots/<revision>/model_index.json   huggingface_hub's cache, which SD.Next keeps too: "name"
-    <uuid>/model_index.json                                    InvokeAI since 6.5: by the folder's own record, if it has one
+    <uuid>/model_index.json                                    InvokeAI, of late: by the folder's own record, if it has one
     name/diffusion_pytorch_model.safetensors                   a file that a library named: "name"
 
 Knows paths, and the two small files that tell these names. Not what is in the weights.
