@@ -233,7 +233,8 @@ class Worker:
         for model, dtype in sorted(named):
             if (info := infos.get(model)) is not None:
                 found = foreseen(dtype, info, self._manager, self._archive.private / "precision")
-                wanted.append((info, found.dtype, found.channels_last))
+                after = [infos.get(each.id) for each in (info.cascade.enlargers if info.cascade else ())]
+                wanted += [(each, found.dtype, found.channels_last) for each in (info, *after) if each is not None]
         self._manager.expect(wanted)
 
     def _emit(self, job: str, event: Event) -> None:

@@ -79,7 +79,7 @@ def check_cascade(request: GenerationRequest, model: "ModelInfo", width: int, he
         if given:
             title = GenerationRequest.model_fields[given[0]].title
             raise InvalidRequest(
-                f"{title} is for models that work in stages; {model.title} is not one here.", field=given[0]
+                f"{title}: only models that work in stages take this, and {model.title} is not one here.", field=given[0]
             )
         return model.multiple
     depth = model.cascade.depth(width, height)

@@ -214,7 +214,7 @@ def test_what_the_cascade_cannot_do_is_refused(
 
 def test_a_model_of_one_stage_has_no_use_for_their_settings(manager: Manager) -> None:
     info = find_model(manager.catalog.models(), ONE).model_copy(update={"cascade": None})
-    with pytest.raises(InvalidRequest, match="models that work in stages") as refused:
+    with pytest.raises(InvalidRequest, match="only models that work in stages") as refused:
         resolve(GenerationRequest(upper_steps=3), info)
     assert refused.value.field == "upper_steps"
 
