@@ -130,7 +130,8 @@ class Desk:
         info, path = self._found(wish.model)
         memory = self._board.view()
         device, beside = memory.device.partition(":")[0] or "cpu", self._catalog.beside(info)
-        return planning.view(info, path, memory.budget or host_budget(), wish, device, beside)
+        vae = self._catalog.other_vae(info)
+        return planning.view(info, path, memory.budget or host_budget(), wish, device, beside, vae)
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)

@@ -19,10 +19,8 @@ from studio.core.request import Dtype
 from studio.core.settings import Settings, parse_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from studio.manager.disk.catalog import Catalog
-    from studio.manager.disk.companions import Origin
+    from studio.manager.memory.estimate import Shape
 
 WIDEST = 48  # letters of a column
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
@@ -72,9 +70,8 @@ def main(argv: list[str]) -> int:
         show_details(info, path, arguments.json)
     else:
         dtype = "bf16" if arguments.dtype in (None, "auto") else arguments.dtype
-        show_plan(
-            info, path, catalog.beside(info), arguments.budget, arguments.size, arguments.batch, dtype, arguments.json
-        )
+        shape = shape_of(info, arguments.size, arguments.batch)
+        show_plan(catalog, info, path, arguments.budget, shape, dtype, arguments.json)
     return 0
 
 
@@ -125,28 +122,26 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     print("\n".join(f"{name:9} {value}" for name, value in rows.items()))
 
 
-def show_plan(
-    info: ModelInfo,
-    path: Path,
-    beside: "Mapping[str, Origin]",
-    budget: str | None,
-    size: str | None,
-    batch: int,
-    dtype: str,
-    as_json: bool,
-) -> None:
-    from studio.manager.memory.limits import host_budget
-    from studio.manager.memory.planning import Shape, describe, forecast
+def shape_of(info: ModelInfo, size: str | None, batch: int) -> "Shape":
+    from studio.manager.memory.planning import Shape
 
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or f"{info.defaults.width}x{info.defaults.height}")
     if not match or batch < 1:
         raise InvalidRequest("--size is written like 1024x1024, and --batch is at least 1.")
+    return Shape(int(match[1]), int(match[2]), batch, info.guided)
+
+
+def show_plan(
+    catalog: "Catalog", info: ModelInfo, path: Path, budget: str | None, shape: "Shape", dtype: str, as_json: bool
+) -> None:
+    from studio.manager.memory.limits import host_budget
+    from studio.manager.memory.planning import describe, forecast
+
     try:
         most = parse_bytes(budget) if budget else host_budget()
     except ValueError as error:
         raise InvalidRequest(f"--budget: {error}.") from None
-    shape = Shape(int(match[1]), int(match[2]), batch, info.guided)
-    told = forecast(info, path, most, shape, dtype, "cpu", beside)
+    told = forecast(info, path, most, shape, dtype, "cpu", catalog.beside(info), catalog.other_vae(info))
     if as_json:
         stages = [
             {

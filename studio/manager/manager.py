@@ -24,7 +24,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.memory.admission import Admission, state_of_memory
 from studio.manager.memory.assembly import PRIVATE, Assembler
 from studio.manager.memory.attention import set_attention
-from studio.manager.memory.estimate import Shape, folder_weights, stages_for
+from studio.manager.memory.estimate import Shape, folder_weights, stages_for, with_vae
 from studio.manager.memory.experience import Experience, kind_of_run
 from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.memory.ledger import Ledger
@@ -79,7 +79,8 @@ class Manager:
         loaded, components = self._assembled(info, folder, dtype, channels_last)
         check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
         shape = shape_of(info, request)
-        facts = {name: weights for name, weights in folder_weights(folder).items() if name in components}
+        facts = with_vae(folder_weights(folder), self.catalog.other_vae(info))
+        facts = {name: weights for name, weights in facts.items() if name in components}
         keys = {name: component.key for name, component in components.items()}
         run = kind_of_run(facts, loaded.family, shape, dtype)
         measured = self._experience.working(run)

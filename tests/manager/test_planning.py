@@ -1,13 +1,16 @@
 """`models plan` and `models inspect`: full-size models planned from headers alone, in no time and no memory."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from studio.cli.models import main
+from studio.core.errors import ModelError
+from studio.core.models import Override
 from studio.manager import families
-from studio.manager.disk.catalog import describe_path
+from studio.manager.disk.catalog import Catalog, describe_path
 from studio.manager.families import FAMILIES
 from studio.manager.memory.planner import DoesNotFit
 from studio.manager.memory.planning import Shape, forecast
@@ -90,3 +93,30 @@ def test_a_pipeline_s_call_is_read_from_its_source_without_importing_it() -> Non
     assert families.generic_family("QwenImagePipeline", "transformer") is not None
     for not_a_picture in ("WanPipeline", "StableVideoDiffusionPipeline", "NoSuchPipeline", "../../etc"):
         assert families.generic_family(not_a_picture, "transformer") is None
+
+
+def test_the_plan_of_a_model_with_another_vae_has_that_one_s_size_and_working_memory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = tmp_path / "models"
+    file = full_size_sd1(models / "sd.safetensors")
+    shapes: Shapes = {"encoder.conv_in.weight": (256, 3, 3, 3), "decoder.conv_in.weight": (1024, 4, 3, 3)}
+    shapes |= {f"decoder.{i}.weight": (1024, 1024, 3, 3) for i in range(20)}
+    shapes |= {"decoder.conv_out.weight": (3, 256, 3, 3), "quant_conv.weight": (8, 8, 1, 1)}
+    write_sparse(models / "vae/wide.safetensors", shapes)
+    catalog = Catalog((models,), None)
+    where = ["--models", str(models), "--outputs", str(tmp_path / "out"), "--json", "--dtype", "fp16"]
+
+    def decoding() -> dict[str, int]:
+        assert main(["plan", "sd", "--budget", "8GiB", "--size", "512x512", *where]) == 0
+        stage = json.loads(capsys.readouterr().out)["stages"][-1]
+        return {"weights": stage["resident"]["vae"], "working": stage["working"]}
+
+    own = decoding()
+    catalog.overrides.write(file, Override(vae="vae/wide"))
+    other = decoding()
+    assert other["weights"] == 2 * sum(math.prod(shape) for shape in shapes.values())
+    assert own["weights"] < other["weights"] and own["working"] < other["working"]
+    (models / "vae/wide.safetensors").unlink()
+    with pytest.raises(ModelError, match="set to decode with the VAE vae/wide, which is not here"):
+        decoding()

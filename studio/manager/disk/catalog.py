@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.disk.cascades import with_cascade
 from studio.manager.disk.companions import Origin, Shelf
@@ -94,6 +95,17 @@ class Catalog:
             return {}
         found = [(other, path) for other in self.models() if (path := self.path(other.id)) is not None]
         return Shelf(found, self._folders).origins(family, family.blueprint, info.needs)
+
+    def other_vae(self, info: ModelInfo) -> Path | None:
+        """The file of the autoencoder that the model's card, or the user, wishes for in place of its own; None without
+        such a wish. Raises ModelError where it is not here."""
+        if info.vae is None:
+            return None
+        found = next((other for other in self.models() if other.id == info.vae), None)
+        file = self.path(info.vae)
+        if found is None or file is None or found.kind != "vae":
+            raise ModelError(f"{info.title} is set to decode with the VAE {info.vae}, which is not here.")
+        return file
 
     def start_hashing(self) -> threading.Thread:
         """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`.

@@ -76,7 +76,7 @@ class Assembler:
         parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in absent}
         weights: dict[str, str] = {}
         components: dict[str, Component] = {}
-        other = self._other_vae(info)
+        other = self._catalog.other_vae(info)
         for name, (library, class_name) in named.items():
             files, variant = weight_files(folder / name)
             if other and name == "vae":
@@ -108,22 +108,12 @@ class Assembler:
         folder = self.folder_at_hand(info, dtype)
         if folder is None:
             return frozenset()
-        other, keys = self._other_vae(info), set()
+        other, keys = self._catalog.other_vae(info), set()
         for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():
             files = [other] if other and name == "vae" else weight_files(folder / name)[0]
             if files and all(map(self._catalog.index.known_hash, files)):
                 keys.add(_key(folder, name, class_name, dtype, channels_last, self._weights_hash(files)))
         return frozenset(keys)
-
-    def _other_vae(self, info: ModelInfo) -> Path | None:
-        """The file of the autoencoder that the model's card, or the user, wishes for in place of its own."""
-        if info.vae is None:
-            return None
-        found = next((other for other in self._catalog.models() if other.id == info.vae), None)
-        file = self._catalog.path(info.vae)
-        if found is None or file is None or found.kind != "vae":
-            raise ModelError(f"{info.title} is set to decode with the VAE {info.vae}, which is not here.")
-        return file
 
     def _small_part(self, folder: Path, name: str, library: str, class_name: str) -> Any:
         """A tokenizer, scheduler or processor; kept, for reading a vocabulary takes a while."""

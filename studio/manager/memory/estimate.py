@@ -97,6 +97,20 @@ def file_weights(header: Header, family: Family, beside: Mapping[str, Origin] = 
     return out
 
 
+def with_vae(weights: dict[str, Weights], file: Path | None) -> dict[str, Weights]:
+    """The weights with those of another autoencoder's file in place of the model's own, under whose configuration it
+    runs, but for the width, which its tensors tell."""
+    if file is None:
+        return weights
+    shapes = {key: tensor.shape for key, tensor in read_header(file).tensors.items()}
+    config = dict(weights["vae"].config) if "vae" in weights else {}
+    first = next((shape[0] for key, shape in shapes.items() if key.endswith("encoder.conv_in.weight")), None)
+    widths = config.get("block_out_channels") or ()
+    if first and widths:
+        config["block_out_channels"] = [width * first // widths[0] for width in widths]
+    return weights | {"vae": _weights(shapes, config)}
+
+
 def _weights(shapes: dict[str, tuple[int, ...]], config: dict[str, Any]) -> Weights:
     layers: dict[str, int] = {}
     for key, shape in shapes.items():

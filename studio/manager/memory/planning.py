@@ -11,7 +11,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk.companions import Origin
 from studio.manager.disk.headers import read_header
 from studio.manager.families import family_for
-from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for
+from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for, with_vae
 from studio.manager.memory.planner import DoesNotFit, Plan, Stage, mib, plan
 from studio.manager.memory.thrift import NOTES, Way, decoder_config, thriftier
 
@@ -35,6 +35,7 @@ def forecast(
     dtype: str,
     device: str,
     beside: Mapping[str, Origin] = NOTHING,  # where the components lie that a single file lacks
+    vae: Path | None = None,  # the file of the autoencoder that decodes in place of its own
 ) -> Forecast:
     """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
     family = family_for(info, "transformer")
@@ -43,6 +44,7 @@ def forecast(
         raise ModelError(
             f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
         )
+    weights = with_vae(weights, vae)
     if family.denoiser not in weights:
         family = family_for(info, "unet")
     stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
@@ -84,11 +86,17 @@ def describe(told: Forecast) -> str:
 
 
 def view(
-    info: ModelInfo, path: Path, budget: int, wish: PlanWish, device: str, beside: Mapping[str, Origin] = NOTHING
+    info: ModelInfo,
+    path: Path,
+    budget: int,
+    wish: PlanWish,
+    device: str,
+    beside: Mapping[str, Origin] = NOTHING,
+    vae: Path | None = None,
 ) -> PlanView:
     """The forecast of a wish as plain values; sizes that it leaves open are the model's own."""
     width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device, beside)
+    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device, beside, vae)
     streamed = told.plan.streamed
     stages = tuple(
         PlannedStage(
