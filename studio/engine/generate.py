@@ -13,6 +13,7 @@ from typing import Any
 
 import PIL.Image
 import torch
+from diffusers.utils.pil_utils import numpy_to_pil
 
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
@@ -76,7 +77,7 @@ class Made:
         return Piece(self.images, {"image": self.output.images} | self.embeddings)
 
     def results(self) -> list[Result]:
-        pictures = [picture.convert("RGB") for picture in self.output.images]
+        pictures = [picture.convert("RGB") for picture in _pictures(self.output.images)]
         seeds = [self.recipe.request.seed + k for k in self.images]
         return [
             Result(picture, index, seed, _recipe_of_image(self.recipe, index, seed, picture))
@@ -230,6 +231,13 @@ def memory_format(module: torch.nn.Module) -> str:
         if weight.ndim == 4 and weight.shape[1] > 1 and weight.shape[-1] > 1:
             return "contiguous" if weight.is_contiguous() else "channels_last"
     return "contiguous"
+
+
+def _pictures(made: Any) -> list[PIL.Image.Image]:
+    """A pipeline's pictures; one that was asked for tensors gives (n, 3, h, w) in 0..1."""
+    if not isinstance(made, torch.Tensor):
+        return made
+    return numpy_to_pil(made.float().cpu().permute(0, 2, 3, 1).numpy())
 
 
 def _recipe_of_image(recipe: Recipe, index: int, seed: int, picture: PIL.Image.Image) -> Recipe:

@@ -119,6 +119,13 @@ def test_initial_noise_is_bitwise_that_of_the_seed_whatever_the_batch(studio: St
     assert all(torch.equal(a, b) for a, b in zip(together, alone, strict=True))
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", ["sd1", "pixart", "ddpm", "dit"])
+def test_half_precision_makes_nearly_the_same_picture(studio: Studio, name: str, dtype: str) -> None:
+    full, half = (np.asarray(studio.run(name, dtype=d, sampler="ddim")[0].image, dtype=float) for d in ("fp32", dtype))
+    assert 0 < np.abs(full - half).mean() < 12
+
+
 def test_count_without_a_batch_is_exact(studio: Studio) -> None:
     three = studio.run("sd1", seed=20, count=3)
     assert three[2].recipe.pixels == studio.run("sd1", seed=22)[0].recipe.pixels

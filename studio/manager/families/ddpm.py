@@ -8,8 +8,9 @@ from studio.manager.families.base import Family, refuse_rescale, register
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """Tensors are asked for: on its way to a picture the pipeline goes through NumPy, which knows no bf16."""
     refuse_rescale(request, pipeline)
-    return {"batch_size": count, "num_inference_steps": request.steps}
+    return {"batch_size": count, "num_inference_steps": request.steps, "output_type": "pt"}
 
 
 DDPM = register(
