@@ -16,6 +16,8 @@ from studio.core.registry import Registry
 DIFFUSION = frozenset({"epsilon", "v_prediction", "sample"})
 NOISE = frozenset({"epsilon", "v_prediction"})  # not the clean picture: the class has no formula for it
 FLOW = frozenset({"flow_prediction"})
+CONSISTENCY = frozenset({"consistency"})
+OWN = "own"  # a model's scheduler that no row stands for; legal where a model says so and nowhere else
 
 _GRIDS = ("linspace", "trailing", "leading")
 _SIGMAS = ("karras", "exponential", "beta")
@@ -27,7 +29,7 @@ class Solver:
 
     name: str
     title: str
-    scheduler: str  # diffusers class name
+    scheduler: str  # diffusers class name; empty: the model's own
     overrides: dict[str, Any] = field(default_factory=dict)
     predictions: frozenset[str] = DIFFUSION
     spacings: tuple[str, ...] = ("default",)
@@ -36,6 +38,7 @@ class Solver:
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
     zero_snr: bool = False  # can start from zero signal, where the training schedule goes down to it
     runge_kutta: bool = False  # begins with Runge-Kutta steps where the model's configuration does not say otherwise
+    scales_input: bool = False  # keeps its state at the noise's scale, and has the denoiser shown it scaled down
     families: frozenset[str] | None = None  # None: any whose prediction fits
     good_from: dict[str, int] = field(
         default_factory=dict
@@ -95,6 +98,7 @@ _SOLVER_ROWS = (
         "dpmpp_sde",
         "DPM++ SDE",
         "DPMSolverSDEScheduler",
+        scales_input=True,
         predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
@@ -130,6 +134,7 @@ _SOLVER_ROWS = (
         "euler",
         "Euler",
         "EulerDiscreteScheduler",
+        scales_input=True,
         zero_snr=True,
         spacings=("default", *_SIGMAS, *_GRIDS, "sgm_uniform", "ays"),
         good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
@@ -139,6 +144,7 @@ _SOLVER_ROWS = (
         "euler_a",
         "Euler a",
         "EulerAncestralDiscreteScheduler",
+        scales_input=True,
         zero_snr=True,
         predictions=NOISE,
         spacings=("default", *_GRIDS),
@@ -150,6 +156,7 @@ _SOLVER_ROWS = (
         "heun",
         "Heun",
         "HeunDiscreteScheduler",
+        scales_input=True,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
         good_from={"karras": 6, "exponential": 6, "beta": 10, "linspace": 5, "leading": 4},
@@ -159,6 +166,7 @@ _SOLVER_ROWS = (
         "dpm2",
         "DPM2",
         "KDPM2DiscreteScheduler",
+        scales_input=True,
         predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
@@ -169,6 +177,7 @@ _SOLVER_ROWS = (
         "dpm2_a",
         "DPM2 a",
         "KDPM2AncestralDiscreteScheduler",
+        scales_input=True,
         predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
         evaluations=2,
@@ -180,6 +189,7 @@ _SOLVER_ROWS = (
         "lms",
         "LMS",
         "LMSDiscreteScheduler",
+        scales_input=True,
         spacings=("default", *_SIGMAS, *_GRIDS),
         good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
         help="Linear multistep: fits a polynomial through the last four slopes.",
@@ -245,7 +255,7 @@ _SOLVER_ROWS = (
         "cm",
         "Consistency",
         "CMStochasticIterativeScheduler",
-        predictions=frozenset({"consistency"}),
+        predictions=CONSISTENCY,
         stochastic=True,
         max_steps=40,
         help="Multistep consistency sampling (Song et al. 2023, algorithm 1): one jump, or a few with fresh noise between.",
@@ -288,6 +298,15 @@ _SOLVER_ROWS = (
         predictions=FLOW,
         families=frozenset({"sd3"}),
         help="DPM++ 2M on a flow-matching model.",
+    ),
+    Solver(
+        OWN,
+        "Its own",
+        "",
+        predictions=DIFFUSION | FLOW | CONSISTENCY,
+        families=frozenset(),
+        zero_snr=True,
+        help="The scheduler that the model was published with, as it is configured.",
     ),
 )
 
@@ -387,6 +406,26 @@ def needs(sampler: str, least: int) -> str:
         f"Sampler {sampler} needs at least {least} steps with this model, whose configuration has it begin with "
         f"{RUNGE_KUTTA_STEPS} Runge-Kutta steps."
     )
+
+
+def sampler_of(scheduler_class: str, config: Mapping[str, Any], prediction: str, family: str | None) -> str:
+    """The row that a model's own scheduler is; OWN if none is, for a model of this prediction and family."""
+    return next(
+        (
+            name
+            for name, solver in SOLVERS.items()
+            if solver.scheduler == scheduler_class
+            and prediction in solver.predictions
+            and (solver.families is None or family in solver.families)
+            and all(config.get(key, value) == value for key, value in solver.overrides.items())
+        ),
+        OWN,
+    )
+
+
+def stands_for(scheduler_class: str) -> bool:
+    """Whether schedulers of this class and the table's can take each other's place."""
+    return any(solver.scheduler == scheduler_class for _, solver in SOLVERS.items())
 
 
 def spacing_of(config: Mapping[str, Any]) -> str:

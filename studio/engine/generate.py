@@ -20,6 +20,7 @@ from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
 from studio.engine.decoding import persevering, watched_decoder
 from studio.engine.environment import describe_device, library_versions
+from studio.engine.layout import Spatial
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep, tapped
 from studio.manager.manager import Loaded
@@ -123,7 +124,7 @@ def sample(
     waiting = [piece]
     while waiting:
         together = waiting.pop(0)
-        if loaded.ladder.single and len(together.images) > 1:
+        if (loaded.ladder.single or loaded.family.alone) and len(together.images) > 1:
             waiting[:0] = [together.one(place) for place in range(len(together.images))]
             continue
         made = _attempt(request, loaded, together, watch, onward)
@@ -166,13 +167,13 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
             on_step=watch.on_step,
             cancelled=watch.cancelled,
             generators=generators,
-            spatial=_unpacker(pipeline, request),
+            spatial=_spatial(request, loaded),
         ),
     ):
         arguments = loaded.family.call_arguments(request, pipeline, len(piece.images))
         if loaded.family.enlarging:
             arguments |= loaded.family.enlarging.takes(piece.handed)
-        output = pipeline(**arguments | ({"output_type": "pt"} if onward else {}), generator=generators)
+        output = pipeline(**arguments | ({"output_type": "pt"} if onward else {}), generator=generators if len(generators) > 1 else generators[0])
     _refuse_withheld(output)
     advice = step_notes(pipeline.scheduler, request.sampler, request.spacing, request.steps)
     recipe = _recipe(request, loaded, pipeline, (*loaded.ladder.notes(), *notes, *advice))
@@ -185,24 +186,22 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
     pipeline = loaded.pipeline("text_to_image")
     # The shell has already put right what it knows to be wrong in old scheduler configs; build on that, as users do.
     pipeline.scheduler = build_scheduler(
-        pipeline.scheduler.config, request.sampler, request.spacing, request.steps, loaded.family.name
+        pipeline.scheduler.config,
+        request.sampler,
+        request.spacing,
+        request.steps,
+        loaded.family.name,
+        own=type(pipeline.scheduler),
     )
     seed_scheduler(pipeline.scheduler, seeds)
     return pipeline
 
 
-def _unpacker(pipeline: Any, request: GenerationRequest) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Pipelines that denoise patches in a row (FLUX and its kin) know how to lay them out again; others need nothing."""
-    unpack = getattr(pipeline, "_unpack_latents", None)
-
-    def spatial(tensor: torch.Tensor) -> torch.Tensor:
-        """(n, tokens, c) -> (n, c / 4, h, w)"""
-        if unpack is None or tensor.ndim != 3:
-            return tensor
-        laid_out = unpack(tensor, request.height, request.width, pipeline.vae_scale_factor)
-        return laid_out.squeeze(2) if laid_out.ndim == 5 else laid_out
-
-    return spatial
+def _spatial(request: GenerationRequest, loaded: Loaded) -> Spatial:
+    """How the state of this run is laid out as a picture."""
+    config = getattr(loaded.components.get(loaded.family.decoder or ""), "config", None)
+    channels = getattr(config, "latent_channels", None) or getattr(config, "z_dim", None)
+    return Spatial(request.width or 0, request.height or 0, channels)
 
 
 def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tuple[str, ...]) -> Recipe:

@@ -14,7 +14,7 @@ import numpy as np
 
 from studio.core.errors import InvalidRequest
 from studio.core.request import DEFAULT
-from studio.core.samplers import SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
+from studio.core.samplers import OWN, SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
 
 # Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
 # ten steps, as timesteps of the models' shared training schedule.
@@ -33,10 +33,13 @@ def build_scheduler(
     spacing: str,  # a column of the table
     steps: int,
     family: str | None = None,
+    own: Any = None,  # the class of the model's own scheduler
 ) -> Any:
     """A fresh scheduler. Raises InvalidRequest if the class cannot make this many steps, or cannot serve the model."""
     solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
-    scheduler_class = scheduler_class_of(sampler)
+    scheduler_class = own if sampler == OWN else scheduler_class_of(sampler)
+    if scheduler_class is None:
+        raise InvalidRequest("The model has no scheduler of its own.", field="sampler")
     own = _for_class(config, scheduler_class)
     overrides = {k: v for k, v in (column.overrides | solver.overrides).items() if k in _parameters(scheduler_class)}
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class):

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from studio.core.errors import Cancelled, NonFinite
+from studio.engine.layout import as_batch, pair_in
 from studio.engine.levels import Level, level_of, predicted_x0
 from studio.engine.samplers import step_ends
 
@@ -45,7 +46,7 @@ class TapStep:
 class GuidanceLayout:
     """Where a forward keeps the conditional and the unconditional prediction."""
 
-    kind: str  # "batch": both in one forward; "two_calls": one after the other; "none"
+    kind: str  # "batch": both in one forward; "two_calls": one after the other; "none"; "told": by the numbers
     conditional_first: bool = False
 
 
@@ -79,8 +80,7 @@ class Tap:
         self._stop_if_cancelled()
 
     def after_forward(self, module: torch.nn.Module, args: Any, output: Any) -> None:
-        tensor = output[0] if isinstance(output, tuple) else output.sample
-        self._outputs.append(tensor.detach())
+        self._outputs.append(as_batch(output))
 
     # -- the scheduler
 
@@ -99,7 +99,14 @@ class Tap:
         if x0 is None:
             x0 = predicted_x0(self.scheduler, level, model_output, sample)
         if self._first is None:
-            self._first = {"x_t": sample, "x0": x0, "level": level, "timestep": timestep, "outputs": self._outputs}
+            self._first = {
+                "x_t": sample,
+                "x0": x0,
+                "level": level,
+                "timestep": timestep,
+                "outputs": self._outputs,
+                "used": model_output,
+            }
         self._outputs = []
         if self._call == self._ends[self._step]:
             self._end_step(result.prev_sample)
@@ -116,7 +123,7 @@ class Tap:
             check_finite(after, f"after step {index + 1} of {total}")
         first = self._first or {}
         level: Level = first["level"]
-        cond, uncond = self._guidance(first["outputs"])
+        cond, uncond = self._guidance(first["outputs"], first["used"])
         now = time.perf_counter()
         step = TapStep(
             index=index,
@@ -136,10 +143,15 @@ class Tap:
         self.on_step(step)
         self._mark = now
 
-    def _guidance(self, outputs: list[torch.Tensor]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """(conditional, unconditional) of the step's first evaluation, each with one row per image."""
+    def _guidance(
+        self, outputs: list[torch.Tensor], used: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """(conditional, unconditional) of the step's first evaluation, each with one row per image; `used`: what the
+        scheduler was given of them."""
         if not outputs:
             return None, None
+        if self.layout.kind == "told":
+            return self._told(outputs, used)
         channels = self._first["x_t"].shape[1] if self._first else outputs[0].shape[1]
         # Less a learned variance, which may stand in a second half of the channels.
         count, outputs = len(self.images), [self._spatial(output[:, :channels]) for output in outputs]
@@ -150,6 +162,15 @@ class Tap:
             head, tail = first.chunk(2)
             return (head, tail) if self.layout.conditional_first else (tail, head)
         return first[:count], None
+
+    def _told(self, outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The same where nothing is known of the layout but what passed; what is not of the state's shape is left out."""
+        state = self._ours(self._first["x_t"]) if self._first else self._ours(used)
+        # Beyond the state's own there may be patches of other pictures, or a learned variance.
+        cut = [self._spatial(output[:, : used.shape[1]]) for output in outputs]
+        pair = pair_in(cut, self._ours(used))
+        cond, uncond = (None if t is None or t.shape != state.shape else t for t in pair)
+        return cond, uncond if cond is not None else None
 
     def _ours(self, tensor: torch.Tensor) -> torch.Tensor:
         """One row per image, where a pipeline carries the state twice for guidance."""

@@ -21,7 +21,7 @@ from tests.engine.analytic import DIFFUSION_CONFIG, MEAN, STD, config_for, sampl
 
 # Every pair with one prediction, and every prediction with one spacing: what a prediction means does not hang on spacing.
 # A consistency model is no denoiser of the known kind: its one solver is tried with its own family.
-DENOISING = [(name, row) for name, row in SOLVERS.items() if "consistency" not in row.predictions]
+DENOISING = [(name, row) for name, row in SOLVERS.items() if row.scheduler and "consistency" not in row.predictions]
 TRIPLES = [
     (sampler, spacing, prediction)
     for sampler, solver in DENOISING

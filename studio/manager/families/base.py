@@ -14,7 +14,7 @@ from studio.core.models import Defaults
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
 
-Guidance = Literal["batch", "two_calls", "none"]
+Guidance = Literal["batch", "two_calls", "none", "told"]
 Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 
@@ -111,6 +111,7 @@ class Family:
     denoiser: str = "unet"
     guidance: Guidance = "batch"
     conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
+    alone: bool = False  # its pipeline makes one picture at a time
     learned_variance: bool = False  # the denoiser's output may carry a variance in its second half of channels
     solvers: tuple[str, ...] | None = None  # None: any that fits the prediction
     defaults: Defaults = field(default_factory=Defaults)

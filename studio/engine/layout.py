@@ -1,0 +1,69 @@
+"""How pipelines lay out their state and their guidance, told from the tensors themselves.
+
+Some denoise a picture's patches in a row, some a video of one frame, some fold each 2x2 cells into channels; some ask
+the denoiser once for both predictions, some twice, and in either order. Knows shapes and numbers, no pipeline by name.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+FOLD = 2  # cells a side that are folded into channels
+
+
+@dataclass(frozen=True)
+class Spatial:
+    """Lays a state out as (n, c, h, w). `channels` are the autoencoder's; None where nothing tells them, or in pixels."""
+
+    width: int  # of the picture, in pixels
+    height: int
+    channels: int | None = None
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        """(n, tokens, c), (n, c, 1, h, w), (n, 1, h, w, c) or (n, c, h, w); what is none of these comes back as it is."""
+        if tensor.ndim == 3:
+            tensor = self._in_rows(tensor)
+        elif tensor.ndim == 5 and tensor.shape[2] == 1:
+            tensor = tensor.squeeze(2)
+        elif tensor.ndim == 5 and tensor.shape[1] == 1:
+            tensor = tensor.squeeze(1).permute(0, 3, 1, 2)
+        folded = self.channels is not None and tensor.ndim == 4 and tensor.shape[1] == FOLD**2 * self.channels
+        return F.pixel_shuffle(tensor, FOLD) if folded else tensor
+
+    def _in_rows(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(n, tokens, c) -> (n, c, h, w), the picture's shape telling h and w"""
+        count = tokens.shape[1]
+        h = round(math.sqrt(count * self.height / self.width))
+        if not h or count % h:
+            return tokens
+        return tokens.transpose(1, 2).unflatten(2, (h, count // h))
+
+
+def as_batch(output: object) -> torch.Tensor:
+    """The prediction in what a denoiser returned: a tensor, or one tensor an image, alone or first of several things."""
+    first = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
+    if isinstance(first, list | tuple):
+        first = torch.stack(list(first))
+    assert isinstance(first, torch.Tensor)
+    return first.detach()
+
+
+def pair_in(outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(conditional, unconditional) among the predictions of one step, each (n, ...); `used` (n, ...) is what was made of them.
+
+    Guidance goes from the unconditional past the conditional one, u + g (c - u), so of the two the conditional lies nearer
+    to what is used, whichever came first; by angle, for some pipelines rescale the sum, or turn its sign.
+    """
+    count, rows = len(used), torch.cat(outputs) if len({o.shape[1:] for o in outputs}) == 1 else outputs[0]
+    if len(rows) != 2 * count or rows[:count].numel() != used.numel():
+        return rows[:count], None
+    first, second = rows.split(count)
+    near, far = _cosine(first, used), _cosine(second, used)
+    sign = 1 if near + far >= 0 else -1
+    return (first, second) if sign * near > sign * far else (second, first)
+
+
+def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(F.cosine_similarity(a.flatten().float(), b.flatten().float(), dim=0))
