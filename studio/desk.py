@@ -18,7 +18,7 @@ from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioErr
 from studio.core.events import Event
 from studio.core.jobs import TERMINAL, ImageView, JobView
 from studio.core.memory import MoveView, PlanView, PlanWish
-from studio.core.models import Choice, ModelInfo, ModelOptions, Override
+from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, legal_samplers, options_for, resolve
 from studio.core.presets import read_presets, read_styles
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
@@ -34,6 +34,7 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
+from studio.manager.conversion.pace import expected_seconds
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.overrides import check_override
 from studio.manager.disk.preview import small_preview
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 
 WORKER = "studio.worker:main"
 LEDGER = "ledger.jsonl"
+PACE_ROWS = 400  # of the ledger, that are looked through for former conversions
 
 
 class Desk:
@@ -187,8 +189,13 @@ class Desk:
         self._board.ask(command, lambda: self._host.tell({"do": "manage", "command": command.model_dump(mode="json")}))
 
     def moves(self, limit: int = 60) -> list[MoveView]:
-        rows = read_ledger(self.settings.outputs / PRIVATE / LEDGER, limit)
-        return [MoveView(**row) for row in reversed(rows)]
+        return [move for row in reversed(self._ledger(limit)) if (move := _move(row)) is not None]
+
+    def import_seconds(self, model: str) -> float | None:
+        info, _ = self._found(model)
+        if info.kind == "diffusers" or info.kind not in MODEL_KINDS:
+            return None
+        return expected_seconds(info.bytes, self._ledger(PACE_ROWS))
 
     @property
     def worker_pid(self) -> int | None:
@@ -201,6 +208,9 @@ class Desk:
         self._log.close()
         self._database.close()
         self._lock.release()
+
+    def _ledger(self, limit: int) -> list[dict[str, Any]]:
+        return read_ledger(self.settings.outputs / PRIVATE / LEDGER, limit)
 
     def _take_folder(self) -> None:
         """Lock the folder and take up what a former studio left; a folder that cannot be written is tried again later."""
@@ -268,6 +278,14 @@ class _Feed:
                 self._queue.tell_waiting()
             except StorageError as error:
                 log.warning("%s", error)
+
+
+def _move(row: dict[str, Any]) -> MoveView | None:
+    """A row of the ledger; None for one that another version, or a hand, wrote in another way."""
+    try:
+        return MoveView(**row)
+    except ValidationError:
+        return None
 
 
 def _from_recipe(text: str) -> tuple[dict[str, Any], list[str]]:

@@ -60,6 +60,7 @@ def test_a_model_is_unloaded_loaded_and_pinned_and_every_move_is_in_the_ledger(d
     assert [row.time for row in rows] == sorted((row.time for row in rows), reverse=True)
     assert {(row.move, row.component) for row in rows} >= {("load", "unet"), ("evict", "unet")}
     assert all(row.predicted and row.measured and row.seconds is not None for row in rows if row.move == "load")
+    assert {row.models for row in rows} == {("tiny",)}
 
 
 def test_why_a_model_cannot_be_loaded_is_told_at_it_and_what_was_there_stays(desk: Desk) -> None:

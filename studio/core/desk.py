@@ -129,6 +129,9 @@ class Desk(Protocol):
     def override(self, model: str, changes: Override) -> None:
         """Keep the user's own word on a model, from its next use on."""
 
+    def import_seconds(self, model: str) -> float | None:
+        """How long converting a single file before its first picture takes, about; None for what needs none."""
+
     def plan(self, wish: PlanWish) -> PlanView:
         """Who would be in memory at each stage of a run, from headers alone; OutOfMemory with the arithmetic if it cannot be."""
 

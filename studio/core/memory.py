@@ -27,8 +27,9 @@ class MoveView(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")  # a ledger may be another version's
 
     time: float  # seconds since the epoch
-    move: str  # load | evict | stream | measure
+    move: str  # load | evict | stream | measure | import
     component: str = ""
+    models: tuple[str, ...] = ()  # ids of those that the component is part of, or that ran
     predicted: int | None = None
     measured: int | None = None
     seconds: float | None = None

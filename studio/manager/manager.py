@@ -20,6 +20,7 @@ from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion.imported import Conversion, prepared_in, sweep
 from studio.manager.conversion.imports import Imports
+from studio.manager.conversion.pace import MOVE
 from studio.manager.disk.catalog import Catalog
 from studio.manager.memory.admission import Admission, state_of_memory
 from studio.manager.memory.assembly import PRIVATE, Assembler
@@ -54,7 +55,7 @@ class Manager:
         self._budget = settings.memory_budget
         self._base = taken()
         self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
-        self.imports = Imports(settings.models)
+        self.imports = Imports(settings.models, made=self._note_import)
         self._admission = Admission(self.residency, evict=self.unload)
         self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
         self._experience = Experience(self.catalog.index, self.device.type)
@@ -88,6 +89,7 @@ class Manager:
         stages = stages_of(shape, measured=measured)
         for component in components.values():
             component.users += 1
+            component.models = tuple(dict.fromkeys((*component.models, info.id)))
         try:
             with ExitStack() as stack:
                 way = self._bring_in(
@@ -217,7 +219,11 @@ class Manager:
         if peak is not None:
             self._experience.learn(run, peak)
             planned = max(stage.activation for stage in stages)
-            self.ledger.write("measure", component=info.title, key=run, predicted=planned, measured=peak)
+            self.ledger.write("measure", models=[info.id], key=run, predicted=planned, measured=peak)
+
+    def _note_import(self, conversion: Conversion, seconds: float) -> None:
+        info = conversion.info
+        self.ledger.write(MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=conversion.dtype)
 
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""

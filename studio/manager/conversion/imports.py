@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,10 +46,16 @@ class _Run:
 
 
 class Imports:
-    """`folders` are where a child may look for tokenizers; `told` is called, from any thread, when `views` has changed."""
+    """`folders` are where a child may look for tokenizers; `told` is called, from any thread, when `views` has changed, and
+    `made` with the seconds that a conversion took when it is done."""
 
-    def __init__(self, folders: tuple[Path, ...], told: Callable[[], None] = lambda: None):
-        self._folders, self.told = folders, told
+    def __init__(
+        self,
+        folders: tuple[Path, ...],
+        told: Callable[[], None] = lambda: None,
+        made: Callable[[Conversion, float], None] = lambda conversion, seconds: None,
+    ):
+        self._folders, self.told, self._made = folders, told, made
         self._changed = threading.Condition()
         self._waiting: list[_Run] = []
         self._running: _Run | None = None
@@ -158,8 +165,11 @@ class Imports:
                 run = self._running = self._waiting.pop(0)
                 run.what, run.fraction = "starting the converter", 0.0
             self._tell()
+            began = time.monotonic()
             try:
                 error = self._convert(run)
+                if error is None:
+                    self._made(run.conversion, time.monotonic() - began)
             except OSError as refused:  # no room for another process
                 error = StorageError(f"{run.conversion.file.name} could not be converted: {refused.strerror}.")
             except Exception:  # whatever it is, nobody must wait for ever

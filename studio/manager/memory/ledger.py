@@ -1,11 +1,12 @@
 """The ledger: one JSON line for each move of a component, with what was predicted and what was measured. No torch."""
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
 
-ROW_BYTES = 400  # what a row takes, generously
+ROW_BYTES = 400  # what most rows take
 LIMIT = 4 << 20  # bytes; a longer ledger is set aside once and begun anew
 
 
@@ -35,9 +36,7 @@ class Ledger:
 def read_ledger(file: Path, limit: int = 100) -> list[dict[str, Any]]:
     """The last rows, oldest first; [] where there is no ledger, and lines cut short are passed over."""
     try:
-        with file.open("rb") as opened:
-            opened.seek(max(file.stat().st_size - limit * ROW_BYTES, 0))
-            lines = opened.read().decode("utf-8", "replace").splitlines()[-limit:]
+        lines = _last_lines(file, limit)
     except OSError:
         return []
     rows = []
@@ -49,3 +48,18 @@ def read_ledger(file: Path, limit: int = 100) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def _last_lines(file: Path, limit: int) -> list[str]:
+    """The last `limit` lines; as much of the file's end is read as they take. Raises OSError."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        reach = limit * ROW_BYTES
+        while True:
+            start = max(size - reach, 0)
+            opened.seek(start)
+            lines = opened.read(size - start).splitlines()
+            lines = lines[1:] if start else lines  # the first may have lost its beginning
+            if not start or len(lines) >= limit:
+                return [line.decode("utf-8", "replace") for line in lines[-limit:]]
+            reach *= 2

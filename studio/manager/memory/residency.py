@@ -24,6 +24,7 @@ from studio.manager.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
+NAMED = 8  # models in one row of the ledger
 KEPT_SHELLS = 8  # empty modules kept for a model's return: building one takes longer than filling it
 State = Literal["away", "resident", "streamed"]
 
@@ -49,6 +50,7 @@ class Component:
     bytes: int  # predicted, then measured
     module: Any = None
     state: State = "away"
+    models: tuple[str, ...] = ()  # ids of the models that it was ever part of
     users: int = 0
     pinned: bool = False
     warm: bool = False  # has run since it was loaded, so that every page of it has been touched
@@ -75,6 +77,7 @@ class Residency:
         if key not in self.components:
             self.components[key] = Component(key, source, dtype, channels_last, predicted)
         component = self.components[key]
+        component.source = source  # the same content; where it was read from before may be gone
         component.last_use = time.monotonic()
         component.priority = self._age + cost_per_byte(self._resident(component, frozenset()))
         return component
@@ -101,6 +104,7 @@ class Residency:
         self.ledger.write(
             move.kind,
             component=component.source.name,
+            models=component.models[:NAMED],
             key=component.key[-12:],
             predicted=move.bytes,
             measured=component.bytes if move.kind != "stream" else move.bytes,
