@@ -49,6 +49,7 @@ SAMPLERS = {
     "flow_heun": "Heun",
     "flow_unipc": "UniPC",
     "flow_dpmpp_2m": "DPM++ 2M",
+    "own": "Own",
 }
 SPACINGS = {
     "karras": "Karras",
