@@ -9,20 +9,11 @@ import importlib.util
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from studio.core.models import Defaults
-from studio.core.request import GenerationRequest
-from studio.manager.families.base import Family, accepted, prompt_arguments, register
-
-
-def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
-    """Where a call tells true guidance from a distilled one, CFG is the true one."""
-    arguments = prompt_arguments(request, pipeline, count)
-    if "true_cfg_scale" in accepted(pipeline):
-        arguments["true_cfg_scale"] = arguments.pop("guidance_scale", request.guidance_scale)
-    return arguments
-
+from studio.manager.families.base import Family, register
+from studio.manager.families.generic_call import call_arguments
+from studio.manager.families.pipeline_source import source_of
 
 GENERIC = register(
     Family(
@@ -32,7 +23,7 @@ GENERIC = register(
         covers=frozenset(),
         call_arguments=call_arguments,
         denoiser="transformer",
-        guidance="none",
+        guidance="told",
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=4.0, width=1024, height=1024),
         multiple=16,
     )
@@ -64,6 +55,10 @@ def _parameters(text: str, pipeline: str) -> dict[str, bool] | None:
     return None
 
 
+# Names that calls have for the scale of guidance.
+SCALES = frozenset({"guidance_scale", "true_cfg_scale", "distilled_guidance_scale"})
+# In which order a pipeline's components are called, as diffusers has it for offloading them.
+OFFLOADED = re.compile(r'^    model_cpu_offload_seq = "(?P<names>[^"]+)"', re.MULTILINE)
 # Parameters that only calls have which start from a picture, or from another model's.
 FROM_PICTURE = frozenset(
     {
@@ -104,11 +99,33 @@ def generic_family(pipeline: str, denoiser: str) -> Family | None:
     parameters = call_parameters(pipeline)
     if parameters is None or refusal(pipeline):
         return None
+    encoders, decoder = stages(pipeline, denoiser)
     return replace(
         GENERIC,
         title=pipeline.removesuffix("Pipeline"),
         pipelines={"text_to_image": pipeline},
         denoiser=denoiser,
         negative="negative_prompt" in parameters,
-        guided=not parameters.keys().isdisjoint({"guidance_scale", "true_cfg_scale"}),
+        guided=not parameters.keys().isdisjoint(SCALES),
+        encoders=encoders,
+        decoder=decoder,
+        alone=_takes_one_generator(pipeline),
     )
+
+
+def stages(pipeline: str, denoiser: str) -> tuple[tuple[str, ...], str | None]:
+    """(encoders, decoder): the components that the pipeline calls before its denoiser, and the one that it calls last."""
+    source = source_of(pipeline)
+    told = OFFLOADED.search(source.text) if source else None
+    names = told["names"].split("->") if told else []
+    if denoiser not in names:
+        return GENERIC.encoders, GENERIC.decoder
+    place = names.index(denoiser)
+    after = names[place + 1 :]
+    return tuple(names[:place]), after[-1] if after else None
+
+
+def _takes_one_generator(pipeline: str) -> bool:
+    """A call that asks its generator for its seed has no use for a list of them."""
+    source = source_of(pipeline)
+    return source is not None and "generator.initial_seed()" in source.text
