@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from studio import compat
 from studio.core.errors import ModelError
@@ -23,6 +24,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
 from studio.manager.manager import Manager
 from tests import tiny_files
+from tests.conversions import convert_here
 from tests.engine import tiny_child
 from tests.original_names import save, t5_llama_names, text_original
 
@@ -98,6 +100,45 @@ def test_a_denoiser_alone_is_completed_from_a_folder_that_lacks_just_that(
     shutil.rmtree(models / "elsewhere")
     folder = imported(models, "unet/flux1-dev")
     assert same_weights(folder, sources["flux"])
+
+
+@pytest.mark.parametrize("deed", ["rewritten", "a better one"])
+def test_another_text_encoder_beside_means_another_import(
+    deed: str, sources: dict[str, Path], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made from the old one goes; what is in memory of both is the same, and comes from where it is now."""
+    convert_here(monkeypatch)
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
+    place = tmp_path / "out/.unnoise/imported"
+
+    def t5() -> torch.Tensor:
+        info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
+        with manager.lease(info, "fp32") as loaded:
+            assert manager.prepared() == (info.id,)
+            return loaded.components["text_encoder_2"].state_dict()["shared.weight"].clone()
+
+    before = t5()
+    (first,) = (path for path in place.iterdir() if path.is_dir())
+    file = models / "text_encoders/t5xxl_fp16.safetensors"
+    tensors = {key: tensor + 1 for key, tensor in load_file(file).items()}
+    if deed == "a better one":
+        file, more = models / "text_encoders/t5xxl_fp32.safetensors", {"logit_scale": torch.zeros(9)}
+        save(file, tensors | more)
+    else:
+        save(file, tensors)
+    manager.unload()
+    manager.catalog.models()
+    assert manager.prepared() == ()
+    assert torch.equal(t5(), before + 1)
+    (second,) = (path for path in place.iterdir() if path.is_dir())
+    assert second != first
+    manager.sweep()
+    assert second.is_dir()
+    file.unlink()
+    manager.sweep()
+    assert [path.name for path in place.iterdir()] == [".lock"]
 
 
 def test_components_that_two_files_share_take_their_room_once(sources: dict[str, Path], models: Path) -> None:
@@ -246,7 +287,7 @@ def imported(models: Path, model_id: str, dtype: Any = torch.float32) -> Path:
     catalog = Catalog((models,), None)
     info = next(info for info in catalog.models() if info.id == model_id)
     file = catalog.path(model_id)
-    blueprint = family_for(info, "").blueprint
+    blueprint = family_for(info).blueprint
     assert file is not None
     assert blueprint is not None
     target = models.parent / "imported" / model_id.replace("/", "_")

@@ -23,6 +23,7 @@ from studio.manager.conversion.imported import (
     claimed,
     discard_partial,
     sweep_claimed,
+    sweep_replaced,
     write_note,
 )
 
@@ -37,7 +38,11 @@ def main() -> int:
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     _step_back()
     conversion = Conversion(
-        ModelInfo.model_validate(task["info"]), Path(task["file"]), task["dtype"], Path(task["target"])
+        ModelInfo.model_validate(task["info"]),
+        Path(task["file"]),
+        task["dtype"],
+        Path(task["target"]),
+        tuple(map(Path, task["beside"])),
     )
     words = carry_out(conversion, tuple(map(Path, task["folders"])), told)
     _say(told, **words)
@@ -80,6 +85,7 @@ def convert(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> 
             shutil.rmtree(conversion.target, ignore_errors=True)
             discard_partial(conversion)
             raise ModelError(f"{conversion.file.name} was changed while it was converted; nothing was kept. Try again.")
+        sweep_replaced(conversion)
 
 
 def _convert(conversion: Conversion, folders: tuple[Path, ...], ticker: "Ticker") -> None:
@@ -99,6 +105,7 @@ def _convert(conversion: Conversion, folders: tuple[Path, ...], ticker: "Ticker"
             dtype,
             folders,
             ticker.report,
+            conversion.beside,
         )
     except (SafetensorError, FileNotFoundError, ModelError) as error:
         if not conversion.file.exists():

@@ -1,7 +1,8 @@
 """The folders that single files were converted to: what each is called, which are still of use, which go.
 
-A folder's name carries a stamp of all that it was made from, so that a changed file, a corrected family or another dtype
-means another folder. Beside each lies a note of its original. Knows names and notes; refuses to know tensors.
+A folder's name carries a stamp of all that it was made from, so that a changed file, a text encoder or VAE beside it that
+changed or gave way to a better one, a corrected family or another dtype means another folder. Beside each lies a note of
+its originals. Knows names and notes; refuses to know tensors.
 """
 
 import glob
@@ -34,6 +35,7 @@ class Conversion:
     file: Path
     dtype: str  # fp32, bf16, fp16
     target: Path
+    beside: tuple[Path, ...] = ()  # the files of other models that it takes components from
 
     @property
     def complete(self) -> bool:
@@ -41,11 +43,24 @@ class Conversion:
 
     @property
     def current(self) -> bool:
-        """Whether the file is still the one that the folder is named for."""
+        """Whether all files are still those that the folder is named for."""
         try:
-            return conversion_of(self.info, self.file, self.dtype, self.target.parent).target == self.target
+            now = conversion_of(self.info, self.file, self.dtype, self.target.parent, self.beside)
         except StudioError:
             return False
+        return now.target == self.target
+
+    @property
+    def in_sight(self) -> bool:
+        """Whether the folders of all files can be seen."""
+        return all(file.parent.is_dir() for file in (self.file, *self.beside))
+
+    def replaces(self, other: "Conversion") -> bool:
+        """Whether the other folder was made of the same for the same, but for what lies beside it."""
+        mine, theirs = (
+            (one.file, one.dtype, one.info.family, one.info.variant, one.info.prediction) for one in (self, other)
+        )
+        return mine == theirs and self.target != other.target
 
 
 class Note(BaseModel):
@@ -56,32 +71,35 @@ class Note(BaseModel):
     info: ModelInfo
     file: Path
     dtype: str
+    beside: tuple[Path, ...] = ()
 
 
 def blueprint_of(info: ModelInfo) -> Blueprint:
     """What the file leaves out; raises ModelError where that is not known here."""
-    blueprint = family_for(info, "unet").blueprint
+    blueprint = family_for(info).blueprint
     if blueprint is None:
         raise ModelError(f"{info.title} cannot be used: single files of its family cannot be completed here.")
     return blueprint
 
 
-def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path) -> Conversion:
-    """The conversion of a file as it stands now, to a folder below `place`; raises ModelError."""
+def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: tuple[Path, ...] = ()) -> Conversion:
+    """The conversion of a file, with those `beside` it, as they stand now, to a folder below `place`; raises ModelError."""
     file, place = file.absolute(), place.absolute()
+    beside = tuple(other.absolute() for other in beside)
     try:
         stat = file.stat()
+        others = [(str(other), other.stat().st_size, other.stat().st_mtime_ns) for other in beside]
     except OSError:
-        raise ModelError(f"{info.title} is no longer in the models folders.") from None
-    made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype)
+        raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.") from None
+    made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype, *others)
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
     stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     name = re.sub(r"[^\w.-]+", "_", file.stem)[:60].replace(PARTIAL, "_")
-    return Conversion(info, file, dtype, place / f"{name}-{stamp}")
+    return Conversion(info, file, dtype, place / f"{name}-{stamp}", beside)
 
 
 def write_note(conversion: Conversion) -> None:
-    note = Note(info=conversion.info, file=conversion.file, dtype=conversion.dtype)
+    note = Note(info=conversion.info, file=conversion.file, dtype=conversion.dtype, beside=conversion.beside)
     conversion.target.parent.mkdir(parents=True, exist_ok=True)
     _note_file(conversion.target).write_text(note.model_dump_json())
 
@@ -95,8 +113,14 @@ def discard_partial(conversion: Conversion) -> None:
             _note_file(conversion.target).unlink(missing_ok=True)
 
 
-def prepared_in(place: Path, models: list[ModelInfo], path: Callable[[str], Path | None]) -> tuple[str, ...]:
-    """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them as they are now."""
+def prepared_in(
+    place: Path,
+    models: list[ModelInfo],
+    path: Callable[[str], Path | None],
+    beside: Callable[[ModelInfo], tuple[Path, ...]],
+) -> tuple[str, ...]:
+    """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them, and what is `beside` them, as
+    they are now."""
     known = {info.id: info for info in models}
     notes = [note for folder in _folders(place) if (note := _read(folder)) is not None and note.complete]
     made = {note.target.absolute() for note in notes}
@@ -107,7 +131,7 @@ def prepared_in(place: Path, models: list[ModelInfo], path: Callable[[str], Path
         if info is None or here is None or here.absolute() != note.file:
             continue
         with suppress(StudioError):
-            if conversion_of(info, note.file, note.dtype, place).target in made:
+            if conversion_of(info, note.file, note.dtype, place, beside(info)).target in made:
                 found.add(info.id)
     return tuple(sorted(found))
 
@@ -129,7 +153,7 @@ def sweep_claimed(place: Path) -> None:
     """The same for who holds the claim already."""
     for folder in _folders(place):
         known = _read(folder)
-        if known is None or (known.file.parent.is_dir() and not known.current):
+        if known is None or (known.in_sight and not known.current):
             shutil.rmtree(folder, ignore_errors=True)
     for left in _listed(place):
         if PARTIAL in left.name:
@@ -137,6 +161,16 @@ def sweep_claimed(place: Path) -> None:
         elif left.suffix == ".json" and not left.with_name(left.name.removesuffix(".json")).is_dir():
             with suppress(OSError):
                 left.unlink(missing_ok=True)
+
+
+def sweep_replaced(conversion: Conversion) -> None:
+    """Remove what a complete conversion stands in for, as for who holds the claim: its text encoder gave way to a better."""
+    for folder in _folders(conversion.target.parent):
+        known = _read(folder)
+        if known is not None and conversion.replaces(known):
+            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                _note_file(folder).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -182,7 +216,7 @@ def _read(folder: Path) -> Conversion | None:
         note = Note.model_validate_json(_note_file(folder).read_bytes())
     except (OSError, ValidationError):
         return None
-    return Conversion(note.info, note.file, note.dtype, folder)
+    return Conversion(note.info, note.file, note.dtype, folder, note.beside)
 
 
 def _note_file(folder: Path) -> Path:

@@ -20,7 +20,7 @@ from studio.manager.conversion.tensors import WeightsFile
 from studio.manager.disk.architecture import config_of, schedule_of
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.clip_vocabulary import find_vocabulary, write_tokenizer
-from studio.manager.disk.companions import Origin, Shelf, carried, t5_tokenizers, weighty
+from studio.manager.disk.companions import Origin, Shelf, carried, files_of, t5_tokenizers, weighty
 from studio.manager.disk.folders import read_json
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.t5_vocabulary import write_t5_tokenizer
@@ -38,12 +38,16 @@ def import_checkpoint(
     dtype: Any,  # torch.dtype
     folders: tuple[Path, ...],  # where what the file lacks may be found
     report: Report = lambda what, fraction: None,
+    beside: tuple[Path, ...] | None = None,  # the files of other models that are expected to take part; None: any
 ) -> Path:
     """Returns `target`. Raises ModelError for a file that does not fit its family, StorageError if it cannot be written."""
     if (target / "model_index.json").exists():
         return target
     compat.prepare()
     origins = _origins(file, info, blueprint, folders)
+    others = files_of({name: origin for name, origin in origins.items() if origin.files != (file,)})
+    if beside is not None and tuple(other.absolute() for other in others) != beside:
+        raise ModelError(f"The files beside {file.name} that complete it have changed meanwhile. Try again.")
     absent = {name for name in weighty(blueprint) if name not in origins}
     vocabulary = find_vocabulary(folders) if blueprint.tokenizers else None
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
@@ -84,7 +88,7 @@ def _origins(file: Path, info: ModelInfo, blueprint: Blueprint, folders: tuple[P
         problem = shelf.problem(info.model_copy(update={"needs": needs}))
         if problem:
             raise ModelError(problem)
-        found |= shelf.origins(family_for(info, ""), blueprint, needs)
+        found |= shelf.origins(family_for(info), blueprint, needs)
     return {name: found[name] for name in weighty(blueprint) if name in found}
 
 

@@ -187,7 +187,8 @@ class Imports:
             log.warning("%s", error)
             info, dtype = run.conversion.info, run.conversion.dtype
             with suppress(StudioError):  # of a file that is gone there is nothing to tell
-                now = conversion_of(info, run.conversion.file, dtype, run.conversion.target.parent)
+                was = run.conversion
+                now = conversion_of(info, was.file, dtype, was.target.parent, was.beside)
                 self._failed[info.id] = (now, ImportView(model=info.id, dtype=dtype, problem=str(error)))
         self._changed.notify_all()
 
@@ -247,6 +248,7 @@ def _task(conversion: Conversion, folders: tuple[Path, ...]) -> dict[str, Any]:
         "file": str(conversion.file),
         "dtype": conversion.dtype,
         "target": str(conversion.target),
+        "beside": [str(file) for file in conversion.beside],
         "folders": [str(folder) for folder in folders],
     }
 

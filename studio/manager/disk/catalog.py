@@ -42,6 +42,7 @@ class Catalog:
         self.index = Index(index)
         self.overrides = Overrides(index.with_name("overrides.json") if index else None)
         self._paths: dict[str, Path] = {}
+        self._shelf: Shelf | None = None  # of the last scan
         self._scanning = threading.Lock()
         self._closing = threading.Event()
         self._hashing: threading.Thread | None = None
@@ -81,6 +82,7 @@ class Catalog:
     def _completed(self, found: dict[str, ModelInfo]) -> dict[str, ModelInfo]:
         """With the reason at each single file that lacks what no other file here has, and with what enlarges a model's picture."""
         shelf = Shelf([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
+        self._shelf = shelf
         return {
             model_id: with_cascade(info, found)
             if info.problem or info.kind not in ("checkpoint", "gguf")
@@ -89,12 +91,14 @@ class Catalog:
         }
 
     def beside(self, info: ModelInfo) -> dict[str, Origin]:
-        """Where the components lie that a single file lacks."""
-        family = family_for(info, "") if info.needs else None
+        """Where the components lay that a single file lacks, when models were last asked for."""
+        family = family_for(info) if info.needs else None
         if family is None or family.blueprint is None:
             return {}
-        found = [(other, path) for other in self.models() if (path := self.path(other.id)) is not None]
-        return Shelf(found, self._folders).origins(family, family.blueprint, info.needs)
+        if self._shelf is None:
+            self.models()
+        assert self._shelf is not None
+        return self._shelf.origins(family, family.blueprint, info.needs)
 
     def other_vae(self, info: ModelInfo) -> Path | None:
         """The file of the autoencoder that the model's card, or the user, wishes for in place of its own; None without

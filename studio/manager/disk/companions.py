@@ -6,7 +6,7 @@ has it. No torch.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,12 @@ class Origin:
     files: tuple[Path, ...]
     prefix: str = ""
     folder: Path | None = None
+
+
+def files_of(origins: Mapping[str, Origin]) -> tuple[Path, ...]:
+    """The files of other models that take part in one: weights, and the configurations of those that folders lend."""
+    lent = {origin.folder / "config.json" for origin in origins.values() if origin.folder}
+    return tuple(sorted(lent.union(*(origin.files for origin in origins.values()))))
 
 
 def weighty(blueprint: Blueprint) -> list[str]:
@@ -87,7 +93,7 @@ class Shelf:
 
     def problem(self, info: ModelInfo) -> str | None:
         """What is nowhere, in a sentence that says what to fetch and where to put it; None: the model can be completed."""
-        family = family_for(info, "")
+        family = family_for(info)
         blueprint = family.blueprint
         if blueprint is None:
             return None

@@ -17,6 +17,7 @@ from studio.core.settings import Settings
 from studio.manager.conversion.imported import IMPORTED, Conversion, conversion_of
 from studio.manager.conversion.imports import Imports, Report
 from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.companions import files_of
 from studio.manager.disk.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
 from studio.manager.families import family_for
 from studio.manager.loading import empty_component, load_autoencoder, load_component
@@ -39,14 +40,14 @@ class Assembler:
     def folder(self, info: ModelInfo, dtype: str, report: Report) -> Path:
         """The diffusers folder of a model: its own, or the one that its single file is converted to, once for a dtype."""
         path = self._usable(info)
-        return path if path.is_dir() else self._imports.folder(conversion_of(info, path, dtype, self.imported), report)
+        return path if path.is_dir() else self._imports.folder(self._conversion(info, path, dtype), report)
 
     def folder_at_hand(self, info: ModelInfo, dtype: str) -> Path | None:
         """What `folder` would give at once; None if there is something to convert first."""
         path = self._usable(info)
         if path.is_dir():
             return path
-        conversion = conversion_of(info, path, dtype, self.imported)
+        conversion = self._conversion(info, path, dtype)
         return conversion.target if conversion.complete else None
 
     def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
@@ -54,7 +55,14 @@ class Assembler:
         path = self._usable(info)
         if path.is_dir():
             raise ModelError(f"{info.title} is a folder already, which is used as it stands.")
-        return conversion_of(info, path, dtype, self.imported)
+        return self._conversion(info, path, dtype)
+
+    def beside(self, info: ModelInfo) -> tuple[Path, ...]:
+        """The files of other models that complete a single file."""
+        return files_of(self._catalog.beside(info))
+
+    def _conversion(self, info: ModelInfo, path: Path, dtype: str) -> Conversion:
+        return conversion_of(info, path, dtype, self.imported, self.beside(info))
 
     def _usable(self, info: ModelInfo) -> Path:
         path = self._catalog.path(info.id)
@@ -70,7 +78,7 @@ class Assembler:
         """The model with its small parts loaded, and the components that hold weights, which may not be in memory yet."""
         index = read_json(folder / "model_index.json")
         given = components_of(index)
-        family = family_for(info, "unet" if "unet" in given else "transformer")
+        family = family_for(info)
         absent = SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
         named = {name: value for name, value in given.items() if name not in absent}
         parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in absent}
@@ -163,5 +171,10 @@ def _content(folder: Path, weights: str) -> str:
 
 def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments that are values rather than components: requires_safety_checker, id2label, ..."""
-    plain = {k: v for k, v in index.items() if not k.startswith("_") and not isinstance(v, list)}
+    plain = {k: v for k, v in index.items() if not k.startswith("_") and not _names_part(v)}
     return plain | ({"requires_safety_checker": False} if "safety_checker" in index else {})
+
+
+def _names_part(value: Any) -> bool:
+    """Whether it is [library, class], or [null, null] for a part that is left out; other lists are values."""
+    return isinstance(value, list) and len(value) == 2 and all(part is None or isinstance(part, str) for part in value)
