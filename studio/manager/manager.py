@@ -152,7 +152,7 @@ class Manager:
 
     def prepared(self) -> tuple[str, ...]:
         """Ids of the single files that are converted already."""
-        return prepared_in(self._assembler.imported, self.catalog.models(), self.catalog.path)
+        return prepared_in(self._assembler.imported, self.catalog.models(), self.catalog.path, self._assembler.beside)
 
     def sweep(self) -> None:
         """Remove converted folders that are of no more use."""
