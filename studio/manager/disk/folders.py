@@ -35,6 +35,8 @@ from studio.manager.disk.folder_parts import (
 )
 from studio.manager.disk.headers import read_header, readable, shown
 from studio.manager.disk.names import folder_name
+from studio.manager.disk.needed_parts import check_parts
+from studio.manager.disk.own_scheduler import defaults_of, solvers_of
 from studio.manager.families import Family, family_of, generic_family, refusal
 
 __all__ = [
@@ -101,16 +103,19 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     card = read_card(folder / CARD, own)
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
-    family = folder_family(pipeline, components, configs)
+    family = folder_family(pipeline, configs)
     spared = family.enlarging.spared if family.enlarging else frozenset[str]()
     check_folder(folder, {name: part for name, part in components.items() if name not in spared}, configs)
-    scheduler_class = components.get("scheduler", ("", ""))[1]
-    prediction = card.prediction or prediction_of(scheduler_class, configs.get("scheduler", {}))
+    check_parts(folder, family, components, spared)
+    scheduler_class = components.get(family.scheduler, ("", ""))[1]
+    scheduler = configs.get(family.scheduler, {})
+    prediction = card.prediction or prediction_of(scheduler_class, scheduler)
     width, height = default_size(family, configs)
     name = folder_name(folder)
     variant = card.variant if card.variant is not None else _variant(name, family, pipeline, prediction, configs)
     few = variant == "few-step"
-    defaults = few_step_defaults(family.defaults, family.name, name) if few else family.defaults
+    told = defaults_of(family, family.defaults, scheduler_class, scheduler, prediction)
+    defaults = few_step_defaults(told, family.name, name) if few else told
     return ModelInfo(
         id=model_id,
         title=readable(card.title or name),
@@ -120,13 +125,13 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         pipeline=pipeline,
         tasks=tasks_of(family, variant),
         prediction=prediction,
-        spacing=spacing_of(configs.get("scheduler", {})),
-        solvers=family.solvers,
+        spacing=spacing_of(scheduler),
+        solvers=solvers_of(family, scheduler_class, scheduler, prediction),
         guided=family.guided,
         prompted=family.prompted,
         prompt_help=family.prompt_help,
         negative=family.negative,
-        **accepts(family, variant, pipeline, configs.get("scheduler", {})),
+        **accepts(family, variant, pipeline, scheduler),
         multiple=_multiple(family, configs),
         fixed_size=family.fixed_size,
         distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
@@ -141,10 +146,9 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     )
 
 
-def folder_family(pipeline: str, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> Family:
+def folder_family(pipeline: str, configs: dict[str, dict[str, Any]]) -> Family:
     """The family of a folder; raises ModelError if no family, not even the generic one, can take it."""
-    denoiser = next((name for name in ("transformer", "unet") if name in components), "transformer")
-    family = family_of(pipeline, configs) or generic_family(pipeline, denoiser)
+    family = family_of(pipeline, configs) or generic_family(pipeline)
     if family is None:
         raise ModelError(
             f"{shown(pipeline)} {refusal(pipeline)}; what is used here makes an image from a prompt alone."
