@@ -62,12 +62,12 @@ class Select(Field):
 class Number(Field):
     """A number box; with `soft` = (least, greatest, step) a slider under it that spans the usual values.
 
-    `locked` says why the control does nothing just now. `advice` is {sampler: {spacing: {below, sentence}}}: what is said
-    under the box while its number is below.
+    `locked` says why the control does nothing just now, `absent` takes it off the page. `advice` is {sampler: {spacing:
+    {below, sentence}}}: what is said under the box while its number is below; `note` what is said otherwise.
     """
 
     def __init__(self, field: str, value: Any = None, *, soft: tuple[float, float, float] | None = None, **props: Any):
-        shared: dict[str, Any] = {"placeholder": "", "locked": "", "advice": {}} | props
+        shared: dict[str, Any] = {"placeholder": "", "locked": "", "advice": {}, "note": "", "absent": False} | props
         super().__init__(field, "number", shown(value), soft=list(soft or ()), **shared)
 
 

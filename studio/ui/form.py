@@ -11,11 +11,13 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from studio.core import cascade
 from studio.core.desk import Desk, Style
 from studio.core.errors import StudioError
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest, parse_request
 from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, shown
+from studio.ui.stages import sizes_note, stage_props
 
 # What the sliders span: the values people use. The number boxes take all that the request allows.
 SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale": (0, 1, 0.05)}
@@ -110,15 +112,17 @@ class Form:
         """Menus and sizes as this model has them."""
         own = options.model.defaults
         sampler, spacing = sampler_menus(options)
+        size = {"locked": _size_lock(options.model), "note": sizes_note(options.model)}
         updates = {
             "sampler": gr.update(choices=plain(sampler)),
             "spacing": gr.update(choices_by=plain_by(spacing)),
-            "width": gr.update(placeholder=shown(own.width), locked=_size_lock(options.model)),
-            "height": gr.update(placeholder=shown(own.height), locked=_size_lock(options.model)),
+            "width": gr.update(placeholder=shown(own.width), **size),
+            "height": gr.update(placeholder=shown(own.height), **size | {"note": ""}),
             "steps": gr.update(advice=_advice(options)),
             "guidance_scale": gr.update(locked=_guidance_lock(options.model)),
             "guidance_rescale": gr.update(locked=_rescale_lock(options.model)),
         } | {name: gr.update(**_words(options.model, name)) for name in PLACEHOLDERS}
+        updates |= {name: gr.update(**props) for name, props in stage_props(options.model).items()}
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
 
@@ -164,7 +168,8 @@ def _rescale_lock(model: ModelInfo) -> str:
 def _blank(model: ModelInfo) -> dict[str, Any]:
     """What is left out of the request, whatever stands in the controls, because the model has no use for it."""
     words = {name: "" for name, why in _unused_words(model).items() if why}
-    return words | ({"guidance_rescale": 0.0} if _rescale_lock(model) else {})
+    stages = {} if model.cascade else dict.fromkeys(cascade.FIELDS)
+    return words | stages | ({"guidance_rescale": 0.0} if _rescale_lock(model) else {})
 
 
 def _unused_words(model: ModelInfo) -> dict[str, str]:
@@ -249,9 +254,12 @@ def _sampler(desk: Desk, name: str) -> Component:
 
 def _number(desk: Desk, name: str) -> Component:
     model = default_model(desk)
+    if name in cascade.FIELDS:
+        return Number(name, None, **stage_props(model)[name])
     if name in OPTIONAL:
-        own = shown(getattr(model.defaults, name, None)) if model else ""
-        return Number(name, None, placeholder=own, locked=_size_lock(model) if model else "")
+        own = shown(getattr(model.defaults, name)) if model else ""
+        note = sizes_note(model) if name == "width" else ""
+        return Number(name, None, placeholder=own, locked=_size_lock(model) if model else "", note=note)
     value = GenerationRequest.model_fields[name].default
     if model and name in ("steps", "guidance_scale"):
         value = getattr(model.defaults, name)

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
-from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, FakeDesk
+from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, STAGES, FakeDesk
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Window]
@@ -16,7 +16,7 @@ Visit = Callable[..., Window]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[FakeDesk]:
-    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES])
+    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
     yield desk
     desk.close()
 
@@ -64,4 +64,23 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, d
         assert desk.job(window.wait("done")).request.steps == 9
         window.field("Spacing").select_option("trailing")
         expect(said).to_be_hidden()
+        window.page.close()
+
+
+def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, desk: FakeDesk) -> None:
+    with served(desk) as address:
+        window = visit(address)
+        expect(window.field("Batch size")).to_be_visible()
+        expect(window.field("Upper stages' steps")).to_be_hidden()
+        window.field("Model").select_option("other/stages")
+        expect(window.field("Upper stages' steps")).to_be_visible()
+        expect(window.page.locator("#field-width")).to_contain_text("128 × 128: then Ink")
+        window.fill(Prompt="a heart")
+        window.field("Upper stages' steps").fill("7")
+        window.generate.click()
+        made = desk.job(window.wait("done")).request
+        assert (made.upper_steps, made.noise_level) == (7, None)
+        window.field("Model").select_option("starter/pencil")
+        expect(window.field("Noise level")).to_be_hidden()
+        expect(window.page.locator("#field-width .field-note")).to_be_empty()
         window.page.close()

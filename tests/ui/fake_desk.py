@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
+from studio.core.cascade import Cascade, Enlarger
 from studio.core.desk import Preset, QueueView, Style
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
@@ -64,6 +65,29 @@ BLOBS = ModelInfo(
 )
 CLASSES = BLOBS.model_copy(
     update={"id": "other/classes", "title": "Classes", "prompted": True, "prompt_help": "One class of this model."}
+)
+STAGES = MODELS[0].model_copy(
+    update={
+        "id": "other/stages",
+        "title": "Sketch",
+        "shipped": False,
+        "cascade": Cascade(
+            width=SIZE // 4,
+            height=SIZE // 4,
+            enlargers=(
+                Enlarger(
+                    id="other/upper",
+                    title="Ink",
+                    factor=4,
+                    sampler="ddpm",
+                    steps=30,
+                    guidance_scale=4.0,
+                    noise_level=250,
+                    most_noise=999,
+                ),
+            ),
+        ),
+    }
 )
 PRESETS = [
     Preset(name="quick", title="Quick look", description="Eight steps.", values={"steps": 8, "sampler": "euler"}),

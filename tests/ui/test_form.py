@@ -11,14 +11,14 @@ from studio.core.errors import InvalidRequest
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.ui.fields import shown
 from studio.ui.form import DEFAULT, Form
-from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, FakeDesk
+from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, STAGES, FakeDesk
 
 FIELDS = list(GenerationRequest.model_fields)
 
 
 @pytest.fixture
 def form(tmp_path: Path) -> Iterator[Form]:
-    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES])
+    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
     with gr.Blocks(analytics_enabled=False):
         form = Form(desk)
         form.draw(*FIELDS, "preset", "style")
@@ -177,3 +177,19 @@ def test_settings_that_come_back_take_the_style_off(form: Form) -> None:
 @pytest.mark.parametrize(("value", "text"), [(5.0, "5"), (7.5, "7.5"), (None, ""), (MAX_SEED, "18446744073709551615")])
 def test_numbers_stand_in_their_boxes_as_people_write_them(value: Any, text: str) -> None:
     assert shown(value) == text
+
+
+def test_a_model_that_works_in_stages_has_the_settings_of_the_upper_ones(form: Form) -> None:
+    upper = {"upper_steps": 20, "upper_guidance_scale": 2.5, "noise_level": 100}
+    wish = GenerationRequest(model="other/stages", prompt="a heart", steps=9, guidance_scale=3.0, **upper)
+    assert form.read(after(form, wish.model_dump())) == wish
+    updates = form.fill({"model": "other/stages"})
+    steps, width = updates[form.fields["upper_steps"]], updates[form.fields["width"]]
+    assert (steps["absent"], steps["placeholder"]) == (False, "30")
+    assert width["note"] == "32 × 32: Sketch alone\n128 × 128: then Ink"
+
+
+def test_what_stood_there_is_left_out_for_a_model_of_one_stage(form: Form) -> None:
+    request = form.read(typed(form, model="starter/crayon", upper_steps="20", noise_level="7"))
+    assert (request.upper_steps, request.noise_level) == (None, None)
+    assert form.fill({"model": "starter/crayon"})[form.fields["noise_level"]]["absent"] is True

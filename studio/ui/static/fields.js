@@ -18,7 +18,7 @@ export function mount(tools) {
     bench.say("edit", { name: props.field, how, old });
   };
   const control = KINDS[props.kind]({ ...tools, bench, body, id, changed });
-  const watched = ["value", "choices", "choices_by", "placeholder", "locked", "advice"];
+  const watched = ["value", "choices", "choices_by", "placeholder", "locked", "advice", "note", "absent"];
   watch(watched, () => {
     control.sync();
     bench.say("field", { name: props.field, value: props.value });
@@ -99,7 +99,7 @@ function number({ props, body, id, changed, bench }) {
   const note = make("p", { class: "field-note", id: `${id}-note`, role: "status" });
   body.append(note);
   const advise = () => {
-    note.textContent = props.locked || advised(props, bench, typed(input));
+    note.textContent = props.locked || advised(props, bench, typed(input)) || props.note || "";
     if (note.textContent) input.setAttribute("aria-describedby", note.id);
     else input.removeAttribute("aria-describedby");
   };
@@ -110,6 +110,7 @@ function number({ props, body, id, changed, bench }) {
     input.placeholder = props.placeholder || "";
     for (const control of [input, range]) if (control) control.disabled = Boolean(props.locked);
     input.title = props.help;
+    body.closest(".field").classList.toggle("is-absent", Boolean(props.absent));
     paint();
     advise();
   };

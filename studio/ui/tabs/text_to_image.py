@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from studio.core import cascade
 from studio.core.desk import Desk
 from studio.core.errors import StudioError
 from studio.ui import canvas as canvases
@@ -14,6 +15,7 @@ from studio.ui.canvas import EXAMPLES, Canvas
 from studio.ui.fields import Switch
 from studio.ui.form import NONE, Form
 from studio.ui.notice import Notice, tell
+from studio.ui.prepare import Prepare
 from studio.ui.registry import TABS, Tab
 from studio.ui.strip import Strip, recent_images
 
@@ -60,6 +62,7 @@ class TextToImage:
     def _draw_settings(self) -> None:
         with gr.Column(elem_classes=["settings"]):
             self.form.draw("model")
+            Prepare(self.desk)
             for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
                 with gr.Row(elem_classes=["pair"]):
                     self.form.draw(*pair)
@@ -68,6 +71,8 @@ class TextToImage:
                 for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
                     with gr.Row(elem_classes=["pair"]):
                         self.form.draw(*pair)
+                with gr.Row(elem_classes=["pair"]):
+                    self.form.draw(*cascade.FIELDS)
                 self.form.draw("previews")
             self.picture = gr.UploadButton(
                 "Settings from a picture",
