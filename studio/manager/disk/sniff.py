@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from studio.manager.disk import attachments, checkpoints
 from studio.manager.disk.checkpoints import PREFIX, TITLES
+from studio.manager.disk.gguf_header import UNPACKED
 from studio.manager.disk.header_view import Sniffed, View
 from studio.manager.disk.headers import Header
 
@@ -34,6 +35,14 @@ def sniff(header: Header, name: str) -> Sniffed:
     if found is None:
         what = "It holds no tensors." if not header.tensors else "Nothing in its header is known here."
         return Sniffed("unknown", problem=what)
-    if header.format == "gguf" and found.kind == "checkpoint":
-        return replace(found, kind="gguf")
-    return found
+    return _packed(found, header) if header.format == "gguf" else found
+
+
+def _packed(found: Sniffed, header: Header) -> Sniffed:
+    """As GGUF; with the packing in which its weights are, where that is not read."""
+    strange = sorted({tensor.dtype for tensor in header.tensors.values() if len(tensor.shape) > 1} - UNPACKED)
+    words = [
+        f"Its weights are packed as {name}, which is not read here; fetch another packing of it." for name in strange
+    ]
+    kind = "gguf" if found.kind == "checkpoint" else found.kind
+    return replace(found, kind=kind, problem=found.problem or next(iter(words), None))
