@@ -795,7 +795,7 @@ def longcat_image(folder: Path, seed: int = 0) -> Path:
     _seeded(seed)
     transformer = _model(
         "LongCatImageTransformer2DModel",
-        **_PACKED,
+        **(_PACKED | {"in_channels": 64}),
         joint_attention_dim=16,
         pooled_projection_dim=16,
         axes_dims_rope=[4, 4, 8],
@@ -804,7 +804,7 @@ def longcat_image(folder: Path, seed: int = 0) -> Path:
         folder,
         "LongCatImagePipeline",
         scheduler=_dynamic(),
-        vae=_kl(shift_factor=0.1159),
+        vae=_kl(16, shift_factor=0.1159),  # the pipeline knows of no other number of channels
         text_encoder=text.qwen25_vl(),
         tokenizer=text.qwen_tokenizer(),
         text_processor=text.qwen_processor("Qwen2VLProcessor"),
@@ -921,6 +921,7 @@ def glm_image(folder: Path, seed: int = 0) -> Path:
             "max_position_embeddings": 512,
             "vision_vocab_size": 128,
             "rope_parameters": {"mrope_section": [2, 1, 1], "rope_type": "default", "rope_theta": 10_000.0},
+            "pad_token_id": 0,
         },
         vision_config={
             "depth": 1,
@@ -945,7 +946,9 @@ def glm_image(folder: Path, seed: int = 0) -> Path:
         condition_dim=8,
         prior_vq_quantizer_codebook_size=128,
     )
-    tokenizer = text.llama_tokenizer()
+    tokenizer = text.llama_tokenizer(
+        extra_special_tokens={"image_token": "<|image|>", "grid_bos_token": "<grid>", "grid_eos_token": "</grid>"}
+    )
     return _save(
         folder,
         "GlmImagePipeline",

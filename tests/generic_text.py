@@ -51,7 +51,7 @@ def gemma_tokenizer(max_length: int = 512) -> Any:
     return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=max_length, padding_side="right")
 
 
-def llama_tokenizer(max_length: int = 512) -> Any:
+def llama_tokenizer(max_length: int = 512, **more: Any) -> Any:
     """As HiDream's and CogView 4's folders name it: a fast tokenizer of no class of its own."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -61,7 +61,12 @@ def llama_tokenizer(max_length: int = 512) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", pad_token="</s>", model_max_length=max_length
+        tokenizer_object=bpe,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+        model_max_length=max_length,
+        **more,
     )
     tokenizer.chat_template = TEMPLATE
     return tokenizer
