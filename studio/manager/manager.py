@@ -223,7 +223,7 @@ class Manager:
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
         info = conversion.info
-        self.ledger.write(MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=conversion.dtype)
+        self.ledger.write(MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=f"to {conversion.dtype}")
 
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""

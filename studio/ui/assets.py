@@ -13,7 +13,17 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 STATIC = Path(__file__).with_name("static")
-STYLES = ("tokens.css", "gradio.css", "layout.css", "fields.css", "canvas.css", "strip.css", "shelf.css", "details.css")
+STYLES = (
+    "tokens.css",
+    "gradio.css",
+    "layout.css",
+    "fields.css",
+    "canvas.css",
+    "strip.css",
+    "shelf.css",
+    "details.css",
+    "prepare.css",
+)
 
 
 @cache

@@ -63,6 +63,9 @@ class FakeMemory:
     def override(self, model: str, changes: Override) -> None:
         self.words.append((model, changes))
 
+    def import_seconds(self, model: str) -> float | None:
+        return None if model.startswith("starter/") else 21.0
+
     def moves(self, limit: int = 60) -> list[MoveView]:
         return self.ledger[:limit]
 

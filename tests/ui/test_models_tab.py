@@ -8,7 +8,8 @@ from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import StudioError
 from studio.core.memory import MoveView
 from studio.core.models import ModelInfo
-from studio.ui.tabs.models import current_overview, latest_moves, managed, overridden, planned
+from studio.ui.answers import managed
+from studio.ui.tabs.models import current_overview, latest_moves, overridden, planned
 from tests.ui.fake_desk import FakeDesk
 
 BAD = ModelInfo(id="x/<b>page", title="<b>page", kind="unknown", problem="This is a web page.", bytes=99)

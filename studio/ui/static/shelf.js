@@ -9,8 +9,10 @@ import { labelled } from "./shelf_fields.js";
 import { Memory } from "./shelf_memory.js";
 import { Moves } from "./shelf_moves.js";
 import { studio } from "./studio.js";
+import { kindTitle } from "./units.js";
 
 const ASK_MS = 8000;
+const HIDDEN = "is-hidden"; // no kind of file
 const NOTHING = { used: 0, budget: 0, device: "", residents: [], holders: [], models: [], pinned: [], wishes: [], problems: {}, imports: [], prepared: [] };
 
 export function mount({ element, server }) {
@@ -32,7 +34,7 @@ class Shelf {
     this.purpose = make("p", { class: "shelf-purpose" });
     this.notice = make("p", { class: "shelf-problem", role: "alert" });
     this.bar = new Memory((command) => this.wish(command));
-    this.moves = new Moves(server);
+    this.moves = new Moves(server, (id) => this.models.find((model) => model.id === id)?.title ?? id);
     this.details = new Details(server, () => this.ask());
     this.search = make("input", { type: "search", id: "shelf-search", placeholder: "Name, family or kind" });
     this.kind = make("select", { id: "shelf-kind" });
@@ -45,7 +47,7 @@ class Shelf {
     element.querySelector(".shelf-body").append(
       this.purpose, this.notice, this.bar.element,
       make("section", { "aria-label": "On disk" },
-        make("div", { class: "shelf-head" }, make("h2", { text: "On disk" }), labelled("Search models", this.search), labelled("Kind", this.kind), this.count),
+        make("div", { class: "shelf-head" }, make("h2", { text: "On disk" }), labelled("Search models", this.search), labelled("Show", this.kind), this.count),
         make("div", { class: "shelf-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
       this.moves.element, this.details.element, this.said);
     this.search.addEventListener("input", () => this.arrange());
@@ -101,6 +103,23 @@ class Shelf {
     this.refresh();
   }
 
+  /** Keep a file out of the lists, or bring it back; the keyboard's place goes on to the file that follows. */
+  async hide(model, hidden) {
+    const element = this.cards.get(model.id).element;
+    const next = element.nextElementSibling ?? element.previousElementSibling;
+    this.refused.delete(model.id);
+    const answer = await this.server.override({ model: model.id, changes: { hidden: hidden || null } }).catch(() => ({ problem: "No connection" }));
+    if (answer.problem) {
+      this.refused.set(model.id, answer.problem);
+      return this.refresh();
+    }
+    const held = element.contains(document.activeElement);
+    await this.ask();
+    if (held && !element.isConnected) ((next?.isConnected && next.querySelector("button:not([hidden])")) || this.kind).focus();
+    this.said.textContent = hidden ? `${model.title} is hidden. Choose Hidden under Show to bring it back.` : `${model.title} is shown again.`;
+    return undefined;
+  }
+
   /** Take the files as they are now: new cards for new files, none for those that are gone. */
   stock(models) {
     const titles = new Map(this.families);
@@ -108,7 +127,7 @@ class Shelf {
     const now = JSON.stringify(this.models);
     if (now === this.stocked) return;
     this.stocked = now;
-    const doors = { ask: (command) => this.wish(command), open: (model) => this.details.open(model, this), say: (text) => (this.said.textContent = text) };
+    const doors = { ask: (command) => this.wish(command), open: (model) => this.details.open(model, this), hide: (model, hidden) => this.hide(model, hidden), say: (text) => (this.said.textContent = text) };
     const cards = new Map();
     for (const model of this.models) {
       const card = this.cards.get(model.id) ?? new Card(model, doors);
@@ -122,29 +141,35 @@ class Shelf {
 
   offerKinds() {
     const counts = new Map();
-    for (const { kind } of this.models) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+    const hidden = this.models.filter((model) => model.hidden).length;
+    for (const model of this.models) if (!model.hidden) counts.set(model.kind, (counts.get(model.kind) ?? 0) + 1);
     const chosen = this.kind.value;
-    this.kind.replaceChildren(
-      make("option", { value: "", text: "All kinds" }),
-      ...[...counts].sort().map(([kind, count]) => make("option", { value: kind, text: `${kind} (${count})` })));
-    this.kind.value = counts.has(chosen) ? chosen : "";
+    const choices = [...counts].sort().map(([kind, count]) => [kind, `${kindTitle(kind)} (${count})`]);
+    if (hidden) choices.push([HIDDEN, `Hidden (${hidden})`]);
+    counts.set(HIDDEN, hidden);
+    this.kind.replaceChildren(...[["", "All kinds"], ...choices].map(([value, text]) => make("option", { value, text })));
+    this.kind.value = counts.get(chosen) ? chosen : "";
   }
 
   /** Which cards are shown, and where: those that can be used, then those that cannot, each with its reason. */
   arrange() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const wanted = this.models.filter((model) => {
+    const ofHidden = this.kind.value === HIDDEN;
+    const here = this.models.filter((model) => model.hidden === ofHidden);
+    const wanted = here.filter((model) => {
       const text = `${model.title} ${model.id} ${model.family} ${model.familyTitle} ${model.kind} ${model.variant} ${model.facts.join(" ")}`.toLowerCase();
-      return (!this.kind.value || model.kind === this.kind.value) && words.every((word) => text.includes(word));
+      return (!this.kind.value || ofHidden || model.kind === this.kind.value) && words.every((word) => text.includes(word));
     });
-    const total = `${this.models.length} ${this.models.length === 1 ? "file" : "files"}`;
-    this.count.textContent = wanted.length === this.models.length ? total : `${wanted.length} of ${total}`;
+    const total = `${here.length} ${ofHidden ? "hidden " : ""}${here.length === 1 ? "file" : "files"}`;
+    const besides = ofHidden || here.length === this.models.length ? "" : `, ${this.models.length - here.length} hidden`;
+    this.count.textContent = (wanted.length === here.length ? total : `${wanted.length} of ${total}`) + besides;
     place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
     place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
     this.badHead.hidden = this.bad.childElementCount === 0;
     this.again.hidden = this.models.length > 0;
     this.empty.textContent = this.models.length === 0
       ? "No models are here yet. Put checkpoints (.safetensors) or diffusers folders into the models folder, and they show up here by themselves."
+      : here.length === 0 ? "Every file is hidden. Choose Hidden under Show to bring one back."
       : wanted.length === 0 ? "Nothing here matches." : "";
   }
 

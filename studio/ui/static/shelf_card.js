@@ -2,13 +2,14 @@
 
 import { address, make } from "./bench.js";
 import { portrait } from "./portrait.js";
-import { percent, size } from "./units.js";
+import { kindTitle, percent, size } from "./units.js";
 
 const DOING = { load: "Loading", unload: "Unloading", pin: "Pinning", unpin: "Unpinning" };
 
 export class Card {
-  /** `ask(command)` hands a wish to the worker; `open(model)` shows the model's details; `say(text)` tells a screen reader. */
-  constructor(model, { ask, open, say }) {
+  /** `ask(command)` hands a wish to the worker; `open(model)` shows the model's details; `hide(model, hidden)` keeps it out
+   *  of the lists, or brings it back; `say(text)` tells a screen reader. */
+  constructor(model, { ask, open, hide, say }) {
     this.model = model;
     this.say = say;
     this.told = null;
@@ -26,11 +27,12 @@ export class Card {
     this.load = button("Load", () => wish(this.there ? "unload" : "load")());
     this.pin = button("Pin", () => wish(this.pinned ? "unpin" : "pin")());
     this.prepare = button("Prepare", () => wish(this.importing ? "cancel_import" : "import")());
+    this.hider = button("Hide", () => hide(this.model, !this.model.hidden));
     this.details = button("Details", () => open(this.model));
     this.element = make("li", { class: "shelf-card" },
       this.picture,
       make("div", { class: "shelf-text" }, this.title, this.marks, this.facts, this.id, this.problem, this.progress, this.status),
-      make("div", { class: "shelf-acts" }, this.load, this.pin, this.prepare, this.details));
+      make("div", { class: "shelf-acts" }, this.load, this.pin, this.prepare, this.hider, this.details));
     this.describe(model);
   }
 
@@ -44,12 +46,13 @@ export class Card {
     this.title.title = model.title;
     this.id.textContent = model.id;
     this.id.title = model.sha256 ? `${model.id}\nsha256 ${model.sha256}` : model.id;
-    this.facts.textContent = [model.kind, size(model.bytes), ...model.facts.map((fact) => fact.replaceAll(" ", "\u00a0"))].join(" · ");
+    this.facts.textContent = [kindTitle(model.kind), size(model.bytes), ...model.facts.map((fact) => fact.replaceAll(" ", "\u00a0"))].join(" · ");
     this.badges = [model.familyTitle, model.variant, model.vae && "other VAE"].filter(Boolean);
     this.element.classList.toggle("is-bad", Boolean(model.problem));
-    this.load.hidden = this.pin.hidden = !model.usable;
     this.details.hidden = Boolean(model.problem) && !model.runnable;
+    this.hider.hidden = !model.hidden && !this.details.hidden; // else it is among the details
     name(this.details, "Details", model.title);
+    name(this.hider, model.hidden ? "Show again" : "Hide", model.title);
     this.paint();
   }
 
@@ -80,9 +83,11 @@ export class Card {
       ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
       ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
     this.problem.textContent = problem;
+    this.load.hidden = !usable || (this.model.hidden && !this.there);
+    this.pin.hidden = !usable || (this.model.hidden && !this.pinned);
     this.act(wish);
     const held = document.activeElement === this.prepare;
-    this.prepare.hidden = !usable || kind === "diffusers" || (prepared && !taken);
+    this.prepare.hidden = !usable || (this.model.hidden && !this.importing) || kind === "diffusers" || (prepared && !taken);
     if (held && this.prepare.hidden) this.details.focus(); // what is prepared needs no such button, but the keyboard a place
     name(this.prepare, this.importing ? "Stop preparing" : taken?.problem ? "Prepare again" : "Prepare", title);
     this.tell(wish, taken, problem);

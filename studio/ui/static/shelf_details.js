@@ -4,7 +4,7 @@ import { address, make } from "./bench.js";
 import { portrait } from "./portrait.js";
 import { labelled } from "./shelf_fields.js";
 import { PlanChart } from "./shelf_plan.js";
-import { size } from "./units.js";
+import { kindTitle, size } from "./units.js";
 
 const PREDICTIONS = [["epsilon", "Noise (epsilon)"], ["v_prediction", "Velocity (v)"], ["sample", "The clean picture (sample)"], ["flow_prediction", "Flow"], ["consistency", "Consistency"]];
 const VARIANTS = [["inpaint", "Inpainting"], ["few-step", "Few steps (turbo, lightning, LCM)"]];
@@ -70,7 +70,16 @@ export class Details {
     return make("section", {},
       make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "shelf-note", text: "What is set here goes before what the file says of itself." })),
       make("div", { class: "shelf-fields" }, ...fields),
+      this.hider(model),
       this.note);
+  }
+
+  hider(model) {
+    const box = make("input", { id: "shelf-own-hidden", type: "checkbox", checked: model.hidden, "aria-describedby": "shelf-own-hidden-help" });
+    box.addEventListener("change", () => this.keep({ hidden: box.checked || null }, box));
+    return make("div", { class: "shelf-hider" },
+      make("label", { class: "switch", for: box.id }, box, make("span", { text: "Hidden" })),
+      make("span", { class: "shelf-note", id: "shelf-own-hidden-help", text: "Kept out of lists and menus. The file stays as it is." }));
   }
 
   menu(name, text, choices, chosen) {
@@ -94,7 +103,7 @@ export class Details {
 function facts(model) {
   const rows = [
     ["File", model.id],
-    ["Kind", [model.kind, model.familyTitle].filter(Boolean).join(", ")],
+    ["Kind", [kindTitle(model.kind), model.familyTitle].filter(Boolean).join(", ")],
     ["Size", [size(model.bytes), model.dtype].filter(Boolean).join(", ")],
     model.runnable && ["Pictures", `${model.width} × ${model.height}`],
     model.kind !== "diffusers" && ["SHA-256", model.sha256 || "not computed yet"],

@@ -4,16 +4,19 @@ import { make } from "./bench.js";
 import { component, seconds, size } from "./units.js";
 
 const REST_MS = 700; // between two looks while things move
-const WORDS = { load: "Loaded", evict: "Let go", stream: "Streamed", measure: "Working memory" };
-const HEADS = ["When", "Move", "What", "Predicted", "Measured", "Took", "Why"];
+const WORDS = { load: "Loaded", evict: "Let go", stream: "Streamed", measure: "Ran", import: "Converted" };
+const COLUMNS = { when: "When", move: "Move", model: "Model", part: "Part", predicted: "Predicted", measured: "Measured", took: "Took", why: "Why" };
+const NOTHING = "–";
 
 export class Moves {
-  constructor(server) {
+  /** `titled(id)` is the title of a model. */
+  constructor(server, titled) {
     this.server = server;
+    this.titled = titled;
     this.body = make("tbody");
     this.note = make("p", { class: "shelf-note" });
     this.table = make("table", { class: "shelf-table" },
-      make("thead", {}, make("tr", {}, ...HEADS.map((text) => make("th", { text, scope: "col" })))), this.body);
+      make("thead", {}, make("tr", {}, ...Object.entries(COLUMNS).map(([name, text]) => make("th", { class: `is-${name}`, text, scope: "col" })))), this.body);
     this.element = make("details", { class: "shelf-moves" },
       make("summary", {}, make("h2", { text: "Moves" }), make("span", { class: "shelf-note", text: "what came into memory and what left it" })),
       this.note, make("div", { class: "shelf-scroll", tabindex: 0, role: "region", "aria-label": "Latest moves" }, this.table));
@@ -39,24 +42,37 @@ export class Moves {
     const told = await this.server.moves().catch(() => ({ problem: "No connection" }));
     const rows = told.moves ?? [];
     this.note.textContent = told.problem ?? (rows.length ? "" : "Nothing has moved yet.");
-    this.table.hidden = rows.length === 0;
-    this.body.replaceChildren(...rows.map(row));
+    this.table.parentElement.hidden = rows.length === 0;
+    this.body.replaceChildren(...rows.map((move) => row(move, this.titled)));
   }
 }
 
-function row(move) {
-  const measures = move.move === "measure";
+function row(move, titled) {
+  const ran = move.move === "measure";
   const off = move.predicted && move.measured ? move.measured / move.predicted : 1;
-  const cells = [
-    new Date(move.time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" }),
-    WORDS[move.move] ?? move.move,
-    measures ? move.component : component(move.component),
-    move.predicted === null ? "–" : size(move.predicted),
-    move.measured === null ? "–" : size(move.measured),
-    move.seconds === null ? "–" : seconds(move.seconds),
-    [move.stage && `to ${move.stage}`, move.reason].filter(Boolean).join(", ") || "–",
-  ];
-  const line = make("tr", { class: `is-${move.move}` }, ...cells.map((text, number) => make("td", { text, "data-head": HEADS[number] })));
-  if (off > 1.02) line.children[4].classList.add("is-over"); // more than was thought
+  const models = move.models.map(titled).join(", ") || (ran && move.component); // an older ledger names it there
+  const cells = {
+    when: moment(move.time),
+    move: WORDS[move.move] ?? move.move,
+    model: models || NOTHING,
+    part: ran ? "Working memory" : component(move.component) || NOTHING,
+    predicted: move.predicted === null ? NOTHING : size(move.predicted),
+    measured: move.measured === null ? NOTHING : size(move.measured),
+    took: move.seconds === null ? NOTHING : seconds(move.seconds),
+    why: [move.stage && `to ${move.stage}`, move.reason].filter(Boolean).join(", ") || NOTHING,
+  };
+  const line = make("tr", {}, ...Object.entries(cells).map(([name, text]) => make("td", { class: `is-${name}`, text })));
+  const [model, measured] = [line.querySelector(".is-model"), line.querySelector(".is-measured")];
+  model.dir = "auto";
+  model.title = models || "";
+  if (off > 1.02) measured.classList.add("is-over"); // more than was thought
   return line;
+}
+
+/** The time of day, and the day where it is another than today. */
+function moment(time) {
+  const at = new Date(time * 1000);
+  const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  if (at.toDateString() === new Date().toDateString()) return clock;
+  return `${at.toLocaleDateString([], { day: "numeric", month: "short" })}, ${clock}`;
 }

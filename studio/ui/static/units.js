@@ -19,12 +19,25 @@ export function component(name) {
   return number ? `${word} ${number.slice(1)}` : word;
 }
 
+const KINDS = { diffusers: "Diffusers folder", lora: "LoRA", vae: "VAE", gguf: "GGUF", controlnet: "ControlNet", "t2i adapter": "T2I-Adapter", "ip adapter": "IP-Adapter", embedding: "Textual inversion" };
+
+export function kindTitle(kind) {
+  return KINDS[kind] ?? kind.charAt(0).toUpperCase() + kind.slice(1);
+}
+
 /** Which of the few inks a component is drawn with: what denoises, what reads, what decodes, and the rest. */
 export function role(name) {
   if (/unet|transformer|prior/.test(name)) return "denoiser";
   if (/text_encoder|image_encoder|encoder/.test(name)) return "encoder";
   if (/vae|movq|vqvae|decoder/.test(name)) return "decoder";
   return "other";
+}
+
+/** An estimate: "a few seconds", "about 20 s", "about 3 min". */
+export function roughly(value) {
+  if (value < 8) return "a few seconds";
+  if (value < 90) return `about ${5 * Math.round(value / 5)} s`;
+  return `about ${Math.round(value / 60)} min`;
 }
 
 export function seconds(value) {

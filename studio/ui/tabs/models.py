@@ -4,25 +4,19 @@ would need, what moved, and the few things that can be asked of it.
 What it shows is drawn by the page (`static/shelf.js`); here are the questions that the page may ask, and their answers.
 """
 
-import logging
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-from pydantic import ValidationError
 
-from studio.core.desk import Desk, MemoryCommand
-from studio.core.errors import StudioError
+from studio.core.desk import Desk
 from studio.core.memory import PlanWish
 from studio.core.models import MODEL_KINDS, ModelInfo, Override
+from studio.ui.answers import answered, managed
 from studio.ui.assets import behaviour
 from studio.ui.registry import TABS, Tab
 
-log = logging.getLogger(__name__)
-
 NAME = "models"
 PURPOSE = "The checkpoints on this machine: what each file is, and what of them is in memory."
-NONSENSE = {"problem": "The page asked for something that is not known here."}
 
 
 class Shelf(gr.HTML):
@@ -70,45 +64,22 @@ def current_overview(desk: Desk) -> dict[str, Any]:
             "memory": desk.memory().model_dump(mode="json"),
         }
 
-    return _answered(answer)
-
-
-def managed(desk: Desk, command: Any) -> dict[str, Any]:
-    """Hand a wish of the page to the worker; {} if it was taken, else one sentence."""
-    return _answered(lambda: desk.manage(MemoryCommand(**command)))
+    return answered(answer)
 
 
 def latest_moves(desk: Desk) -> dict[str, Any]:
     """The ledger's latest rows, newest first."""
-    return _answered(lambda: {"moves": [move.model_dump(mode="json") for move in desk.moves()]})
+    return answered(lambda: {"moves": [move.model_dump(mode="json") for move in desk.moves()]})
 
 
 def planned(desk: Desk, wish: Any) -> dict[str, Any]:
     """Who would be where at each stage, or the arithmetic of why it cannot be."""
-    return _answered(lambda: {"plan": desk.plan(PlanWish(**wish)).model_dump(mode="json")})
+    return answered(lambda: {"plan": desk.plan(PlanWish(**wish)).model_dump(mode="json")})
 
 
 def overridden(desk: Desk, wish: Any) -> dict[str, Any]:
     """`wish` is {"model": id, "changes": fields of Override}; {} if they are kept, else one sentence."""
-    return _answered(lambda: desk.override(str(wish["model"]), Override(**wish["changes"])))
-
-
-def _answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    """What the page is told; what it sent may be anything, so whatever goes wrong is a sentence."""
-    try:
-        return answer() or {}
-    except StudioError as error:
-        return {"problem": str(error)}
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][-1]) if first["loc"] else ""
-        known = first["type"] not in ("missing", "extra_forbidden") and name in (*PlanWish.model_fields, "title")
-        return {"problem": f"{name.capitalize()}: {first['msg'].lower()}."} if known else NONSENSE
-    except (TypeError, KeyError, AttributeError):
-        return NONSENSE
-    except Exception:
-        log.exception("the Models tab could not answer")
-        return {"problem": "The studio made a mistake here; its log says more."}
+    return answered(lambda: desk.override(str(wish["model"]), Override(**wish["changes"])))
 
 
 def _plain(info: ModelInfo) -> dict[str, Any]:
@@ -133,6 +104,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
         "preview": info.preview is not None,
         "vae": info.vae or "",
         "overridden": list(info.overridden),
+        "hidden": info.hidden,
         "problem": info.problem or "",
         "usable": usable,
         "runnable": info.kind in MODEL_KINDS,
