@@ -131,9 +131,10 @@ class Desk:
     def plan(self, wish: PlanWish) -> PlanView:
         info, path = self._found(wish.model)
         memory = self._board.view()
-        device, beside = memory.device.partition(":")[0] or "cpu", self._catalog.beside(info)
-        vae = self._catalog.other_vae(info)
-        return planning.view(info, path, memory.budget or host_budget(), wish, device, beside, vae)
+        budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
+        width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
+        shape = planning.Shape(width, height, wish.batch, info.guided)
+        return planning.view(planning.turns(self._catalog, info, path, budget, shape, wish.dtype, device))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from studio.cli.flags import Parser
 from studio.cli.settings import add_settings, settings_from
@@ -21,6 +21,7 @@ from studio.core.settings import Settings, parse_bytes
 if TYPE_CHECKING:
     from studio.manager.disk.catalog import Catalog
     from studio.manager.memory.estimate import Shape
+    from studio.manager.memory.planning import Turn
 
 WIDEST = 48  # letters of a column
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
@@ -116,6 +117,7 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
         "size": f"{info.bytes / 2**20:,.0f} MiB",
         "does": ", ".join(task.replace("_", " ") for task in info.tasks) or "-",
         "own size": f"{info.defaults.width}x{info.defaults.height}" if info.tasks else "-",
+        "enlarged": ", ".join(f"by {each.id}" for each in info.cascade.enlargers) if info.cascade else "-",
         "sha256": info.sha256 or "-",
         "problem": info.problem or "-",
     }
@@ -135,28 +137,39 @@ def show_plan(
     catalog: "Catalog", info: ModelInfo, path: Path, budget: str | None, shape: "Shape", dtype: str, as_json: bool
 ) -> None:
     from studio.manager.memory.limits import host_budget
-    from studio.manager.memory.planning import describe, forecast
+    from studio.manager.memory.planning import describe, turns
 
     try:
         most = parse_bytes(budget) if budget else host_budget()
     except ValueError as error:
         raise InvalidRequest(f"--budget: {error}.") from None
-    told = forecast(info, path, most, shape, dtype, "cpu", catalog.beside(info), catalog.other_vae(info))
+    planned = turns(catalog, info, path, most, shape, dtype, "cpu")
     if as_json:
-        stages = [
-            {
-                "stage": stage.name,
-                "resident": told.plan.resident[stage.name],
-                "working": stage.activation,
-                "peak": told.plan.peaks[stage.name],
-                "moves": [[move.kind, move.key, move.bytes] for move in told.plan.of_stage(stage.name)],
-            }
-            for stage in told.stages
-        ]
-        shown = {"budget": told.budget, "peak": told.plan.peak, "whole": told.whole, "notes": told.notes}
-        print(json.dumps(shown | {"stages": stages}))
+        print(json.dumps(plan_as_json(planned)))
     else:
-        print(describe(told))
+        print(describe(planned))
+
+
+def plan_as_json(planned: "list[Turn]") -> dict[str, Any]:
+    told = [turn.forecast for turn in planned]
+    return {
+        "budget": told[0].budget,
+        "peak": max(forecast.plan.peak for forecast in told),
+        "whole": all(forecast.whole for forecast in told),
+        "notes": list(dict.fromkeys(note for forecast in told for note in forecast.notes)),
+        "stages": [
+            {
+                "model": turn.info.id,
+                "stage": stage.name,
+                "resident": turn.forecast.plan.resident[stage.name],
+                "working": stage.activation,
+                "peak": turn.forecast.plan.peaks[stage.name],
+                "moves": [[move.kind, move.key, move.bytes] for move in turn.forecast.plan.of_stage(stage.name)],
+            }
+            for turn in planned
+            for stage in turn.forecast.stages
+        ],
+    }
 
 
 def table(models: list[ModelInfo]) -> str:

@@ -58,17 +58,22 @@ class Cascade(BaseModel):
         factors = [self.factor(k) for k in range(len(self.enlargers) + 1)]
         return [(self.width * factor, self.height * factor) for factor in factors]
 
+    def parts(self, width: int, height: int) -> list[tuple[int, int]]:
+        """(width, height) after each model that a picture of this size takes; its own size last."""
+        depth = self.depth(width, height)
+        whole = self.factor(depth)
+        return [(width * self.factor(k) // whole, height * self.factor(k) // whole) for k in range(depth + 1)]
+
 
 def runs_of(request: GenerationRequest, model: "ModelInfo") -> list[tuple[str, GenerationRequest]]:
     """(id of a model, what is asked of it) in the order they run, of a resolved request; one for most models."""
     if model.cascade is None:
         return [(model.id, request)]
     assert request.width is not None and request.height is not None
-    depth = model.cascade.depth(request.width, request.height)
-    whole = model.cascade.factor(depth)
-    runs = [(model.id, _sized(request, 1, whole))]
-    for number, enlarger in enumerate(model.cascade.enlargers[:depth], start=1):
-        runs.append((enlarger.id, _sized(request, model.cascade.factor(number), whole, **_settings(request, enlarger))))
+    first, *upper = model.cascade.parts(request.width, request.height)
+    runs = [(model.id, _with(request, first))]
+    for enlarger, size in zip(model.cascade.enlargers, upper, strict=False):  # a small picture takes fewer
+        runs.append((enlarger.id, _with(request, size, **_settings(request, enlarger))))
     return runs
 
 
@@ -79,7 +84,8 @@ def check_cascade(request: GenerationRequest, model: "ModelInfo", width: int, he
         if given:
             title = GenerationRequest.model_fields[given[0]].title
             raise InvalidRequest(
-                f"{title}: only models that work in stages take this, and {model.title} is not one here.", field=given[0]
+                f"{title}: only models that work in stages take this, and {model.title} is not one here.",
+                field=given[0],
             )
         return model.multiple
     depth = model.cascade.depth(width, height)
@@ -102,7 +108,5 @@ def _settings(request: GenerationRequest, enlarger: Enlarger) -> dict[str, Any]:
     return values | {"model": enlarger.id, "sampler": enlarger.sampler, "spacing": "default"}
 
 
-def _sized(request: GenerationRequest, factor: int, whole: int, **values: Any) -> GenerationRequest:
-    assert request.width is not None and request.height is not None
-    size = {"width": request.width * factor // whole, "height": request.height * factor // whole}
-    return GenerationRequest(**(request.model_dump() | size | values))
+def _with(request: GenerationRequest, size: tuple[int, int], **values: Any) -> GenerationRequest:
+    return GenerationRequest(**(request.model_dump() | {"width": size[0], "height": size[1]} | values))

@@ -65,6 +65,7 @@ class PlannedStage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    model: str = ""  # title of the model whose stage it is, where a run takes several
     parts: tuple[PlannedPart, ...]
     working: int
     peak: int  # parts and working memory together

@@ -1,5 +1,6 @@
 """DeepFloyd IF's cascade: three models found, told apart, run one after another as one, as bare diffusers runs them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,16 @@ def test_alone_the_first_stage_makes_its_own_size(models: Path, tmp_path: Path) 
     assert info.cascade is None
     assert info.defaults.width == 16
     assert [model for model, _ in runs_of(resolve(GenerationRequest(), info), info)] == [ONE]
+
+
+def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from studio.cli import models as command
+
+    flags = ["--models", str(models), "--outputs", str(tmp_path)]
+    assert command.main(["plan", ONE, "--size", "128x128", "--json", *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    by_model = [(stage["model"], stage["stage"]) for stage in told["stages"]]
+    upper = [(THREE, "encode"), (THREE, "denoise"), (THREE, "decode")]
+    assert by_model == [(ONE, "encode"), (ONE, "denoise"), (TWO, "denoise"), *upper]
+    assert command.main(["plan", ONE, "--size", "128x128", *flags]) == 0
+    assert f"{TWO}, 32 x 32" in capsys.readouterr().out

@@ -1,13 +1,14 @@
 """`models plan`: who would be in memory at each stage of a run, and the peak, from headers alone. No torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from studio.core.errors import ModelError
-from studio.core.memory import PlannedPart, PlannedStage, PlanView, PlanWish
+from studio.core.memory import PlannedPart, PlannedStage, PlanView
 from studio.core.models import ModelInfo
+from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import Origin
 from studio.manager.disk.headers import read_header
 from studio.manager.families import family_for
@@ -59,6 +60,36 @@ def forecast(
     return Forecast(tuple(stages), made, budget, whole, tuple(NOTES[rung] for rung in rungs))
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One model's part of a run; most runs are one model's alone."""
+
+    info: ModelInfo
+    shape: Shape
+    forecast: Forecast
+
+
+def turns(
+    catalog: Catalog, info: ModelInfo, path: Path, budget: int, shape: Shape, dtype: str, device: str
+) -> list[Turn]:
+    """The forecast of each model that a picture of this shape takes, in order; each is planned for the whole budget. Raises
+    as `forecast` does."""
+    sizes = info.cascade.parts(shape.width, shape.height) if info.cascade else [(shape.width, shape.height)]
+    listed = {other.id: other for other in catalog.models()} if len(sizes) > 1 else {}
+    models = [(info, path)]
+    for enlarger in info.cascade.enlargers[: len(sizes) - 1] if info.cascade else ():
+        place = catalog.path(enlarger.id)
+        if enlarger.id not in listed or place is None:
+            raise ModelError(f"{enlarger.title} is no longer in the models folders.")
+        models.append((listed[enlarger.id], place))
+    out = []
+    for (model, place), (width, height) in zip(models, sizes, strict=True):
+        part = replace(shape, width=width, height=height)
+        beside, vae = catalog.beside(model), catalog.other_vae(model)
+        out.append(Turn(model, part, forecast(model, place, budget, part, dtype, device, beside, vae)))
+    return out
+
+
 def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], list[Stage], Plan]:
     """Raises DoesNotFit for the first way, the run as it was wished."""
     refused: DoesNotFit | None = None
@@ -71,8 +102,15 @@ def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], lis
     raise refused
 
 
-def describe(told: Forecast) -> str:
-    """The forecast as a table for people."""
+def describe(planned: list[Turn]) -> str:
+    """The forecasts as tables for people."""
+    if len(planned) == 1:
+        return _table(planned[0].forecast)
+    heads = [f"{turn.info.title}, {turn.shape.width} x {turn.shape.height}" for turn in planned]
+    return "\n\n".join(f"{head}\n{_table(turn.forecast)}" for head, turn in zip(heads, planned, strict=True))
+
+
+def _table(told: Forecast) -> str:
     rows = [("stage", "in memory", "working memory", "together")]
     for stage in told.stages:
         there = told.plan.resident[stage.name]
@@ -85,22 +123,27 @@ def describe(told: Forecast) -> str:
     return "\n".join([*lines, f"peak {mib(told.plan.peak)} of {mib(told.budget)}; {how}"])
 
 
-def view(
-    info: ModelInfo,
-    path: Path,
-    budget: int,
-    wish: PlanWish,
-    device: str,
-    beside: Mapping[str, Origin] = NOTHING,
-    vae: Path | None = None,
-) -> PlanView:
-    """The forecast of a wish as plain values; sizes that it leaves open are the model's own."""
-    width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-    told = forecast(info, path, budget, Shape(width, height, wish.batch, info.guided), wish.dtype, device, beside, vae)
+def view(planned: list[Turn]) -> PlanView:
+    """The forecasts as plain values."""
+    last = planned[-1]
+    several = len(planned) > 1
+    return PlanView(
+        budget=last.forecast.budget,
+        peak=max(turn.forecast.plan.peak for turn in planned),
+        whole=all(turn.forecast.whole for turn in planned),
+        width=last.shape.width,
+        height=last.shape.height,
+        stages=tuple(stage for turn in planned for stage in _stages(turn.forecast, turn.info.title if several else "")),
+        notes=tuple(dict.fromkeys(note for turn in planned for note in turn.forecast.notes)),
+    )
+
+
+def _stages(told: Forecast, model: str) -> list[PlannedStage]:
     streamed = told.plan.streamed
-    stages = tuple(
+    return [
         PlannedStage(
             name=stage.name,
+            model=model,
             parts=tuple(
                 PlannedPart(component=key, bytes=size, streamed=key in streamed)
                 for key, size in told.plan.resident[stage.name].items()
@@ -109,16 +152,7 @@ def view(
             peak=told.plan.peaks[stage.name],
         )
         for stage in told.stages
-    )
-    return PlanView(
-        budget=told.budget,
-        peak=told.plan.peak,
-        whole=told.whole,
-        width=width,
-        height=height,
-        stages=stages,
-        notes=told.notes,
-    )
+    ]
 
 
-__all__ = ["DoesNotFit", "Forecast", "Shape", "describe", "forecast", "view"]
+__all__ = ["DoesNotFit", "Forecast", "Shape", "Turn", "describe", "forecast", "turns", "view"]

@@ -70,7 +70,7 @@ function row(stage, whole, budget) {
     bar.append(line);
   }
   return make("div", { class: "shelf-stage" },
-    make("div", { class: "shelf-line" }, make("span", { text: STAGES[stage.name] ?? stage.name }), make("span", { class: "shelf-size", text: size(stage.peak) })),
+    make("div", { class: "shelf-line" }, make("span", { text: `${stage.model ? `${stage.model}: ` : ""}${STAGES[stage.name] ?? stage.name}` }), make("span", { class: "shelf-size", text: size(stage.peak) })),
     bar);
 }
 
