@@ -54,21 +54,38 @@ def generate_all(
 def _batch(
     request: GenerationRequest, runs: list[Run], turns: "_Turns", images: tuple[int, ...], watch: Watch
 ) -> Iterator[Result]:
-    pieces, done, recipes = [Piece(images)], 0, dict[int, tuple[Recipe, ...]]()
+    row = _Row(watch, sum(run.request.steps for run in runs))
+    pieces, recipes = [Piece(images)], dict[int, tuple[Recipe, ...]]()
     for number, run in enumerate(runs[:-1]):
         loaded = turns.to(number)
-        made = [
-            part
-            for piece in pieces
-            for part in sample(run.request, loaded, piece, _offset(watch, runs, done), onward=True)
-        ]
+        made = [part for piece in pieces for part in sample(run.request, loaded, piece, row.watch, onward=True)]
         for part in made:
             recipes |= {image: (*recipes.get(image, ()), part.recipe) for image in part.images}
-        pieces, done = [part.piece() for part in made], done + run.request.steps
+        pieces = [part.piece() for part in made]
+        row.passed(run.request.steps)
     last, loaded = runs[-1], turns.to(len(runs) - 1)
     for piece in pieces:
-        for part in sample(last.request, loaded, piece, _offset(watch, runs, done)):
+        for part in sample(last.request, loaded, piece, row.watch if len(runs) > 1 else watch):
             yield from _as_one(request, runs, part, recipes.get(part.images[0], ())).results()
+
+
+class _Row:
+    """The steps of all models told as one row of `total`; `watch` is for the model whose turn it is."""
+
+    def __init__(self, watch: Watch, total: int):
+        self._told, self._total = watch.on_step, total
+        self._steps, self._seconds, self._latest = 0, 0.0, 0.0  # of the models before; of the one at work
+        self.watch = replace(watch, on_step=self._on_step)
+
+    def passed(self, steps: int) -> None:
+        """A model is done; the next one's steps come after its."""
+        self._steps, self._seconds = self._steps + steps, self._seconds + self._latest
+
+    def _on_step(self, step: TapStep) -> None:
+        self._latest = step.elapsed
+        self._told(
+            replace(step, index=self._steps + step.index, total=self._total, elapsed=self._seconds + step.elapsed)
+        )
 
 
 class _Turns:
@@ -92,18 +109,6 @@ class _Turns:
             run = self._runs[number]
             self._held = number, self._stack.enter_context(self._lease(number, run.info, run.request))
         return self._held[1]
-
-
-def _offset(watch: Watch, runs: list[Run], done: int) -> Watch:
-    """The watch, told of steps as part of the whole row; `done` steps went before."""
-    if len(runs) == 1:
-        return watch
-    total = sum(run.request.steps for run in runs)
-
-    def on_step(step: TapStep) -> None:
-        watch.on_step(replace(step, index=step.index + done, total=total))
-
-    return replace(watch, on_step=on_step)
 
 
 def _as_one(request: GenerationRequest, runs: list[Run], last: Made, before: tuple[Recipe, ...]) -> Made:

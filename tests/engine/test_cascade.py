@@ -124,6 +124,7 @@ def test_a_cascade_gives_what_bare_diffusers_gives(
     assert result.image.size == (request.width, request.height)
     assert [step.index for step in steps] == list(range(3 + 4 * depth))
     assert {step.total for step in steps} == {3 + 4 * depth}
+    assert [step.elapsed for step in steps] == sorted(step.elapsed for step in steps)
     shapes = [tuple(step.x_t.shape[1:]) for step in steps]
     assert shapes == ([(3, 16, 16)] * 3 + [(3, 32, 32)] * 4 + [(4, 32, 32)] * 4)[: 3 + 4 * depth]
     assert all(step.uncond is not None and not torch.equal(step.cond, step.uncond) for step in steps)
