@@ -24,7 +24,7 @@ from studio.jobs.database import Database
 from studio.jobs.storage import PRIVATE
 
 # As people write them; the other flags are named after their fields.
-NAMES = {"guidance_scale": "--cfg"}
+NAMES = {"guidance_scale": "--cfg", "upper_guidance_scale": "--upper-cfg"}
 WINDOW_ONLY = ("host", "port", "presets", "auth", "allow_hosts", "open_browser")
 
 Show = Callable[[Path, Recipe], None]

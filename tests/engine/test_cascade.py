@@ -15,6 +15,7 @@ compat.prepare()
 import diffusers  # noqa: E402
 import torch  # noqa: E402
 
+from studio.core import events  # noqa: E402
 from studio.core.cascade import runs_of  # noqa: E402
 from studio.core.errors import Cancelled, InvalidRequest, UnknownName  # noqa: E402
 from studio.core.options import find_model, resolve  # noqa: E402
@@ -26,10 +27,14 @@ from studio.engine.precision import leases  # noqa: E402
 from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
+from studio.jobs.archive import Archive  # noqa: E402
+from studio.jobs.database import Database  # noqa: E402
+from studio.jobs.frames import FrameStore  # noqa: E402
 from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
+from studio.worker import execute  # noqa: E402
 from tests import tiny_cascade, tiny_models  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
@@ -249,3 +254,23 @@ def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: 
     assert by_model == [(ONE, "encode"), (ONE, "denoise"), (TWO, "denoise"), *upper]
     assert command.main(["plan", ONE, "--size", "128x128", *flags]) == 0
     assert f"{TWO}, 32 x 32" in capsys.readouterr().out
+
+
+def test_a_job_tells_every_step_of_every_model_and_keeps_its_pictures(manager: Manager, tmp_path: Path) -> None:
+    database = Database(tmp_path / "studio.db")
+    archive, frames = Archive(tmp_path, database), FrameStore(tmp_path / "frames", database)
+    told: list[events.Event] = []
+    request = wish(manager, width=128, height=128, count=2)
+    how: dict[str, Any] = {"manager": manager, "catalog": manager.catalog, "archive": archive, "frames": frames}
+    for _ in range(2):  # the maps of latents are learned from finished runs
+        told.clear()
+        assert execute("casc", request, emit=told.append, **how)
+    kinds = [event.kind for event in told if event.kind != "loading"]
+    assert kinds == (["step"] * 11 + ["image"]) * 2 + ["done"]
+    steps = [event for event in told if isinstance(event, events.Step)]
+    assert [(step.index, step.images) for step in steps] == [(k, (n,)) for n in range(2) for k in range(11)]
+    assert all(step.total == 11 and step.remaining is not None for step in steps)
+    shown = [(step.index, step.images[0], kind) for step in steps for kind in step.frames]
+    assert {index for index, _, _ in shown} >= set(range(7))
+    assert all(frames.get("casc", image, index, kind) for index, image, kind in shown)
+    database.close()
