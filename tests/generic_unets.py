@@ -18,6 +18,12 @@ WIDTH = 32  # of every text encoder here
 def _save(pipeline: Any, folder: Path, *, size: int | None = None) -> Path:
     """In its real layout; `size` where no configuration tells one, so that tests do not make the full size."""
     pipeline.save_pretrained(folder, safe_serialization=True)
+    index = json.loads((folder / "model_index.json").read_text())
+    for name, value in index.items():
+        place = type(getattr(pipeline, name, None)).__module__.split(".")
+        if isinstance(value, list) and place[:3] == ["diffusers", "pipelines", "deprecated"]:
+            index[name] = [place[3], value[1]]  # as it was published, before these were set aside
+    (folder / "model_index.json").write_text(json.dumps(index))
     if size is not None:
         (folder / "unnoise.json").write_text(json.dumps({"defaults": {"width": size, "height": size}}))
     return folder
@@ -113,6 +119,7 @@ def kolors(folder: Path, seed: int = 0, *, pipeline: str = "KolorsPipeline") -> 
     """SDXL's shape told by ChatGLM, which brings a SentencePiece model."""
     tiny_models._seeded(seed)
     import diffusers
+    import torch
     from diffusers.pipelines.kolors import ChatGLMModel
     from diffusers.pipelines.kolors.text_encoder import ChatGLMConfig
 
@@ -122,9 +129,12 @@ def kolors(folder: Path, seed: int = 0, *, pipeline: str = "KolorsPipeline") -> 
         add_bias_linear=False, add_qkv_bias=True, rmsnorm=True, original_rope=True, apply_residual_connection_post_layernorm=False,
         bias_dropout_fusion=True, attention_softmax_in_fp32=True, post_layer_norm=True,
     )  # fmt: skip
+    text = ChatGLMModel(config).eval()  # of weights that nothing has filled yet
+    for weight in text.parameters():
+        torch.nn.init.normal_(weight, std=0.1)
     made = getattr(diffusers, pipeline)(
         vae=vae_kl(),
-        text_encoder=ChatGLMModel(config).eval(),
+        text_encoder=text,
         tokenizer=chatglm_tokenizer(folder.with_name(f"{folder.name}.tokenizer")),
         unet=_xl_unet(WIDTH, 6 * 8 + WIDTH),
         scheduler=diffusers.EulerDiscreteScheduler(beta_schedule="scaled_linear", timestep_spacing="leading"),
@@ -174,10 +184,19 @@ def latent_diffusion(folder: Path, seed: int = 0) -> Path:
 
     tokenizer = bert_tokenizer(77)
     config = LDMBertConfig(
-        vocab_size=len(tokenizer), encoder_layers=1, encoder_ffn_dim=64, encoder_attention_heads=4, head_dim=8, d_model=WIDTH
+        vocab_size=len(tokenizer),
+        encoder_layers=1,
+        encoder_ffn_dim=64,
+        encoder_attention_heads=4,
+        head_dim=8,
+        d_model=WIDTH,
     )
     pipeline = LDMTextToImagePipeline(
-        vqvae=vae_kl(), bert=LDMBertModel(config).eval(), tokenizer=tokenizer, unet=unet_conditioned(), scheduler=_ddim()
+        vqvae=vae_kl(levels=4),
+        bert=LDMBertModel(config).eval(),
+        tokenizer=tokenizer,
+        unet=unet_conditioned(),
+        scheduler=_ddim(),
     )
     return _save(pipeline, folder)
 
@@ -231,7 +250,7 @@ def hunyuan_dit_pag(folder: Path, seed: int = 0) -> Path:
         vocab_size=len(bert), hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=64
     )
     pipeline = HunyuanDiTPAGPipeline(
-        vae=vae_kl(),
+        vae=vae_kl(levels=4),
         text_encoder=BertModel(sizes).eval(),
         tokenizer=bert,
         text_encoder_2=t5_text(t5),
@@ -248,12 +267,12 @@ def hunyuan_dit_pag(folder: Path, seed: int = 0) -> Path:
 # ---- a prior and a decoder -----------------------------------------------------------------------------------------
 
 
-def _movq() -> Any:
+def _movq(levels: int = 2) -> Any:
     from diffusers import VQModel
 
     return VQModel(
-        block_out_channels=[32, 32], down_block_types=["DownEncoderBlock2D", "AttnDownEncoderBlock2D"],
-        up_block_types=["AttnUpDecoderBlock2D", "UpDecoderBlock2D"], latent_channels=4, layers_per_block=1,
+        block_out_channels=[32] * levels, down_block_types=["DownEncoderBlock2D"] * (levels - 1) + ["AttnDownEncoderBlock2D"],
+        up_block_types=["AttnUpDecoderBlock2D"] + ["UpDecoderBlock2D"] * (levels - 1), latent_channels=4, layers_per_block=1,
         norm_num_groups=8, norm_type="spatial", num_vq_embeddings=12, vq_embed_dim=4,
     ).eval()  # fmt: skip
 
@@ -278,7 +297,9 @@ def _prior() -> dict[str, Any]:
 
     tokenizer = clip_tokenizer(77)
     prior = PriorTransformer(num_attention_heads=2, attention_head_dim=12, embedding_dim=WIDTH, num_layers=1).eval()
-    prior.clip_std = torch.nn.Parameter(torch.ones_like(prior.clip_std))  # zero at first: every embedding would be alike
+    prior.clip_std = torch.nn.Parameter(
+        torch.ones_like(prior.clip_std)
+    )  # zero at first: every embedding would be alike
     sizes = CLIPVisionConfig(
         hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4, image_size=32,
         patch_size=16, projection_dim=WIDTH,
@@ -348,7 +369,7 @@ def kandinsky_3(folder: Path, seed: int = 0) -> Path:
         text_encoder=t5_text(tokenizer),
         unet=unet,
         scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        movq=_movq(),
+        movq=_movq(levels=4),
     )
     return _save(pipeline, folder, size=64)
 
@@ -446,9 +467,7 @@ def unclip(folder: Path, seed: int = 0) -> Path:
         decoder=decoder,
         text_encoder=prior["text_encoder"],
         tokenizer=prior["tokenizer"],
-        text_proj=UnCLIPTextProjModel(
-            clip_embeddings_dim=WIDTH, time_embed_dim=64, cross_attention_dim=WIDTH
-        ).eval(),
+        text_proj=UnCLIPTextProjModel(clip_embeddings_dim=WIDTH, time_embed_dim=64, cross_attention_dim=WIDTH).eval(),
         super_res_first=larger(),
         super_res_last=larger(),
         prior_scheduler=UnCLIPScheduler(
@@ -495,7 +514,9 @@ def vq_diffusion(folder: Path, seed: int = 0) -> Path:
     tiny_models._seeded(seed)
     import torch
     from diffusers import Transformer2DModel, VQDiffusionPipeline, VQDiffusionScheduler, VQModel
-    from diffusers.pipelines.deprecated.vq_diffusion.pipeline_vq_diffusion import LearnedClassifierFreeSamplingEmbeddings
+    from diffusers.pipelines.deprecated.vq_diffusion.pipeline_vq_diffusion import (
+        LearnedClassifierFreeSamplingEmbeddings,
+    )
 
     tokenizer = clip_tokenizer(24)
     vqvae = VQModel(
@@ -571,7 +592,13 @@ def omnigen(folder: Path, seed: int = 0) -> Path:
 
     letters = [(chr(c), -8.0) for c in [*range(32, 127), 10] if chr(c) not in "▁"]
     words = [("▁" + word, -1.0) for word in WORDS]
-    tokenizer = LlamaTokenizer(vocab={name: n for n, (name, _) in enumerate([("<unk>", 0), ("<s>", 0), ("</s>", 0), ("▁", -2.0), *words, *letters])}, merges=[])
+    tokenizer = LlamaTokenizer(
+        vocab={
+            name: n
+            for n, (name, _) in enumerate([("<unk>", 0), ("<s>", 0), ("</s>", 0), ("▁", -2.0), *words, *letters])
+        },
+        merges=[],
+    )
     transformer = OmniGenTransformer2DModel(
         in_channels=4, patch_size=2, hidden_size=32, rms_norm_eps=1e-5, num_attention_heads=4, num_key_value_heads=4,
         intermediate_size=32, num_layers=1, pad_token_id=0, vocab_size=1000, max_position_embeddings=4096,
@@ -579,9 +606,9 @@ def omnigen(folder: Path, seed: int = 0) -> Path:
         time_step_dim=16,
     ).eval()  # fmt: skip
     pipeline = OmniGenPipeline(
-        transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae_kl(), tokenizer=tokenizer
+        transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), vae=vae_kl(levels=4), tokenizer=tokenizer
     )
-    return _save(pipeline, folder, size=32)
+    return _save(pipeline, folder, size=64)
 
 
 def versatile(folder: Path, seed: int = 0) -> Path:

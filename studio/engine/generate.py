@@ -21,8 +21,9 @@ from studio.core.request import GenerationRequest
 from studio.engine.decoding import persevering, watched_decoder
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.layout import Spatial
+from studio.engine.loops import put_scheduler, watched_loops
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
-from studio.engine.tap import GuidanceLayout, TapStep, tapped
+from studio.engine.tap import GuidanceLayout, TapStep
 from studio.manager.manager import Loaded
 from studio.manager.memory.ladder import ENCODE, BeginAgain, Exhausted
 from studio.manager.out_of_memory import is_out_of_memory
@@ -159,9 +160,10 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
         _sentences(),
         watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, watch.on_decode) as notes,
         persevering(getattr(pipeline, loaded.family.denoiser), loaded.ladder),
-        tapped(
+        watched_loops(
             pipeline,
-            loaded.family.denoiser,
+            loaded.family,
+            request.steps,
             layout,
             piece.images,
             on_step=watch.on_step,
@@ -173,9 +175,13 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
         arguments = loaded.family.call_arguments(request, pipeline, len(piece.images))
         if loaded.family.enlarging:
             arguments |= loaded.family.enlarging.takes(piece.handed)
-        output = pipeline(**arguments | ({"output_type": "pt"} if onward else {}), generator=generators if len(generators) > 1 else generators[0])
+        output = pipeline(
+            **arguments | ({"output_type": "pt"} if onward else {}),
+            generator=generators if len(generators) > 1 else generators[0],
+        )
     _refuse_withheld(output)
-    advice = step_notes(pipeline.scheduler, request.sampler, request.spacing, request.steps)
+    scheduler = getattr(pipeline, loaded.family.scheduler)
+    advice = step_notes(scheduler, request.sampler, request.spacing, request.steps)
     recipe = _recipe(request, loaded, pipeline, (*loaded.ladder.notes(), *notes, *advice))
     embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
     return Made(piece.images, output, embeddings, recipe)
@@ -185,15 +191,12 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
     """A fresh shell with a fresh scheduler of the sampler and spacing asked for."""
     pipeline = loaded.pipeline("text_to_image")
     # The shell has already put right what it knows to be wrong in old scheduler configs; build on that, as users do.
-    pipeline.scheduler = build_scheduler(
-        pipeline.scheduler.config,
-        request.sampler,
-        request.spacing,
-        request.steps,
-        loaded.family.name,
-        own=type(pipeline.scheduler),
+    own = getattr(pipeline, loaded.family.scheduler)
+    scheduler = build_scheduler(
+        own.config, request.sampler, request.spacing, request.steps, loaded.family.name, own=type(own)
     )
-    seed_scheduler(pipeline.scheduler, seeds)
+    seed_scheduler(scheduler, seeds)
+    put_scheduler(pipeline, loaded.family.scheduler, scheduler)
     return pipeline
 
 
@@ -213,7 +216,7 @@ def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tu
         model_title=loaded.info.title,
         family=loaded.family.name,
         pipeline=type(pipeline).__name__,
-        scheduler=type(pipeline.scheduler).__name__,
+        scheduler=type(getattr(pipeline, loaded.family.scheduler)).__name__,
         weights=loaded.weights,
         dtype=DTYPE_NAMES[loaded.dtype],
         memory_format=memory_format(loaded.components[loaded.family.denoiser]),

@@ -43,22 +43,24 @@ class Spatial:
 
 def as_batch(output: object) -> torch.Tensor:
     """The prediction in what a denoiser returned: a tensor, or one tensor an image, alone or first of several things."""
-    first = output[0] if isinstance(output, tuple) else getattr(output, "sample", output)
+    several = isinstance(output, tuple) or hasattr(output, "to_tuple")  # diffusers' outputs are both
+    first = output[0] if several else output
     if isinstance(first, list | tuple):
         first = torch.stack(list(first))
     assert isinstance(first, torch.Tensor)
     return first.detach()
 
 
-def pair_in(outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+def pair_in(outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """(conditional, unconditional) among the predictions of one step, each (n, ...); `used` (n, ...) is what was made of them.
 
     Guidance goes from the unconditional past the conditional one, u + g (c - u), so of the two the conditional lies nearer
     to what is used, whichever came first; by angle, for some pipelines rescale the sum, or turn its sign.
     """
-    count, rows = len(used), torch.cat(outputs) if len({o.shape[1:] for o in outputs}) == 1 else outputs[0]
+    count, alike = len(used), len({o.shape[1:] for o in outputs}) == 1
+    rows = torch.cat(outputs) if alike and len(outputs[0]) == count else outputs[0]
     if len(rows) != 2 * count or rows[:count].numel() != used.numel():
-        return rows[:count], None
+        return (rows, None) if len(rows) == count else (None, None)
     first, second = rows.split(count)
     near, far = _cosine(first, used), _cosine(second, used)
     sign = 1 if near + far >= 0 else -1

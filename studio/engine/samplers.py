@@ -33,14 +33,14 @@ def build_scheduler(
     spacing: str,  # a column of the table
     steps: int,
     family: str | None = None,
-    own: Any = None,  # the class of the model's own scheduler
+    own: Any = None,  # the class of the model's own scheduler, for the sampler of that name
 ) -> Any:
     """A fresh scheduler. Raises InvalidRequest if the class cannot make this many steps, or cannot serve the model."""
+    if sampler == OWN and own is not None:
+        return _fresh(own, dict(config))  # as it is: its class may do everything in its own way
     solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
-    scheduler_class = own if sampler == OWN else scheduler_class_of(sampler)
-    if scheduler_class is None:
-        raise InvalidRequest("The model has no scheduler of its own.", field="sampler")
-    own = _for_class(config, scheduler_class)
+    scheduler_class = scheduler_class_of(sampler)
+    adapted = _for_class(config, scheduler_class)
     overrides = {k: v for k, v in (column.overrides | solver.overrides).items() if k in _parameters(scheduler_class)}
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class):
         raise InvalidRequest(
@@ -49,7 +49,7 @@ def build_scheduler(
             field="sampler",
         )
     try:
-        scheduler = _fresh(scheduler_class, own | overrides)
+        scheduler = _fresh(scheduler_class, adapted | overrides)
         grid = _TIMESTEPS.get(spacing)
         _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
         _rehearse(scheduler, sampler, steps)
@@ -80,14 +80,18 @@ def seed_scheduler(scheduler: Any, seeds: Sequence[int]) -> None:
         scheduler.noise_sampler_seed = list(seeds)
 
 
-def step_ends(scheduler: Any) -> list[int]:
+def step_ends(scheduler: Any, steps: int | None = None) -> list[int]:
     """For each sampling step, the number of the scheduler call that ends it; after `set_timesteps`.
+
+    Where `steps` were asked for and the grid has one more, its last is where the last step ends.
 
     Second-order solvers call twice a step (and once for the last); PNDM repeats its first step, and takes four calls
     for each of its first three when its Runge-Kutta start is on.
     """
     calls = len(scheduler.timesteps)
-    if scheduler.order == 2:
+    if calls - 1 == steps and float(scheduler.timesteps[-1]) == 0:
+        return list(range(steps))
+    if getattr(scheduler, "order", 1) == 2:
         return [min(call, calls - 1) for call in range(1, calls + 1, 2)]
     if hasattr(scheduler, "prk_timesteps"):
         start = len(scheduler.prk_timesteps)

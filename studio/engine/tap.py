@@ -18,7 +18,7 @@ import torch
 
 from studio.core.errors import Cancelled, NonFinite
 from studio.engine.layout import as_batch, pair_in
-from studio.engine.levels import Level, level_of, predicted_x0
+from studio.engine.levels import Level, level_of, number, predicted_x0
 from studio.engine.samplers import step_ends
 
 FINITE_EVERY = 5  # steps between checks for NaN and infinity; the first and the last step are always checked
@@ -62,10 +62,12 @@ class Tap:
         cancelled: Callable[[], bool],
         generators: list[torch.Generator],
         spatial: Callable[[torch.Tensor], torch.Tensor],
+        steps: int | None = None,
     ):
         self.scheduler, self.layout, self.images, self._spatial = scheduler, layout, images, spatial
         self.on_step, self.cancelled, self.generators = on_step, cancelled, generators
         self._original = scheduler.step
+        self._steps, self._place = steps, None
         self._parameters = inspect.signature(scheduler.step).parameters
         self._ends: list[int] = []
         self._call = 0
@@ -88,13 +90,13 @@ class Tap:
         """Stands in for `scheduler.step`: same arguments, same result."""
         self._stop_if_cancelled()
         if not self._ends:
-            self._ends = step_ends(self.scheduler)
+            self._ends = step_ends(self.scheduler, self._steps)
         as_object = kwargs.pop("return_dict", True)
         if "generator" in self._parameters and not args and kwargs.get("generator") is None:
             # A pipeline that hands its steps no generator would draw their noise from the global one.
             kwargs["generator"] = self.generators if len(self.generators) > 1 else self.generators[0]
         result = self._original(model_output, timestep, sample, *args, return_dict=True, **kwargs)
-        level = level_of(self.scheduler, timestep)
+        level, timestep = level_of(self.scheduler, timestep), number(timestep)
         x0 = getattr(result, "pred_original_sample", None)
         if x0 is None:
             x0 = predicted_x0(self.scheduler, level, model_output, sample)
@@ -108,9 +110,12 @@ class Tap:
                 "used": model_output,
             }
         self._outputs = []
-        if self._call == self._ends[self._step]:
-            self._end_step(result.prev_sample)
-        self._call += 1
+        place = self._place_of(timestep)
+        if place != self._place:  # else the same step for another part of the picture
+            if self._step < len(self._ends) and self._call == self._ends[self._step]:
+                self._end_step(result.prev_sample)
+            self._call += 1
+        self._place = place
         if as_object:
             return result
         # Some pipelines read a predicted x0 from the second place at one step, which not every scheduler gives.
@@ -122,22 +127,22 @@ class Tap:
         if index == 0 or index == total - 1 or index % FINITE_EVERY == 0:
             check_finite(after, f"after step {index + 1} of {total}")
         first = self._first or {}
-        level: Level = first["level"]
+        level: Level | None = first["level"]
         cond, uncond = self._guidance(first["outputs"], first["used"])
         now = time.perf_counter()
         step = TapStep(
             index=index,
             total=total,
             images=self.images,
-            timestep=float(first["timestep"]),
-            sigma=level.ratio,
+            timestep=first["timestep"],
+            sigma=level.ratio if level else None,
             seconds=now - self._mark,
             elapsed=now - self._began,
             x_t=self._ours(first["x_t"]),
-            x0=None if first["x0"] is None else self._ours(first["x0"]),
+            x0=None if first["x0"] is None else self._ours(_plain(first["x0"], level)),
             cond=cond,
             uncond=uncond,
-            scale=level.input_scale,
+            scale=level.input_scale if level else 1.0,
         )
         self._step, self._first = index + 1, None
         self.on_step(step)
@@ -165,16 +170,22 @@ class Tap:
 
     def _told(self, outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The same where nothing is known of the layout but what passed; what is not of the state's shape is left out."""
-        state = self._ours(self._first["x_t"]) if self._first else self._ours(used)
+        x_t = self._first["x_t"] if self._first else used
+        state, channels = self._ours(x_t), x_t.shape[1]
         # Beyond the state's own there may be patches of other pictures, or a learned variance.
-        cut = [self._spatial(output[:, : used.shape[1]]) for output in outputs]
-        pair = pair_in(cut, self._ours(used))
+        cut = [self._spatial(output[:, :channels]) for output in outputs]
+        pair = pair_in(cut, self._ours(used[:, :channels]))
         cond, uncond = (None if t is None or t.shape != state.shape else t for t in pair)
         return cond, uncond if cond is not None else None
 
     def _ours(self, tensor: torch.Tensor) -> torch.Tensor:
         """One row per image, where a pipeline carries the state twice for guidance."""
         return self._spatial(tensor.detach()[: len(self.images)])
+
+    def _place_of(self, timestep: float) -> float:
+        """Where the scheduler stands after a call: it moves on with each, unless its state was put back meanwhile."""
+        counted = getattr(self.scheduler, "step_index", None) or getattr(self.scheduler, "counter", None)
+        return timestep if counted is None else float(counted)
 
     def _stop_if_cancelled(self) -> None:
         if self.cancelled():
@@ -184,7 +195,7 @@ class Tap:
 @contextmanager
 def tapped(
     pipeline: Any,
-    denoiser: str,  # name of the component that predicts
+    denoiser: str | tuple[str, ...],  # names of the components that predict
     layout: GuidanceLayout,
     images: tuple[int, ...],
     *,
@@ -192,11 +203,16 @@ def tapped(
     cancelled: Callable[[], bool],
     generators: list[torch.Generator],
     spatial: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,  # (n, tokens, c) -> (n, c, h, w)
+    scheduler_name: str = "scheduler",
+    steps: int | None = None,  # that are asked for
 ) -> Iterator[Tap]:
     """Watch one call of the pipeline. Raises Cancelled within one step, NonFinite if the state is no longer a number."""
-    scheduler, module = pipeline.scheduler, getattr(pipeline, denoiser)
-    tap = Tap(scheduler, layout, images, on_step, cancelled, generators, spatial)
-    hooks = [module.register_forward_pre_hook(tap.before_forward), module.register_forward_hook(tap.after_forward)]
+    scheduler = getattr(pipeline, scheduler_name)
+    tap = Tap(scheduler, layout, images, on_step, cancelled, generators, spatial, steps)
+    hooks = []
+    for name in (denoiser,) if isinstance(denoiser, str) else denoiser:
+        module = getattr(pipeline, name)
+        hooks += [module.register_forward_pre_hook(tap.before_forward), module.register_forward_hook(tap.after_forward)]
 
     @functools.wraps(scheduler.step)  # pipelines look at its signature to know whether it takes a generator
     def step(*args: Any, **kwargs: Any) -> Any:
@@ -209,6 +225,11 @@ def tapped(
         for hook in hooks:
             hook.remove()
         del scheduler.step
+
+
+def _plain(x0: torch.Tensor, level: Level | None) -> torch.Tensor:
+    """A picture at the data's own scale, whatever the scheduler's convention."""
+    return x0 if level is None or level.unit == 1 else x0 / level.unit
 
 
 def check_finite(tensor: torch.Tensor, where: str) -> None:

@@ -27,6 +27,7 @@ from studio.engine.precision import leases  # noqa: E402
 from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
+from studio.execution import execute  # noqa: E402
 from studio.jobs.archive import Archive  # noqa: E402
 from studio.jobs.database import Database  # noqa: E402
 from studio.jobs.frames import FrameStore  # noqa: E402
@@ -34,7 +35,6 @@ from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
-from studio.worker import execute  # noqa: E402
 from tests import tiny_cascade, tiny_models  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
@@ -174,7 +174,7 @@ def test_a_budget_that_holds_one_stage_at_a_time_changes_no_pixel(
     expected = run(manager, wish(manager))[0]
     small = Manager(Settings(models=(models,), outputs=tmp_path / "small", device="cpu"))
     upper = folder_weights(models / TWO)["unet"]
-    stages = stages_for(family_for(small.catalog.models()[1], "unet"), {"unet": upper}, Shape(32, 32), "fp32")
+    stages = stages_for(family_for(small.catalog.models()[1]), {"unet": upper}, Shape(32, 32), "fp32")
     small.set_budget(stages[0].activation + 4 * upper.elements + 1000)
     result = run(small, wish(small))[0]
     assert result.recipe.pixels == expected.recipe.pixels

@@ -124,6 +124,6 @@ def described(models: Path, model_id: str) -> ModelInfo:
 
 def imported(models: Path, info: ModelInfo) -> Path:
     file = next(models.glob(f"{info.id}.*"))
-    blueprint = family_for(info, "").blueprint
+    blueprint = family_for(info).blueprint
     assert blueprint is not None
     return import_checkpoint(file, info, blueprint, models.parent / "imported" / file.stem, torch.float32, (models,))

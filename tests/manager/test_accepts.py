@@ -44,7 +44,7 @@ def test_whether_a_family_takes_guidance_rescale_is_what_its_pipeline_s_call_say
 
 def test_a_pipeline_of_the_generic_family_is_asked_itself() -> None:
     for pipeline in ("SanaPipeline", "AuraFlowPipeline", "HunyuanDiTPipeline"):
-        family = generic_family(pipeline, "transformer")
+        family = generic_family(pipeline)
         if family is not None:
             expected = "guidance_rescale" in parameters(pipeline)
             assert accepts(family, "", pipeline, {})["rescale"] == expected, pipeline

@@ -31,12 +31,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_pipeline_that_makes_an_image_from_a_prompt_is_taken(name: str) -> None:
-    family = generic_family(name, "transformer")
+    family = generic_family(name)
     assert family is not None
     assert family.pipelines == {"text_to_image": name}
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_any_other_is_refused_with_what_it_does_instead(name: str) -> None:
-    assert generic_family(name, "unet") is None
+    assert generic_family(name) is None
     assert refusal(name) == REFUSED[name]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.manager.families import Family
-from studio.manager.families.generic import call_parameters
+from studio.manager.families.pipeline_source import source_of
 
 # Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
 MENDING = frozenset({"StableDiffusionInpaintPipeline"})
@@ -27,7 +27,7 @@ def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[
     pipeline = pipeline_class_for(family, variant, named) or ""
     mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
     return {
-        "rescale": "guidance_rescale" in (call_parameters(pipeline) or {}),
+        "rescale": (source := source_of(pipeline)) is not None and "guidance_rescale" in source.call,
         "zero_snr": bool(scheduler.get("rescale_betas_zero_snr")),
         "runge_kutta": not (scheduler.get("skip_prk_steps") or mended),
     }

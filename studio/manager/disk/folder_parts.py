@@ -148,7 +148,7 @@ def _pipeline_modules() -> frozenset[str]:
     """Pipelines of diffusers that bring classes of their own, by their modules' names; diffusers itself is not imported."""
     spec = importlib.util.find_spec("diffusers")
     places = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
-    return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/*/__init__.py"))
+    return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/**/__init__.py"))
 
 
 def check_weights(folder: Path, name: str) -> int:

@@ -197,9 +197,11 @@ def prediction_of(scheduler_class: str, config: dict[str, Any]) -> str:
 
 def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
     """Pixels per latent cell along a side, as diffusers' pipelines compute it; 1 without an autoencoder."""
-    for name in ("vae", "movq", "vqvae"):
+    for name in ("vae", "movq", "vqvae", "vqgan"):
         if name in configs:
             config = configs[name]
+            if "up_down_scale_factor" in config:  # a PaellaVQModel
+                return 4
             blocks = config.get("block_out_channels") or config.get("encoder_block_out_channels")
             return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and len(blocks) <= MAX_HALVINGS else 8
     return 1
@@ -207,8 +209,8 @@ def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
 
 def default_size(family: Family, configs: dict[str, dict[str, Any]]) -> tuple[int, int]:
     """(width, height) the model was trained at: its latent size times the autoencoder's scale."""
-    sample = configs.get(family.denoiser, {}).get("sample_size")
-    scale = vae_scale(configs)
+    last = family.loops[-1].denoisers[-1] if family.fixed_size and family.loops else family.denoiser
+    sample, scale = configs.get(last, {}).get("sample_size"), vae_scale(configs)
     sides: list[Any] = sample if isinstance(sample, list) else [sample, sample]
     if len(sides) == 2 and all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
         return sides[1] * scale, sides[0] * scale
@@ -219,9 +221,8 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
     """Sizes must suit the request's own rule (8), the autoencoder and the denoiser's patches or halvings."""
     if family.fixed_size:
         return 1
-    denoiser = configs.get(family.denoiser, {})
-    patch = denoiser.get("patch_size")
-    step = vae_scale(configs) * (patch if isinstance(patch, int) else 1)
+    patch, scale = configs.get(family.denoiser, {}).get("patch_size"), vae_scale(configs)
+    step = scale * (scale if family.decoder == "movq" else patch if isinstance(patch, int) else 1)
     return max(step, family.multiple)
 
 

@@ -4,19 +4,19 @@ from dataclasses import replace
 
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
-from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, accepted, family_of
+from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, Loop, accepted, family_of
 from studio.manager.families.generic import generic_family, refusal
 
 
-def family_for(info: ModelInfo, denoiser: str) -> Family:
+def family_for(info: ModelInfo) -> Family:
     """The family that a described model belongs to; a pipeline that only the generic family takes gets one of its own."""
     if info.family == generic.GENERIC.name:
-        return generic_family(info.pipeline or "", denoiser) or generic.GENERIC
+        return generic_family(info.pipeline or "") or generic.GENERIC
     family = FAMILIES.get(info.family or "", field="model")
     return replace(family, blueprint=family.blueprint_of(info.variant))
 
 
 __all__ = [
-    "FAMILIES", "PREFIXES", "Blueprint", "Family", "LatentFormat", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
+    "FAMILIES", "PREFIXES", "Blueprint", "Family", "LatentFormat", "Loop", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
     "family_for", "family_of", "flux", "generic", "generic_family", "lcm", "pixart", "refusal", "sd1", "sd2", "sd3", "sdxl",
 ]  # fmt: skip

@@ -42,6 +42,7 @@ class LatentFormat:
     shift: float = 0.0
     rgb: tuple[tuple[float, float, float], ...] | None = None  # (channels, 3); None: to be fitted from the decoder
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    settled: bool = False  # scale and shift are these, whatever the decoder's configuration says
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,16 @@ class Blueprint:
 
 
 @dataclass(frozen=True)
+class Loop:
+    """One of a pipeline's denoising loops: the components that predict in it, its scheduler, and its call's parameter for
+    the number of steps."""
+
+    denoisers: tuple[str, ...]
+    scheduler: str = "scheduler"
+    steps: str = "num_inference_steps"
+
+
+@dataclass(frozen=True)
 class Enlarging:
     """How a family's models enlarge the picture of another model, in a cascade.
 
@@ -109,6 +120,8 @@ class Family:
     covers: frozenset[str]
     call_arguments: CallArguments
     denoiser: str = "unet"
+    scheduler: str = "scheduler"  # the component that a sampler takes the place of
+    loops: tuple[Loop, ...] = ()  # of a pipeline with several, in the order they run; the sampler's is one of them
     guidance: Guidance = "batch"
     conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
     alone: bool = False  # its pipeline makes one picture at a time

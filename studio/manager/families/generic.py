@@ -1,19 +1,73 @@
 """Every other text-to-image pipeline of the installed diffusers: offered what its own call accepts, read from its source.
 
-Reading the source rather than importing it keeps torch out of the process that lists models.
+A pipeline may denoise in several loops, a prior before a decoder or larger pictures after smaller ones, each with a
+scheduler of its own; what is asked of a model is asked of the loop that follows the prompt most. Imports no torch.
 """
 
-import ast
-import functools
-import importlib.util
 import re
+from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from studio.core.models import Defaults
-from studio.manager.families.base import Family, register
-from studio.manager.families.generic_call import call_arguments
-from studio.manager.families.pipeline_source import source_of
+from studio.core.request import GenerationRequest
+from studio.core.samplers import SOLVERS
+from studio.manager.families.base import Family, LatentFormat, Loop, prompt_arguments, register
+from studio.manager.families.pipeline_source import NEEDED, Source, source_of, step_parameters
+
+SCHEDULER = "scheduler"
+TRUE = "true_cfg_scale"
+# What the component that predicts is called, by what stands before the name of its scheduler.
+DENOISERS = {"": ("transformer", "unet", "image_unet", "decoder"), "prior_": ("prior_prior", "prior")}
+DECODERS = ("vae", "vqvae", "movq", "vqgan")
+ENCODERS = re.compile(r"encoder|^bert$|^text_proj$|^mllm$")
+# Said of no configuration: sizes that a cascade's ratios come out even at, and the size that it was trained for.
+STRIDES = {"StableCascadeCombinedPipeline": 128, "WuerstchenCombinedPipeline": 128}
+SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 1024}
+# Parameters by which a call is told to take the prompt as written, and to make the size, that were asked for.
+AS_WRITTEN: dict[str, Any] = {
+    "use_resolution_binning": False,
+    "clean_caption": False,
+    "enable_prompt_rewrite": False,  # by a language model that draws from no seed of ours
+    "use_pe": False,
+    "prompt_upsampling": False,
+    "guidance_schedule": None,  # one scale for all steps
+}
+
+
+def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """What is left out is the pipeline's own: a negative prompt that nobody gave, the steps of its other loops.
+
+    Where a call tells true guidance from a distilled one, CFG is the true one.
+    """
+    arguments = prompt_arguments(request, pipeline, count)
+    source = source_of(type(pipeline).__name__)
+    assert source is not None
+    known, main = source.call, _main(source, loops_of(source))
+    if "num_images_per_prompt" not in known:
+        arguments["prompt"] = [request.prompt] * count
+    if not request.negative_prompt and "true_cfg_scale" not in known:
+        arguments.pop("negative_prompt", None)
+    arguments |= {name: value for name, value in AS_WRITTEN.items() if name in known}
+    arguments.pop("num_inference_steps", None)
+    arguments |= {main.steps: request.steps}
+    if "max_area" in known:  # else it would make another size of the same shape
+        arguments["max_area"] = (request.width or 0) * (request.height or 0)
+    if "intermediate_timesteps" in known and request.steps != 2:  # where the first of two steps ends
+        arguments["intermediate_timesteps"] = None
+    arguments.pop("guidance_scale", None)
+    return arguments | _scales(request.guidance_scale, pipeline, known, _guidance(source, main))
+
+
+def _scales(scale: float, pipeline: Any, known: Collection[str], guidance: str | None) -> dict[str, float]:
+    """CFG is the true one, of two predictions, unless the denoiser has learned to take the scale as an input."""
+    if guidance is None:
+        return {}
+    config = getattr(getattr(pipeline, "transformer", None), "config", None)
+    if guidance == TRUE and "guidance_scale" in known and getattr(config, "guidance_embeds", False):
+        return {TRUE: 1.0, "guidance_scale": scale}
+    return {guidance: scale}
+
 
 GENERIC = register(
     Family(
@@ -30,35 +84,6 @@ GENERIC = register(
 )
 
 
-@functools.cache
-def call_parameters(pipeline: str) -> dict[str, bool] | None:
-    """name -> whether it must be given, of a pipeline's `__call__`; None if diffusers has no such pipeline."""
-    spec = importlib.util.find_spec("diffusers")
-    if spec is None or not spec.submodule_search_locations or not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", pipeline):
-        return None
-    wanted = re.compile(rf"^class {pipeline}\b", re.MULTILINE)
-    for file in sorted((Path(spec.submodule_search_locations[0]) / "pipelines").rglob("pipeline_*.py")):
-        text = file.read_text(encoding="utf-8")
-        if wanted.search(text):
-            return _parameters(text, pipeline)
-    return None
-
-
-def _parameters(text: str, pipeline: str) -> dict[str, bool] | None:
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ClassDef) and node.name == pipeline:
-            for method in node.body:
-                if isinstance(method, ast.FunctionDef) and method.name == "__call__":
-                    names = [argument.arg for argument in method.args.args[1:]]
-                    required = len(names) - len(method.args.defaults)
-                    return {name: number < required for number, name in enumerate(names)}
-    return None
-
-
-# Names that calls have for the scale of guidance.
-SCALES = frozenset({"guidance_scale", "true_cfg_scale", "distilled_guidance_scale"})
-# In which order a pipeline's components are called, as diffusers has it for offloading them.
-OFFLOADED = re.compile(r'^    model_cpu_offload_seq = "(?P<names>[^"]+)"', re.MULTILINE)
 # Parameters that only calls have which start from a picture, or from another model's.
 FROM_PICTURE = frozenset(
     {
@@ -76,56 +101,113 @@ ELSE = (
     (re.compile(r"Gemma|LLaDA"), "writes text"),
     (re.compile(r"ShapE|LDM3D"), "makes shapes in space"),
     (re.compile(r"Onnx"), "runs on another library"),
+    (re.compile(r"Paradigms"), "denoises many steps at once, so that none of them could be shown or stopped"),
 )
 
 
 def refusal(pipeline: str) -> str | None:
     """Why a pipeline is not one that makes an image from a prompt and nothing else; None if it is."""
-    parameters = call_parameters(pipeline)
-    if parameters is None:
+    source = source_of(pipeline)
+    if source is None:
         return "is not a pipeline of the installed diffusers"
     for words, reason in ELSE:
         if words.search(pipeline):
             return reason
-    if "num_frames" in parameters:
+    if "num_frames" in source.call:
         return "makes video"
-    if FROM_PICTURE & parameters.keys() or any(needed for name, needed in parameters.items() if name != "prompt"):
+    needed = {name for name, default in source.call.items() if default is NEEDED and name not in ("prompt", "kwargs")}
+    if needed or FROM_PICTURE & source.call.keys():
         return "starts from more than a prompt"
-    return None if "prompt" in parameters else "takes no prompt"
+    return None if "prompt" in source.call else "takes no prompt"
 
 
-def generic_family(pipeline: str, denoiser: str) -> Family | None:
+def generic_family(pipeline: str) -> Family | None:
     """The family of a pipeline that makes an image from a prompt and nothing else; None for any other pipeline."""
-    parameters = call_parameters(pipeline)
-    if parameters is None or refusal(pipeline):
+    source = source_of(pipeline)
+    if source is None or refusal(pipeline):
         return None
-    encoders, decoder = stages(pipeline, denoiser)
+    loops = loops_of(source)
+    main = _main(source, loops)
+    decoder = next((name for name in DECODERS if name in source.parts), None)
+    before = {part for loop in loops[: loops.index(main)] for part in loop.denoisers}
+    encoders = tuple(part for part in source.parts if ENCODERS.search(part) or part in before)
     return replace(
         GENERIC,
         title=pipeline.removesuffix("Pipeline"),
         pipelines={"text_to_image": pipeline},
-        denoiser=denoiser,
-        negative="negative_prompt" in parameters,
-        guided=not parameters.keys().isdisjoint(SCALES),
+        denoiser=main.denoisers[0],
+        loops=loops,
+        scheduler=main.scheduler,
         encoders=encoders,
         decoder=decoder,
-        alone=_takes_one_generator(pipeline),
+        # A MoVQ's latents are denoised as they are, whatever scale its configuration names.
+        latent=LatentFormat(channels=4, settled=True) if decoder == "movq" else None,
+        negative="negative_prompt" in source.call,
+        guided=_guidance(source, main) is not None,
+        solvers=_solvers(source),
+        defaults=_defaults(pipeline, source, main),
+        multiple=STRIDES.get(pipeline, GENERIC.multiple),
+        fixed_size="width" not in source.call,
+        alone=not source.lists_generators,
     )
 
 
-def stages(pipeline: str, denoiser: str) -> tuple[tuple[str, ...], str | None]:
-    """(encoders, decoder): the components that the pipeline calls before its denoiser, and the one that it calls last."""
-    source = source_of(pipeline)
-    told = OFFLOADED.search(source.text) if source else None
-    names = told["names"].split("->") if told else []
-    if denoiser not in names:
-        return GENERIC.encoders, GENERIC.decoder
-    place = names.index(denoiser)
-    after = names[place + 1 :]
-    return tuple(names[:place]), after[-1] if after else None
+def loops_of(source: Source) -> tuple[Loop, ...]:
+    """Its denoising loops in the order in which they run, one for each scheduler that it is made with."""
+    names = [part for part in source.parts if part.endswith(SCHEDULER)]
+    names.sort(key=lambda name: not name.startswith("prior_"))
+    return tuple(_loop(source, name.removesuffix(SCHEDULER)) for name in names) or (_loop(source, ""),)
 
 
-def _takes_one_generator(pipeline: str) -> bool:
-    """A call that asks its generator for its seed has no use for a list of them."""
-    source = source_of(pipeline)
-    return source is not None and "generator.initial_seed()" in source.text
+def _loop(source: Source, before: str) -> Loop:
+    named = DENOISERS.get(before) or (before.removesuffix("_"),)
+    one = next((name for name in named if name in source.parts), None)
+    several = tuple(part for part in source.parts if part.startswith(before) and part != before + SCHEDULER)
+    return Loop((one,) if one else several, before + SCHEDULER, f"{before}num_inference_steps")
+
+
+def _main(source: Source, loops: tuple[Loop, ...]) -> Loop:
+    """The last loop that its call guides unless told otherwise: what comes after only adds detail."""
+    guided = [loop for loop in loops if (name := _guidance(source, loop)) and (source.call[name] or 0) > 1]
+    return (guided or list(loops))[-1]
+
+
+def _guidance(source: Source, loop: Loop) -> str | None:
+    """The call's parameter for the loop's guidance."""
+    before = loop.scheduler.removesuffix(SCHEDULER)
+    plain = (TRUE, "guidance_scale", "decoder_guidance_scale", "distilled_guidance_scale")
+    names = (f"{before}guidance_scale",) if before else plain
+    return next((name for name in names if name in source.call), None)
+
+
+def _solvers(source: Source) -> tuple[str, ...] | None:
+    """The samplers that can take the place of its scheduler; None: any.
+
+    A call that never scales its state for the denoiser, or reckons with the training schedule itself, takes only those
+    that keep the state at the data's scale; one that hands its steps a generator, only those that take one.
+    """
+    any_scale = "scale_model_input" in source.text and "alphas_cumprod" not in source.text
+    hands_generator = source.calls_with("step", "generator")
+    if any_scale and not hands_generator:
+        return None
+    return tuple(
+        name
+        for name, solver in SOLVERS.items()
+        if solver.families is None
+        and (any_scale or not solver.scales_input)
+        and (not hands_generator or not solver.scheduler or "generator" in step_parameters(solver.scheduler))
+    )
+
+
+def _defaults(pipeline: str, source: Source, main: Loop) -> Defaults:
+    """As its call has them. The sampler is the folder's to tell."""
+    guidance = _guidance(source, main)
+    side = SIDES.get(pipeline)
+    told = {
+        "steps": source.call.get(main.steps),
+        "guidance_scale": source.call.get(guidance) if guidance else 1.0,
+        "width": side or source.call.get("width"),
+        "height": side or source.call.get("height"),
+    }
+    plain = {name: value for name, value in told.items() if isinstance(value, int | float) and value > 0}
+    return GENERIC.defaults.model_copy(update=plain)

@@ -174,7 +174,7 @@ def _denoise_elements(denoiser: Weights | None, weights: dict[str, Weights], sha
     config = denoiser.config
     scale = vae_scale({name: w.config for name, w in weights.items()})
     cells = shape.width * shape.height // scale**2 * shape.batch * (2 if shape.guided else 1)
-    first = (config.get("block_out_channels") or [0])[0]
+    first = _first(config.get("block_out_channels"), 0)
     if first:
         return cells * first * UNET_ELEMENTS
     patch = config.get("patch_size") or 2
@@ -186,5 +186,11 @@ def _decode_elements(decoder: Weights | None, shape: Shape) -> int:
     if decoder is None:
         return 0
     tiny = "decoder_block_out_channels" in decoder.config
-    first = (decoder.config.get("decoder_block_out_channels" if tiny else "block_out_channels") or [128])[0]
+    first = _first(decoder.config.get("decoder_block_out_channels" if tiny else "block_out_channels"), 128)
     return shape.width * shape.height * shape.batch * first * (TINY_ELEMENTS if tiny else KL_ELEMENTS)
+
+
+def _first(widths: Any, otherwise: int) -> int:
+    """The width of the first block, as configurations have it: a list, or one number for all."""
+    width = widths[0] if isinstance(widths, list) and widths else widths
+    return width if isinstance(width, int) and width else otherwise

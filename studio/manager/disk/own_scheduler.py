@@ -1,0 +1,45 @@
+"""What a folder's own scheduler says of the samplers that its model may use, and of the one that it is best used with.
+
+Most schedulers stand in the sampler table, and there one can take another's place. One that does not, such as those for
+EDM, for tokens, or for a prior of its own kind, is kept, and is all that the model can use. No torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.core.models import Defaults
+from studio.core.samplers import OWN, SOLVERS, sampler_of, stands_for
+from studio.manager.disk.few_step import few_step_defaults
+from studio.manager.families import Family
+
+DISTILLED = {"LCMScheduler": "lcm", "TCDScheduler": "tcd"}  # what a model is called that was distilled for it
+
+
+def solvers_of(
+    family: Family, scheduler_class: str, config: Mapping[str, Any], prediction: str
+) -> tuple[str, ...] | None:
+    """The samplers that a model may use, for ModelInfo; None: any that fits its prediction."""
+    if not stands_for(scheduler_class):
+        return (OWN,)
+    if sampler_of(scheduler_class, config, prediction, family.name) != OWN or family.name != "generic":
+        return family.solvers
+    fitting = (
+        name
+        for name, solver in SOLVERS.items()
+        if not solver.distilled and (solver.families is None or family.name in solver.families)
+    )
+    return (*(family.solvers or fitting), OWN)
+
+
+def defaults_of(
+    family: Family, defaults: Defaults, scheduler_class: str, config: Mapping[str, Any], prediction: str
+) -> Defaults:
+    """`defaults` with the model's own sampler, where the family's is not for it or it has none."""
+    own = sampler_of(scheduler_class, config, prediction, family.name)
+    if scheduler_class in DISTILLED:
+        return few_step_defaults(defaults, family.name, DISTILLED[scheduler_class])
+    solver, allowed = SOLVERS.get(defaults.sampler), solvers_of(family, scheduler_class, config, prediction)
+    fits = prediction in solver.predictions and (allowed is None or defaults.sampler in allowed)
+    if fits and family.name != "generic":
+        return defaults
+    return defaults.model_copy(update={"sampler": own, "spacing": "default"})
