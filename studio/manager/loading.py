@@ -4,6 +4,7 @@ Only classes that the two libraries themselves export are found; only safetensor
 """
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,19 @@ def component_class(library: str, name: str) -> Any:
         found = getattr(transformers, name, None)
     else:
         found = getattr(diffusers, name, None)
-        if found is None and library != "diffusers" and hasattr(diffusers.pipelines, library):
-            found = getattr(importlib.import_module(f"diffusers.pipelines.{library}"), name, None)
+        if found is None and library != "diffusers":
+            found = getattr(_pipeline_module(library), name, None)
     if not isinstance(found, type):
         raise ModelError(f"{name} of {library} is not a class of the installed diffusers or transformers.")
     return found
+
+
+def _pipeline_module(name: str) -> Any:
+    """A pipeline's own module, among those that diffusers has set aside too; None if there is none."""
+    for parent in ("diffusers.pipelines", "diffusers.pipelines.deprecated"):
+        if name.isidentifier() and importlib.util.find_spec(f"{parent}.{name}"):
+            return importlib.import_module(f"{parent}.{name}")
+    return None
 
 
 def load_component(
@@ -75,7 +84,7 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
     cls = component_class(library, class_name)
     try:
         with init_empty_weights(include_buffers=False):
-            if library == "transformers":
+            if not hasattr(cls, "from_config"):  # of transformers, or made as theirs are
                 module = cls(cls.config_class.from_pretrained(str(folder / name), local_files_only=True))
             else:
                 module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))

@@ -30,13 +30,11 @@ class Loaded:
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
 
     def pipeline(self, task: str = "text_to_image") -> Any:
-        """A fresh shell that does `task`, over the shared modules, with a scheduler instance of its own."""
+        """A fresh shell that does `task`, over the shared modules, with scheduler instances of its own."""
         cls = pipeline_class(self._class_for(task))
         known = inspect.signature(cls.__init__).parameters
         parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
-        scheduler = self.components.get("scheduler")
-        if scheduler is not None:
-            parts["scheduler"] = copy.copy(scheduler)
+        parts |= {name: copy.copy(part) for name, part in parts.items() if name.endswith("scheduler")}
         pipeline = cls(**parts)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline

@@ -39,15 +39,13 @@ def forecast(
     vae: Path | None = None,  # the file of the autoencoder that decodes in place of its own
 ) -> Forecast:
     """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
-    family = family_for(info, "transformer")
+    family = family_for(info)
     weights = folder_weights(path) if path.is_dir() else file_weights(read_header(path), family, beside)
     if info.problem or not weights:
         raise ModelError(
             f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
         )
     weights = with_vae(weights, vae)
-    if family.denoiser not in weights:
-        family = family_for(info, "unet")
     stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
     ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
     rungs, stages, made = _first_that_fits(ways, budget)
