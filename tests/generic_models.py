@@ -35,9 +35,15 @@ def _dynamic() -> Any:
 
 
 def _model(name: str, **config: Any) -> Any:
+    """With noise where training begins with nothing, so that every part of the model has its say in the picture."""
     import diffusers
+    import torch
 
-    return getattr(diffusers, name)(**config).eval()
+    model = getattr(diffusers, name)(**config).eval()
+    for parameter in model.parameters():
+        if not torch.isfinite(parameter).all() or not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.1)
+    return model
 
 
 def _kl(channels: int = 4, **config: Any) -> Any:
@@ -176,9 +182,7 @@ def flux_kontext(folder: Path, seed: int = 0) -> Path:
 
 
 def _z_image_transformer(**config: Any) -> Any:
-    import torch
-
-    transformer = _model(
+    return _model(
         "ZImageTransformer2DModel",
         in_channels=4,
         dim=32,
@@ -191,10 +195,6 @@ def _z_image_transformer(**config: Any) -> Any:
         axes_lens=[1536, 64, 64],
         **config,
     )
-    for name, parameter in transformer.named_parameters():
-        if name.endswith("pad_token"):  # left as memory had it by the constructor
-            torch.nn.init.normal_(parameter)
-    return transformer
 
 
 def z_image(folder: Path, seed: int = 0) -> Path:
@@ -672,8 +672,6 @@ def bria_fibo(folder: Path, seed: int = 0) -> Path:
 
 def bria_fibo2(folder: Path, seed: int = 0) -> Path:
     _seeded(seed)
-    import torch
-
     transformer = _model(
         "BriaFibo2Transformer2DModel",
         in_channels=4,
@@ -693,9 +691,6 @@ def bria_fibo2(folder: Path, seed: int = 0) -> Path:
         axes_dims=(4, 6, 6),
         axes_lens=(64, 16, 16),
     )
-    for parameter in transformer.parameters():
-        if not torch.isfinite(parameter).all():
-            torch.nn.init.normal_(parameter)
     return _save(
         folder,
         "BriaFibo2Pipeline",

@@ -26,6 +26,7 @@ class Admission:
     def __init__(self, residency: Residency, evict: Callable[[], None]):
         self._residency, self._evict = residency, evict
         self.future: frozenset[str] = frozenset()
+        self._staging: Staging | None = None
 
     def bring_in(
         self,
@@ -53,6 +54,11 @@ class Admission:
         self._residency.restore(before)
         memory = state_of_memory(self._residency.device, budget())
         raise OutOfMemory(f"The device's memory did not suffice to load the model; {memory}. Try a smaller precision.")
+
+    def restart(self) -> None:
+        """A run begins: what is called first is brought in, where the model runs stage by stage."""
+        if self._staging is not None:
+            self._staging.restart()
 
     def shrink(self, budget: int) -> None:
         """Let go of what a smaller budget does not hold, and of no more."""
@@ -104,7 +110,8 @@ class Admission:
         by_key = {component.key: self._residency.skeleton(component) for component in components.values()}
         members = {stage.name: [by_key[part.key] for part in stage.parts] for stage in stages}
         report("to be read stage by stage, as the budget asks", None)
-        stack.enter_context(Staging(members, enter, self._residency.device))
+        self._staging = stack.enter_context(Staging(members, enter, self._residency.device))
+        stack.callback(setattr, self, "_staging", None)
 
     def _perform(self, moves: tuple[Move, ...], report: Report) -> None:
         for number, move in enumerate(moves):

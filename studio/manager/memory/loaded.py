@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ class Loaded:
     ladder: Ladder = field(default_factory=Ladder)  # for when memory runs out
     attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
     whole: bool = True  # all components are in memory at once; else they come and go stage by stage
+    restart: Callable[[], None] = lambda: None  # told that a run begins, where components come and go
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
 
     def pipeline(self, task: str = "text_to_image") -> Any:
         """A fresh shell that does `task`, over the shared modules, with scheduler instances of its own."""
+        self.restart()
         cls = pipeline_class(self._class_for(task))
         known = inspect.signature(cls.__init__).parameters
         parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}

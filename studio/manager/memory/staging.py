@@ -42,6 +42,10 @@ class Staging:
                 remove_hook_from_module(module)
                 module.__dict__.pop("forward", None)  # accelerate leaves a bound copy behind, a cycle that holds memory
 
+    def restart(self) -> None:
+        """Enter the first stage: a run begins, and may look at its modules before it calls them."""
+        self._enter_once(next(iter(self._members)))
+
     def _enter_once(self, stage: str) -> None:
         if stage != self._current:
             self._on_enter(stage)
