@@ -108,6 +108,7 @@ class Manager:
                     ladder=self._ladder(loaded, components, shape, run, stages, whole, way),
                     attention=set_attention(denoiser, self.settings.attention, self.device),
                     whole=whole,
+                    restart=self._admission.restart,
                 )
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
