@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from studio.core.errors import ModelError, StudioError
@@ -138,6 +139,7 @@ class Residency:
             component.module = component.source.empty().eval().requires_grad_(False)
             if component.channels_last:
                 component.module.to(memory_format=torch.channels_last)
+            _put_buffers(component.module, component.source.files, component.dtype, self.device)
         return component.module
 
     def stop_streaming(self) -> None:
@@ -220,3 +222,14 @@ class Residency:
             component.reload_seconds,
             component.priority,
         )
+
+
+def _put_buffers(module: Any, files: tuple[Path, ...], dtype: torch.dtype, device: torch.device) -> None:
+    """Give an empty module the statistics that its files hold: they are read without the module being called, and stay."""
+    names = {name for name, _ in module.named_buffers()}
+    for file in files if names else ():
+        with safe_open(file, framework="pt") as opened:
+            for name in names & set(opened.keys()):
+                owner, _, leaf = name.rpartition(".")
+                tensor = opened.get_tensor(name).to(device)
+                module.get_submodule(owner)._buffers[leaf] = tensor.to(dtype) if tensor.is_floating_point() else tensor
