@@ -20,7 +20,7 @@ from studio.manager.disk.folder_parts import size_of
 from studio.manager.disk.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
 from studio.manager.disk.headers import Header, read_header, readable
 from studio.manager.disk.names import file_name
-from studio.manager.disk.sidecars import described_beside
+from studio.manager.disk.sidecars import base_beside, described_beside, told_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
 from studio.manager.families import FAMILIES, Blueprint, Family
 
@@ -52,6 +52,7 @@ def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) 
         header = read_header(path)
         card = read_card(card_of(path), own)
         found = told_by_weights(sniff(header, name + path.suffix), header, path, name)
+        found = told_beside(found, path, base_beside(path))
         return _describe(path, name, model_id, found, header, size, card)
     except ModelError as error:
         return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
@@ -83,7 +84,9 @@ def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Head
         **(accepts(model, variant, None, _scheduler(blueprint, prediction, header)) if model and blueprint else {}),
         multiple=family.multiple if family else LATENT_CELL,
         distilled=card.distilled or variant == "few-step",
-        defaults=card.apply(defaults_of(model, variant, prediction, name)) if model else Defaults(),
+        defaults=card.apply(defaults_of(model, variant, prediction, f"{name} {base_beside(path)}"))
+        if model
+        else Defaults(),
         dtype=header.dtype,
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=size,
