@@ -35,11 +35,11 @@ def compare(options: Any, folder: Path) -> int:
     from studio.core.request import GenerationRequest
     from studio.core.settings import Settings
     from studio.engine.samplers import scheduler_class_of
+    from studio.execution import execute
     from studio.jobs.archive import Archive
     from studio.jobs.database import Database
     from studio.jobs.frames import FrameStore
     from studio.manager.manager import Manager
-    from studio.worker import execute
 
     models, name = model_folder(folder, options.model)
     outputs = folder / "outputs"

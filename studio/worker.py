@@ -1,128 +1,38 @@
-"""The worker's own program: one job after another, from the lease of a model to archived images and events.
+"""The worker's own program: one job after another, and between them what a person asks of the memory.
 
-`execute` is the one way a request is carried out, in the worker process and in a CLI's own process alike. This module
-wires the rooms together; it refuses to know how any of them works.
+It keeps the process: what it hears, what it tells, when it ends. How a request is carried out is `studio.execution`'s
+business.
 """
 
 import logging
 import os
 import queue
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from studio import compat
 from studio.core import events
 from studio.core.desk import MemoryCommand
-from studio.core.errors import Cancelled, OutOfMemory, StorageError, StudioError
+from studio.core.errors import OutOfMemory, StorageError, StudioError
 from studio.core.events import Event
-from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
 from studio.core.settings import Settings
-from studio.jobs.archive import Archive, Sink
+from studio.jobs.archive import Archive
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.queue import waiting
 from studio.jobs.storage import PRIVATE
-from studio.manager.disk.catalog import Catalog
 
 if TYPE_CHECKING:
-    from studio.manager.manager import Manager
-    from studio.manager.memory.loaded import Loaded
+    pass
 
 log = logging.getLogger(__name__)
 
 LOOK_AHEAD = 32  # waiting jobs whose models are kept in memory where they can be
-
-Emit = Callable[[Event], None]
-
-
-def execute(
-    job: str,
-    request: GenerationRequest,  # resolved by core.options
-    *,
-    manager: "Manager",
-    catalog: Catalog,
-    archive: Sink,
-    frames: FrameStore | None,  # None: no previews are kept
-    emit: Emit,
-    cancelled: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
-    began = time.monotonic()
-    try:
-        _run(job, request, manager, catalog, archive, frames, emit, cancelled)
-    except Cancelled:
-        emit(events.Cancelled())
-    except StudioError as error:
-        emit(events.Failed(message=str(error), field=error.field))
-    except Exception as error:
-        traceback.print_exc()
-        what = f"The engine stopped on an unexpected error ({type(error).__name__}); the worker's log says more."
-        emit(events.Failed(message=what))
-        return not _device_is_lost(error)
-    else:
-        emit(events.Done(seconds=time.monotonic() - began))
-    return True
-
-
-def _run(
-    job: str,
-    request: GenerationRequest,
-    manager: "Manager",
-    catalog: Catalog,
-    archive: Sink,
-    frames: FrameStore | None,
-    emit: Emit,
-    cancelled: Callable[[], bool],
-) -> None:
-    from studio.engine.cascade import generate_all, planned
-    from studio.engine.generate import Watch, batches
-    from studio.engine.precision import leases
-    from studio.engine.previews import Previewer
-    from studio.engine.recorder import recorder_for
-
-    models = catalog.models()
-    info = find_model(models, request.model)
-
-    said: events.Loading | None = None
-
-    def report(what: str, fraction: float | None) -> None:
-        nonlocal said
-        if cancelled():
-            raise Cancelled
-        news = events.Loading(model=info.title, what=what, fraction=fraction)
-        if news != said:  # who waits for an import asks often
-            said = news
-            emit(news)
-
-    def put_frame(image: int, step: int, kind: str, jpeg: bytes) -> None:
-        if frames is not None:
-            frames.put(job, image, step, kind, jpeg)
-
-    report("waking up", None)
-    wanted = request.previews and frames is not None
-    previewer = Previewer(archive.private / "previews") if wanted else None
-    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", report)
-    with recorder_for(manager.device)(previewer, emit, put_frame, len(batches(request))) as recorder:
-
-        @contextmanager
-        def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator["Loaded"]:
-            recorder.catch_up()  # the last steps before it are told before the wait
-            with lease(number, wanted, asked) as loaded:
-                if previewer is not None:
-                    previewer.show(loaded)
-                yield loaded
-
-        watch = Watch(recorder.take, cancelled, previewer.learn if previewer else None)
-        for result in generate_all(request, planned(request, info, models), leased, watch):
-            recorder.catch_up()
-            emit(archive.save(result.image, result.recipe, job))
 
 
 def main(channel: Channel) -> None:
@@ -173,12 +83,12 @@ class Worker:
 
     def __init__(self, channel: Channel, inbox: Inbox, settings: Settings):
         compat.prepare()
-        import studio.engine.precision  # noqa: F401  (torch and diffusers, while nobody waits yet)
+        from studio.execution import execute  # torch and diffusers, while nobody waits yet
         from studio.manager.manager import Manager
 
         private = settings.outputs / PRIVATE
         database = Database(private / "studio.db")
-        self._channel, self._inbox, self._database = channel, inbox, database
+        self._channel, self._inbox, self._database, self._execute = channel, inbox, database, execute
         self._manager = Manager(settings)
         self._catalog = self._manager.catalog
         self._archive = Archive(settings.outputs, database)
@@ -206,7 +116,7 @@ class Worker:
     def _carry_out(self, job: str, request: GenerationRequest) -> bool:
         self._look_ahead()
         try:
-            return execute(
+            return self._execute(
                 job,
                 request,
                 manager=self._manager,
@@ -315,8 +225,3 @@ class Worker:
     def _tell_imports(self) -> None:
         views = [view.model_dump(mode="json") for view in self._manager.imports.views()]
         self._channel.send({"say": "imports", "imports": views, "prepared": self._manager.prepared()})
-
-
-def _device_is_lost(error: Exception) -> bool:
-    """After such a CUDA error every later call in the process fails as well."""
-    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)

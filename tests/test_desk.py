@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 
+from studio import compat
 from studio.core.events import Done, Event, Failed, Interrupted, Step
 from studio.core.events import Image as ImageEvent
 from studio.core.recipe import pixel_hash
@@ -20,7 +21,6 @@ from studio.core.settings import Settings
 from studio.desk import Desk
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
-from studio.worker import execute
 from tests import tiny_models
 
 PROMPT = "a large red heart on the left"
@@ -158,6 +158,9 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(error: Exception, fit: b
     told: list[Event] = []
     archive = Archive(tmp_path, Database(tmp_path / "studio.db"))
     broken: Any = Broken()
+    compat.prepare()
+    from studio.execution import execute
+
     assert fit is execute("j", wish(), manager=broken, catalog=broken, archive=archive, frames=None, emit=told.append)
     (end,) = told
     assert isinstance(end, Failed) and type(error).__name__ in end.message and "CUDA" not in end.message

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "server": frozenset({"core"}),
     "cli": None,
     "worker": None,
+    "execution": None,
     "__main__": None,
     "app": None,
 }

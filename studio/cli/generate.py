@@ -47,8 +47,9 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
     resolved = resolve(request, find_model(catalog.models(), request.model))
 
-    from studio.manager.manager import Manager  # torch, which takes seconds, so bad input is refused before
-    from studio.worker import execute
+    compat.prepare()
+    from studio.execution import execute  # torch, which takes seconds, so bad input is refused before
+    from studio.manager.manager import Manager
 
     manager = Manager(settings, catalog=catalog)
     sink = Folder(out.expanduser().absolute()) if out else _archive(settings)
@@ -72,7 +73,6 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
         elif isinstance(event, events.Failed):
             failure = (InvalidRequest if event.field else StudioError)(event.message, field=event.field)
 
-    compat.prepare()
     job = f"cli-{secrets.token_hex(6)}"
     try:
         execute(job, resolved, manager=manager, catalog=manager.catalog, archive=sink, frames=None, emit=emit)

@@ -1,0 +1,108 @@
+"""One request carried out: from the leases of its models to archived images and events.
+
+The one way there is, in the worker process and in a CLI's own process alike. It wires the rooms together; it refuses to
+know how any of them works. Importing it loads torch, and wants `compat.prepare()` before.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from studio.core import events
+from studio.core.errors import Cancelled, StudioError
+from studio.core.models import ModelInfo
+from studio.core.options import find_model
+from studio.core.request import GenerationRequest
+from studio.engine.cascade import generate_all, planned
+from studio.engine.generate import Watch, batches
+from studio.engine.precision import leases
+from studio.engine.previews import Previewer
+from studio.engine.recorder import recorder_for
+from studio.jobs.archive import Sink
+from studio.jobs.frames import FrameStore
+from studio.jobs.storage import PRIVATE
+from studio.manager.disk.catalog import Catalog
+from studio.manager.manager import Loaded, Manager
+
+Emit = Callable[[events.Event], None]
+
+
+def execute(
+    job: str,
+    request: GenerationRequest,  # resolved by core.options
+    *,
+    manager: Manager,
+    catalog: Catalog,
+    archive: Sink,
+    frames: FrameStore | None,  # None: no previews are kept
+    emit: Emit,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
+    began = time.monotonic()
+    try:
+        _run(request, manager, catalog, archive, _Teller(job, frames, emit, cancelled))
+    except Cancelled:
+        emit(events.Cancelled())
+    except StudioError as error:
+        emit(events.Failed(message=str(error), field=error.field))
+    except Exception as error:
+        traceback.print_exc()
+        what = f"The engine stopped on an unexpected error ({type(error).__name__}); the worker's log says more."
+        emit(events.Failed(message=what))
+        return not _device_is_lost(error)
+    else:
+        emit(events.Done(seconds=time.monotonic() - began))
+    return True
+
+
+class _Teller:
+    """Says what becomes of one job, and hears whether it is still wanted."""
+
+    def __init__(self, job: str, frames: FrameStore | None, emit: Emit, cancelled: Callable[[], bool]):
+        self.job, self.frames, self.emit, self.cancelled = job, frames, emit, cancelled
+        self.model = ""  # title of the one that is being made ready
+        self._said: events.Loading | None = None
+
+    def loading(self, what: str, fraction: float | None) -> None:
+        if self.cancelled():
+            raise Cancelled
+        news = events.Loading(model=self.model, what=what, fraction=fraction)
+        if news != self._said:  # who waits for an import asks often
+            self._said = news
+            self.emit(news)
+
+    def put_frame(self, image: int, step: int, kind: str, jpeg: bytes) -> None:
+        if self.frames is not None:
+            self.frames.put(self.job, image, step, kind, jpeg)
+
+
+def _run(request: GenerationRequest, manager: Manager, catalog: Catalog, archive: Sink, teller: _Teller) -> None:
+    models = catalog.models()
+    info = find_model(models, request.model)
+    teller.model = info.title
+    teller.loading("waking up", None)
+    previewer = Previewer(archive.private / "previews") if request.previews and teller.frames is not None else None
+    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", teller.loading)
+    recorder_class = recorder_for(manager.device)
+    with recorder_class(previewer, teller.emit, teller.put_frame, len(batches(request))) as recorder:
+
+        @contextmanager
+        def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
+            recorder.catch_up()  # the last steps before it are told before the wait
+            teller.model = wanted.title
+            with lease(number, wanted, asked) as loaded:
+                if previewer is not None:
+                    previewer.show(loaded)
+                yield loaded
+
+        watch = Watch(recorder.take, teller.cancelled, previewer.learn if previewer else None)
+        for result in generate_all(request, planned(request, info, models), leased, watch):
+            recorder.catch_up()
+            teller.emit(archive.save(result.image, result.recipe, teller.job))
+
+
+def _device_is_lost(error: Exception) -> bool:
+    """After such a CUDA error every later call in the process fails as well."""
+    return type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
