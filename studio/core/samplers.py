@@ -226,6 +226,7 @@ _SOLVER_ROWS = (
         "sa_solver",
         "SA-Solver",
         "SASolverScheduler",
+        {"algorithm_type": "data_prediction"},  # another class's own word for it would be refused
         spacings=("default", "karras", "exponential", *_GRIDS),
         stochastic=True,
         good_from={"karras": 9, "exponential": 6},

@@ -37,6 +37,9 @@ def build_scheduler(
 ) -> Any:
     """A fresh scheduler. Raises InvalidRequest if the class cannot make this many steps, or cannot serve the model."""
     if sampler == OWN and own is not None:
+        most = config.get("num_train_timesteps")
+        if most is not None and steps > most:
+            raise InvalidRequest(f"This model's own scheduler makes at most {most} steps.", field="steps")
         return _fresh(own, dict(config))  # as it is: its class may do everything in its own way
     solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
     scheduler_class = scheduler_class_of(sampler)
@@ -186,7 +189,7 @@ def training_sigmas(scheduler: Any) -> np.ndarray:
 def _rehearse(scheduler: Any, sampler: str, steps: int) -> None:
     """Find out now, and not in the middle of a run, that the class cannot lay out this many steps."""
     check_steps(sampler, steps, runge_kutta=not scheduler.config.get("skip_prk_steps", False))
-    if not scheduler.config.get("use_dynamic_shifting"):  # then only the pipeline knows the shift
+    if sampler != OWN and not scheduler.config.get("use_dynamic_shifting"):  # then only the pipeline knows how
         scheduler.set_timesteps(steps)
 
 
