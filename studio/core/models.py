@@ -61,6 +61,7 @@ class ModelInfo(BaseModel):
     zero_snr: bool = False  # trained down to zero signal, which not every sampler can start from
     runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
     multiple: int = 8  # width and height are multiples of this
+    area: int | None = None  # pixels in all of any picture that it makes, whatever its shape; None: any
     fixed_size: bool = False  # makes only its own size
     distilled: bool = False
     defaults: Defaults = Field(default_factory=Defaults)

@@ -1,5 +1,6 @@
 """Checks a request against the model that is to make it and fills in the model's own defaults. Pure; loads nothing."""
 
+import math
 import secrets
 from typing import Any
 
@@ -74,6 +75,7 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     multiple = check_cascade(request, model, width, height)
     _check_size("width", width, multiple, model, model.defaults.width)
     _check_size("height", height, multiple, model, model.defaults.height)
+    _check_area(width, height, model)
     seed = request.seed
     if seed == RANDOM_SEED:
         seed = secrets.randbelow(2**32 - request.count)
@@ -141,6 +143,28 @@ def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
     if solver.families is not None and model.family not in solver.families:
         return False
     return model.distilled or not solver.distilled
+
+
+def _check_area(width: int, height: int, model: ModelInfo) -> None:
+    """A model that makes one area alone keeps a wish's shape, and no more of it."""
+    made, before = _of_area(width, height, model), (0, 0)
+    if made == (width, height):
+        return
+    while made != before:  # rounding may take a few turns to settle
+        before, made = made, _of_area(*made, model)
+    raise InvalidRequest(
+        f"{model.title} makes pictures of about {model.area:,} pixels, whatever their shape: {made[0]}x{made[1]} is the "
+        f"nearest to {width}x{height}.",
+        field="width",
+    )
+
+
+def _of_area(width: int, height: int, model: ModelInfo) -> tuple[int, int]:
+    if model.area is None:
+        return width, height
+    scale = math.sqrt(model.area / (width * height))
+    wide, high = (int(side * scale // model.multiple) * model.multiple for side in (width, height))
+    return wide, high
 
 
 def _check_size(name: str, value: int, multiple: int, model: ModelInfo, own: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import PIL.Image
 import torch
+from diffusers.guiders.guider_utils import BaseGuidance
 from diffusers.utils.pil_utils import numpy_to_pil
 
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
@@ -197,6 +198,9 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
     )
     seed_scheduler(scheduler, seeds)
     put_scheduler(pipeline, loaded.family.scheduler, scheduler)
+    for name, part in pipeline.components.items():
+        if isinstance(part, BaseGuidance):  # of this run alone: they keep count of its steps
+            setattr(pipeline, name, part.new(guidance_scale=request.guidance_scale))
     return pipeline
 
 

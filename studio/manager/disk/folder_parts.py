@@ -22,7 +22,7 @@ MAX_LENGTH = 4096  # of a list in a configuration
 MAX_DEPTH = 50
 # Never loaded: they alter finished pictures.
 SKIPPED = frozenset({"safety_checker", "feature_extractor", "watermarker"})
-CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json")
+CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json", "guider_config.json")
 WEIGHTS = re.compile(r"^(diffusion_pytorch_model|model)(\.(?P<variant>fp16|bf16))?(-\d{5}-of-\d{5})?\.safetensors$")
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll")
 # (part of a key, the most that is believed of its number); the first that fits. None known comes near any of them.
@@ -43,7 +43,12 @@ LIMITS = (
     ("", 10**9),
 )
 # Widths that some tensor of the weights must have, or they are not these weights' configuration.
-WIDTHS = ("block_out_channels", "hidden_size", "intermediate_size", "vocab_size", "d_model", "d_ff")
+WIDTHS = (
+    "block_out_channels", "hidden_size", "intermediate_size", "vocab_size", "d_model", "d_ff", "num_class_embeds",
+    "num_embeds_ada_norm",
+)  # fmt: skip
+DEPTHS = ("layers", "layers_per_block", "transformer_layers_per_block")  # how many layers there are, or on each level
+NUMBERS = ("scaling_factor", "shift_factor")
 # A transformer's table of positions, made at loading, has the square of these; but AuraFlow's has as many as it says.
 SQUARED = ("sample_size", "pos_embed_max_size")
 MOST_SQUARED = 512
@@ -140,7 +145,9 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
         if not os.path.isdir(folder / name):
             raise ModelError(f"Its folder {name}/ is missing.")
         check_sizes(name, configs[name])
-        _check_widths(name, configs[name], check_weights(folder, name))
+        widest, tensors = check_weights(folder, name)
+        _check_widths(name, configs[name], widest)
+        _check_depths(name, configs[name], tensors)
 
 
 @cache
@@ -151,8 +158,8 @@ def _pipeline_modules() -> frozenset[str]:
     return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/**/__init__.py"))
 
 
-def check_weights(folder: Path, name: str) -> int:
-    """The longest side of any of its tensors. Refuses weights that are missing, pickled, incomplete or lie about themselves."""
+def check_weights(folder: Path, name: str) -> tuple[int, int]:
+    """The longest side of any of its tensors, and how many there are. Refuses weights that are missing, pickled, incomplete or lie about themselves."""
     part = folder / name
     files, _ = weight_files(part)
     if not files and os.path.lexists(part / "config.json"):
@@ -162,10 +169,11 @@ def check_weights(folder: Path, name: str) -> int:
             if pickled
             else f"Its {name} has no weights."
         )
-    widest = 0
+    widest, count = 0, 0
     for file in files:
         try:
-            widest = max(widest, *(max(t.shape, default=0) for t in read_header(file).tensors.values()), 0)
+            tensors = read_header(file).tensors.values()
+            widest, count = max(widest, *(max(t.shape, default=0) for t in tensors), 0), count + len(tensors)
         except ModelError as error:
             raise ModelError(f"{name}/{file.name}: {error}") from None
     for table in part.glob("*.safetensors.index.json"):
@@ -175,7 +183,7 @@ def check_weights(folder: Path, name: str) -> int:
         missing = sorted(shard for shard in set(shards.values()) if not os.path.isfile(part / shard))
         if missing and files:
             raise ModelError(f"Its {name} is incomplete: {shown(missing[0])} is missing.")
-    return widest
+    return widest, count
 
 
 def _check_widths(name: str, config: dict[str, Any], widest: int) -> None:
@@ -186,6 +194,19 @@ def _check_widths(name: str, config: dict[str, Any], widest: int) -> None:
                 raise ModelError(
                     f"Its {name} is set to {shown(key)} = {number:,}, but no tensor of its weights is wider than {widest:,}."
                 )
+
+
+def _check_depths(name: str, config: dict[str, Any], tensors: int) -> None:
+    """Refuse a configuration of more layers than its tensors could make; any layer has two at least."""
+    levels = config.get("block_out_channels")
+    for key, value in config.items():
+        if not tensors or not key.endswith(DEPTHS) or not isinstance(value, int):
+            continue
+        layers = value * (len(levels) if "per_block" in key and isinstance(levels, list) else 1)
+        if 2 * layers > tensors:
+            raise ModelError(
+                f"Its {name} is set to {shown(key)} = {value:,}, but its weights hold only {tensors} tensors."
+            )
 
 
 def check_sizes(name: str, config: dict[str, Any]) -> None:
@@ -207,6 +228,8 @@ def _check_sizes(name: str, key: str, value: Any, depth: int) -> None:
         rows = value.items() if isinstance(value, dict) else ((key, row) for row in value)
         for inner, row in rows:
             _check_sizes(name, inner, row, depth + 1)
+    elif key in NUMBERS and value is not None and not isinstance(value, int | float):
+        raise ModelError(f"Its {name} is set to {key} = {shown(str(value))!r}, which is no number.")
     elif isinstance(value, int | float):
         limit = next(limit for part, limit in LIMITS if part in key)
         if not abs(value) <= limit and value not in (float("inf"), float("-inf")):

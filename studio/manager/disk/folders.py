@@ -37,7 +37,7 @@ from studio.manager.disk.headers import read_header, readable, shown
 from studio.manager.disk.names import folder_name
 from studio.manager.disk.needed_parts import check_parts
 from studio.manager.disk.own_scheduler import defaults_of, solvers_of
-from studio.manager.families import Family, family_of, generic_family, refusal
+from studio.manager.families import Family, family_of, fitted, generic_family, refusal
 
 __all__ = [
     "CARD", "CONFIGS", "SKIPPED", "Card", "component_config", "components_of", "default_size", "folder_family",
@@ -103,7 +103,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     card = read_card(folder / CARD, own)
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
-    family = folder_family(pipeline, configs)
+    family = fitted(folder_family(pipeline, configs), index, configs)
     spared = family.enlarging.spared if family.enlarging else frozenset[str]()
     check_folder(folder, {name: part for name, part in components.items() if name not in spared}, configs)
     check_parts(folder, family, components, spared)
@@ -133,6 +133,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         negative=family.negative,
         **accepts(family, variant, pipeline, scheduler),
         multiple=_multiple(family, configs),
+        area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
         fixed_size=family.fixed_size,
         distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
         defaults=card.apply(defaults.model_copy(update={"width": width, "height": height})),
@@ -202,6 +203,9 @@ def vae_scale(configs: dict[str, dict[str, Any]]) -> int:
             config = configs[name]
             if "up_down_scale_factor" in config:  # a PaellaVQModel
                 return 4
+            told = config.get("spatial_compression_ratio") or config.get("scale_factor_spatial")
+            if isinstance(told, int) and 0 < told <= MAX_SIDE:
+                return told
             blocks = config.get("block_out_channels") or config.get("encoder_block_out_channels")
             return 2 ** (len(blocks) - 1) if isinstance(blocks, list) and len(blocks) <= MAX_HALVINGS else 8
     return 1
@@ -222,7 +226,8 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
     if family.fixed_size:
         return 1
     patch, scale = configs.get(family.denoiser, {}).get("patch_size"), vae_scale(configs)
-    step = scale * (scale if family.decoder == "movq" else patch if isinstance(patch, int) else 1)
+    cells = max(family.cells, patch if isinstance(patch, int) else 1)
+    step = scale * (scale if family.decoder == "movq" else cells)
     return max(step, family.multiple)
 
 

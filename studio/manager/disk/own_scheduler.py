@@ -12,6 +12,8 @@ from studio.core.samplers import OWN, SOLVERS, sampler_of, stands_for
 from studio.manager.disk.few_step import few_step_defaults
 from studio.manager.families import Family
 
+FLOW = "flow_prediction"
+LEARNED = ("learned", "learned_range")  # variances that the denoiser predicts, which other schedulers cannot read
 DISTILLED = {"LCMScheduler": "lcm", "TCDScheduler": "tcd"}  # what a model is called that was distilled for it
 
 
@@ -21,14 +23,27 @@ def solvers_of(
     """The samplers that a model may use, for ModelInfo; None: any that fits its prediction."""
     if not stands_for(scheduler_class):
         return (OWN,)
-    if sampler_of(scheduler_class, config, prediction, family.name) != OWN or family.name != "generic":
+    if family.name == "generic" and config.get("variance_type") in LEARNED:
+        return tuple(name for name, solver in SOLVERS.items() if solver.scheduler == scheduler_class)
+    own = sampler_of(scheduler_class, config, prediction, family.name)
+    if prediction == FLOW and family.name == "generic":
+        return (own, *_other_flows(family, own, config))
+    if family.name != "generic" or (own != OWN and (family.solvers is None or own in family.solvers)):
         return family.solvers
     fitting = (
         name
         for name, solver in SOLVERS.items()
         if not solver.distilled and (solver.families is None or family.name in solver.families)
     )
-    return (*(family.solvers or fitting), OWN)
+    return (*(family.solvers or fitting), own)
+
+
+def _other_flows(family: Family, own: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Flow pipelines lay out their noise levels for the scheduler they know; few others take them as they come."""
+    bent = any(config.get(flag) for flag in ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"))
+    if bent or own != "flow_euler":
+        return ()
+    return tuple(name for name in family.solvers or () if name == "flow_unipc")
 
 
 def defaults_of(

@@ -130,6 +130,8 @@ class Family:
     defaults: Defaults = field(default_factory=Defaults)
     latent: LatentFormat | None = None  # None: pixels
     multiple: int = 8
+    cells: int = 1  # and of so many of its latent's cells
+    area: int | None = None  # latent cells a side of the square whose area all its pictures have; None: any size
     fixed_size: bool = False
     prompted: bool = True
     prompt_help: str = ""  # what the prompt means, where it is not a picture in words

@@ -12,11 +12,12 @@ from typing import Any
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
-from studio.manager.families.base import Family, LatentFormat, Loop, prompt_arguments, register
+from studio.manager.families.base import Configs, Family, LatentFormat, Loop, prompt_arguments, register
 from studio.manager.families.pipeline_source import NEEDED, Source, source_of, step_parameters
 
 SCHEDULER = "scheduler"
 TRUE = "true_cfg_scale"
+GUIDER = "guider"  # a component that guides, as its configuration says
 # What the component that predicts is called, by what stands before the name of its scheduler.
 DENOISERS = {"": ("transformer", "unet", "image_unet", "decoder"), "prior_": ("prior_prior", "prior")}
 DECODERS = ("vae", "vqvae", "movq", "vqgan")
@@ -24,6 +25,14 @@ ENCODERS = re.compile(r"encoder|^bert$|^text_proj$|^mllm$")
 # Said of no configuration: sizes that a cascade's ratios come out even at, and the size that it was trained for.
 STRIDES = {"StableCascadeCombinedPipeline": 128, "WuerstchenCombinedPipeline": 128}
 SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 1024}
+# Guided, these give their denoiser two timesteps, however many pictures there are.
+ALONE = frozenset({"PRXPipeline", "PRXPixelPipeline"})
+# Latent cells that a size is to be a multiple of, and pictures of one area alone, as pipelines write it.
+CELLS = re.compile(r"% \(self\.vae_scale_factor \* (\d+)\)|divisible by \{self\.vae_scale_factor \* (\d+)\}")
+AREA = re.compile(r"S_max = \(self\.default_sample_size \* self\.vae_scale_factor\) \*\* 2")
+SIDE = re.compile(r"self\.default_sample_size = (\d+)")
+# Noise levels that UniPC takes as they come: what FLUX began, and most flow pipelines since have kept.
+LEVELS = ("np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)", "mu=mu")
 # Parameters by which a call is told to take the prompt as written, and to make the size, that were asked for.
 AS_WRITTEN: dict[str, Any] = {
     "use_resolution_binning": False,
@@ -147,8 +156,33 @@ def generic_family(pipeline: str) -> Family | None:
         solvers=_solvers(source),
         defaults=_defaults(pipeline, source, main),
         multiple=STRIDES.get(pipeline, GENERIC.multiple),
+        cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
+        area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
         fixed_size="width" not in source.call,
-        alone=not source.lists_generators,
+        alone=not source.lists_generators or pipeline in ALONE or "generator.initial_seed()" in source.text,
+    )
+
+
+def fitted(family: Family, index: dict[str, Any], configs: Configs) -> Family:
+    """A generic family as a folder narrows it, by its model_index.json and its components' configurations.
+
+    Distilled models are guided no more, or by a number that their denoiser takes; then nothing is done with a negative
+    prompt.
+    """
+    if family.name != GENERIC.name:
+        return family
+    source = source_of(family.pipelines["text_to_image"])
+    assert source is not None
+    takes_scale = bool(configs.get(family.denoiser, {}).get("guidance_embeds"))
+    unguided = bool(index.get("is_distilled")) or (GUIDER in source.parts and index.get(GUIDER) in (None, [None, None]))
+    told = takes_scale and not {TRUE, GUIDER}.isdisjoint({*source.call, *source.parts})
+    scale = configs.get(GUIDER, {}).get("guidance_scale")
+    guidance = scale if isinstance(scale, int | float) else 1.0 if unguided and not takes_scale else None
+    return replace(
+        family,
+        guided=family.guided and (takes_scale or not unguided),
+        negative=family.negative and not (told or unguided),
+        defaults=family.defaults.model_copy(update={} if guidance is None else {"guidance_scale": guidance}),
     )
 
 
@@ -162,8 +196,9 @@ def loops_of(source: Source) -> tuple[Loop, ...]:
 def _loop(source: Source, before: str) -> Loop:
     named = DENOISERS.get(before) or (before.removesuffix("_"),)
     one = next((name for name in named if name in source.parts), None)
+    twins = tuple(part for part in source.parts if one and part.endswith(f"_{one}") and not before)
     several = tuple(part for part in source.parts if part.startswith(before) and part != before + SCHEDULER)
-    return Loop((one,) if one else several, before + SCHEDULER, f"{before}num_inference_steps")
+    return Loop((one, *twins) if one else several, before + SCHEDULER, f"{before}num_inference_steps")
 
 
 def _main(source: Source, loops: tuple[Loop, ...]) -> Loop:
@@ -194,6 +229,8 @@ def _solvers(source: Source) -> tuple[str, ...] | None:
         name
         for name, solver in SOLVERS.items()
         if solver.families is None
+        and not solver.distilled
+        and (name != "flow_unipc" or all(words in source.text for words in LEVELS))
         and (any_scale or not solver.scales_input)
         and (not hands_generator or not solver.scheduler or "generator" in step_parameters(solver.scheduler))
     )
