@@ -1,7 +1,9 @@
 """Which number format a model runs in when nobody says: measured on this device with the model's own denoiser.
 
 Never by a processor's name. bf16 with channels_last must beat fp32 clearly, for it costs a little fidelity; the answer
-is kept per architecture, device and torch version. Bit-exact claims hold per dtype, and recipes name the one used.
+is kept per architecture, device and torch version. A model is leased, and a single file converted, for measuring in what
+a small probe finds likely, so that the answer seldom means another conversion. Bit-exact claims hold per dtype, and
+recipes name the one used.
 """
 
 import copy
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,9 @@ from studio.engine.environment import describe_device
 from studio.engine.generate import prepare_pipeline
 from studio.manager.manager import Loaded, Manager
 
-FIRST = "bf16"  # what a model is measured from: it takes half the memory, and a single file half the disk, of fp32
 WORTH_IT = 1.2  # bf16 must be this many times as fast
 ROUNDS = 3
+PROBED = 5  # rounds of the probe, of some milliseconds each
 LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
 PATIENCE = 10.0  # seconds; a denoiser slower than this a round is measured once
 
@@ -42,6 +45,7 @@ class Precision:
     gain: float | None = None
 
 
+HALF, FULL = Precision("bf16", channels_last=True), Precision("fp32")
 Report = Callable[[str, float | None], None]
 
 
@@ -57,12 +61,13 @@ def choose(
         return Precision(dtype)
     if (known := _known(info, manager, folder)) is not None:
         return known
-    with manager.lease(info, FIRST, report, channels_last=True) as loaded:
+    first = likely()
+    with manager.lease(info, first.dtype, report, channels_last=first.channels_last) as loaded:
         if not loaded.whole:
             return Precision("bf16")  # memory is short: half as much of it comes before speed
         report("measuring which precision is fastest", None)
         found = measure(loaded)
-    if (found.dtype, found.channels_last) != (FIRST, True):
+    if (found.dtype, found.channels_last) != (first.dtype, first.channels_last):
         manager.unload(info)  # it will not run in what it was measured in
     _write(_path(folder, info, manager), found)
     return found
@@ -77,7 +82,7 @@ def foreseen(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None 
     """What `choose` will answer, as far as it is known; else what it leases the model in to measure."""
     if dtype != "auto":
         return Precision(dtype)
-    return _known(info, manager, folder) or Precision(FIRST, channels_last=True)
+    return _known(info, manager, folder) or likely()
 
 
 def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision | None:
@@ -87,6 +92,24 @@ def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision 
     if manager.device.type != "cpu":
         return Precision("fp32")
     return _read(_path(folder, info, manager))
+
+
+@cache
+def likely() -> Precision:
+    """What to measure a model in on the CPU: fp32 only where a convolution and a product, as U-Nets and transformers have
+    them, take longer in bf16; else bf16, which takes half the memory, and a single file half the disk."""
+    with torch.random.fork_rng(devices=[]):
+        layers = (torch.nn.Conv2d(320, 320, 3, padding=1), torch.nn.Linear(640, 2560))
+        inputs = (torch.randn(1, 320, 32, 32), torch.randn(1, 1024, 640))
+    quick_layers = [_quick(layer) for layer in layers]
+    quick_inputs = [x.to(torch.bfloat16) for x in inputs]
+    times: list[tuple[float, float]] = []
+    with torch.no_grad():
+        for _ in range(PROBED):
+            full = sum(_seconds(layer, (x,), {}) for layer, x in zip(layers, inputs, strict=True))
+            quick = sum(_seconds(layer, (x,), {}) for layer, x in zip(quick_layers, quick_inputs, strict=True))
+            times.append((full, quick))
+    return FULL if min(full for full, _ in times) < min(quick for _, quick in times) else HALF
 
 
 @contextmanager
@@ -119,15 +142,20 @@ def leases(
 
 
 def measure(loaded: Loaded) -> Precision:
-    """Time the denoiser's forward, on inputs that its own pipeline gives it, as a copy in fp32 and as it is leased, in turn."""
+    """Time the denoiser's forward, on inputs that its own pipeline gives it, in fp32 and in bf16 in turn; one of them as it
+    is leased, the other a copy."""
     denoiser = loaded.components[loaded.family.denoiser]
     args, kwargs = first_call(loaded)
-    full = copy.deepcopy(denoiser).to(torch.float32).to(memory_format=torch.contiguous_format)
-    full_args, full_kwargs = _cast(args), _cast(kwargs)
+    full, full_args, full_kwargs = quick, quick_args, quick_kwargs = denoiser, args, kwargs
+    if loaded.dtype is torch.float32:
+        quick, quick_args, quick_kwargs = _quick(denoiser), *_cast((args, kwargs), torch.bfloat16)
+    else:
+        full = copy.deepcopy(denoiser).to(torch.float32).to(memory_format=torch.contiguous_format)
+        full_args, full_kwargs = _cast((args, kwargs), torch.float32)
     pairs: list[tuple[float, float]] = []
     with torch.no_grad():
         for _ in range(1 + ROUNDS):
-            pairs.append((_seconds(full, full_args, full_kwargs), _seconds(denoiser, args, kwargs)))
+            pairs.append((_seconds(full, full_args, full_kwargs), _seconds(quick, quick_args, quick_kwargs)))
             if sum(pairs[0]) > PATIENCE:
                 break
     timed = pairs[1:] or pairs  # the first round warms up
@@ -177,19 +205,26 @@ def _seconds(module: Any, args: Any, kwargs: Any) -> float:
     return time.perf_counter() - began
 
 
-def _cast(value: Any) -> Any:
-    """bf16 tensors in fp32, within tuples and dicts too; everything else as it is."""
+def _quick(module: Any) -> Any:
+    """A copy in bf16 and channels_last."""
+    return copy.deepcopy(module).to(torch.bfloat16).to(memory_format=torch.channels_last)
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Tensors of floats in `dtype`, within tuples, lists and dicts too; everything else as it is."""
     if isinstance(value, torch.Tensor):
-        return value.to(torch.float32) if value.dtype == torch.bfloat16 else value
-    if isinstance(value, tuple):
-        return tuple(_cast(item) for item in value)
+        return value.to(dtype) if value.is_floating_point() else value
+    if isinstance(value, tuple | list):
+        return type(value)(_cast(item, dtype) for item in value)
     if isinstance(value, dict):
-        return {name: _cast(item) for name, item in value.items()}
+        return {name: _cast(item, dtype) for name, item in value.items()}
     return value
 
 
 def _path(folder: Path | None, info: ModelInfo, manager: Manager) -> Path | None:
-    key = f"{info.id}:{info.bytes}:{describe_device(manager.device)}:{torch.__version__}"
+    # Single files of one family and variant have one architecture; folders of one family are of any size.
+    what = f"{info.id}:{info.bytes}" if info.kind == "diffusers" else f"{info.family}:{info.variant}"
+    key = f"{what}:{describe_device(manager.device)}:{torch.__version__}"
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json" if folder else None
 
 

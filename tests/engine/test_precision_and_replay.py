@@ -45,6 +45,23 @@ def test_auto_is_measured_once_and_kept(studio: Studio, tmp_path: Path, monkeypa
     assert precision.choose("auto", studio.info("sd1"), studio.manager, tmp_path) == first
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_it_is_measured_from_either_precision(studio: Studio, name: str) -> None:
+    for dtype in ("fp32", "bf16"):
+        with studio.manager.lease(studio.info(name), dtype, channels_last=dtype == "bf16") as loaded:
+            found = precision.measure(loaded)
+            assert loaded.components[loaded.family.denoiser].dtype is loaded.dtype, "what is leased stays as it is"
+        assert found.gain is not None and found.gain > 0
+        studio.manager.unload()
+
+
+def test_the_probe_finds_a_format_and_leaves_the_dice_alone() -> None:
+    precision.likely.cache_clear()
+    state = torch.random.get_rng_state()
+    assert precision.likely() in (precision.HALF, precision.FULL)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
 def test_a_damaged_answer_is_measured_again(studio: Studio, tmp_path: Path) -> None:
     precision.choose("auto", studio.info("ddpm"), studio.manager, tmp_path)
     kept = next(tmp_path.glob("*.json"))

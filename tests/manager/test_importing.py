@@ -91,6 +91,26 @@ def test_it_is_converted_once_for_each_dtype(manager: Manager) -> None:
     assert kinds == {torch.float32, torch.bfloat16}
 
 
+def test_where_fp32_is_faster_a_file_is_converted_once_and_its_family_measured_once(
+    manager: Manager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studio.engine import precision
+
+    measured = []
+    monkeypatch.setattr(precision, "likely", lambda: precision.FULL)
+    monkeypatch.setattr(precision, "measure", lambda loaded: measured.append(loaded.dtype) or precision.FULL)
+    file = manager.catalog.path("checkpoints/tiny")
+    assert file is not None
+    shutil.copyfile(file, file.with_name("another.safetensors"))
+    for info in manager.catalog.models():
+        found = precision.choose("auto", info, manager, tmp_path / "kept")
+        with manager.lease(info, found.dtype, channels_last=found.channels_last):
+            pass
+    assert measured == [torch.float32]
+    imported = [path for path in (manager.settings.outputs / ".unnoise/imported").iterdir() if path.is_dir()]
+    assert len(imported) == 2
+
+
 def test_a_conversion_that_fails_leaves_nothing_behind(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     (info,) = manager.catalog.models()
 
