@@ -139,6 +139,9 @@ class Desk:
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)
 
+    def film(self, job_id: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
+        return self._frames.film(job_id, image, kind)
+
     def add_input(self, data: bytes) -> str:
         return self._inputs.add(data)
 

@@ -138,6 +138,10 @@ class Desk(Protocol):
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         """JPEG of a step ("x0" or "xt"); None if there is none (not yet, or no longer)."""
 
+    def film(self, job_id: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
+        """(step, JPEG) of every frame of one of the job's images that is there now, far apart ones first: what came so far is
+        always spread over the whole run."""
+
     def add_input(self, data: bytes) -> str:
         """Check a picture (`core.pictures`), store it under its content's hash and return that; the same one is stored once."""
 

@@ -9,9 +9,11 @@ import errno
 import os
 import re
 import struct
+import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +74,22 @@ class FrameStore:
                 return None if place is None else os.pread(file.fileno(), place[1], place[0])
         except OSError:
             return None
+
+    def film(self, job: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
+        """(step, JPEG) of every frame of an image that is there, far apart ones first; what is let go meanwhile comes all the
+        same."""
+        if kind not in KINDS or not _JOB.fullmatch(job):
+            return
+        try:
+            with self._path(job).open("rb") as file:
+                with self._lock:
+                    places = dict(self._places(job, file.fileno()))
+                wanted = {step: place for (i, step, k), place in places.items() if (i, k) == (image, KINDS.index(kind))}
+                for step in spread(wanted):
+                    start, length = wanted[step]
+                    yield step, os.pread(file.fileno(), length, start)
+        except OSError:
+            return
 
     def settle(self, job: str) -> None:
         """The job has ended: count the bytes of its steps, and let the oldest jobs' go while all are over a cap.
@@ -139,6 +157,11 @@ class FrameStore:
 
     def _path(self, job: str) -> Path:
         return self.folder / f"{job}.frames"
+
+
+def spread(steps: Iterable[int]) -> list[int]:
+    """Far apart ones first: the multiples of a large power of two, then those of half of it, and so on; 0 before all."""
+    return sorted(steps, key=lambda step: (-(step & -step) if step else -sys.maxsize, step))
 
 
 def _bytes(file: Path) -> int:

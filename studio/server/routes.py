@@ -18,7 +18,7 @@ from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioErr
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
-from studio.server.stream import event_stream, page_stream
+from studio.server.stream import event_stream, joined, page_stream
 
 ID = r"^[A-Za-z0-9_-]{1,100}$"
 Id = Annotated[str, Path(pattern=ID)]
@@ -71,6 +71,17 @@ def build_router(desk: Desk) -> APIRouter:
         if data is None:
             return Response(status_code=404 if desk.job(job).state in TERMINAL else 204, headers=NEVER)
         return Response(data, media_type="image/jpeg", headers=FOREVER)
+
+    @router.get("/frames/{job}/{image}.film")
+    def film(job: Id, image: Number, kind: Literal["x0", "xt"] = "x0") -> StreamingResponse:
+        """All previews of one of the job's images that are there: for each its step and its length, as two numbers of four
+        bytes (the higher first), then the JPEG. Far apart ones come first."""
+        over = desk.job(job).state in TERMINAL
+        return StreamingResponse(
+            joined(desk.film(job, image, kind)),
+            media_type="application/octet-stream",
+            headers=FOREVER if over else NEVER,
+        )
 
     @router.get("/images/{image}")
     def image(image: Id, download: bool = False) -> Response:

@@ -1,4 +1,5 @@
-"""What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does.
+"""What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does; and a job's
+frames, many in one answer.
 
 The desk waits in a thread of its own for each listener, so that many listeners to a long queue never use up the threads that
 answer the other routes.
@@ -6,8 +7,9 @@ answer the other routes.
 
 import asyncio
 import json
+import struct
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 
 from studio.core.desk import Desk, MemoryView, QueueView
@@ -16,6 +18,8 @@ from studio.core.events import Event, to_json
 
 BEAT_SECONDS = 15.0
 BEAT = ": still here\n\n"
+FRAME_HEAD = struct.Struct(">II")  # step, length of the JPEG that follows
+PIECE_BYTES = 1 << 16
 
 View = MemoryView | QueueView
 Item = Event | View | StudioError | None  # None: a beat
@@ -42,6 +46,18 @@ async def page_stream(desk: Desk, job: str | None, after: int) -> AsyncIterator[
     async with aclosing(_heard(listeners)) as items:
         async for line in _written(items, after):
             yield line
+
+
+def joined(frames: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
+    """The frames with their heads, several in one piece: hundreds of small ones would each cost what a large one does."""
+    piece = bytearray()
+    for step, jpeg in frames:
+        piece += FRAME_HEAD.pack(step, len(jpeg)) + jpeg
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
 
 
 async def _written(items: AsyncIterator[Item], number: int) -> AsyncIterator[str]:

@@ -177,6 +177,23 @@ def test_frames_are_found_while_they_are_being_written_and_a_cut_record_is_not_t
     assert fresh.get("a", 1, 2, "xt") is None and fresh.get("a", 1, 1, "xt") == b"1" * 100
 
 
+def test_all_frames_of_an_image_come_far_apart_ones_first(archive: Archive) -> None:
+    folder = archive.private / "frames"
+    writer, reader = FrameStore(folder, archive._database), FrameStore(folder, archive._database)
+    assert list(reader.film("a", 0, "x0")) == []
+    for step in range(10):
+        for image in (0, 1):
+            writer.put("a", image, step, "x0", b"%d %d" % (image, step))
+        writer.put("a", 0, step, "xt", b"another kind")
+    film = reader.film("a", 1, "x0")
+    first = next(film)
+    (folder / "a.frames").unlink()  # let go while it is read
+    told = [first, *film]
+    assert [step for step, _ in told] == [0, 8, 4, 2, 6, 1, 3, 5, 7, 9]
+    assert all(data == b"1 %d" % step for step, data in told)
+    assert list(reader.film("../a", 1, "x0")) == list(reader.film("a", 1, "latent")) == []
+
+
 def test_a_lost_index_is_made_again_from_the_pictures(archive: Archive) -> None:
     saved = [archive.save(picture(), recipe(k), "job") for k in range(3)]
     stranger = archive.file(saved[0].id).parent / "holiday.png"

@@ -81,6 +81,11 @@ class MemoryDesk:
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self.frames.get((job_id, image, step, kind))
 
+    def film(self, job_id: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
+        for (job, i, step, k), data in self.frames.items():
+            if (job, i, k) == (job_id, image, kind):
+                yield step, data
+
     def image_file(self, image_id: str) -> Path:
         found = list(self.folder.glob(f"{image_id}.*"))
         if not found:

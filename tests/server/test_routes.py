@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import struct
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -187,6 +188,38 @@ def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, des
     missing = call("GET", f"/frames/{job}/1/3.jpg?kind=xt")
     assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
     assert call("GET", "/frames/job0/1/2.jpg?kind=latent").status_code == 422
+
+
+def unpacked(film: bytes) -> list[tuple[int, bytes]]:
+    frames = []
+    while film:
+        step, length = struct.unpack(">II", film[:8])
+        frames.append((step, film[8 : 8 + length]))
+        film = film[8 + length :]
+    return frames
+
+
+def test_the_frames_of_an_image_come_in_one_answer_that_is_kept_once_the_job_has_ended(
+    call: Call, desk: MemoryDesk
+) -> None:
+    job = desk.submit(GenerationRequest())
+    many = {step: bytes([step]) * 40_000 for step in range(9)}
+    for step, data in many.items():
+        desk.frames[job, 1, step, "xt"] = data
+    desk.frames[job, 1, 0, "x0"] = desk.frames[job, 0, 0, "xt"] = b"another"
+    running = call("GET", f"/frames/{job}/1.film?kind=xt")
+    assert dict(unpacked(running.content)) == many
+    assert (running.headers["cache-control"], running.headers["content-type"]) == (
+        "no-store",
+        "application/octet-stream",
+    )
+    desk.cancel(job)
+    ended = call("GET", f"/frames/{job}/1.film?kind=xt")
+    assert "immutable" in ended.headers["cache-control"] and ended.headers["x-content-type-options"] == "nosniff"
+    assert call("GET", f"/frames/{job}/5.film").content == b""
+    assert call("GET", "/frames/nobody/1.film").status_code == 404
+    assert call("GET", f"/frames/{job}/1.film?kind=latent").status_code == 422
+    assert call("GET", f"/frames/{job}/-1.film").status_code == 404
 
 
 def test_an_image_is_served_as_it_was_saved(call: Call, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from studio.core.jobs import TERMINAL, ImageView, JobView
 from studio.core.models import Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.request import GenerationRequest
+from studio.jobs.frames import spread
 from tests.ui.fake_memory import FakeMemory
 
 SIZE = 128
@@ -184,6 +185,12 @@ class FakeDesk(FakeMemory):
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get((job_id, image, step, kind))
+
+    def film(self, job_id: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
+        found = {
+            step: data for (job, i, step, k), data in list(self._frames.items()) if (job, i, k) == (job_id, image, kind)
+        }
+        yield from ((step, found[step]) for step in spread(found))
 
     def add_input(self, data: bytes) -> str:
         raise InvalidRequest("This desk keeps no inputs.")

@@ -12,6 +12,7 @@ import { duration, readout } from "./words.js";
 const REMEMBERED = "unnoise-job";
 const PHASES = { interrupted: "failed" };
 const BURST_MS = 30; // quick steps are told several at once, and only the last one's frames are there yet
+const FRAME_MS = 16;
 const LONGEST_BURST_MS = 300;
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
 
@@ -204,8 +205,14 @@ class Canvas {
     if (event.kind === "image") this.bench.say("made", event);
     this.announce(event);
     if (feed.ended) this.finish();
-    this.render();
+    if (event.kind === "step") this.renderSoon();
+    else this.render();
     return undefined;
+  }
+
+  /** The steps of a run that is over are told all at once. */
+  renderSoon() {
+    this.due ??= setTimeout(() => this.render(), FRAME_MS);
   }
 
   finish() {
@@ -243,14 +250,13 @@ class Canvas {
     if (this.feed.steps.get(image)?.[step]?.frames.includes(kind)) this.frames.want(image, step, kind);
   }
 
-  /** Everything that can be scrubbed to: first what the film shows, then this kind of picture, then the other. */
+  /** Everything that can be scrubbed to: this kind of picture, then the other. */
   gatherAll() {
-    const all = [...this.steps().keys()];
     const { kind } = this.player;
-    const other = kind === "x0" ? "xt" : "x0";
-    for (const step of all) this.gather(this.image, step, other);
-    for (const step of all) this.gather(this.image, step);
-    this.frames.first(this.image, this.player.shownSteps(), kind);
+    for (const each of [kind, kind === "x0" ? "xt" : "x0"]) {
+      const steps = [...this.steps().keys()].filter((step) => this.steps()[step]?.frames.includes(each));
+      this.frames.wantAll(this.image, steps, each);
+    }
   }
 
   choose(image) {
@@ -286,6 +292,8 @@ class Canvas {
   // --- showing --------------------------------------------------------------------------------------------------
 
   render() {
+    clearTimeout(this.due);
+    this.due = undefined;
     this.phase = this.refusal ? "failed" : this.wished && (!this.feed || this.feed.ended) ? "queued" : this.feedPhase();
     const steps = this.steps();
     const last = steps.length - 1;

@@ -80,11 +80,6 @@ export class Player {
     });
   }
 
-  /** The steps that the film has a thumbnail of. */
-  shownSteps() {
-    return [...this.film.children].map((thumb) => Number(thumb.dataset.step));
-  }
-
   drawImages(feed, chosen) {
     const count = feed?.request?.count ?? 1;
     this.images.hidden = count < 2;
