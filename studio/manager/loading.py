@@ -12,6 +12,11 @@ from studio import compat
 from studio.core.errors import ModelError
 from studio.manager.out_of_memory import is_out_of_memory
 
+# What the libraries raise over a file or a configuration that is not what they expect.
+FAULTS = (
+    OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, ArithmeticError, AssertionError,
+)  # fmt: skip
+
 
 def pipeline_class(name: str) -> Any:
     """A pipeline class exported by diffusers; raises ModelError."""
@@ -63,7 +68,7 @@ def load_component(
     part = f"The {name.replace('_', ' ')} ({class_name})"
     try:
         loaded = cls.from_pretrained(str(folder / name), **options)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
+    except FAULTS as error:
         if is_out_of_memory(error):
             raise
         raise ModelError(f"{part} could not be loaded: {reason(error)}") from error
@@ -77,19 +82,28 @@ def load_component(
 
 
 def empty_component(folder: Path, name: str, library: str, class_name: str, dtype: Any) -> Any:
-    """The module that `load_component` would give, as shapes without data (buffers that no file holds are real)."""
+    """The module that `load_component` would give, as shapes without data.
+
+    Buffers that no file holds are real, and of the dtype that the libraries make them in.
+    """
     import torch
     from accelerate import init_empty_weights
 
     cls = component_class(library, class_name)
+    before = torch.get_default_dtype()
     try:
+        torch.set_default_dtype(dtype)
         with init_empty_weights(include_buffers=False):
             if not hasattr(cls, "from_config"):  # of transformers, or made as theirs are
                 module = cls(cls.config_class.from_pretrained(str(folder / name), local_files_only=True))
             else:
                 module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, AttributeError) as error:
+    except FAULTS as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be made: {reason(error)}") from error
+    finally:
+        torch.set_default_dtype(before)
     for layer in module.modules():
         for key, kept in layer._parameters.items():
             if kept is not None:

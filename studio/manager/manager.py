@@ -77,6 +77,7 @@ class Manager:
         before is there again then.
         """
         folder = self._assembler.folder(info, dtype, report)
+        self.residency.let_go_of_changed()
         loaded, components = self._assembled(info, folder, dtype, channels_last)
         check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
         shape = shape_of(info, request)

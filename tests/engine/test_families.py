@@ -67,5 +67,5 @@ def bare_image(folder: Path, scheduler: type, arguments: dict[str, Any], seed: i
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
-    output = pipeline(**arguments, generator=torch.Generator().manual_seed(seed))
+    output = pipeline(**arguments | {"output_type": "pil"}, generator=torch.Generator().manual_seed(seed))
     return np.asarray(output.images[0].convert("RGB"))

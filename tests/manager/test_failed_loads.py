@@ -59,9 +59,12 @@ def truncate(folder: Path) -> None:
     (folder / UNET).write_bytes(data[: len(data) // 2])
 
 
-def another_config(folder: Path) -> None:
-    config = json.loads((folder / "unet/config.json").read_text())
-    (folder / "unet/config.json").write_text(json.dumps(config | {"block_out_channels": [16, 24]}))
+def config(part: str, **changes: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        file = folder / part / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+    return spoil
 
 
 # what is done to a model's folder after it was listed -> what a person is told
@@ -72,7 +75,16 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
         "text encoder .* lacks 1",
     ),
     "a tensor has another shape": (rewrite(UNET, with_another_shape), "unet"),
-    "the configuration is another": (another_config, "unet"),
+    "the configuration is another": (config("unet", block_out_channels=[16, 24]), "unet does not fit its config"),
+    "a table of the configuration is 2 GB": (
+        config("text_encoder", max_position_embeddings=19_000_000),
+        "position_embedding.weight is 128x32 in the file, and 19000000x32 by the configuration",
+    ),
+    "the configuration adds a table": (
+        config("unet", num_class_embeds=10**6),
+        r"describes 64,\d{3},\d{3} numbers where the files",
+    ),
+    "the configuration makes no sense": (config("unet", norm_num_groups=0), r"unet \(UNet2DConditionModel\) could not"),
     "NaN": (rewrite(UNET, with_nan), r"unet holds numbers that are not finite \(NaN\), in conv_out.bias"),
     "the file is cut short": (truncate, "incomplete"),
     "the file is gone": (lambda folder: (folder / UNET).unlink(), "b"),

@@ -47,7 +47,7 @@ def render(manager: Manager, info: ModelInfo, dtype: str = "fp32", **values: Any
         pipeline = loaded.pipeline()
         arguments = loaded.family.call_arguments(request, pipeline, 1)
         generator = [torch.Generator().manual_seed(7)]
-        return pipeline(**arguments, generator=generator, output_type="np").images[0]
+        return pipeline(**arguments | {"output_type": "np"}, generator=generator).images[0]
 
 
 @pytest.mark.parametrize("name", sorted(tiny_models.BUILDERS))

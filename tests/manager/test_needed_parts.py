@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,13 @@ def empty(part: str) -> Callable[[Path], None]:
     return spoil
 
 
+def config(file: str, **changes: Any) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | changes))
+
+    return spoil
+
+
 def without(file: str) -> Callable[[Path], None]:
     return lambda folder: (folder / file).unlink()
 
@@ -45,7 +53,19 @@ def without(file: str) -> Callable[[Path], None]:
         (unnamed("vae"), "Its model_index.json names no vae"),
         (unnamed("scheduler"), "Its model_index.json names no scheduler"),
         (empty("text_encoder"), "names no text_encoder, so that nothing would read the prompt"),
+        (unnamed("tokenizer"), "Its model_index.json names no tokenizer for its text_encoder"),
         (without("tokenizer/tokenizer.json"), "Its tokenizer has no vocabulary"),
+        (
+            config("tokenizer/tokenizer_config.json", model_max_length="x"),
+            "Its tokenizer is set to model_max_length = 'x'",
+        ),
+        (
+            config("unet/config.json", layers_per_block=255),
+            "layers_per_block = 255, but its weights hold only 208 tensors",
+        ),
+        (config("unet/config.json", transformer_layers_per_block=250), "but its weights hold only 208 tensors"),
+        (config("unet/config.json", num_class_embeds=10**9), "num_class_embeds = 1,000,000,000, but no tensor"),
+        (config("vae/config.json", scaling_factor="x"), "scaling_factor = 'x', which is no number"),
     ],
 )
 def test_a_folder_that_lacks_a_part_is_listed_with_what_it_lacks(

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from studio.core.errors import ModelError
+from studio.manager.disk.folder_parts import read_json
+from studio.manager.disk.headers import shown
 from studio.manager.families import Family
 
 # Files that together are a tokenizer's vocabulary; any one row is enough.
@@ -35,6 +37,10 @@ def check_parts(
     wanted = set(family.encoders) - spared if known else set[str]()
     if wanted and wanted.isdisjoint(components):
         raise ModelError(f"Its model_index.json names no {family.encoders[0]}, so that nothing would read the prompt.")
+    for encoder in sorted(wanted & components.keys()):
+        tokenizer = encoder.replace("text_encoder", "tokenizer")
+        if tokenizer not in components:
+            raise ModelError(f"Its model_index.json names no {tokenizer} for its {encoder}.")
     for name, (library, class_name) in components.items():
         if name in spared:
             continue
@@ -44,6 +50,12 @@ def check_parts(
 
 def check_vocabulary(part: Path) -> None:
     """A tokenizer without its vocabulary loads without a word, and then drops the prompt's. Raises ModelError."""
+    if os.path.lexists(part / "tokenizer_config.json"):
+        longest = read_json(part / "tokenizer_config.json").get("model_max_length")
+        if longest is not None and not isinstance(longest, int | float):
+            raise ModelError(
+                f"Its {part.name} is set to model_max_length = {shown(str(longest))!r}, which is no number."
+            )
     if not any(all(os.path.isfile(part / file) for file in row) for row in VOCABULARIES):
         raise ModelError(
             f"Its {part.name} has no vocabulary: {part.name}/ holds no tokenizer.json, nor vocab.json with merges.txt, "

@@ -10,9 +10,9 @@ from studio.manager.families.base import Configs, Family, refuse_rescale, regist
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
-    """A prompt, if there is one, is the number of a class."""
+    """A prompt, if there is one, is the number of a class. Tensors are asked for, as of DDPM."""
     refuse_rescale(request, pipeline)
-    arguments: dict[str, Any] = {"batch_size": count, "num_inference_steps": request.steps}
+    arguments: dict[str, Any] = {"batch_size": count, "num_inference_steps": request.steps, "output_type": "pt"}
     classes = pipeline.unet.config.num_class_embeds
     if classes and request.prompt.strip():
         wish = request.prompt.strip()

@@ -18,7 +18,9 @@ from safetensors.torch import load_file
 
 from studio.core.errors import ModelError, StudioError
 from studio.manager.loading import module_bytes, reason
+from studio.manager.memory.fitting import check_complete, check_fit
 from studio.manager.memory.ledger import Ledger
+from studio.manager.memory.mapped import MappedFile
 from studio.manager.memory.planner import Move, Resident, cost_per_byte
 from studio.manager.memory.streaming import LeafStreamer, drop_all
 from studio.manager.out_of_memory import is_out_of_memory
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 NAMED = 8  # models in one row of the ledger
 KEPT_SHELLS = 8  # empty modules kept for a model's return: building one takes longer than filling it
+KEPT_IN_FP32 = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")  # classes with parts that no dtype changes
 State = Literal["away", "resident", "streamed"]
 
 
@@ -58,6 +61,7 @@ class Component:
     last_use: float = 0.0
     reload_seconds: float = 0.0
     priority: float = 0.0
+    mapped: tuple[MappedFile, ...] = ()  # the files that its weights are mapped from
     streamer: LeafStreamer | None = field(default=None, repr=False)
 
     @property
@@ -126,6 +130,13 @@ class Residency:
                 except (StudioError, RuntimeError) as error:
                     log.warning("%s could not be put back: %s", component.source.name, error)
 
+    def let_go_of_changed(self) -> None:
+        """Evict what is mapped from a file that was changed in place since: its weights are no longer what was loaded."""
+        for component in self.components.values():
+            idle = component.state == "resident" and not component.users
+            if idle and any(file.changed_in_place() for file in component.mapped):
+                self.perform(Move("evict", component.key, component.bytes, "", "its file was changed in place"))
+
     def forget_unused(self, keep: int = KEPT_SHELLS) -> None:
         """Let go of modules that have no weights and no lease, save the `keep` last used."""
         unused = [c for c in self.components.values() if c.state == "away" and not c.users]
@@ -134,12 +145,14 @@ class Residency:
             del self.components[component.key]
 
     def skeleton(self, component: Component) -> Any:
-        """The component's module, made without weights if there is none yet."""
+        """The component's module, made without weights if there is none yet; raises ModelError where these cannot be its."""
         if component.module is None:
-            component.module = component.source.empty().eval().requires_grad_(False)
+            module = component.source.empty().eval().requires_grad_(False)
+            check_fit(component.source.name, module, component.source.files)
+            _put_buffers(module, component.source.files, component.dtype, self.device)
             if component.channels_last:
-                component.module.to(memory_format=torch.channels_last)
-            _put_buffers(component.module, component.source.files, component.dtype, self.device)
+                module.to(memory_format=torch.channels_last)
+            component.module = module
         return component.module
 
     def stop_streaming(self) -> None:
@@ -162,33 +175,33 @@ class Residency:
             raise ModelError(f"Its {name} cannot be read any more: {reason(error)}") from None
 
     def _bring(self, component: Component) -> None:
-        if component.module is not None and self._fill(component):
+        self.skeleton(component)
+        component.mapped = tuple(MappedFile.of(file) for file in component.source.files)
+        if self._fill(component):
             return
         fresh = component.source.load().eval().requires_grad_(False)
         if component.channels_last:
             fresh.to(memory_format=torch.channels_last)
         fresh.to(self.device)
-        if component.module is None:
-            component.module = fresh
-        else:
-            # Pipelines already hold the empty module: hand it the fresh one's tensors, which copies nothing.
-            component.module.load_state_dict(fresh.state_dict(), assign=True)
-            component.module.to(self.device).requires_grad_(False)
+        # Pipelines may hold the empty module already: hand it the fresh one's tensors, which copies nothing.
+        component.module.load_state_dict(fresh.state_dict(), assign=True)
+        component.module.to(self.device).requires_grad_(False)
         component.bytes = module_bytes(component.module)
         component.state = "resident"
 
     def _fill(self, component: Component) -> bool:
-        """Hand an empty module its weights straight from the mapped files; False where they do not fit as they stand."""
+        """Hand an empty module its weights straight from the mapped files; False where they go by other names."""
         module = component.module
-        if getattr(type(module), "_keep_in_fp32_modules", None):
+        if any(getattr(type(module), name, None) for name in KEPT_IN_FP32):
             return False
         tensors = {
             key: tensor for file in component.source.files for key, tensor in load_file(file, str(self.device)).items()
         }
-        if tensors.keys() != module.state_dict().keys() or any(
-            tensor.is_floating_point() and tensor.dtype != component.dtype for tensor in tensors.values()
-        ):
+        if tensors.keys() != module.state_dict().keys():
             return False
+        for key, tensor in tensors.items():
+            if tensor.is_floating_point():
+                tensors[key] = tensor.to(component.dtype)  # the very tensor, where it is of that dtype
         module.load_state_dict(tensors, assign=True)
         if component.channels_last:
             module.to(memory_format=torch.channels_last)
@@ -199,6 +212,7 @@ class Residency:
 
     def _stream(self, component: Component) -> None:
         module = self.skeleton(component)
+        check_complete(component.source.name, module, component.source.files)
         files = list(component.source.files)
         component.streamer = LeafStreamer(module, files, component.dtype, self.device, component.channels_last)
         component.streamer.attach()

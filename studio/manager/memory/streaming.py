@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from studio.manager.memory.staging import StageHook
+
 
 class LeafStreamer:
     """While attached, `module`'s parameters live in `files` and visit the device one layer at a time."""
@@ -27,8 +29,12 @@ class LeafStreamer:
         self._opened = [safe_open(file, framework="pt") for file in files]
         self._where = {key: opened for opened in self._opened for key in opened.keys()}  # noqa: SIM118 (not a dict)
         self._hooks: list[Any] = []
+        self._tells_device = False
 
     def attach(self) -> None:
+        if not hasattr(self._module, "_hf_hook"):  # what a pipeline asks which device a module without data runs on
+            self._module._hf_hook = StageHook(lambda: None, self._device)
+            self._tells_device = True
         for prefix, layer in self._module.named_modules():
             names = {
                 name: f"{prefix}.{name}".lstrip(".")
@@ -49,6 +55,8 @@ class LeafStreamer:
 
     def detach(self) -> None:
         """Leaves the module without weights; it is for the caller to fill or forget it."""
+        if self._tells_device and hasattr(self._module, "_hf_hook"):
+            del self._module._hf_hook
         drop(self._module, list(self._module._parameters))
         for hook in self._hooks:
             hook.remove()
