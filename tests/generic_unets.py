@@ -224,13 +224,11 @@ def pixart_sigma_pag(folder: Path, seed: int = 0) -> Path:
 
 
 def sd3_pag(folder: Path, seed: int = 0) -> Path:
+    """StableDiffusion3PAGPipeline: SD 3's parts without those that look at pictures."""
     tiny_models.stable_diffusion_3(folder, seed)
-    return _renamed(folder, "StableDiffusion3PAGPipeline")
-
-
-def _renamed(folder: Path, pipeline: str) -> Path:
     index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": pipeline}))
+    kept = {name: part for name, part in index.items() if name not in ("image_encoder", "feature_extractor")}
+    (folder / "model_index.json").write_text(json.dumps(kept | {"_class_name": "StableDiffusion3PAGPipeline"}))
     return folder
 
 
