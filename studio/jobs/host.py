@@ -6,6 +6,7 @@ that dies takes only its own job with it: the job becomes `interrupted`, a new w
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -310,9 +311,22 @@ def _how_it_ended(worker: _Worker) -> str:
     code = worker.process.returncode
     if worker.given_up:
         return "The worker did not answer any more and was started anew."
-    if code == -9:
-        return "The worker was killed while this ran, as the system does when memory runs out. A new one has started."
-    return f"The worker stopped while this ran (exit code {code}). A new one has started."
+    return f"{_what_ended_it(code)}. A new one has started."
+
+
+def _what_ended_it(code: int) -> str:
+    """What an exit code tells; those below zero are signals (signal(7))."""
+    if code == -signal.SIGKILL:
+        return "The worker was killed while this ran, as the system does when memory runs out"
+    if code == -getattr(signal, "SIGBUS", 0):
+        return (
+            "A file that models are read from was cut short, or could not be read any more, while this ran; that ends the "
+            "worker (SIGBUS)"
+        )
+    try:
+        return f"The worker crashed while this ran ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"The worker stopped while this ran (exit code {code})"
 
 
 def _open_log(file: Path | None) -> int:

@@ -1,11 +1,13 @@
 """A worker for tests of the host: the real channel, the real archive and frames, and arithmetic in place of the engine.
 
-The prompt's first word says what happens to the job: "die", "hang", "deaf", "fail"; anything else becomes a picture.
+The prompt's first word says what happens to the job: "die", "cut", "hang", "deaf", "fail"; anything else becomes a picture.
 A step lasts until the file `<outputs>/hold` is gone, so that tests can look at a job in the midst of its run.
 """
 
+import mmap
 import os
 import signal
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -54,6 +56,15 @@ def _receive(channel: Channel, commands: "SimpleQueue[Message | None]", cancelle
     commands.put(None)
 
 
+def touch_what_was_cut_short() -> None:
+    """What happens to whoever has weights mapped from a file that another program truncates."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(mmap.PAGESIZE)
+        pages = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        file.truncate(0)
+        pages[0]
+
+
 class Run:
     def __init__(self, channel: Channel, job: str, request: GenerationRequest, outputs: Path, cancelled: set[str]):
         self.channel, self.job, self.request, self.outputs, self.cancelled = channel, job, request, outputs, cancelled
@@ -84,6 +95,8 @@ class Run:
             raise StudioError("It was asked to fail.", field="prompt")
         if word == "die" and step == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        if word == "cut" and step == 1:
+            touch_what_was_cut_short()
         jpeg = encode_jpeg(picture(self.request, step), quality=80)
         self.frames.put(self.job, 0, step, "x0", jpeg)
         self.emit(

@@ -119,6 +119,13 @@ def test_killing_the_worker_interrupts_its_job_only(desk: Desk) -> None:
     assert list(desk.settings.outputs.rglob("*.tmp")) == []
 
 
+def test_a_worker_whose_mapped_file_is_cut_short_says_so(desk: Desk) -> None:
+    doomed, next_one = desk.submit(wish("cut short")), desk.submit(wish())
+    end = list(desk.follow(doomed))[-1]
+    assert isinstance(end, Interrupted) and "cut short" in end.message and "SIGBUS" in end.message
+    assert isinstance(list(desk.follow(next_one))[-1], Done)
+
+
 def test_an_interrupted_job_can_be_retried(desk: Desk, hold: Path) -> None:
     job = desk.submit(wish(seed=-1))
     next(event for event in desk.follow(job) if isinstance(event, Step))

@@ -49,6 +49,10 @@ def with_nan(tensors: dict[str, Any]) -> None:
     tensors["conv_out.bias"][0] = float("nan")
 
 
+def with_infinity(tensors: dict[str, Any]) -> None:
+    tensors["conv_out.bias"][0] = float("-inf")
+
+
 def with_another_shape(tensors: dict[str, Any]) -> None:
     tensors["conv_in.weight"] = torch.zeros(16, 7, 3, 3)
 
@@ -86,6 +90,10 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "the configuration makes no sense": (config("unet", norm_num_groups=0), r"unet \(UNet2DConditionModel\) could not"),
     "NaN": (rewrite(UNET, with_nan), r"unet holds numbers that are not finite \(NaN\), in conv_out.bias"),
+    "infinity": (
+        rewrite(UNET, with_infinity),
+        r"unet holds numbers that are not finite \(infinity\), in conv_out.bias",
+    ),
     "the file is cut short": (truncate, "incomplete"),
     "the file is gone": (lambda folder: (folder / UNET).unlink(), "b"),
     "the folder is gone": (shutil.rmtree, "b is no longer in the models folders"),

@@ -21,6 +21,7 @@ from studio.manager.disk.companions import files_of
 from studio.manager.disk.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
 from studio.manager.families import family_for
 from studio.manager.loading import empty_component, load_autoencoder, load_component
+from studio.manager.memory.file_state import FileState
 from studio.manager.memory.loaded import Loaded
 from studio.manager.memory.residency import Component, Residency, Source
 
@@ -125,8 +126,8 @@ class Assembler:
 
     def _small_part(self, folder: Path, name: str, library: str, class_name: str) -> Any:
         """A tokenizer, scheduler or processor; kept, for reading a vocabulary takes a while."""
-        stamp = max((file.stat().st_mtime_ns for file in (folder / name).iterdir()), default=0)
-        key = f"{folder / name}:{stamp}"
+        files = sorted((file.name, FileState.of(file).state) for file in (folder / name).iterdir() if file.is_file())
+        key = f"{folder / name}:{library}.{class_name}:{files}"
         if key not in self._small:
             self._small = dict(list(self._small.items())[1 - KEPT_PARTS :]) | {
                 key: load_component(folder, name, library, class_name)

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from studio.core.errors import ModelError, StudioError
 from studio.manager.loading import module_bytes, reason
+from studio.manager.memory.file_state import FileState
 from studio.manager.memory.fitting import check_complete, check_fit
 from studio.manager.memory.ledger import Ledger
-from studio.manager.memory.mapped import MappedFile
 from studio.manager.memory.planner import Move, Resident, cost_per_byte
 from studio.manager.memory.streaming import LeafStreamer, drop_all
 from studio.manager.out_of_memory import is_out_of_memory
@@ -61,7 +61,7 @@ class Component:
     last_use: float = 0.0
     reload_seconds: float = 0.0
     priority: float = 0.0
-    mapped: tuple[MappedFile, ...] = ()  # the files that its weights are mapped from
+    mapped: tuple[FileState, ...] = ()  # the files that its weights are mapped from
     streamer: LeafStreamer | None = field(default=None, repr=False)
 
     @property
@@ -176,7 +176,7 @@ class Residency:
 
     def _bring(self, component: Component) -> None:
         self.skeleton(component)
-        component.mapped = tuple(MappedFile.of(file) for file in component.source.files)
+        component.mapped = tuple(FileState.of(file) for file in component.source.files)
         if self._fill(component):
             return
         fresh = component.source.load().eval().requires_grad_(False)

@@ -5,6 +5,7 @@ the run's dtype cannot hold; 2 GB take about a fifth of a second beyond reading 
 """
 
 import json
+import math
 import struct
 from collections.abc import Callable
 from io import FileIO
@@ -18,7 +19,8 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.headers import read_header
 from studio.manager.memory.residency import Component
 
-LOOKED = "1"  # of the rows that say what was found: raise it when weights are looked at differently
+LOOKED = "2"  # of the rows that say what was found: raise it when weights are looked at differently
+LARGE = "too large"  # for the dtype, and for no other reason
 CHUNK = 8 << 20
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -39,28 +41,28 @@ def check_numbers(
         if known is None:
             report(f"checking the numbers of the {part}", None)
             bad = first_unsound(component.source.files, component.dtype)
-            known = {"bad": bad[0] if bad else None, "large": bool(bad and bad[1])}
+            known = {"bad": bad[0], "what": bad[1]} if bad else {"bad": None}
             catalog.index.put_facts([(mark, LOOKED, known)])
         if known["bad"] is None:
             continue
-        if known["large"]:
+        if known["what"] == LARGE:
             raise ModelError(f"Its {part} holds numbers too large for {dtype}, in {known['bad']}. Try fp32 or bf16.")
-        problem = f"Its {part} holds numbers that are not finite (NaN), in {known['bad']}."
+        problem = f"Its {part} holds numbers that are not finite ({known['what']}), in {known['bad']}."
         if not (name == "vae" and info.vae):  # else it is not the model's own
             catalog.remember_problem(info.id, problem)
         raise ModelError(problem)
 
 
-def first_unsound(files: tuple[Path, ...], dtype: torch.dtype) -> tuple[str, bool] | None:
-    """(tensor, whether it is only too large for `dtype`) of the first that cannot be used; None if all can. Raises ModelError."""
+def first_unsound(files: tuple[Path, ...], dtype: torch.dtype) -> tuple[str, str] | None:
+    """(tensor, what is wrong with it) of the first that cannot be used; None if all can. Raises ModelError."""
     limit = torch.finfo(dtype).max
-    worst: tuple[str, bool] | None = None
+    worst: tuple[str, str] | None = None
     for file in files:
         for name, largest in _largest(file):
-            if not largest < float("inf"):  # NaN compares false
-                return name, False
+            if not math.isfinite(largest):
+                return name, "NaN" if math.isnan(largest) else "infinity"
             if largest > limit and worst is None:
-                worst = name, True
+                worst = name, LARGE
     return worst
 
 

@@ -15,7 +15,7 @@ from tests import tiny_models
 compat.prepare()
 from studio.engine.generate import generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.mapped import MappedFile  # noqa: E402
+from studio.manager.memory.file_state import FileState  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -68,7 +68,7 @@ def test_a_file_replaced_by_another_of_its_name_does_no_harm(manager: Manager, t
 def test_what_counts_as_changed_in_place(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"12345678")
-    mapped = MappedFile.of(file)
+    mapped = FileState.of(file)
     assert not mapped.changed_in_place()
     os.truncate(file, 4)
     assert mapped.changed_in_place()
