@@ -46,8 +46,8 @@ def _model(name: str, **config: Any) -> Any:
     return model
 
 
-def _kl(channels: int = 4, **config: Any) -> Any:
-    return vae_kl(channels, 4, use_quant_conv=False, use_post_quant_conv=False, **config)
+def _kl(channels: int = 4, levels: int = 4, **config: Any) -> Any:
+    return vae_kl(channels, levels, use_quant_conv=False, use_post_quant_conv=False, **config)
 
 
 def _flux2_vae() -> Any:
@@ -479,6 +479,7 @@ def cogview4(folder: Path, seed: int = 0) -> Path:
 
 
 def hidream(folder: Path, seed: int = 0) -> Path:
+    """It makes pictures of one area alone, 128 latent cells a side: with a shallow autoencoder those are few pixels."""
     _seeded(seed)
     clip, t5 = clip_tokenizer(128), t5_tokenizer(max_length=128)
     transformer = _model(
@@ -495,14 +496,15 @@ def hidream(folder: Path, seed: int = 0) -> Path:
         num_routed_experts=4,
         num_activated_experts=2,
         axes_dims_rope=(4, 2, 2),
-        max_resolution=(32, 32),
+        max_resolution=(128, 128),
         llama_layers=(0, 1),
     )
     return _save(
         folder,
         "HiDreamImagePipeline",
+        side=256,
         scheduler=_flow(shift=3.0),
-        vae=_kl(scaling_factor=0.3611, shift_factor=0.1159),
+        vae=_kl(levels=2, scaling_factor=0.3611, shift_factor=0.1159),
         text_encoder=clip_text(clip, projection=32, positions=128),
         tokenizer=clip,
         text_encoder_2=clip_text(clip, projection=32, positions=128),

@@ -16,6 +16,7 @@ from studio.engine.tap import check_finite
 from studio.manager.memory.ladder import DECODE, DENOISE, Ladder
 
 HALF = (torch.float16, torch.bfloat16)
+COLOURS = 3  # some decoders give transparency after them
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def watched_decoder(
         output = ladder.persevere(DECODE, lambda: once(latents, *args, **kwargs))
         check_finite(_tensor(output), "in the decoder")
         if on_decode is not None:
-            on_decode(latents, _tensor(output))
+            on_decode(_still(latents), _still(_tensor(output))[:, :COLOURS])
         return output
 
     decoder.decode = decode
@@ -96,6 +97,11 @@ def _moved(output: Any, device: torch.device) -> Any:
 
 def _tensor(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output.sample
+
+
+def _still(tensor: torch.Tensor) -> torch.Tensor:
+    """(n, c, 1, h, w), as autoencoders of video have one picture, to (n, c, h, w)"""
+    return tensor.squeeze(2) if tensor.ndim == 5 and tensor.shape[2] == 1 else tensor
 
 
 def _finite(output: Any) -> bool:

@@ -62,11 +62,14 @@ class Factors:
 
 @dataclass(frozen=True)
 class Patches:
-    """The fitted map, which speaks the decoder's latents: z = x / scale + shift."""
+    """The fitted map, which speaks the decoder's latents: z = x / scale + shift.
+
+    scale, shift: (1, c, p, p), or with ones for c and p; a p of 2 where cells were folded into channels and normed there.
+    """
 
     patch_map: PatchMap
-    scale: float
-    shift: float
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     @property
     def accepts(self) -> tuple[int, ...]:
@@ -74,7 +77,7 @@ class Patches:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(n, c, h, w) -> uint8 (n, H, W, 3)"""
-        return self.patch_map.pixels(x / self.scale + self.shift)
+        return self.patch_map.pixels(x / _tiled(self.scale, x) + _tiled(self.shift, x))
 
 
 Map = Pixels | Factors | Patches
@@ -184,14 +187,25 @@ def _map_of(path: Path, mtime_ns: int) -> PatchMap:
     return PatchMap.load(path)
 
 
-def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[float, float]:
+def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[torch.Tensor, torch.Tensor]:
     """What pipelines undo before decoding: the decoder's own configuration, or the family's where it names none."""
-    config = getattr(vae, "config", None)
+    config, norm = getattr(vae, "config", None), getattr(vae, "bn", None)
     scale, shift = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
-    return (
-        scale or (latent.scale if latent else 1.0),
-        shift if shift is not None else (latent.shift if latent else 0.0),
-    )
+    mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+    scales = torch.tensor(scale or (latent.scale if latent else 1.0)).view(1, 1, 1, 1)
+    shifts = torch.tensor(shift if shift is not None else (latent.shift if latent else 0.0)).view(1, 1, 1, 1)
+    if mean is not None and deviation is not None:  # a norm for each channel; Stable Diffusion's kin scale as well
+        return (scales if latent else torch.ones(1, 1, 1, 1)) / torch.tensor(deviation).view(1, -1, 1, 1), torch.tensor(mean).view(1, -1, 1, 1)
+    if isinstance(norm, torch.nn.BatchNorm2d):  # for each cell of 2 x 2, folded into channels as PixelShuffle has it
+        deviations = (norm.running_var.float() + getattr(config, "batch_norm_eps", norm.eps)).sqrt().cpu()
+        return 1 / deviations.view(1, -1, 2, 2), norm.running_mean.float().cpu().view(1, -1, 2, 2)
+    return scales, shifts
+
+
+def _tiled(pattern: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """(1, c, p, p) over the cells of x (n, c, h, w)"""
+    side = pattern.shape[-1]
+    return pattern if side == 1 else pattern.repeat(1, 1, x.shape[-2] // side, x.shape[-1] // side)
 
 
 def _downsampling(vae: object) -> int:
