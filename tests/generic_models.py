@@ -114,9 +114,7 @@ _PACKED = {
 
 def flux2(folder: Path, seed: int = 0) -> Path:
     _seeded(seed)
-    transformer = _model(
-        "Flux2Transformer2DModel", **_PACKED, joint_attention_dim=48, axes_dims_rope=(4, 4, 4, 4)
-    )
+    transformer = _model("Flux2Transformer2DModel", **_PACKED, joint_attention_dim=48, axes_dims_rope=(4, 4, 4, 4))
     return _save(
         folder,
         "Flux2Pipeline",

@@ -35,20 +35,22 @@ def qwen_tokenizer(max_length: int = 4096) -> Any:
 
     vocab, merges = byte_vocabulary()
     tokenizer = Qwen2Tokenizer(vocab=vocab, merges=merges, model_max_length=max_length)
-    tokenizer.add_special_tokens(
-        {"additional_special_tokens": [AddedToken(mark, special=True) for mark in MARKS[1:7]]}
-    )
+    tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken(mark, special=True) for mark in MARKS[1:7]]})
     tokenizer.chat_template = TEMPLATE
     return tokenizer
 
 
 def gemma_tokenizer(max_length: int = 512) -> Any:
+    from tokenizers import processors
     from transformers import GemmaTokenizer
 
     vocab = {token: number for number, token in enumerate(("<pad>", "<eos>", "<bos>", "<unk>", "<mask>"))}
     for character in (*map(chr, range(32, 127)), "\n", "▁"):
         vocab.setdefault(character, len(vocab))
-    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=max_length, padding_side="right")
+    tokenizer = GemmaTokenizer(vocab=vocab, merges=[], model_max_length=max_length, padding_side="right")
+    begins = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", vocab["<bos>"])])
+    tokenizer._tokenizer.post_processor = begins
+    return tokenizer
 
 
 def llama_tokenizer(max_length: int = 512, **more: Any) -> Any:
@@ -268,7 +270,5 @@ def smollm3() -> Any:
 def bert() -> Any:
     from transformers import BertConfig, BertModel
 
-    config = BertConfig(
-        vocab_size=80, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
-    )
+    config = BertConfig(vocab_size=80, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     return BertModel(config).eval()

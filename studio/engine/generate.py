@@ -22,7 +22,7 @@ from studio.core.request import GenerationRequest
 from studio.engine.decoding import persevering, watched_decoder
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.layout import Spatial
-from studio.engine.loops import put_scheduler, watched_loops
+from studio.engine.loops import attention_as_before, put_scheduler, watched_loops
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep
 from studio.manager.manager import Loaded
@@ -159,6 +159,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),
+        attention_as_before(pipeline),
         watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, watch.on_decode) as notes,
         persevering(getattr(pipeline, loaded.family.denoiser), loaded.ladder),
         watched_loops(
@@ -208,7 +209,7 @@ def _spatial(request: GenerationRequest, loaded: Loaded) -> Spatial:
     """How the state of this run is laid out as a picture."""
     config = getattr(loaded.components.get(loaded.family.decoder or ""), "config", None)
     channels = getattr(config, "latent_channels", None) or getattr(config, "z_dim", None)
-    return Spatial(request.width or 0, request.height or 0, channels)
+    return Spatial(request.width or 0, request.height or 0, channels, loaded.family.cells_first)
 
 
 def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tuple[str, ...]) -> Recipe:

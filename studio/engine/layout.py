@@ -20,6 +20,7 @@ class Spatial:
     width: int  # of the picture, in pixels
     height: int
     channels: int | None = None
+    cells_first: bool = False  # of folded channels: the cell varies slower than the channel
 
     def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
         """(n, tokens, c), (n, c, 1, h, w), (n, 1, h, w, c) or (n, c, h, w); what is none of these comes back as it is."""
@@ -30,7 +31,11 @@ class Spatial:
         elif tensor.ndim == 5 and tensor.shape[1] == 1:
             tensor = tensor.squeeze(1).permute(0, 3, 1, 2)
         folded = self.channels is not None and tensor.ndim == 4 and tensor.shape[1] == FOLD**2 * self.channels
-        return F.pixel_shuffle(tensor, FOLD) if folded else tensor
+        return F.pixel_shuffle(self._channels_first(tensor), FOLD) if folded else tensor
+
+    def _channels_first(self, folded: torch.Tensor) -> torch.Tensor:
+        """(n, 4 c, h, w), as PixelShuffle reads the channels"""
+        return folded.unflatten(1, (FOLD**2, -1)).transpose(1, 2).flatten(1, 2) if self.cells_first else folded
 
     def _in_rows(self, tokens: torch.Tensor) -> torch.Tensor:
         """(n, tokens, c) -> (n, c, h, w), the picture's shape telling h and w"""

@@ -28,7 +28,7 @@ class Level:
         """k-diffusion's sigma, noise over signal; for flow matching its own sigma, which ends at 1."""
         if self.flow:
             return self.sigma
-        return self.sigma / max(self.alpha, 1e-8)
+        return self.sigma / self.alpha if self.alpha > 1e-8 else math.inf
 
     @property
     def input_scale(self) -> float:

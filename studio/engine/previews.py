@@ -147,7 +147,7 @@ def _map_for(loaded: Loaded, folder: Path | None) -> tuple[Map | None, PatchMapL
     vae, latent = loaded.components.get(decoder), loaded.family.latent
     if vae is None:
         return Pixels(), None
-    scale, shift = _scale_and_shift(vae, latent)
+    scale, shift = _scale_and_shift(vae, latent, loaded.family.cells_first)
     shipped = _read_map(loaded.folder / FILE)
     if shipped is not None:
         return Patches(shipped, scale, shift), None
@@ -187,7 +187,9 @@ def _map_of(path: Path, mtime_ns: int) -> PatchMap:
     return PatchMap.load(path)
 
 
-def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _scale_and_shift(
+    vae: object, latent: LatentFormat | None, cells_first: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What pipelines undo before decoding: the decoder's own configuration, or the family's where it names none."""
     config, norm = getattr(vae, "config", None), getattr(vae, "bn", None)
     scale, shift = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
@@ -195,11 +197,18 @@ def _scale_and_shift(vae: object, latent: LatentFormat | None) -> tuple[torch.Te
     scales = torch.tensor(scale or (latent.scale if latent else 1.0)).view(1, 1, 1, 1)
     shifts = torch.tensor(shift if shift is not None else (latent.shift if latent else 0.0)).view(1, 1, 1, 1)
     if mean is not None and deviation is not None:  # a norm for each channel; Stable Diffusion's kin scale as well
-        return (scales if latent else torch.ones(1, 1, 1, 1)) / torch.tensor(deviation).view(1, -1, 1, 1), torch.tensor(mean).view(1, -1, 1, 1)
+        return (scales if latent else torch.ones(1, 1, 1, 1)) / torch.tensor(deviation).view(1, -1, 1, 1), torch.tensor(
+            mean
+        ).view(1, -1, 1, 1)
     if isinstance(norm, torch.nn.BatchNorm2d):  # for each cell of 2 x 2, folded into channels as PixelShuffle has it
         deviations = (norm.running_var.float() + getattr(config, "batch_norm_eps", norm.eps)).sqrt().cpu()
-        return 1 / deviations.view(1, -1, 2, 2), norm.running_mean.float().cpu().view(1, -1, 2, 2)
+        return 1 / _of_cells(deviations, cells_first), _of_cells(norm.running_mean.float().cpu(), cells_first)
     return scales, shifts
+
+
+def _of_cells(folded: torch.Tensor, cells_first: bool) -> torch.Tensor:
+    """(4 c,) -> (1, c, 2, 2)"""
+    return folded.view(2, 2, -1).permute(2, 0, 1)[None] if cells_first else folded.view(1, -1, 2, 2)
 
 
 def _tiled(pattern: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

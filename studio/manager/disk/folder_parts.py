@@ -203,7 +203,8 @@ def _check_depths(name: str, config: dict[str, Any], tensors: int) -> None:
     """Refuse a configuration of more layers than its tensors could make; any layer has two at least."""
     levels = config.get("block_out_channels")
     for key, value in config.items():
-        if not tensors or not key.endswith(DEPTHS) or not isinstance(value, int):
+        counted = key.endswith(DEPTHS) and not key.startswith("max_")  # max_window_layers is a mark among them
+        if not tensors or not counted or not isinstance(value, int):
             continue
         layers = value * (len(levels) if "per_block" in key and isinstance(levels, list) else 1)
         if 2 * layers > tensors:

@@ -139,6 +139,7 @@ class Family:
     guided: bool = True
     encoders: tuple[str, ...] = ("text_encoder",)
     decoder: str | None = "vae"
+    cells_first: bool = False  # where 2 x 2 latent cells are folded into channels, the cells vary slower than the channels
     alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline

@@ -156,6 +156,7 @@ def generic_family(pipeline: str) -> Family | None:
         solvers=_solvers(source),
         defaults=_defaults(pipeline, source, main),
         multiple=STRIDES.get(pipeline, GENERIC.multiple),
+        cells_first="patch, patch, ae_channels" in source.text,
         cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
         area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
         fixed_size="width" not in source.call,
