@@ -77,7 +77,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str | None]] = {
     "names/\u202egnp.safetensors": (good, None),
     "names/\u05e9\u05dc\u05d5\u05dd.safetensors": (good, None),
     "names/<img src=x onerror=alert(1)>.safetensors": (good, None),
-    "names/\udcff\udcfe.safetensors": (good, None),
+    "names/\udcff\udcfe.safetensors": (good, "rename it"),
     "ESRGAN/4x.safetensors": (lambda p: write_sparse(p, CASES["ESRGAN"][1]), None),
     "a folder.safetensors/inside.safetensors": (good, None),
     "checkpoints/dangling.safetensors": (lambda p: link(p, "nowhere.safetensors"), "link"),

@@ -51,7 +51,7 @@ def main() -> int:
 
 def carry_out(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> dict[str, Any]:
     """Convert, and put how it ended into the last words."""
-    name = conversion.file.name
+    name = conversion.name
     try:
         convert(conversion, folders, told)
     except StudioError as error:
@@ -84,7 +84,7 @@ def convert(conversion: Conversion, folders: tuple[Path, ...], told: TextIO) -> 
         if not conversion.current:
             shutil.rmtree(conversion.target, ignore_errors=True)
             discard_partial(conversion)
-            raise ModelError(f"{conversion.file.name} was changed while it was converted; nothing was kept. Try again.")
+            raise ModelError(f"{conversion.name} was changed while it was converted; nothing was kept. Try again.")
         sweep_replaced(conversion)
 
 
@@ -109,7 +109,7 @@ def _convert(conversion: Conversion, folders: tuple[Path, ...], ticker: "Ticker"
         )
     except (SafetensorError, FileNotFoundError, ModelError) as error:
         if not conversion.file.exists():
-            gone = f"{conversion.file.name} was deleted while it was converted; nothing was kept."
+            gone = f"{conversion.name} was deleted while it was converted; nothing was kept."
             raise ModelError(gone) from error
         if isinstance(error, SafetensorError):
             raise _explained(conversion, error) from error
@@ -120,8 +120,8 @@ def _explained(conversion: Conversion, error: Exception) -> StudioError:
     """safetensors tells of a full disk in an error of its own."""
     text = str(error)
     if "No space left" in text or "os error 28" in text or "os error 27" in text:
-        return StorageError(f"The disk is full: {conversion.file.name} could not be converted. Free some space.")
-    return ModelError(f"{conversion.file.name} could not be read; it may be damaged.")
+        return StorageError(f"The disk is full: {conversion.name} could not be converted. Free some space.")
+    return ModelError(f"{conversion.name} could not be read; it may be damaged.")
 
 
 class Ticker:

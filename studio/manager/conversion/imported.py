@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from studio.core.errors import ModelError, StudioError
 from studio.core.models import ModelInfo
+from studio.manager.disk.headers import readable
 from studio.manager.families import Blueprint, family_for
 
 PARTIAL = ".partial-"  # `importing` builds a folder under its name and this; it is renamed when complete
 LOCK = ".lock"
+MAX_NAME = 80  # bytes of a folder's name that tell its original's; with all that is put behind, a disk takes 255
 IMPORTED = "imported"  # where they lie, below our own folder of the outputs
 
 
@@ -36,6 +36,11 @@ class Conversion:
     dtype: str  # fp32, bf16, fp16
     target: Path
     beside: tuple[Path, ...] = ()  # the files of other models that it takes components from
+
+    @property
+    def name(self) -> str:
+        """The file's name, as it may be shown."""
+        return readable(self.file.name)
 
     @property
     def complete(self) -> bool:
@@ -63,17 +68,6 @@ class Conversion:
         return mine == theirs and self.target != other.target
 
 
-class Note(BaseModel):
-    """Lies beside a converted folder and names its original."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    info: ModelInfo
-    file: Path
-    dtype: str
-    beside: tuple[Path, ...] = ()
-
-
 def blueprint_of(info: ModelInfo) -> Blueprint:
     """What the file leaves out; raises ModelError where that is not known here."""
     blueprint = family_for(info).blueprint
@@ -94,14 +88,21 @@ def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: 
     made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype, *others)
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
     stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    name = re.sub(r"[^\w.-]+", "_", file.stem)[:60].replace(PARTIAL, "_")
+    words = re.sub(r"[^\w.-]+", "_", file.stem).replace(PARTIAL, "_")
+    name = words.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore")
     return Conversion(info, file, dtype, place / f"{name}-{stamp}", beside)
 
 
 def write_note(conversion: Conversion) -> None:
-    note = Note(info=conversion.info, file=conversion.file, dtype=conversion.dtype, beside=conversion.beside)
+    """What the folder is made of, beside it; in ASCII, for names on disk are not always text."""
+    note = {
+        "info": conversion.info.model_dump(mode="json"),
+        "file": str(conversion.file),
+        "dtype": conversion.dtype,
+        "beside": [str(file) for file in conversion.beside],
+    }
     conversion.target.parent.mkdir(parents=True, exist_ok=True)
-    _note_file(conversion.target).write_text(note.model_dump_json())
+    _note_file(conversion.target).write_text(json.dumps(note))
 
 
 def discard_partial(conversion: Conversion) -> None:
@@ -213,10 +214,11 @@ def _listed(place: Path) -> list[Path]:
 def _read(folder: Path) -> Conversion | None:
     """What a folder's note says; None for a folder that nobody can tell the origin of."""
     try:
-        note = Note.model_validate_json(_note_file(folder).read_bytes())
-    except (OSError, ValidationError):
+        note = json.loads(_note_file(folder).read_bytes())
+        info, beside = ModelInfo.model_validate(note["info"]), tuple(map(Path, note["beside"]))
+        return Conversion(info, Path(note["file"]), str(note["dtype"]), folder, beside)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Conversion(note.info, note.file, note.dtype, folder, note.beside)
 
 
 def _note_file(folder: Path) -> Path:

@@ -22,7 +22,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.clip_vocabulary import find_vocabulary, write_tokenizer
 from studio.manager.disk.companions import Origin, Shelf, carried, files_of, t5_tokenizers, weighty
 from studio.manager.disk.folders import read_json
-from studio.manager.disk.headers import read_header
+from studio.manager.disk.headers import read_header, readable
 from studio.manager.disk.t5_vocabulary import write_t5_tokenizer
 from studio.manager.families import Blueprint, family_for
 
@@ -47,7 +47,7 @@ def import_checkpoint(
     origins = _origins(file, info, blueprint, folders)
     others = files_of({name: origin for name, origin in origins.items() if origin.files != (file,)})
     if beside is not None and tuple(other.absolute() for other in others) != beside:
-        raise ModelError(f"The files beside {file.name} that complete it have changed meanwhile. Try again.")
+        raise ModelError(f"The files beside {readable(file.name)} that complete it have changed meanwhile. Try again.")
     absent = {name for name in weighty(blueprint) if name not in origins}
     vocabulary = find_vocabulary(folders) if blueprint.tokenizers else None
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
@@ -70,7 +70,7 @@ def import_checkpoint(
             convert(task, count(f"converting {task.title}"))
         os.replace(partial, target)
     except OSError as error:
-        raise StorageError(f"{file.name} could not be converted: {error.strerror or error}.") from None
+        raise StorageError(f"{readable(file.name)} could not be converted: {error.strerror or error}.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -97,7 +97,7 @@ def _check_space(file: Path, size: int, place: Path) -> None:
     need, free = int(size * ROOM), shutil.disk_usage(place).free
     if free < need:
         raise StorageError(
-            f"Converting {file.name} needs {need / 2**30:.1f} GiB on disk; {free / 2**30:.1f} GiB are free."
+            f"Converting {readable(file.name)} needs {need / 2**30:.1f} GiB on disk; {free / 2**30:.1f} GiB are free."
         )
 
 

@@ -171,10 +171,10 @@ class Imports:
                 if error is None:
                     self._made(run.conversion, time.monotonic() - began)
             except OSError as refused:  # no room for another process
-                error = StorageError(f"{run.conversion.file.name} could not be converted: {refused.strerror}.")
+                error = StorageError(f"{run.conversion.name} could not be converted: {refused.strerror}.")
             except Exception:  # whatever it is, nobody must wait for ever
                 log.exception("A conversion ended unexpectedly.")
-                error = ModelError(f"{run.conversion.file.name} could not be converted; the log says more.")
+                error = ModelError(f"{run.conversion.name} could not be converted; the log says more.")
             discard_partial(run.conversion)
             with self._changed:
                 self._running = None
@@ -258,7 +258,7 @@ def _outcome(conversion: Conversion, last: dict[str, Any], status: int) -> Studi
         return None
     if "problem" in last:
         return (StorageError if last.get("storage") else ModelError)(last["problem"])
-    name = conversion.file.name
+    name = conversion.name
     if status == -9:
         why = "was killed, as the system does when memory runs out"
     elif status == -7:
@@ -269,7 +269,7 @@ def _outcome(conversion: Conversion, last: dict[str, Any], status: int) -> Studi
 
 
 def _stopped(run: _Run) -> StudioError:
-    return ModelError(f"The conversion of {run.conversion.file.name} was stopped.")
+    return ModelError(f"The conversion of {run.conversion.name} was stopped.")
 
 
 def _view(run: _Run) -> ImportView:

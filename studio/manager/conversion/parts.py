@@ -19,7 +19,7 @@ from studio.manager.conversion.naming import TABLES, Piece
 from studio.manager.conversion.tensors import WeightsFile, write_pieces
 from studio.manager.disk.companions import Origin
 from studio.manager.disk.folders import read_json
-from studio.manager.disk.headers import read_header
+from studio.manager.disk.headers import read_header, readable
 from studio.manager.loading import component_class, empty_component, reason
 
 ORIGIN = "origin.json"  # in a component's folder: a stamp of what it was made from
@@ -169,7 +169,7 @@ def _tensors(task: Task, read: Callable[[int], None]) -> dict[str, Any]:
 
 
 def _file(task: Task) -> str:
-    return task.origin.files[0].name
+    return readable(task.origin.files[0].name)
 
 
 # ---- components that several models share ------------------------------------------------------------------------

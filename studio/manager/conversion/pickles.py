@@ -15,7 +15,7 @@ from pathlib import Path
 
 from studio.core.errors import ModelError, StorageError
 from studio.manager.disk.folder_parts import size_of
-from studio.manager.disk.headers import PickleFile, read_header, zipped
+from studio.manager.disk.headers import PickleFile, read_header, readable, zipped
 
 TIMEOUT = 1800  # seconds
 MOST_BYTES = 64 << 30
@@ -30,10 +30,10 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
     disguised = source.suffix.lower() in (".safetensors", ".sft")
     target = source.with_suffix(".converted.safetensors" if disguised else ".safetensors")
     if target.exists():
-        raise StorageError(f"{target.name} is there already.")
+        raise StorageError(f"{readable(target.name)} is there already.")
     _check_kind(source)
     _check_place(source)
-    unfinished = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    unfinished = target.with_name(f".{os.getpid()}.partial")
     try:
         done = subprocess.run(
             [
@@ -54,12 +54,12 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
         answer = _answer(done.stdout)
         if done.returncode != 0 or "tensors" not in answer:
             reason = answer.get("reason", "the converter died, perhaps for want of memory.")
-            raise ModelError(f"{source.name} could not be converted: {reason}")
+            raise ModelError(f"{readable(source.name)} could not be converted: {reason}")
         os.replace(unfinished, target)
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{source.name} could not be converted within {TIMEOUT // 60} minutes.") from None
+        raise ModelError(f"{readable(source.name)} could not be converted within {TIMEOUT // 60} minutes.") from None
     except OSError as error:
-        raise StorageError(f"{target.name} could not be written: {error.strerror}.") from None
+        raise StorageError(f"{readable(target.name)} could not be written: {error.strerror}.") from None
     finally:
         unfinished.unlink(missing_ok=True)
     return target
@@ -71,19 +71,23 @@ def _check_kind(source: Path) -> None:
         read_header(source)
     except PickleFile as error:
         if not zipped(source):
-            raise ModelError(f"{source.name}: {error}") from None
+            raise ModelError(f"{readable(source.name)}: {error}") from None
     else:
-        raise ModelError(f"{source.name} is no pickle; it can be used as it is.")
+        raise ModelError(f"{readable(source.name)} is no pickle; it can be used as it is.")
 
 
 def _check_place(source: Path) -> None:
     """Refuse where the copy cannot be written, before anything is read. Raises StorageError."""
     if not os.access(source.parent, os.W_OK):
-        raise StorageError(f"{source.name} cannot be converted where it lies: its folder may not be written to.")
+        raise StorageError(
+            f"{readable(source.name)} cannot be converted where it lies: its folder may not be written to."
+        )
     free = shutil.disk_usage(source.parent).free
     if free < size_of(source):
         need = size_of(source) / 2**30
-        raise StorageError(f"Converting {source.name} needs {need:.1f} GiB on disk; {free / 2**30:.1f} GiB are free.")
+        raise StorageError(
+            f"Converting {readable(source.name)} needs {need:.1f} GiB on disk; {free / 2**30:.1f} GiB are free."
+        )
 
 
 def _limit_child(most: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.manager.conversion.naming import Piece
-from studio.manager.disk.headers import Tensor, read_header
+from studio.manager.disk.headers import Tensor, read_header, readable
 
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
@@ -57,15 +57,30 @@ class WeightsFile:
 
         dtype, shape = self.tensors[key].dtype, self.tensors[key].shape
         if dtype not in FLOATS:
-            raise ModelError(f"{self.path.name} is quantised in a way that is not read here ({dtype} at {key[:80]}).")
+            raise ModelError(
+                f"{readable(self.path.name)} is quantised in a way that is not read here ({dtype} at {key[:80]})."
+            )
         if not shape or (start == 0 and stop == shape[0]):
             tensor = self._opened.get_tensor(key)
         else:
             tensor = self._opened.get_slice(key)[start:stop]
         scale = next((name for word in SCALES if (name := _beside(key, word)) in self.tensors), None)
         if dtype.startswith("F8") and scale:
-            return tensor.to(torch.float32) * self._opened.get_tensor(scale).to(torch.float32)
+            return tensor.to(torch.float32) * self._scale(scale, shape, start, stop)
         return tensor
+
+    def _scale(self, key: str, shape: tuple[int, ...], start: int, stop: int) -> Any:
+        """What rows of an 8-bit weight are multiplied with: one number, or one for each row. Raises ModelError for others."""
+        import torch
+
+        scale = self._opened.get_tensor(key).to(torch.float32)
+        if scale.numel() == 1:
+            return scale.reshape(())
+        if scale.shape[0] == scale.numel() == shape[0]:
+            return scale[start:stop].reshape(-1, *(1 for _ in shape[1:]))
+        raise ModelError(
+            f"{readable(self.path.name)} is quantised in a way that is not read here (blocks at {key[:80]})."
+        )
 
 
 def _beside(key: str, word: str) -> str:
@@ -84,7 +99,7 @@ def _gguf_reader(path: Path, tensors: dict[str, Tensor]) -> Callable[[str, int, 
     try:
         found = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
     except (ValueError, KeyError, IndexError) as error:
-        raise ModelError(f"{path.name} cannot be read as GGUF: {str(error)[:120]}.") from None
+        raise ModelError(f"{readable(path.name)} cannot be read as GGUF: {str(error)[:120]}.") from None
 
     def read(key: str, start: int, stop: int) -> Any:
         tensor, shape = found[key], tensors[key].shape
@@ -94,7 +109,9 @@ def _gguf_reader(path: Path, tensors: dict[str, Tensor]) -> Callable[[str, int, 
         try:
             plain = gguf.quants.dequantize(packed, tensor.tensor_type)
         except NotImplementedError:
-            raise ModelError(f"{path.name} holds {tensor.tensor_type.name}, a packing that is not read here.") from None
+            raise ModelError(
+                f"{readable(path.name)} holds {tensor.tensor_type.name}, a packing that is not read here."
+            ) from None
         whole = torch.from_numpy(plain.copy()).reshape(-1)
         return whole.reshape(stop - start, *shape[1:]) if by_rows else whole.reshape(shape)[start:stop]
 

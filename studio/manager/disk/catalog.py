@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
+from studio.core.request import DEFAULT
 from studio.manager.disk.cascades import with_cascade
 from studio.manager.disk.companions import Origin, Shelf
 from studio.manager.disk.files import describe_file
@@ -29,6 +30,7 @@ from studio.manager.families import family_for
 
 MAX_ID = 200  # a request takes names of 300
 SETTLED = 2.0  # seconds after which a file is no longer being written
+NO_TEXT = "Its name, or its folder's, holds bytes that are no text, by which it cannot be opened; rename it."
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
 
 log = logging.getLogger(__name__)
@@ -189,7 +191,17 @@ def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> 
         log.exception("%s could not be described.", readable(path.name))
         problem = f"It could not be described ({type(error).__name__}); the log says more."
         info = ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
-    return info.model_copy(update={"hidden": is_hidden(path, own)})
+    problem = info.problem or (None if _is_text(path) else NO_TEXT)
+    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": problem})
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the libraries that read weights can be told the path: they know no bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _id_of(name: Path) -> str:
@@ -202,9 +214,10 @@ def _id_of(name: Path) -> str:
 
 
 def _free_id(wished: str, path: Path, taken: dict[str, ModelInfo]) -> str:
-    """Two files may have one name: the later one keeps its suffix, or the name of its models folder, or gets a number."""
+    """Two files may have one name: the later one keeps its suffix, or the name of its models folder, or gets a number. So
+    does one whose name is the word for whichever model there is."""
     names = [wished, wished + path.suffix, f"{wished}@{readable(path.parent.name)}"]
-    return next((name for name in names if name not in taken), None) or _numbered(wished, taken)
+    return next((name for name in names if name not in taken and name != DEFAULT), None) or _numbered(wished, taken)
 
 
 def _numbered(wished: str, taken: dict[str, ModelInfo]) -> str:

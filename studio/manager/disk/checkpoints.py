@@ -212,6 +212,8 @@ TEXT_ENCODERS = (
     ("t5xxl", r"^enc\.blk\.0\.attn_q\.weight$", 1, 4096),  # as llama.cpp names it
     ("t5xxl", r"^(encoder\.)?block\.0\.layer\.0\.SelfAttention\.q\.weight$", 1, 4096),
 )
+POSITIONS = 77  # of CLIP's text, in every model here
+UMT5 = ("encoder.block.1.layer.0.SelfAttention.relative_attention_bias", "block.1.layer.0.SelfAttention.relative_attention_bias", "enc.blk.1.attn_rel_b")  # fmt: skip
 LONELY = (  # (a prefix of its tensors, what it is)
     ("text_model.", "A text encoder alone: it belongs into a diffusers folder, as text_encoder/."),
     ("encoder.block.0.layer.0.SelfAttention", "A T5 alone: it belongs into a diffusers folder, as its text encoder."),
@@ -237,6 +239,14 @@ def component(view: View) -> Sniffed | None:
         return Sniffed("unknown", family, problem=f"{what}: it belongs into a diffusers folder, as unet/.")
     for name, key, axis, length in TEXT_ENCODERS:
         if view.first_size(key, axis) == length:
-            return Sniffed("text_encoder", None, name)
+            return Sniffed("text_encoder", None, _text_variant(view, name))
     lonely = next((words for prefix, words in LONELY if view.starts(prefix)), None)
     return Sniffed("unknown", problem=lonely) if lonely else None
+
+
+def _text_variant(view: View, name: str) -> str:
+    """Text encoders as wide as a known one, and others all the same: those trained on longer texts, or on all languages."""
+    if name == "t5xxl":  # T5's first layer alone knows positions, UMT5's every one
+        return "umt5xxl" if view.starts(*UMT5) else name
+    positions = view.first_size(r"embeddings\.position_embedding\.weight$|^positional_embedding$", 0)
+    return name if positions in (0, POSITIONS) else f"{name} of {positions} words"
