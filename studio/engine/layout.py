@@ -56,21 +56,46 @@ def as_batch(output: object) -> torch.Tensor:
     return first.detach()
 
 
-def pair_in(outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """(conditional, unconditional) among the predictions of one step, each (n, ...); `used` (n, ...) is what was made of them.
+def own_part(output: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+    """Of a prediction for more than the state, that for the state: (n, more, ...) -> (n, as `used` has, ...).
 
-    Guidance goes from the unconditional past the conditional one, u + g (c - u), so of the two the conditional lies nearer
-    to what is used, whichever came first; by angle, for some pipelines rescale the sum, or turn its sign.
+    More are a learned variance after the state's own channels, or the patches of other pictures or words on either side.
     """
-    count, alike = len(used), len({o.shape[1:] for o in outputs}) == 1
+    size = used.shape[1]
+    if output.ndim != 3 or output.shape[1] <= size:
+        return output[:, :size]
+    like = used.repeat(len(output) // len(used) or 1, 1, 1)[: len(output)]
+    head, tail = output[:, :size], output[:, -size:]
+    return max((head, tail), key=lambda part: abs(_cosine(_flat(part), _flat(like))))
+
+
+def pair_in(outputs: list[torch.Tensor], count: int) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """The two predictions of one step for `count` images, each (count, ...), in the order in which they came; or the one."""
+    alike = len({output.shape[1:] for output in outputs}) == 1
     rows = torch.cat(outputs) if alike and len(outputs[0]) == count else outputs[0]
-    if len(rows) != 2 * count or rows[:count].numel() != used.numel():
-        return (rows, None) if len(rows) == count else (None, None)
-    first, second = rows.split(count)
-    near, far = _cosine(first, used), _cosine(second, used)
-    sign = 1 if near + far >= 0 else -1
-    return (first, second) if sign * near > sign * far else (second, first)
+    if len(rows) == 2 * count:
+        first, second = rows.split(count)
+        return first, second
+    return (rows, None) if len(rows) == count else (None, None)
+
+
+def conditional_first(first: torch.Tensor, second: torch.Tensor, *made: torch.Tensor) -> bool:
+    """Which of two predictions is the conditional one, told from things that were made of them; all (n, ...).
+
+    Guidance goes from the unconditional past the conditional one, u + g (c - u), so what is made lies on the conditional's
+    side of the middle between the two. Some pipelines rescale the sum or turn its sign: what points along the middle
+    itself tells nothing, but for its sign.
+    """
+    a, b = _flat(first), _flat(second)
+    middle, apart = (a + b) / 2, a - b
+    used = max((_flat(one) for one in made), key=lambda one: abs(_cosine(one, middle)))
+    along = float(used @ middle) / max(float(middle @ middle), 1e-30)
+    return float((used - along * middle) @ apart) * (1 if along >= 0 else -1) > 0
+
+
+def _flat(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.flatten().cpu().double()  # the two may differ in the last digits alone
 
 
 def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(F.cosine_similarity(a.flatten().float(), b.flatten().float(), dim=0))
+    return float(F.cosine_similarity(a, b, dim=0))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from studio.core.errors import Cancelled, NonFinite
-from studio.engine.layout import as_batch, pair_in
+from studio.engine.layout import as_batch, conditional_first, own_part, pair_in
 from studio.engine.levels import Level, level_of, number, predicted_x0
 from studio.engine.samplers import step_ends
 
@@ -73,6 +73,7 @@ class Tap:
         self._call = 0
         self._step = 0
         self._outputs: list[torch.Tensor] = []
+        self._conditional_first: bool | None = None  # where the layout is to be told by the numbers
         self._first: dict[str, Any] | None = None  # what the step's first call showed
         self._began = self._mark = time.perf_counter()
 
@@ -170,13 +171,19 @@ class Tap:
 
     def _told(self, outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The same where nothing is known of the layout but what passed; what is not of the state's shape is left out."""
-        x_t = self._first["x_t"] if self._first else used
+        assert self._first is not None
+        x_t, x0 = self._first["x_t"], self._first["x0"]
         state, channels = self._ours(x_t), x_t.shape[1]
-        # Beyond the state's own there may be patches of other pictures, or a learned variance.
-        cut = [self._spatial(output[:, :channels]) for output in outputs]
-        pair = pair_in(cut, self._ours(used[:, :channels]))
-        cond, uncond = (None if t is None or t.shape != state.shape else t for t in pair)
-        return cond, uncond if cond is not None else None
+        first, second = pair_in([self._spatial(own_part(output, x_t)) for output in outputs], len(self.images))
+        if first is None or first.shape != state.shape:
+            return None, None
+        if second is None:
+            return first, None
+        if self._conditional_first is None:  # and so it stays
+            # Some pipelines have a prediction of the picture itself become what the scheduler takes.
+            made = [self._ours(one[:, :channels]) for one in (used, x0) if one is not None]
+            self._conditional_first = conditional_first(first, second, *made)
+        return (first, second) if self._conditional_first else (second, first)
 
     def _ours(self, tensor: torch.Tensor) -> torch.Tensor:
         """One row per image, where a pipeline carries the state twice for guidance."""
