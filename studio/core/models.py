@@ -60,6 +60,7 @@ class ModelInfo(BaseModel):
     rescale: bool = True  # its pipeline takes guidance rescale
     zero_snr: bool = False  # trained down to zero signal, which not every sampler can start from
     runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
+    fewest_steps: int = 1  # that its own noise schedule can be laid out over
     multiple: int = 8  # width and height are multiples of this
     area: int | None = None  # pixels in all of any picture that it makes, whatever its shape; None: any
     fixed_size: bool = False  # makes only its own size

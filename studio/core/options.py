@@ -70,6 +70,8 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             field="spacing",
         )
     check_steps(sampler, request.steps, model.runge_kutta)
+    if request.steps < model.fewest_steps:
+        raise InvalidRequest(f"{model.title} needs at least {model.fewest_steps} steps.", field="steps")
     _check_words(request, model)
     width, height = request.width or model.defaults.width, request.height or model.defaults.height
     multiple = check_cascade(request, model, width, height)

@@ -22,12 +22,13 @@ def pipeline_class_for(family: Family, variant: str, named: str | None) -> str |
     return tasks.get("text_to_image") or next(iter(tasks.values()), named)
 
 
-def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[str, Any]) -> dict[str, bool]:
+def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of ModelInfo, as they are explained there; `scheduler` is the model's own scheduler configuration."""
     pipeline = pipeline_class_for(family, variant, named) or ""
     mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
     return {
         "rescale": (source := source_of(pipeline)) is not None and "guidance_rescale" in source.call,
         "zero_snr": bool(scheduler.get("rescale_betas_zero_snr")),
+        "fewest_steps": 2 if scheduler.get("shift_terminal") else 1,  # one step cannot start at noise and end above zero
         "runge_kutta": not (scheduler.get("skip_prk_steps") or mended),
     }

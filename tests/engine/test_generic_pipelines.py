@@ -1,0 +1,218 @@
+"""Flow and transformer pipelines that only the generic family takes: found, told, loaded, run, shown, unloaded.
+
+Each is held against the bare pipeline with the same arguments. What is offered must run, and what a pipeline cannot do is
+refused beforehand.
+"""
+
+import gc
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio import compat
+
+compat.prepare()
+
+import diffusers  # noqa: E402
+import torch  # noqa: E402
+from diffusers.guiders.guider_utils import BaseGuidance  # noqa: E402
+
+from studio.core.errors import Cancelled, InvalidRequest  # noqa: E402
+from studio.core.options import legal_samplers  # noqa: E402
+from studio.core.settings import Settings  # noqa: E402
+from studio.engine.generate import generate  # noqa: E402
+from studio.engine.previews import _scale_and_shift, _tiled  # noqa: E402
+from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager.families import family_for  # noqa: E402
+from studio.manager.manager import Manager, shape_of  # noqa: E402
+from studio.manager.memory import estimate  # noqa: E402
+from studio.manager.memory.estimate import folder_weights, stages_for  # noqa: E402
+from tests import generic_models  # noqa: E402
+from tests.engine.conftest import Studio  # noqa: E402
+
+NAMES = sorted(generic_models.BUILDERS)
+STEPS = 2
+# Their guidance is a number that the denoiser takes, or none: there are no two predictions to tell apart.
+ONE_PREDICTION = {"flux2", "flux2_klein_kv", "flux_kontext", "sana_sprint"}
+IN_PIXELS = {"prx_pixel"}
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    folder = tmp_path_factory.mktemp("pipelines")
+    for name, build in generic_models.BUILDERS.items():
+        build(folder / "models" / name)
+    generic_models.flux2_klein(folder / "models/klein-distilled", distilled=True)
+    generic_models.hunyuan_image(folder / "models/hunyuan-distilled", distilled=True)
+    return Studio(Manager(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu")))
+
+
+def pixels(studio: Studio, name: str, dtype: str = "fp32", **values: Any) -> np.ndarray:
+    [made] = studio.run(name, dtype, **({"steps": STEPS, "guidance_scale": 4.0} | values))
+    return np.asarray(made.image).astype(int)
+
+
+def watched(studio: Studio, name: str, **values: Any) -> list[TapStep]:
+    steps: list[TapStep] = []
+    studio.run(name, callbacks={"on_step": steps.append}, **({"steps": STEPS} | values))
+    return steps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_runs_as_the_bare_pipeline_does_and_every_step_is_told(pipelines: Studio, name: str) -> None:
+    info = pipelines.info(name)
+    assert info.problem is None, info.problem
+    request, steps = pipelines.request(name, steps=STEPS, guidance_scale=4.0), list[TapStep]()
+    with pipelines.loaded(name) as loaded:
+        [made] = generate(request, loaded, on_step=steps.append)
+        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+    assert [(step.index, step.total) for step in steps] == [(k, STEPS) for k in range(STEPS)]
+    assert all(step.x_t.ndim == 4 and step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
+    assert made.image.size == (request.width, request.height)
+    assert np.asarray(made.image).std() > 1
+    bare = diffusers.DiffusionPipeline.from_pretrained(pipelines.folder(name))
+    bare.set_progress_bar_config(disable=True)
+    for part, guider in bare.components.items():
+        if isinstance(guider, BaseGuidance):
+            setattr(bare, part, guider.new(guidance_scale=4.0))
+    output = bare(**arguments, generator=torch.Generator().manual_seed(request.seed))
+    assert np.array_equal(np.asarray(made.image), np.asarray(output.images[0].convert("RGB")))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_guidance_and_the_negative_prompt_change_the_picture_where_they_are_offered(
+    pipelines: Studio, name: str
+) -> None:
+    info = pipelines.info(name)
+    plain = pixels(pipelines, name)
+    for scale in (1.0, 9.0):
+        assert info.guided == (not np.array_equal(plain, pixels(pipelines, name, guidance_scale=scale)))
+    if info.negative:
+        assert not np.array_equal(plain, pixels(pipelines, name, negative_prompt="a blue star"))
+    else:
+        with pytest.raises(InvalidRequest, match="takes no negative prompt"):
+            pixels(pipelines, name, negative_prompt="a blue star")
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - ONE_PREDICTION))
+def test_the_conditional_prediction_is_the_one_that_an_unguided_run_makes(pipelines: Studio, name: str) -> None:
+    guided = watched(pipelines, name, guidance_scale=4.0, negative_prompt="a blue star" * pipelines.info(name).negative)
+    alone = watched(pipelines, name, guidance_scale=1.0)
+    cond, uncond, expected = guided[0].cond, guided[0].uncond, alone[0].cond
+    assert cond is not None and uncond is not None and expected is not None
+    assert float((cond - expected).abs().max()) < 0.1 * float((uncond - expected).abs().max())
+
+
+@pytest.mark.parametrize("name", sorted(ONE_PREDICTION))
+def test_where_there_is_one_prediction_none_is_called_unconditional(pipelines: Studio, name: str) -> None:
+    assert all(step.cond is not None and step.uncond is None for step in watched(pipelines, name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_together_are_the_two_alone(pipelines: Studio, name: str) -> None:
+    seed = pipelines.request(name).seed
+    made = pipelines.run(name, steps=STEPS, guidance_scale=4.0, count=2, batch_size=2)
+    for k, picture in enumerate(made):
+        alone = pixels(pipelines, name, seed=seed + k)
+        assert np.abs(np.asarray(picture.image).astype(int) - alone).max() <= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_size_is_made_as_asked_or_refused_beforehand(pipelines: Studio, name: str) -> None:
+    info = pipelines.info(name)
+    side, step = info.defaults.width, info.multiple
+    if step > 8:
+        with pytest.raises(InvalidRequest, match=f"must be a multiple of {step}"):
+            pipelines.request(name, width=side + step - 8)
+    if info.area is None:
+        made = pixels(pipelines, name, width=side + step, height=side)
+        assert made.shape == (side, side + step, 3)
+    else:
+        with pytest.raises(
+            InvalidRequest, match=r"makes pictures of about 65,536 pixels.* 256x256 is the nearest to 64x64"
+        ):
+            pipelines.request(name, width=64, height=64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sampler_that_is_offered_runs_and_counts_its_steps(pipelines: Studio, name: str) -> None:
+    info = pipelines.info(name)
+    offered = legal_samplers(info)
+    assert info.defaults.sampler in offered
+    for sampler in offered:
+        steps = watched(pipelines, name, sampler=sampler, steps=4)
+        assert [(step.index, step.total) for step in steps] == [(k, 4) for k in range(4)], sampler
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cancel_takes_effect_within_one_step(pipelines: Studio, name: str) -> None:
+    steps: list[TapStep] = []
+    with pytest.raises(Cancelled):
+        callbacks = {"on_step": steps.append, "cancelled": lambda: len(steps) >= 1}
+        pipelines.run(name, steps=3, callbacks=callbacks)
+    assert len(steps) == 1
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - IN_PIXELS))
+def test_a_step_s_latents_become_what_the_decoder_is_given(pipelines: Studio, name: str) -> None:
+    """So that the map from latents to colours, learned from what the decoder sees, is right for steps as well."""
+    steps: list[TapStep] = []
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    request = pipelines.request(name, steps=STEPS)
+    with pipelines.loaded(name) as loaded:
+        watch = {"on_step": steps.append, "on_decode": lambda *pair: seen.append(pair)}
+        list(generate(request, loaded, **watch))
+        decoder = loaded.components[loaded.family.decoder or ""]
+        scale, shift = _scale_and_shift(decoder, loaded.family.latent, loaded.family.cells_first)
+    [(latents, made)], x0 = seen, steps[-1].x0
+    assert x0 is not None
+    ours = x0.float() / _tiled(scale, x0) + _tiled(shift, x0)
+    assert torch.allclose(ours, latents.float(), atol=2e-3 * float(latents.abs().max()))
+    assert made.shape[1] == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_under_a_budget_for_one_stage_the_picture_is_the_same_and_nothing_stays(
+    pipelines: Studio, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = pixels(pipelines, name)
+    # So small a model is all working memory; here its weights are to be what does not fit.
+    monkeypatch.setattr(estimate, "working_bytes", lambda traced, device: 1000)
+    info, weights = pipelines.info(name), folder_weights(pipelines.folder(name))
+    stages = stages_for(family_for(info), weights, shape_of(info, None), "fp32")
+    budget = max(sum(part.bytes for part in stage.parts) + stage.activation for stage in stages) + 8192  # buffers
+    settings = Settings(models=pipelines.manager.settings.models, outputs=tmp_path, device="cpu", memory_budget=budget)
+    tight = Studio(Manager(settings))
+    for _ in range(2):  # the second run goes back from decoding to encoding
+        assert np.array_equal(pixels(tight, name), expected)
+    assert "evict" in {row["move"] for row in tight.manager.ledger.recent}
+    assert tight.manager.residency.held() <= budget
+    tight.manager.unload()
+    assert tight.manager.residency.held() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unloading_leaves_no_module_behind(pipelines: Studio, name: str) -> None:
+    request = pipelines.request(name, steps=STEPS)
+    with pipelines.loaded(name) as loaded:
+        list(generate(request, loaded))
+        modules = [weakref.ref(part) for part in loaded.components.values() if isinstance(part, torch.nn.Module)]
+    del loaded
+    pipelines.manager.unload()
+    gc.collect()
+    assert [type(module()).__name__ for module in modules if module() is not None] == []
+
+
+def test_steps_that_a_schedule_cannot_be_stretched_over_are_refused(pipelines: Studio) -> None:
+    with pytest.raises(InvalidRequest, match="qwen_image needs at least 2 steps"):
+        pipelines.request("qwen_image", steps=1)
+
+
+@pytest.mark.parametrize(("name", "guided"), [("klein-distilled", False), ("hunyuan-distilled", True)])
+def test_a_distilled_model_is_offered_no_more_than_it_heeds(pipelines: Studio, name: str, guided: bool) -> None:
+    info = pipelines.info(name)
+    assert (info.guided, info.negative) == (guided, False)
+    assert np.array_equal(pixels(pipelines, name), pixels(pipelines, name, guidance_scale=9.0)) is not guided
