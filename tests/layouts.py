@@ -8,7 +8,7 @@ import math
 import struct
 from pathlib import Path
 
-BYTES = {"U8": 1, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "I64": 8}
+BYTES = {"U8": 1, "I8": 1, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "I64": 8}
 Shapes = dict[str, tuple[int, ...]]
 
 

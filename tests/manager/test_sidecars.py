@@ -85,6 +85,27 @@ def test_a_checkpoint_of_few_steps_whose_name_does_not_say_so(tmp_path: Path) ->
     assert info.description == "Dreamy v2"
 
 
+@pytest.mark.parametrize(
+    ("case", "text", "prediction"),
+    [
+        ("SDXL", 'model:\n  params:\n    parameterization: "v"\n', "v_prediction"),
+        ("SD 1.5", "model:\r\n  params:\r\n    parameterization: v  # as trained\r\n", "v_prediction"),
+        ("SDXL", "model:\n  params:\n    # parameterization: v\n    parameterization: eps\n", "epsilon"),
+        ("SDXL", "parameterization: velvet", "epsilon"),
+        ("FLUX dev", "parameterization: v", "flow_prediction"),
+        ("SDXL inpaint", "parameterization: v", "epsilon"),
+    ],
+)
+def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(
+    case: str, text: str, prediction: str, tmp_path: Path
+) -> None:
+    file = write_sparse(tmp_path / "m/x.safetensors", CASES[case][1])
+    catalog = Catalog((tmp_path / "m",), tmp_path / "index.db")
+    assert catalog.models()[0].prediction == CASES[case][3][3]
+    beside(file, ".yaml", text)
+    assert catalog.models()[0].prediction == prediction
+
+
 # (path of the VAE, channels, what lies beside it) -> its family
 VAES: dict[str, tuple[str, int, dict[str, Any], str]] = {
     "by its name": ("vae/sdxl_vae.safetensors", 4, {}, "sdxl"),

@@ -4,6 +4,7 @@
     NAME.civitai.info    Civitai helpers', the site's own answer: "name", "trainedWords", "baseModel"
     NAME.cm-info.json    Stability Matrix': "ModelName", "TrainedWords", "BaseModel"
     NAME.metadata.json   ComfyUI's LoRA manager: "model_name", "base_model", and the site's answer under "civitai"
+    NAME.yaml            CompVis' configuration, as AUTOMATIC1111 wants it beside a model that predicts v: "parameterization"
     config.json          diffusers', beside weights that it named: an autoencoder's "scaling_factor"
 
 Only words and numbers are taken; one that is not understood says nothing. What a header tells is never overruled.
@@ -18,11 +19,14 @@ from studio.core.errors import ModelError
 from studio.manager.disk.checkpoints import FEW_STEP
 from studio.manager.disk.folder_parts import read_json
 from studio.manager.disk.header_view import Sniffed
-from studio.manager.disk.headers import readable
+from studio.manager.disk.headers import open_file, readable
 from studio.manager.disk.names import LIBRARY_NAMES
 
 SUFFIXES = (".json", ".civitai.info", ".cm-info.json", ".metadata.json")
 CONFIG = "config.json"
+YAML = ".yaml"
+PREDICTS_V = re.compile(rb"^[ \t]*parameterization:[ \t]*[\"']?v[\"']?[ \t]*(#.*)?\r?$", re.MULTILINE)
+MOST_YAML = 64 << 10  # bytes
 LONGEST = 500
 BASE_KEYS = ("baseModel", "BaseModel", "base_model", "sd version")
 NAME_KEYS = ("ModelName", "VersionName", "model_name")
@@ -37,13 +41,14 @@ BASES = (
 # Scale -> family, of autoencoders that differ in it alone; the first is what their shape is taken for.
 SCALES = ({0.18215: "sd1", 0.13025: "sdxl"}, {0.3611: "flux", 1.5305: "sd3"})
 SORTED = ((r"(?<![a-z])(sd[-_ ]?)?xl(?![a-z])", "sdxl"), (r"(?<![a-z])sd[-_ ]?3", "sd3"))  # what people call folders
+UNETS = frozenset({"sd1", "sd2", "sdxl"})
 HAS_FAMILY = frozenset({"lora", "embedding", "controlnet", "t2i_adapter", "ip_adapter"})
 DISTILLED = frozenset({"sd1", "sd2", "sdxl", "sd3"})
 
 
 def sidecars_in(stem: str, names: frozenset[str]) -> list[str]:
     """Those of a file's sidecars that are among the `names` of its folder."""
-    found = [stem + suffix for suffix in SUFFIXES if stem + suffix in names]
+    found = [stem + suffix for suffix in (*SUFFIXES, YAML) if stem + suffix in names]
     return [*found, CONFIG] if CONFIG in names and LIBRARY_NAMES.fullmatch(stem) else found
 
 
@@ -71,6 +76,8 @@ def family_of_base(base: str) -> str | None:
 def told_beside(found: Sniffed, file: Path, base: str) -> Sniffed:
     """What the header shows, with what only a sidecar or a folder's name tells: a family, a scale, a method of few steps."""
     family = family_of_base(base)
+    if found.kind == "checkpoint" and found.family in UNETS and not found.variant and _predicts_v(file):
+        return replace(found, prediction="v_prediction", variant="v-prediction")
     if found.kind == "vae":
         return replace(found, family=_scale_family(found.family, file, family))
     if found.family is None and found.kind in HAS_FAMILY:
@@ -78,6 +85,15 @@ def told_beside(found: Sniffed, file: Path, base: str) -> Sniffed:
     plain = found.kind in ("checkpoint", "gguf") and not found.variant and found.prediction != "v_prediction"
     distilled = plain and family == found.family and family in DISTILLED and FEW_STEP.search(base)
     return replace(found, variant="few-step") if distilled else found
+
+
+def _predicts_v(file: Path) -> bool:
+    """Whether the configuration beside a checkpoint says that it predicts v."""
+    try:
+        with open_file(file.with_suffix(YAML)) as opened:
+            return PREDICTS_V.search(opened.read(MOST_YAML)) is not None
+    except (ModelError, OSError):
+        return False
 
 
 def _scale_family(sniffed: str | None, file: Path, family: str | None) -> str | None:
