@@ -20,6 +20,8 @@ FLAVOURS = (
     ("diffusers", "_lora.down."),
     ("diffusers", ".lora.down."),
     ("diffusers", ".lora_linear_layer.down."),
+    ("xlabs", ".processor.qkv_lora1.down."),
+    ("xlabs", ".processor.proj_lora1.down."),
 )
 # (family, words of which its layers' names hold one, what they are in full), for denoisers that are told by names alone
 LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
@@ -29,9 +31,16 @@ LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("hunyuan_video", ("individual_token_refiner",), ""),
     ("hunyuan_video", ("double_blocks",), r"double_blocks[._](19|2\d)[._]"),
     ("qwen_image", ("img_m", "txt_m"), r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
+    (
+        "qwen_image",
+        ("transformer_blocks",),
+        r"(?<!single_)transformer_blocks[._](19|[2-5]\d)[._]attn[._](to_[qkv]|add_[qkv]_proj)",
+    ),  # FLUX.1 has 19
     ("sd3", ("joint_blocks",), ""),
     ("flux", ("single_transformer_blocks", "single_blocks", "double_blocks"), ""),
     ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
+    ("anima", ("self_attn", "cross_attn"), r"(^|[._])blocks[._]\d+[._](self|cross)_attn[._](q|k|v|output)_proj"),
+    ("krea2", ("attn.w", "attn_w"), r"(^|[._])blocks[._]\d+[._]attn[._]w[qkvo]\."),
 )
 # (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
 DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
@@ -119,11 +128,13 @@ def controlnet(view: View) -> Sniffed | None:
     own = ("control_model.", "controlnet_cond_embedding.", "controlnet_x_embedder.", "controlnet_blocks.")
     if not view.starts(*own) and not (view.starts("input_hint_block.") and view.starts("zero_convs.")):
         return None
-    if view.contains(".img_mod."):
+    if view.contains("transformer_blocks.0.img_mod."):
         return Sniffed("controlnet", "qwen_image")
+    if view.starts("double_blocks."):  # XLabs'
+        return Sniffed("controlnet", "flux")
     if view.starts("pos_embed_input.") or view.contains("joint_attn", "joint_blocks."):
         return Sniffed("controlnet", "sd3")
-    if view.starts("controlnet_x_embedder.", "double_blocks.") or view.contains("single_transformer_blocks"):
+    if view.starts("controlnet_x_embedder.") or view.contains("single_transformer_blocks"):
         return Sniffed("controlnet", "flux")
     return Sniffed("controlnet", _context(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
 

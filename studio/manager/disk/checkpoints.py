@@ -41,6 +41,7 @@ TRANSFORMERS = (
     ("ltx2", "av_ca_a2v_gate_adaln_single.emb.timestep_embedder.linear_1.weight"),
     ("ltx", "patchify_proj.weight"),
     ("mochi", "blocks.0.attn.qkv_x.weight"),
+    ("anima", "llm_adapter.blocks.0.cross_attn.k_proj.weight"),
     ("cosmos", "x_embedder.proj.1.weight"),
     ("stable_cascade", "clip_txt_mapper.weight"),
     ("stable_cascade", "effnet_mapper.0.weight"),
@@ -51,7 +52,7 @@ TITLES = {
     "qwen_image21": "Qwen-Image 2.1", "z_image": "Z-Image", "lumina2": "Lumina 2", "auraflow": "AuraFlow",
     "hidream": "HiDream", "hunyuan_dit": "HunyuanDiT", "sana": "Sana", "stable_cascade": "Stable Cascade",
     "hunyuan_video": "HunyuanVideo", "minimax_h3": "MiniMax-H3", "wan": "Wan", "ltx": "LTX-Video", "ltx2": "LTX-2",
-    "mochi": "Mochi", "cosmos": "Cosmos", "svd": "Stable Video Diffusion",
+    "anima": "Anima", "mochi": "Mochi", "cosmos": "Cosmos", "svd": "Stable Video Diffusion",
 }  # fmt: skip
 VIDEO = frozenset({"hunyuan_video", "minimax_h3", "wan", "ltx", "ltx2", "mochi", "cosmos", "svd"})
 EPSILON = frozenset({"pixart", "hunyuan_dit", "stable_cascade"})  # the transformers that are not of flow matching
@@ -220,6 +221,8 @@ LONELY = (  # (a prefix of its tensors, what it is)
     ("transformer.resblocks.", "A text encoder alone, in OpenCLIP's naming: it serves as part of a checkpoint only."),
     ("model.layers.0.self_attn.", "A language model alone, such as some image models have for their text encoder."),
     ("model.language_model.", "A language model alone, such as some image models have for their text encoder."),
+    ("redux_up.", "FLUX.1 Redux, which takes a picture in place of words; it makes none by itself."),
+    ("pulid_encoder.", "PuLID, which gives FLUX.1 a face to follow; it makes no pictures by itself."),
     ("vision_model.", "A CLIP image encoder, which IP-Adapters look through; it makes no pictures by itself."),
     ("visual.", "A CLIP image encoder, which IP-Adapters look through; it makes no pictures by itself."),
     ("transformer_blocks.", "A transformer alone, in diffusers' naming: it belongs into its folder."),

@@ -109,7 +109,7 @@ def problem_of(found: Sniffed, family: Family | None, card: Card) -> str | None:
     if found.problem or found.kind not in MODEL_KINDS:
         return found.problem
     if family is None:
-        return f"A {TITLES.get(found.family or '', found.family)} denoiser alone: load the model from its diffusers folder."
+        return f"This is the denoiser of {TITLES.get(found.family or '', found.family)} alone: load the model from its diffusers folder."
     if found.variant in UNRUN and card.variant is None:
         return f"This is {UNRUN[found.variant]}."
     if family.blueprint is None:
