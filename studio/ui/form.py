@@ -89,7 +89,9 @@ class Form:
         for name in ("steps", "guidance_scale"):
             if old is None or str(data[self.fields[name]]) == shown(getattr(old, name)):
                 values[name] = getattr(new, name)
-        return self.fill(values | {"width": None, "height": None})
+        updates = self.fill(values | {"width": None, "height": None})
+        updates.pop(self.fields["model"], None)  # a person who walks through the menu is ahead of the answers
+        return updates
 
     def refreshed(self, chosen: str) -> dict[Component, Any]:
         """Updates that offer what the desk has now; models may have come or gone since the page was drawn."""

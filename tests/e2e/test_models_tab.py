@@ -68,7 +68,7 @@ def test_models_are_listed_searched_and_loaded_by_name(window: Window, desk: Fak
     page = tab(window)
     cards = page.locator(".shelf-card")
     expect(cards).to_have_count(2)
-    expect(page.locator(".shelf-memory .shelf-figures")).to_have_text("412 MiB of 8.00 GiB on cpu")
+    expect(page.locator(".shelf-memory .shelf-figures")).to_have_text("412 MiB of 8.00 GiB on the CPU")
     page.get_by_label("Search models").fill("pixart")
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("Crayon")
@@ -108,6 +108,38 @@ def test_a_load_that_failed_says_so_at_its_model(window: Window, desk: FakeDesk)
     expect(card(page, "Crayon")).to_contain_text(f"It does not fit: {MARKUP}.")
     expect(card(page, "Pencil")).not_to_contain_text("does not fit")
     expect(page.locator(".shelf-card img")).to_have_count(0)
+
+
+def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(shop, visit) -> None:  # type: ignore[no-untyped-def]
+    desk, address = shop([*FILES, *BAD])
+    page = tab(visit(address))
+    show, count = page.get_by_label("Show", exact=True), page.locator(".shelf-count")
+    expect(count).to_have_text("9 files")
+    page.get_by_role("button", name="Details One").press("Enter")
+    page.get_by_role("dialog").get_by_label("Hidden", exact=True).check(force=True)
+    expect(count).to_have_text("8 files, 1 hidden")
+    page.keyboard.press("Escape")
+    expect(show).to_be_focused()  # its card is gone
+    page.get_by_role("button", name="Hide bad0").press("Enter")
+    expect(page.get_by_role("button", name="Hide bad1")).to_be_focused()
+    assert [(model, words.model_dump(exclude_unset=True)) for model, words in desk.words] == [
+        ("checkpoints/one", {"hidden": True}),
+        ("checkpoints/bad0", {"hidden": True}),
+    ]
+    show.select_option("Hidden (2)")
+    expect(count).to_have_text("2 hidden files")
+    expect(card(page, "One").get_by_role("button", name="Load One")).to_have_count(0)
+    page.get_by_role("button", name="Show again One").click()
+    expect(page.locator(".shelf-card")).to_have_count(1)
+    page.get_by_role("button", name="Show again bad0").click()
+    expect(show).to_have_value("")  # nothing is hidden any more
+    expect(count).to_have_text("9 files")
+
+
+def test_a_hidden_model_is_not_in_the_form_s_menu(shop, visit) -> None:  # type: ignore[no-untyped-def]
+    _, address = shop([FILES[0].model_copy(update={"hidden": True})])
+    menu = visit(address).field("Model")
+    expect(menu.locator("option")).to_have_text(["Pencil", "Crayon"])
 
 
 def test_a_refused_wish_is_told_at_its_model(window: Window, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +196,21 @@ def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(shop, visit) -
 
 
 def test_the_latest_moves_are_shown_and_followed(window: Window, desk: FakeDesk) -> None:
-    row = MoveView(time=1e9, move="load", component="unet", predicted=300 * MIB, measured=320 * MIB, seconds=0.25)
+    row = MoveView(
+        time=1e9,
+        move="load",
+        component="unet",
+        models=("starter/pencil", "gone/away"),
+        predicted=300 * MIB,
+        measured=320 * MIB,
+        seconds=0.25,
+    )
     desk.ledger.append(row)
     page = tab(window)
     page.get_by_text("Moves", exact=True).click()
     rows = page.locator(".shelf-table tbody tr")
     expect(rows).to_have_count(1)
-    for text in ("Loaded", "U-Net", "300 MiB", "320 MiB", "0.3 s"):
+    for text in ("Loaded", "Pencil, gone/away", "U-Net", "300 MiB", "320 MiB", "0.3 s"):
         expect(rows.first).to_contain_text(text)
     desk.ledger.insert(0, row.model_copy(update={"move": "evict", "reason": "not wanted again"}))
     desk.tell(residents=(), holders=())

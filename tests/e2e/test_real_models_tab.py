@@ -50,6 +50,9 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
     with served(desk) as address:
         window = visit(address)
         page = window.page
+        window.field("Model").select_option("file")
+        expect(page.locator("#prepare")).to_contain_text("converted once, before its first picture (a few seconds)")
+        page.get_by_role("button", name="Prepare now").click()
         page.get_by_role("tab", name="Models").click()
         file, folder = (
             page.locator(".shelf-card").filter(has=page.get_by_role("heading", name=name, exact=True))
@@ -59,7 +62,6 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         expect(page.get_by_role("list", name="Files that cannot be used")).to_contain_text("web page")
         folder.get_by_role("button", name="Load folder").click()  # heard even while the worker starts
         expect(folder).to_contain_text("in memory")
-        file.get_by_role("button", name="Prepare file", exact=True).click()
         page.get_by_role("button", name="Details folder", exact=True).click()
         page.get_by_role("dialog").get_by_label("VAE", exact=True).select_option("clear")
         expect(page.get_by_role("dialog")).to_contain_text("Kept.")
@@ -74,7 +76,17 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         page.get_by_text("Moves", exact=True).click()
         expect(page.locator(".shelf-table tbody tr").filter(has_text="U-Net").first).to_contain_text("Loaded")
         page.get_by_role("button", name="Unload all").click()
-        expect(page.locator(".shelf-memory .shelf-figures")).to_have_text(re.compile("^0 KiB of"))
+        expect(page.locator(".shelf-memory .shelf-figures")).to_have_text(re.compile("^0 MiB of"))
         expect(page.locator(".shelf-table tbody tr").first).to_contain_text("Let go")
         expect(file).to_contain_text("prepared")
+        rows = page.locator(".shelf-table tbody tr")
+        expect(rows.filter(has_text="Converted")).to_contain_text("file")
+        expect(rows.filter(has_text="U-Net").first).to_contain_text("folder")
+        page.get_by_role("button", name="Hide page").click()
+        expect(page.locator(".shelf-count")).to_have_text("3 files, 1 hidden")
+        page.get_by_label("Show", exact=True).select_option("Hidden (1)")
+        page.get_by_role("button", name="Show again page").click()
+        expect(page.locator(".shelf-count")).to_have_text("4 files")
+        page.get_by_role("tab", name="Text to image").click()
+        expect(page.locator(".prepare-body")).to_be_hidden()
         page.close()

@@ -6,7 +6,7 @@ from typing import Any
 from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import NotFound, OutOfMemory
 from studio.core.memory import MoveView, PlannedPart, PlannedStage, PlanView, PlanWish
-from studio.core.models import Choice, Override
+from studio.core.models import Choice, ModelInfo, Override
 
 MIB = 2**20
 FEW = MemoryView(
@@ -27,6 +27,7 @@ class FakeMemory:
         self.words: list[tuple[str, Override]] = []
         self.ledger: list[MoveView] = []
         self.pictures: dict[str, bytes] = {}
+        self._models: list[ModelInfo] = []
         self._told = threading.Condition()
         self._number, self._view = 1, FEW
 
@@ -61,7 +62,11 @@ class FakeMemory:
         return self.pictures[model]
 
     def override(self, model: str, changes: Override) -> None:
+        """The word is noted; only whether a model is hidden is also done."""
         self.words.append((model, changes))
+        if "hidden" in changes.model_fields_set:
+            hide = {"hidden": bool(changes.hidden)}
+            self._models = [info.model_copy(update=hide) if info.id == model else info for info in self._models]
 
     def import_seconds(self, model: str) -> float | None:
         return None if model.startswith("starter/") else 21.0

@@ -2,6 +2,7 @@
 
 import { benchOf, make } from "./bench.js";
 import { studio } from "./studio.js";
+import { deviceTitle } from "./units.js";
 
 export function mount({ element }) {
   const model = make("span", { class: "bar-model" });
@@ -21,7 +22,7 @@ export function mount({ element }) {
     meter.firstChild.style.transform = `scaleX(${budget ? Math.min(1, used / budget) : 0})`;
     meter.classList.toggle("full", used > 0.9 * budget);
     memory.textContent = `${size(used)} of ${size(budget)}`;
-    meter.parentElement.title = [`Memory of models on ${device || "this device"}`, ...residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
+    meter.parentElement.title = [`Memory of models on ${deviceTitle(device)}`, ...residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
   };
   const showQueue = ({ waiting, running }) => {
     queue.textContent = running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready";
@@ -50,7 +51,7 @@ export function mount({ element }) {
 
 function modelTitle(bench) {
   const menu = bench.root.querySelector(".field.is-model select");
-  return menu?.selectedOptions[0]?.textContent ?? "";
+  return menu?.disabled ? "No model" : (menu?.selectedOptions[0]?.textContent ?? "");
 }
 
 function size(bytes) {

@@ -3,7 +3,7 @@
 
 import { benchOf, make } from "./bench.js";
 import { studio } from "./studio.js";
-import { percent, roughly } from "./units.js";
+import { doing, percent, roughly } from "./units.js";
 
 export function mount({ element, server }) {
   new Prepare(element, benchOf(element), server);
@@ -83,5 +83,5 @@ class Prepare {
 
 function progress({ what, fraction }) {
   if (fraction === null) return "Waiting to be prepared";
-  return `Preparing${what ? `: ${what.replaceAll("_", " ")}` : ""} ${percent(fraction)}`;
+  return `Preparing${what ? `: ${doing(what)}` : ""} ${percent(fraction)}`;
 }

@@ -47,7 +47,7 @@ class Shelf {
     element.querySelector(".shelf-body").append(
       this.purpose, this.notice, this.bar.element,
       make("section", { "aria-label": "On disk" },
-        make("div", { class: "shelf-head" }, make("h2", { text: "On disk" }), labelled("Search models", this.search), labelled("Show", this.kind), this.count),
+        make("div", { class: "shelf-head" }, make("div", { class: "shelf-line" }, make("h2", { text: "On disk" }), this.count), labelled("Search models", this.search), labelled("Show", this.kind)),
         make("div", { class: "shelf-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
       this.moves.element, this.details.element, this.said);
     this.search.addEventListener("input", () => this.arrange());
@@ -85,7 +85,8 @@ class Shelf {
   }
 
   follow(memory) {
-    const moved = JSON.stringify(memory.residents) !== JSON.stringify(this.memory.residents);
+    const moves = ({ residents, prepared }) => JSON.stringify([residents, prepared]);
+    const moved = moves(memory) !== moves(this.memory);
     this.memory = memory;
     this.refresh();
     if (moved) this.moves.look();
@@ -103,19 +104,15 @@ class Shelf {
     this.refresh();
   }
 
-  /** Keep a file out of the lists, or bring it back; the keyboard's place goes on to the file that follows. */
+  /** Keep a file out of the lists, or bring it back. */
   async hide(model, hidden) {
-    const element = this.cards.get(model.id).element;
-    const next = element.nextElementSibling ?? element.previousElementSibling;
     this.refused.delete(model.id);
     const answer = await this.server.override({ model: model.id, changes: { hidden: hidden || null } }).catch(() => ({ problem: "No connection" }));
     if (answer.problem) {
       this.refused.set(model.id, answer.problem);
       return this.refresh();
     }
-    const held = element.contains(document.activeElement);
     await this.ask();
-    if (held && !element.isConnected) ((next?.isConnected && next.querySelector("button:not([hidden])")) || this.kind).focus();
     this.said.textContent = hidden ? `${model.title} is hidden. Choose Hidden under Show to bring it back.` : `${model.title} is shown again.`;
     return undefined;
   }
@@ -163,14 +160,21 @@ class Shelf {
     const total = `${here.length} ${ofHidden ? "hidden " : ""}${here.length === 1 ? "file" : "files"}`;
     const besides = ofHidden || here.length === this.models.length ? "" : `, ${this.models.length - here.length} hidden`;
     this.count.textContent = (wanted.length === here.length ? total : `${wanted.length} of ${total}`) + besides;
+    const held = document.activeElement.closest(".shelf-card");
+    const after = held && (held.nextElementSibling ?? held.previousElementSibling);
     place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
     place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
+    // The keyboard's place goes on to the file that follows the one that has left.
+    if (held && !held.isConnected) ((after?.isConnected && after.querySelector("button:not([hidden])")) || this.kind).focus();
     this.badHead.hidden = this.bad.childElementCount === 0;
     this.again.hidden = this.models.length > 0;
     this.empty.textContent = this.models.length === 0
       ? "No models are here yet. Put checkpoints (.safetensors) or diffusers folders into the models folder, and they show up here by themselves."
       : here.length === 0 ? "Every file is hidden. Choose Hidden under Show to bring one back."
-      : wanted.length === 0 ? "Nothing here matches." : "";
+      : wanted.length === 0 ? "Nothing here matches."
+      : here.every(({ problem }) => problem) && !ofHidden ? "None of these files can be used as it is." : "";
+    for (const control of [this.search, this.kind]) control.closest(".shelf-label").hidden = this.models.length === 0;
+    this.count.hidden = this.models.length === 0;
   }
 
   refresh() {

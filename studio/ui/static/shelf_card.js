@@ -2,7 +2,7 @@
 
 import { address, make } from "./bench.js";
 import { portrait } from "./portrait.js";
-import { kindTitle, percent, size } from "./units.js";
+import { doing, kindTitle, percent, size } from "./units.js";
 
 const DOING = { load: "Loading", unload: "Unloading", pin: "Pinning", unpin: "Unpinning" };
 
@@ -46,7 +46,7 @@ export class Card {
     this.title.title = model.title;
     this.id.textContent = model.id;
     this.id.title = model.sha256 ? `${model.id}\nsha256 ${model.sha256}` : model.id;
-    this.facts.textContent = [kindTitle(model.kind), size(model.bytes), ...model.facts.map((fact) => fact.replaceAll(" ", "\u00a0"))].join(" · ");
+    this.facts.textContent = [kindTitle(model.kind), model.bytes && size(model.bytes), ...model.facts.map((fact) => fact.replaceAll(" ", "\u00a0"))].filter(Boolean).join(" · ");
     this.badges = [model.familyTitle, model.variant, model.vae && "other VAE"].filter(Boolean);
     this.element.classList.toggle("is-bad", Boolean(model.problem));
     this.details.hidden = Boolean(model.problem) && !model.runnable;
@@ -108,11 +108,11 @@ export class Card {
     let text = "";
     let fraction = null;
     if (wish && DOING[wish.action]) {
-      text = `${DOING[wish.action]}${wish.what ? `: ${wish.what.replaceAll("_", " ")}` : "…"}`;
+      text = `${DOING[wish.action]}${wish.what ? `: ${doing(wish.what)}` : "…"}`;
       fraction = wish.fraction ?? null;
     } else if (this.importing) {
       fraction = taken.fraction;
-      text = fraction === null ? "Waiting to be prepared" : `Preparing${taken.what ? `: ${taken.what.replaceAll("_", " ")}` : ""} ${percent(fraction)}`;
+      text = fraction === null ? "Waiting to be prepared" : `Preparing${taken.what ? `: ${doing(taken.what)}` : ""} ${percent(fraction)}`;
     }
     this.status.textContent = text;
     this.progress.hidden = fraction === null;

@@ -17,12 +17,20 @@ export class Details {
     this.body = make("div", { class: "shelf-sheet" });
     this.element = make("dialog", { class: "shelf-details", "aria-labelledby": "shelf-details-title" }, this.body);
     this.element.addEventListener("click", (event) => event.target === this.element && this.element.close());
-    this.element.addEventListener("close", () => this.body.replaceChildren());
+    this.element.addEventListener("close", () => this.leave());
   }
 
-  /** `shelf`: { models, families }, what there is to choose from. */
+  /** The keyboard's place goes back to where it was, or, if that is gone, to the shelf's menu. */
+  leave() {
+    this.body.replaceChildren();
+    setTimeout(() => !this.opener.isConnected && this.refuge.focus());
+  }
+
+  /** `shelf`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
   open(model, shelf) {
     this.model = model;
+    this.opener = document.activeElement;
+    this.refuge = shelf.kind;
     const picture = make("div", { class: "shelf-picture" }, model.preview ? photo(model) : portrait(model.id));
     const close = make("button", { type: "button", class: "shelf-button", text: "Close", onclick: () => this.element.close() });
     const parts = [

@@ -1,7 +1,7 @@
 // What is in memory: a bar of components against the budget, the same part by part for each model, and the budget itself.
 
 import { make } from "./bench.js";
-import { component, role, size } from "./units.js";
+import { component, deviceTitle, role, size } from "./units.js";
 
 const STEP = 2 ** 26;
 
@@ -35,7 +35,7 @@ export class Memory {
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const groups = grouped(memory, titles);
-    const sentence = memory.budget ? `${size(memory.used)} of ${size(memory.budget)} on ${memory.device || "this device"}` : "No model has been read yet.";
+    const sentence = memory.budget ? `${size(memory.used)} of ${size(memory.budget)} on ${deviceTitle(memory.device)}` : "No model has been read yet.";
     this.figures.textContent = sentence;
     this.bar.setAttribute("aria-label", `Memory of models: ${sentence}`);
     const whole = Math.max(memory.budget, memory.used, 1);
@@ -57,10 +57,16 @@ export class Memory {
     this.slider.dataset.most = this.slider.max;
     this.slider.value = budget;
     this.limit.textContent = size(budget);
+    this.paint();
+  }
+
+  paint() {
+    this.slider.style.setProperty("--filled", `${(100 * this.slider.value) / Math.max(this.slider.max, 1)}%`);
   }
 
   slide() {
     this.held = true;
+    this.paint();
     this.limit.textContent = size(Number(this.slider.value));
     this.slider.setAttribute("aria-valuetext", this.limit.textContent);
   }

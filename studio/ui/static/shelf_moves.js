@@ -63,6 +63,7 @@ function row(move, titled) {
   };
   const line = make("tr", {}, ...Object.entries(cells).map(([name, text]) => make("td", { class: `is-${name}`, text })));
   const [model, measured] = [line.querySelector(".is-model"), line.querySelector(".is-measured")];
+  for (const cell of line.children) cell.classList.toggle("is-nothing", cell.textContent === NOTHING);
   model.dir = "auto";
   model.title = models || "";
   if (off > 1.02) measured.classList.add("is-over"); // more than was thought

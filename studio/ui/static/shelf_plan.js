@@ -20,8 +20,7 @@ export class PlanChart {
     this.answer = make("div", { class: "shelf-plan", "aria-live": "polite" });
     for (const control of [this.width, this.height, this.batch, this.dtype]) control.addEventListener("input", () => this.soon());
     this.element = make("section", {},
-      make("h3", { text: "What a run would need" }),
-      make("p", { class: "shelf-note", text: "Worked out from the files’ headers alone; nothing is loaded." }),
+      make("div", {}, make("h3", { text: "What a run would need" }), make("p", { class: "shelf-note", text: "Worked out from the files’ headers alone; nothing is loaded." })),
       make("div", { class: "shelf-fields is-narrow" }, labelled("Width", this.width), labelled("Height", this.height), labelled("Batch", this.batch), labelled("Number format", this.dtype)),
       this.answer);
   }

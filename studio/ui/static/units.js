@@ -1,6 +1,7 @@
 // How sizes, shares and the parts of models are written and coloured in the Models tab.
 
 export function size(bytes) {
+  if (!bytes) return "0 MiB";
   if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   if (bytes < 2 ** 20) return `${Math.ceil(bytes / 2 ** 10)} KiB`;
   return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
@@ -17,6 +18,21 @@ export function component(name) {
   const [, stem, number] = /^(.*?)(_\d+)?$/.exec(name);
   const word = WORDS[stem] ?? stem.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
   return number ? `${word} ${number.slice(1)}` : word;
+}
+
+/** A device as people call it. */
+export function deviceTitle(device) {
+  const [kind, number] = device.split(":");
+  const names = { cpu: "the CPU", cuda: "the GPU", mps: "the GPU", "": "this device" };
+  return `${names[kind] ?? kind}${number > 0 ? ` (${number})` : ""}`;
+}
+
+/** What the worker says it is doing, the components in people's words: "reading text_encoder_2" is "reading text encoder 2". */
+export function doing(what) {
+  return what.replace(/\b[a-z]+(_[a-z0-9]+)*\b/g, (word) => {
+    const stem = word.replace(/_\d+$/, "");
+    return WORDS[stem] && stem !== "text_encoder" ? component(word) : word.replaceAll("_", " ");
+  });
 }
 
 const KINDS = { diffusers: "Diffusers folder", lora: "LoRA", vae: "VAE", gguf: "GGUF", controlnet: "ControlNet", "t2i adapter": "T2I-Adapter", "ip adapter": "IP-Adapter", embedding: "Textual inversion" };

@@ -1,5 +1,7 @@
 // How figures are written under the canvas.
 
+import { doing } from "./units.js";
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -42,7 +44,7 @@ export function readout(feed, step, looking, phase) {
 }
 
 export function loading(event) {
-  const part = event.what ? `: ${event.what}` : "";
+  const part = event.what ? `: ${doing(event.what)}` : "";
   const share = event.fraction === null || event.fraction === undefined ? "" : ` ${Math.round(event.fraction * 100)}%`;
   return `Loading the model${part}${share}`;
 }
