@@ -386,7 +386,7 @@ def wuerstchen(folder: Path, seed: int = 0) -> Path:
 
     tokenizer = clip_tokenizer(24)
     decoder = WuerstchenDiffNeXt(
-        c_cond=WIDTH, c_hidden=[16], nhead=[-1], blocks=[1], level_config=["CT"], clip_embd=WIDTH, inject_effnet=[False],
+        c_cond=WIDTH, c_hidden=[16], nhead=[-1], blocks=[1], level_config=["CT"], clip_embd=WIDTH, inject_effnet=[True],
         effnet_embd=2, dropout=[0.0],
     ).eval()  # fmt: skip
     torch.nn.init.normal_(decoder.clf[1].weight, std=0.1)  # zero at first: it would predict nothing
@@ -395,7 +395,7 @@ def wuerstchen(folder: Path, seed: int = 0) -> Path:
         text_encoder=clip_text(tokenizer, WIDTH),
         decoder=decoder,
         scheduler=DDPMWuerstchenScheduler(),
-        vqgan=PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=2, embed_dim=16).eval(),
+        vqgan=PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=256, embed_dim=16).eval(),
         prior_tokenizer=tokenizer,
         prior_text_encoder=clip_text(tokenizer, WIDTH),
         prior_prior=WuerstchenPrior(c_in=2, c=8, depth=2, c_cond=WIDTH, c_r=8, nhead=2, dropout=0.0).eval(),
@@ -429,7 +429,7 @@ def stable_cascade(folder: Path, seed: int = 0) -> Path:
         text_encoder=text,
         decoder=decoder,
         scheduler=DDPMWuerstchenScheduler(),
-        vqgan=PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=2, embed_dim=16).eval(),
+        vqgan=PaellaVQModel(bottleneck_blocks=1, num_vq_embeddings=256, embed_dim=16).eval(),
         prior_prior=prior,
         prior_text_encoder=text,
         prior_tokenizer=tokenizer,

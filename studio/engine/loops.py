@@ -69,3 +69,20 @@ def _own_steps(pipeline: Any, loop: Loop) -> int:
 def _as_part(on_step: Callable[[TapStep], None], done: int, total: int) -> Callable[[TapStep], None]:
     """Told of steps as part of the whole row; `done` steps go before them."""
     return lambda step: on_step(replace(step, index=step.index + done, total=total))
+
+
+@contextmanager
+def attention_as_before(pipeline: Any) -> Iterator[None]:
+    """Whatever the pipeline puts into its modules' attention for one call is out again, however the call ends.
+
+    Modules are shared, and pipelines that perturb attention leave it so where they are stopped.
+    """
+    modules = [part for part in pipeline.components.values() if hasattr(part, "set_attn_processor")]
+    kept = [dict(module.attn_processors) for module in modules]
+    try:
+        yield
+    finally:
+        for module, processors in zip(modules, kept, strict=True):
+            now = module.attn_processors
+            if any(now.get(name) is not processor for name, processor in processors.items()):
+                module.set_attn_processor(dict(processors))

@@ -4,8 +4,6 @@ Held against the bare pipeline with the same arguments, which is made by hand: d
 classes of some of them. What each one is offered must run, and what cannot is refused beforehand.
 """
 
-import gc
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,10 +26,13 @@ from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.loading import component_class  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
+from studio.manager.memory import estimate  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 from tests.generic_unets import UNETS  # noqa: E402
 
 STEPS = 2
+BUFFERS = 8192  # bytes that a model has beside what its files hold
+SHAPE = estimate.Shape(32, 32)
 # Pipelines of several loops: the steps that are not the person's to choose.
 OTHER_STEPS = {
     "KandinskyCombinedPipeline": 25,
@@ -43,6 +44,12 @@ OTHER_STEPS = {
 REFUSED = {
     "StableDiffusionParadigmsPipeline": "denoises many steps at once, so that none of them could be shown or stopped"
 }
+ALWAYS_GUIDED = {"HunyuanDiTPAGPipeline"}
+# One of each kind of offer: any sampler, none that scales its input, none but those that can be copied, or ask once a step.
+OFFERED = (
+    "KandinskyCombinedPipeline", "KandinskyV22CombinedPipeline", "SemanticStableDiffusionPipeline",
+    "StableDiffusionPanoramaPipeline", "UniDiffuserPipeline", "WuerstchenCombinedPipeline",
+)  # fmt: skip
 RUN = sorted(UNETS.keys() - REFUSED.keys())
 
 
@@ -88,3 +95,75 @@ def bare_pipeline(folder: Path) -> Any:
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_could_not_be_followed_is_refused(unets: Studio, name: str) -> None:
     assert REFUSED[name] in (unets.info(name).problem or "")
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_guidance_and_the_negative_prompt_change_the_picture_where_they_are_offered(unets: Studio, name: str) -> None:
+    info = unets.info(name)
+    assert info.guided
+    plain = pixels(unets, name, guidance_scale=9.0)
+    if name in ALWAYS_GUIDED:
+        with pytest.raises(InvalidRequest, match="CFG above 1"):
+            pixels(unets, name, guidance_scale=1.0)
+    assert not np.array_equal(plain, pixels(unets, name, guidance_scale=2.0 if name in ALWAYS_GUIDED else 1.0))
+    if info.negative:
+        assert not np.array_equal(plain, pixels(unets, name, guidance_scale=9.0, negative_prompt="blue star"))
+    else:
+        with pytest.raises(InvalidRequest, match="negative prompt"):
+            pixels(unets, name, negative_prompt="blue star")
+
+
+def pixels(studio: Studio, name: str, dtype: str = "fp32", **values: Any) -> np.ndarray:
+    [made] = studio.run(name, dtype, **({"steps": STEPS} | values))
+    return np.asarray(made.image).astype(int)
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_two_together_are_the_two_alone(unets: Studio, name: str) -> None:
+    together = [np.asarray(made.image).astype(int) for made in unets.run(name, steps=STEPS, count=2, batch_size=2)]
+    seed = unets.request(name).seed
+    for k, picture in enumerate(together):
+        assert np.abs(picture - pixels(unets, name, seed=seed + k)).max() <= 1
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_cancel_is_heard_in_every_loop(unets: Studio, name: str) -> None:
+    total = STEPS + OTHER_STEPS.get(name, 0)
+    for last in {1, total - 1}:
+        seen: list[TapStep] = []
+        callbacks = {"on_step": seen.append, "cancelled": lambda seen=seen, last=last: len(seen) >= last}
+        with pytest.raises(Cancelled):
+            unets.run(name, callbacks=callbacks, steps=STEPS)
+        assert len(seen) == last
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_every_sampler_that_it_is_offered_runs(unets: Studio, name: str) -> None:
+    info = unets.info(name)
+    for sampler in legal_samplers(info):
+        seen: list[TapStep] = []
+        [made] = unets.run(name, callbacks={"on_step": seen.append}, steps=4, sampler=sampler)
+        assert len(seen) == 4 + OTHER_STEPS.get(name, 0), sampler
+        assert np.asarray(made.image).std() > 1, sampler
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_less_memory_than_it_takes_makes_the_same_picture_and_unloading_leaves_nothing(
+    unets: Studio, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "working_bytes", lambda traced, device: 1000)  # of models so small it would be all
+    info, request = unets.info(name), unets.request(name, steps=STEPS)
+    whole = pixels(unets, name)
+    small = Manager(unets.manager.settings.model_copy(update={"outputs": tmp_path}))
+    with small.lease(info, "fp32", request=request) as loaded:
+        stages = estimate.stages_for(loaded.family, estimate.folder_weights(loaded.folder), SHAPE, "fp32")
+    small.unload()
+    assert small.memory().used == 0
+    needs = [sum(part.bytes for part in stage.parts) + stage.activation for stage in stages]
+    small.set_budget(max(needs) + BUFFERS)
+    with small.lease(info, "fp32", request=request) as loaded:
+        assert not loaded.whole
+        [made] = generate(request, loaded)
+    small.unload()
+    assert small.memory().used == 0
+    assert np.array_equal(whole, np.asarray(made.image).astype(int))

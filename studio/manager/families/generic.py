@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
@@ -21,14 +22,19 @@ GUIDER = "guider"  # a component that guides, as its configuration says
 # What the component that predicts is called, by what stands before the name of its scheduler.
 DENOISERS = {"": ("transformer", "unet", "image_unet", "decoder"), "prior_": ("prior_prior", "prior")}
 DECODERS = ("vae", "vqvae", "movq", "vqgan")
-ENCODERS = re.compile(r"encoder|^bert$|^text_proj$|^mllm$")
+ENCODERS = re.compile(r"encoder|embeddings$|^text_decoder$|^bert$|^text_proj$|^mllm$")
 # Said of no configuration: sizes that a cascade's ratios come out even at, and the size that it was trained for.
 STRIDES = {"StableCascadeCombinedPipeline": 128, "WuerstchenCombinedPipeline": 128}
 SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 1024}
-# Guided, these give their denoiser two timesteps, however many pictures there are.
-ALONE = frozenset({"PRXPipeline", "PRXPixelPipeline"})
+# Of several pictures these give the denoiser two timesteps in all, pair the wrong prompts, or take many generators for one.
+ALONE = frozenset(
+    {"PRXPipeline", "PRXPixelPipeline", "StableDiffusionPanoramaPipeline", "UniDiffuserPipeline", "VQDiffusionPipeline"}
+)
+GUIDED_ONLY = frozenset({"HunyuanDiTPAGPipeline"})  # perturbs a prediction that is there only where it is guided
+WITHOUT_NEGATIVE = frozenset({"UniDiffuserPipeline"})  # reads a negative prompt and does nothing with it
 # Latent cells that a size is to be a multiple of, and pictures of one area alone, as pipelines write it.
 CELLS = re.compile(r"% \(self\.vae_scale_factor \* (\d+)\)|divisible by \{self\.vae_scale_factor \* (\d+)\}")
+COUNTING, COPYING = "torch.zeros((num_inference_steps", "copy.deepcopy(self.scheduler"
 AREA = re.compile(r"S_max = \(self\.default_sample_size \* self\.vae_scale_factor\) \*\* 2")
 SIDE = re.compile(r"self\.default_sample_size = (\d+)")
 # Noise levels that UniPC takes as they come: what FLUX began, and most flow pipelines since have kept.
@@ -49,6 +55,8 @@ def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dic
 
     Where a call tells true guidance from a distilled one, CFG is the true one.
     """
+    if request.guidance_scale <= 1 and type(pipeline).__name__ in GUIDED_ONLY:
+        raise InvalidRequest(f"{type(pipeline).__name__} works with a CFG above 1 only.", field="guidance_scale")
     arguments = prompt_arguments(request, pipeline, count)
     source = source_of(type(pipeline).__name__)
     assert source is not None
@@ -137,7 +145,8 @@ def generic_family(pipeline: str) -> Family | None:
         return None
     loops = loops_of(source)
     main = _main(source, loops)
-    decoder = next((name for name in DECODERS if name in source.parts), None)
+    reads_codes = ".quantize." in source.text  # from its decoder's book, before the decoder is called
+    decoder = next((name for name in DECODERS if name in source.parts and not reads_codes), None)
     before = {part for loop in loops[: loops.index(main)] for part in loop.denoisers}
     encoders = tuple(part for part in source.parts if ENCODERS.search(part) or part in before)
     return replace(
@@ -151,7 +160,7 @@ def generic_family(pipeline: str) -> Family | None:
         decoder=decoder,
         # A MoVQ's latents are denoised as they are, whatever scale its configuration names.
         latent=LatentFormat(channels=4, settled=True) if decoder == "movq" else None,
-        negative="negative_prompt" in source.call,
+        negative="negative_prompt" in source.call and pipeline not in WITHOUT_NEGATIVE,
         guided=_guidance(source, main) is not None,
         solvers=_solvers(source),
         defaults=_defaults(pipeline, source, main),
@@ -220,11 +229,13 @@ def _solvers(source: Source) -> tuple[str, ...] | None:
     """The samplers that can take the place of its scheduler; None: any.
 
     A call that never scales its state for the denoiser, or reckons with the training schedule itself, takes only those
-    that keep the state at the data's scale; one that hands its steps a generator, only those that take one.
+    that keep the state at the data's scale; one that hands its steps a generator, only those that take one; one that
+    keeps an estimate of each step, those that ask once a step; one that copies its scheduler, those that can be copied.
     """
     any_scale = "scale_model_input" in source.text and "alphas_cumprod" not in source.text
     hands_generator = source.calls_with("step", "generator")
-    if any_scale and not hands_generator:
+    counts_calls, copies = COUNTING in source.text, COPYING in source.text
+    if any_scale and not (hands_generator or counts_calls or copies):
         return None
     return tuple(
         name
@@ -233,6 +244,8 @@ def _solvers(source: Source) -> tuple[str, ...] | None:
         and not solver.distilled
         and (name != "flow_unipc" or all(words in source.text for words in LEVELS))
         and (any_scale or not solver.scales_input)
+        and not (counts_calls and (solver.evaluations > 1 or solver.runge_kutta))
+        and not (copies and solver.brownian)
         and (not hands_generator or not solver.scheduler or "generator" in step_parameters(solver.scheduler))
     )
 

@@ -35,6 +35,8 @@ class Loaded:
         """A fresh shell that does `task`, over the shared modules, with scheduler instances of its own."""
         self.restart()
         cls = pipeline_class(self._class_for(task))
+        if not self.whole:
+            cls = _on(cls, self.device)
         known = inspect.signature(cls.__init__).parameters
         parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
         parts |= {name: copy.copy(part) for name, part in parts.items() if name.endswith("scheduler")}
@@ -56,3 +58,8 @@ class Loaded:
             return tasks[self.family.stand_ins[self.info.variant]]
         named = self.info.pipeline
         return named if wish == first and named in self.family.alternatives and named else tasks[wish]
+
+
+def _on(cls: Any, device: Any) -> Any:
+    """The pipeline class for modules that are partly without data, which would name no device, or a wrong one."""
+    return type(cls.__name__, (cls,), {"device": property(lambda pipeline: device), "__module__": cls.__module__})
