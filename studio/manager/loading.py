@@ -104,10 +104,12 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
         raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be made: {reason(error)}") from error
     finally:
         torch.set_default_dtype(before)
-    for layer in module.modules():
+    in_fp32 = set(getattr(cls, "_keep_in_fp32_modules", None) or ()) if hasattr(cls, "from_config") else set()
+    for prefix, layer in module.named_modules():
         for key, kept in layer._parameters.items():
             if kept is not None:
-                shape = torch.empty(kept.shape, dtype=dtype, device="meta")
+                own = dtype if in_fp32.isdisjoint((*prefix.split("."), key)) else torch.float32
+                shape = torch.empty(kept.shape, dtype=own, device="meta")
                 layer._parameters[key] = torch.nn.Parameter(shape, requires_grad=False)
     return module
 
@@ -129,12 +131,11 @@ def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> A
 
 
 def module_bytes(module: Any) -> int:
-    """Bytes of a module's parameters and buffers, each storage counted once."""
-    storages = {}
+    """Bytes of a module's parameters and buffers, each counted once; of a mapped file only what is the module's."""
+    sizes = {}
     for tensor in [*module.parameters(), *module.buffers()]:
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
+        sizes[tensor.data_ptr()] = tensor.nbytes
+    return sum(sizes.values())
 
 
 def reason(error: Exception) -> str:

@@ -106,7 +106,7 @@ class PeakMeter:
     def start(self, *, exact: bool = False) -> None:
         """`exact`: what the allocator kept of earlier runs goes back first, so that it cannot hide what this one takes."""
         if exact:
-            _trim()
+            give_back()
         if self._device.type == "cuda":
             import torch
 
@@ -125,7 +125,7 @@ class PeakMeter:
         return max(_status("VmHWM") - self._start, 0)
 
 
-def _trim() -> None:
+def give_back() -> None:
     """glibc gives the memory it holds free back to the system (malloc_trim(3)); other C libraries keep it."""
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 from studio.core.errors import ModelError, StudioError
+from studio.manager.disk.headers import read_header
 from studio.manager.loading import module_bytes, reason
 from studio.manager.memory.file_state import FileState
+from studio.manager.memory.filling import read_weights
 from studio.manager.memory.fitting import check_complete, check_fit
 from studio.manager.memory.ledger import Ledger
+from studio.manager.memory.limits import give_back
 from studio.manager.memory.planner import Move, Resident, cost_per_byte
 from studio.manager.memory.streaming import LeafStreamer, drop_all
 from studio.manager.out_of_memory import is_out_of_memory
@@ -194,17 +196,14 @@ class Residency:
         module = component.module
         if any(getattr(type(module), name, None) for name in KEPT_IN_FP32):
             return False
-        tensors = {
-            key: tensor for file in component.source.files for key, tensor in load_file(file, str(self.device)).items()
-        }
-        if tensors.keys() != module.state_dict().keys():
+        names = {name for file in component.source.files for name in read_header(file).tensors}
+        if names != module.state_dict().keys():
             return False
-        for key, tensor in tensors.items():
-            if tensor.is_floating_point():
-                tensors[key] = tensor.to(component.dtype)  # the very tensor, where it is of that dtype
+        tensors = read_weights(component.source.files, component.dtype, self.device, component.channels_last)
+        # A pipeline may have cast its module when it was made, and goes by that.
+        wanted = {name: tensor.dtype for name, tensor in module.state_dict().items()}
+        tensors = {name: tensor.to(wanted[name]) for name, tensor in tensors.items()}
         module.load_state_dict(tensors, assign=True)
-        if component.channels_last:
-            module.to(memory_format=torch.channels_last)
         if self.device.type != "cpu":
             module.to(self.device)  # buffers that no file holds
         component.bytes, component.state = module_bytes(module), "resident"
@@ -225,6 +224,8 @@ class Residency:
         component.state = "away"
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self.device.type == "cpu":
+            give_back()
 
     def _resident(self, component: Component, exempt: frozenset[str]) -> Resident:
         pinned = component.pinned or (component.users > 0 and component.key not in exempt)

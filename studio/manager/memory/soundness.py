@@ -4,9 +4,7 @@ Weights that hold NaN load without a word and paint black. A pass of minimum and
 the run's dtype cannot hold; 2 GB take about a fifth of a second beyond reading them. A few megabytes are held at a time.
 """
 
-import json
 import math
-import struct
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -17,12 +15,12 @@ from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.headers import read_header
+from studio.manager.memory.filling import DTYPES, places
 from studio.manager.memory.residency import Component
 
 LOOKED = "2"  # of the rows that say what was found: raise it when weights are looked at differently
 LARGE = "too large"  # for the dtype, and for no other reason
 CHUNK = 8 << 20
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 def check_numbers(
@@ -73,13 +71,10 @@ def _largest(file: Path) -> list[tuple[str, float]]:
     out = []
     try:
         with file.open("rb", buffering=0) as opened:
-            (length,) = struct.unpack("<Q", opened.read(8))
-            table = json.loads(opened.read(length))
-            for name, entry in table.items():
-                if name != "__metadata__" and entry["dtype"] in DTYPES:
-                    begin, end = entry["data_offsets"]
-                    opened.seek(8 + length + begin)
-                    out.append((name, _magnitude(opened, end - begin, DTYPES[entry["dtype"]], buffer)))
+            for name, place in places(opened).items():
+                if place.dtype in DTYPES:
+                    opened.seek(place.offset)
+                    out.append((name, _magnitude(opened, place.bytes, DTYPES[place.dtype], buffer)))
     except OSError as error:
         raise ModelError(f"{file.parent.name}/{file.name} cannot be read: {error.strerror}.") from None
     return out
