@@ -72,7 +72,9 @@ class LeafStreamer:
     def _loader(self, names: dict[str, str]) -> Any:
         def load(layer: torch.nn.Module, args: Any) -> None:
             for name, key in names.items():
-                layer._parameters[name] = torch.nn.Parameter(self._read(key, self._dtype), requires_grad=False)
+                kept = layer._parameters[name]
+                dtype = self._dtype if kept is None else kept.dtype  # some layers are kept in fp32
+                layer._parameters[name] = torch.nn.Parameter(self._read(key, dtype), requires_grad=False)
 
         return load
 
