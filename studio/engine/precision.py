@@ -65,8 +65,11 @@ def choose(
     with manager.lease(info, first.dtype, report, channels_last=first.channels_last) as loaded:
         if not loaded.whole:
             return Precision("bf16")  # memory is short: half as much of it comes before speed
-        report("measuring which precision is fastest", None)
-        found = measure(loaded)
+        with manager.room(copy_bytes(loaded)) as fits:
+            if not fits:
+                return first  # as it is leased; it is measured when there is more memory
+            report("measuring which precision is fastest", None)
+            found = measure(loaded)
     if (found.dtype, found.channels_last) != (first.dtype, first.channels_last):
         manager.unload(info)  # it will not run in what it was measured in
     _write(_path(folder, info, manager), found)
@@ -203,6 +206,12 @@ def _seconds(module: Any, args: Any, kwargs: Any) -> float:
     began = time.perf_counter()
     module(*args, **kwargs)
     return time.perf_counter() - began
+
+
+def copy_bytes(loaded: Loaded) -> int:
+    """What `measure` takes beside the model: a copy of its denoiser, in fp32 at its largest, and some room to run it in."""
+    parameters = loaded.components[loaded.family.denoiser].parameters()
+    return int(1.25 * 4 * sum(parameter.numel() for parameter in parameters))
 
 
 def _quick(module: Any) -> Any:

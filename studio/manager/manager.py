@@ -29,7 +29,7 @@ from studio.manager.memory.estimate import Shape, folder_weights, stages_for, wi
 from studio.manager.memory.experience import Experience, kind_of_run
 from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.memory.ledger import Ledger
-from studio.manager.memory.limits import PeakMeter, budget_for, taken
+from studio.manager.memory.limits import PeakMeter, budget_for, give_back, taken
 from studio.manager.memory.loaded import Loaded
 from studio.manager.memory.planner import DoesNotFit, Kind, Move, Stage, arithmetic
 from studio.manager.memory.residency import Component, Residency
@@ -192,6 +192,18 @@ class Manager:
             keys |= self._parts.get(info.id, frozenset())
         self._admission.future = frozenset(keys)
 
+    @contextmanager
+    def room(self, extra: int) -> Iterator[bool]:
+        """Whether `extra` bytes may be taken beside what is leased, for the length of a `with`; idle models make way for them."""
+        kept = sum(resident.bytes for resident in self.residency.residents() if resident.pinned)
+        fits = kept + extra <= self.budget()
+        if fits:
+            self._admission.shrink(self.budget() - extra)
+        try:
+            yield fits
+        finally:
+            give_back()
+
     # -- making a model ready
 
     def _assembled(
@@ -225,7 +237,9 @@ class Manager:
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
         info = conversion.info
-        self.ledger.write(MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=f"to {conversion.dtype}")
+        self.ledger.write(
+            MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=f"to {conversion.dtype}"
+        )
 
     def _end(self, components: dict[str, Component]) -> None:
         """A lease ends: what was streamed is away, and back where a person pinned it."""

@@ -1,6 +1,7 @@
 """Precision is measured once and kept; replay says bit-identical or names what differs."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from studio.core.errors import InvalidRequest, UnknownName  # noqa: E402
 from studio.engine import precision  # noqa: E402
 from studio.engine.generate import memory_format  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
+from studio.manager.manager import Manager  # noqa: E402
 from tests.engine.conftest import KINDS, Studio  # noqa: E402
 
 
@@ -53,6 +55,28 @@ def test_it_is_measured_from_either_precision(studio: Studio, name: str) -> None
             assert loaded.components[loaded.family.denoiser].dtype is loaded.dtype, "what is leased stays as it is"
         assert found.gain is not None and found.gain > 0
         studio.manager.unload()
+
+
+def test_it_is_not_measured_where_the_copy_does_not_fit_the_budget(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager, info = Manager(studio.manager.settings.model_copy(update={"outputs": tmp_path})), studio.info("sd1")
+    with manager.lease(studio.info("dit"), "fp32"):
+        pass  # an idle model
+    first = precision.likely()
+    with manager.lease(info, first.dtype, channels_last=first.channels_last) as loaded:
+        copied = precision.copy_bytes(loaded)
+        held = sum(component.bytes for component in manager.residency.components.values() if component.users)
+        for budget, models in ((held + copied - 1, ("dit", "sd1")), (held + copied, ("sd1",))):
+            monkeypatch.setattr(manager, "budget", lambda budget=budget: budget)
+            with manager.room(copied) as fits:
+                assert fits is (budget == held + copied)
+                assert manager.memory().models == models  # the idle one makes way only where that helps
+    monkeypatch.undo()
+    monkeypatch.setattr(manager, "room", lambda extra: nullcontext(False))
+    monkeypatch.setattr(precision, "measure", lambda loaded: pytest.fail("measured all the same"))
+    assert precision.choose("auto", info, manager, tmp_path / "kept") == first
+    assert not (tmp_path / "kept").exists()
 
 
 def test_the_probe_finds_a_format_and_leaves_the_dice_alone() -> None:
