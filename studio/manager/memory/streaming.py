@@ -12,6 +12,10 @@ from safetensors import safe_open
 
 from studio.manager.memory.staging import StageHook
 
+# Layers whose forward reads the weights of their own layers, which it does not call.
+READ_TOGETHER = frozenset({"HunyuanDiTAttentionPool", "MultiheadAttention"})
+Held = dict[str, tuple[torch.nn.Module, str]]  # key in the file -> (layer, name of its parameter)
+
 
 class LeafStreamer:
     """While attached, `module`'s parameters live in `files` and visit the device one layer at a time."""
@@ -35,19 +39,20 @@ class LeafStreamer:
         if not hasattr(self._module, "_hf_hook"):  # what a pipeline asks which device a module without data runs on
             self._module._hf_hook = StageHook(lambda: None, self._device)
             self._tells_device = True
+        whole: tuple[str, ...] = ()
         for prefix, layer in self._module.named_modules():
-            names = {
-                name: f"{prefix}.{name}".lstrip(".")
-                for name in layer._parameters
-                if layer._parameters[name] is not None
-            }
-            if names and not prefix:
+            if prefix.startswith(whole):
+                continue
+            if type(layer).__name__ in READ_TOGETHER:
+                whole = (*whole, f"{prefix}.")
+            held = _held(prefix, layer)
+            if held and not prefix:
                 # The module's own few, used all through its forward; it may already be running when this is attached.
-                self._loader(names)(layer, ())
-            elif names:
-                self._hooks.append(layer.register_forward_pre_hook(self._loader(names)))
-                self._hooks.append(layer.register_forward_hook(self._dropper(names), always_call=True))
-                drop(layer, list(names))
+                self._loader(held)(layer, ())
+            elif held:
+                self._hooks.append(layer.register_forward_pre_hook(self._loader(held)))
+                self._hooks.append(layer.register_forward_hook(self._dropper(held), always_call=True))
+                self._dropper(held)(layer, (), None)
         for name, tensor in list(self._module.named_buffers()):
             if name in self._where:
                 owner, _, leaf = name.rpartition(".")
@@ -69,20 +74,32 @@ class LeafStreamer:
         # `to`, as modules do it: `contiguous` leaves a 1x1 kernel's strides as they are, and another kernel would run.
         return tensor.to(memory_format=torch.channels_last) if self._channels_last and tensor.ndim == 4 else tensor
 
-    def _loader(self, names: dict[str, str]) -> Any:
+    def _loader(self, held: Held) -> Any:
         def load(layer: torch.nn.Module, args: Any) -> None:
-            for name, key in names.items():
-                kept = layer._parameters[name]
+            for key, (owner, name) in held.items():
+                kept = owner._parameters[name]
                 dtype = self._dtype if kept is None else kept.dtype  # some layers are kept in fp32
-                layer._parameters[name] = torch.nn.Parameter(self._read(key, dtype), requires_grad=False)
+                owner._parameters[name] = torch.nn.Parameter(self._read(key, dtype), requires_grad=False)
 
         return load
 
-    def _dropper(self, names: dict[str, str]) -> Any:
+    def _dropper(self, held: Held) -> Any:
         def unload(layer: torch.nn.Module, args: Any, output: Any) -> None:
-            drop(layer, list(names))
+            for owner, name in held.values():
+                drop(owner, [name])
 
         return unload
+
+
+def _held(prefix: str, layer: torch.nn.Module) -> Held:
+    """The parameters to be there while `layer` runs: its own, and those of its layers where it reads these itself."""
+    owners = layer.named_modules(prefix=prefix) if type(layer).__name__ in READ_TOGETHER else [(prefix, layer)]
+    return {
+        f"{path}.{name}".lstrip("."): (owner, name)
+        for path, owner in owners
+        for name, parameter in owner._parameters.items()
+        if parameter is not None
+    }
 
 
 def drop_all(module: torch.nn.Module) -> None:
