@@ -35,6 +35,7 @@ from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.manager.conversion.pace import expected_seconds
+from studio.manager.disk.accepts import check_request
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.overrides import check_override
 from studio.manager.disk.preview import small_preview
@@ -83,8 +84,10 @@ class Desk:
         self._host.start()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
-        model = find_model(self._catalog.models(), request.model)
-        job = self._queue.put(resolve(request, model), replaces=replaces)
+        model, path = self._found(request.model)
+        resolved = resolve(request, model)
+        check_request(resolved, model, path)
+        job = self._queue.put(resolved, replaces=replaces)
         self._host.wake()
         if replaces is not None:
             try:

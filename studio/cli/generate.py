@@ -42,10 +42,14 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
     from studio import compat
     from studio.cli.folder import Folder
     from studio.jobs.storage import PRIVATE
+    from studio.manager.disk.accepts import check_request
     from studio.manager.disk.catalog import Catalog
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
-    resolved = resolve(request, find_model(catalog.models(), request.model))
+    model = find_model(catalog.models(), request.model)
+    resolved = resolve(request, model)
+    if (path := catalog.path(model.id)) is not None:
+        check_request(resolved, model, path)
 
     compat.prepare()
     from studio.execution import execute  # torch, which takes seconds, so bad input is refused before

@@ -1,6 +1,9 @@
 """What a run would refuse is known beforehand: from the pipeline's own call and the scheduler's own configuration."""
 
 import inspect
+import json
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +14,13 @@ from studio.core.models import ModelInfo
 from studio.core.options import legal_samplers, options_for, resolve
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
-from studio.manager.disk.accepts import accepts, pipeline_class_for
+from studio.core.settings import Settings
+from studio.desk import Desk
+from studio.manager.disk.accepts import accepts, check_request, pipeline_class_for
+from studio.manager.disk.catalog import describe_path
 from studio.manager.families import FAMILIES, generic_family
+from studio.manager.families.dit import labels_of
+from tests import tiny_models
 
 compat.prepare()
 
@@ -97,8 +105,10 @@ def test_samplers_that_cannot_start_from_zero_signal_are_not_offered_to_a_model_
         name
         for name, solver in SOLVERS.items()
         if not solver.scheduler
-        or "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, solver.scheduler).__init__).parameters
-        and "flow_prediction" not in solver.predictions
+        or (
+            "rescale_betas_zero_snr" in inspect.signature(getattr(diffusers, solver.scheduler).__init__).parameters
+            and "flow_prediction" not in solver.predictions
+        )
     }
     assert {name for name, solver in SOLVERS.items() if solver.zero_snr} == able
     zero = MODEL.model_copy(update={"prediction": "v_prediction", "zero_snr": True})
@@ -118,3 +128,44 @@ def test_what_the_pipeline_takes_none_of_is_refused_at_its_field(lacks: str, val
     with pytest.raises(InvalidRequest, match="M takes no") as refused:
         resolve(GenerationRequest(model="m", **values), MODEL.model_copy(update={lacks: False}))
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("make", "good", "bad"),
+    [
+        (tiny_models.dit, ("0", "999"), ("a dragon", "1000", "")),
+        (tiny_models.consistency, ("", "0"), ("-1", "a dragon", "99999")),
+    ],
+)
+def test_a_class_that_the_model_has_not_is_refused_before_anything_is_loaded(
+    tmp_path: Path, make: Any, good: tuple[str, ...], bad: tuple[str, ...]
+) -> None:
+    folder = make(tmp_path / "model")
+    info = describe_path(tmp_path, folder)
+    for prompt in good:
+        check_request(GenerationRequest(prompt=prompt), info, folder)
+    for prompt in bad if info.prompted else ():
+        with pytest.raises(InvalidRequest, match="class") as refused:
+            check_request(GenerationRequest(prompt=prompt), info, folder)
+        assert refused.value.field == "prompt"
+
+
+def test_the_labels_of_an_index_are_those_that_the_pipeline_reads(tmp_path: Path) -> None:
+    from diffusers import DiTPipeline
+
+    folder = tiny_models.dit(tmp_path / "model")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["id2label"] = {"0": "tench, Tinca tinca", "7": "cock"}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    pipeline = DiTPipeline.from_pretrained(folder, local_files_only=True)
+    assert labels_of(index["id2label"]) == pipeline.labels
+    check_request(GenerationRequest(prompt="Tinca Tinca"), describe_path(tmp_path, folder), folder)
+
+
+def test_the_desk_refuses_at_once_what_the_folder_s_configurations_rule_out(tmp_path: Path) -> None:
+    tiny_models.dit(tmp_path / "models/classes")
+    settings = Settings(models=(tmp_path / "models",), outputs=tmp_path / "out", device="cpu")
+    with closing(Desk(settings, entry="tests.jobs.fake_worker:main")) as desk:
+        with pytest.raises(InvalidRequest, match="class name or a number") as refused:
+            desk.submit(GenerationRequest(model="classes", prompt="a dragon"))
+        assert refused.value.field == "prompt" and desk.jobs() == []

@@ -3,9 +3,14 @@ run would refuse is refused beforehand. No torch.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from studio.manager.families import Family
+from studio.core.models import ModelInfo
+from studio.core.request import GenerationRequest
+from studio.manager.disk.folder_parts import component_config, read_json
+from studio.manager.families import Family, family_for
+from studio.manager.families.base import INDEX
 from studio.manager.families.pipeline_source import source_of
 
 # Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
@@ -29,6 +34,18 @@ def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[
     return {
         "rescale": (source := source_of(pipeline)) is not None and "guidance_rescale" in source.call,
         "zero_snr": bool(scheduler.get("rescale_betas_zero_snr")),
-        "fewest_steps": 2 if scheduler.get("shift_terminal") else 1,  # one step cannot start at noise and end above zero
+        # One step cannot start at noise and end above zero.
+        "fewest_steps": 2 if scheduler.get("shift_terminal") else 1,
         "runge_kutta": not (scheduler.get("skip_prk_steps") or mended),
     }
+
+
+def check_request(request: GenerationRequest, info: ModelInfo, path: Path) -> None:
+    """Raises InvalidRequest, with its field, for what the model's family would refuse of a resolved request once it is
+    loaded, as far as the configurations of its folder tell."""
+    if not path.is_dir():
+        return
+    index = read_json(path / "model_index.json")
+    family = family_for(info)
+    configs = {family.denoiser: component_config(path, family.denoiser), INDEX: index}
+    family.check(request, info.pipeline or "", configs)

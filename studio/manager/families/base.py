@@ -17,7 +17,10 @@ from studio.core.request import GenerationRequest
 Guidance = Literal["batch", "two_calls", "none", "told"]
 Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
+Check = Callable[[GenerationRequest, str, Configs], None]
 
+
+INDEX = "model_index"
 
 # Where a checkpoint in CompVis' naming keeps each component.
 PREFIXES: dict[str, tuple[str, ...]] = {
@@ -119,12 +122,16 @@ class Family:
     pipelines: dict[str, str]
     covers: frozenset[str]
     call_arguments: CallArguments
+    # Refuses beforehand what `call_arguments` would refuse of a folder that names this pipeline and holds these
+    # configurations, its index among them as INDEX.
+    check: Check = lambda request, pipeline, configs: None
     denoiser: str = "unet"
     scheduler: str = "scheduler"  # the component that a sampler takes the place of
     loops: tuple[Loop, ...] = ()  # of a pipeline with several, in the order they run; the sampler's is one of them
     guidance: Guidance = "batch"
     conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
     alone: bool = False  # its pipeline makes one picture at a time
+    precise: bool = False  # its pipeline works in fp32 alone
     learned_variance: bool = False  # the denoiser's output may carry a variance in its second half of channels
     solvers: tuple[str, ...] | None = None  # None: any that fits the prediction
     defaults: Defaults = field(default_factory=Defaults)
@@ -132,6 +139,7 @@ class Family:
     multiple: int = 8
     cells: int = 1  # and of so many of its latent's cells
     area: int | None = None  # latent cells a side of the square whose area all its pictures have; None: any size
+    sizes: tuple[tuple[int, int], ...] = ()  # the only ones that its pipelines make
     fixed_size: bool = False
     prompted: bool = True
     prompt_help: str = ""  # what the prompt means, where it is not a picture in words
@@ -139,7 +147,8 @@ class Family:
     guided: bool = True
     encoders: tuple[str, ...] = ("text_encoder",)
     decoder: str | None = "vae"
-    cells_first: bool = False  # where 2 x 2 latent cells are folded into channels, the cells vary slower than the channels
+    # Where 2 x 2 latent cells are folded into channels, the cells vary slower than the channels.
+    cells_first: bool = False
     alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline

@@ -13,13 +13,24 @@ def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dic
     """A prompt, if there is one, is the number of a class. Tensors are asked for, as of DDPM."""
     refuse_rescale(request, pipeline)
     arguments: dict[str, Any] = {"batch_size": count, "num_inference_steps": request.steps, "output_type": "pt"}
-    classes = pipeline.unet.config.num_class_embeds
-    if classes and request.prompt.strip():
-        wish = request.prompt.strip()
-        if not wish.isdecimal() or int(wish) >= classes:
-            raise InvalidRequest(f"Write the number of a class, from 0 to {classes - 1}.", field="prompt")
-        arguments["class_labels"] = [int(wish)] * count
+    wish = class_of(request.prompt, pipeline.unet.config.num_class_embeds)
+    if wish is not None:
+        arguments["class_labels"] = [wish] * count
     return arguments
+
+
+def class_of(prompt: str, classes: int | None) -> int | None:
+    """The class that a prompt names by its number; None where it names none, or there are none."""
+    wish = prompt.strip()
+    if not (classes and wish):
+        return None
+    if not wish.isdecimal() or int(wish) >= classes:
+        raise InvalidRequest(f"Write the number of a class, from 0 to {classes - 1}.", field="prompt")
+    return int(wish)
+
+
+def check(request: GenerationRequest, pipeline: str, configs: Configs) -> None:
+    class_of(request.prompt, configs.get("unet", {}).get("num_class_embeds"))
 
 
 def _conditional(configs: Configs) -> bool:
@@ -33,6 +44,7 @@ CONSISTENCY = register(
         pipelines={"unconditional": "ConsistencyModelPipeline"},
         covers=frozenset({"ConsistencyModelPipeline"}),
         call_arguments=call_arguments,
+        check=check,
         fits=lambda configs: not _conditional(configs),
         guidance="none",
         solvers=("cm",),

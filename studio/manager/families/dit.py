@@ -6,7 +6,7 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Family, LatentFormat, refuse_negative, refuse_rescale, register
+from studio.manager.families.base import INDEX, Configs, Family, LatentFormat, refuse_negative, refuse_rescale, register
 from studio.manager.families.sd1 import LATENT_RGB
 
 
@@ -35,6 +35,21 @@ def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dic
     }
 
 
+def check(request: GenerationRequest, pipeline: str, configs: Configs) -> None:
+    class_of(request.prompt, labels_of(configs.get(INDEX, {}).get("id2label")))
+
+
+def labels_of(names: Any) -> dict[str, int]:
+    """Label word -> class, as DiTPipeline reads them from its index: each class goes by several, with commas between."""
+    found = names.items() if isinstance(names, dict) else ()
+    return {
+        label.strip(): int(number)
+        for number, labels in found
+        if str(number).isdecimal() and isinstance(labels, str)
+        for label in labels.split(",")
+    }
+
+
 DIT = register(
     Family(
         name="dit",
@@ -42,6 +57,7 @@ DIT = register(
         pipelines={"text_to_image": "DiTPipeline"},
         covers=frozenset({"DiTPipeline"}),
         call_arguments=call_arguments,
+        check=check,
         denoiser="transformer",
         conditional_first=True,
         learned_variance=True,

@@ -4,6 +4,7 @@ A pipeline may denoise in several loops, a prior before a decoder or larger pict
 scheduler of its own; what is asked of a model is asked of the loop that follows the prompt most. Imports no torch.
 """
 
+import ast
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -30,6 +31,9 @@ SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 10
 ALONE = frozenset(
     {"PRXPipeline", "PRXPixelPipeline", "StableDiffusionPanoramaPipeline", "UniDiffuserPipeline", "VQDiffusionPipeline"}
 )
+# A list of sizes, one of which a call takes in place of the wish; and what half precision has no numbers for.
+SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
+FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
 GUIDED_ONLY = frozenset({"HunyuanDiTPAGPipeline"})  # perturbs a prediction that is there only where it is guided
 WITHOUT_NEGATIVE = frozenset({"UniDiffuserPipeline"})  # reads a negative prompt and does nothing with it
 # Latent cells that a size is to be a multiple of, and pictures of one area alone, as pipelines write it.
@@ -50,13 +54,17 @@ AS_WRITTEN: dict[str, Any] = {
 }
 
 
+def check(request: GenerationRequest, pipeline: str, configs: Configs) -> None:
+    if request.guidance_scale <= 1 and pipeline in GUIDED_ONLY:
+        raise InvalidRequest(f"{pipeline} works with a CFG above 1 only.", field="guidance_scale")
+
+
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
     """What is left out is the pipeline's own: a negative prompt that nobody gave, the steps of its other loops.
 
     Where a call tells true guidance from a distilled one, CFG is the true one.
     """
-    if request.guidance_scale <= 1 and type(pipeline).__name__ in GUIDED_ONLY:
-        raise InvalidRequest(f"{type(pipeline).__name__} works with a CFG above 1 only.", field="guidance_scale")
+    check(request, type(pipeline).__name__, {})
     arguments = prompt_arguments(request, pipeline, count)
     source = source_of(type(pipeline).__name__)
     assert source is not None
@@ -93,6 +101,7 @@ GENERIC = register(
         pipelines={},
         covers=frozenset(),
         call_arguments=call_arguments,
+        check=check,
         denoiser="transformer",
         guidance="told",
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=4.0, width=1024, height=1024),
@@ -169,6 +178,8 @@ def generic_family(pipeline: str) -> Family | None:
         cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
         area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
         fixed_size="width" not in source.call,
+        sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
+        precise=any(word in source.text for word in FULL_ONLY),
         alone=not source.lists_generators or pipeline in ALONE or "generator.initial_seed()" in source.text,
     )
 
