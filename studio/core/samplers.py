@@ -38,6 +38,7 @@ class Solver:
     distilled: bool = False  # legal only for few-step (consistency-distilled) models
     zero_snr: bool = False  # can start from zero signal, where the training schedule goes down to it
     runge_kutta: bool = False  # begins with Runge-Kutta steps where the model's configuration does not say otherwise
+    brownian: bool = False  # draws its noise from a tree that grows as it goes
     scales_input: bool = False  # keeps its state at the noise's scale, and has the denoiser shown it scaled down
     families: frozenset[str] | None = None  # None: any whose prediction fits
     good_from: dict[str, int] = field(
@@ -98,6 +99,7 @@ _SOLVER_ROWS = (
         "dpmpp_sde",
         "DPM++ SDE",
         "DPMSolverSDEScheduler",
+        brownian=True,
         scales_input=True,
         predictions=NOISE,
         spacings=("default", *_SIGMAS, *_GRIDS),
