@@ -62,6 +62,7 @@ class ModelInfo(BaseModel):
     runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
     fewest_steps: int = 1  # that its own noise schedule can be laid out over
     multiple: int = 8  # width and height are multiples of this
+    sizes: tuple[tuple[int, int], ...] = ()  # (width, height) of the only pictures that it makes; empty: any
     area: int | None = None  # pixels in all of any picture that it makes, whatever its shape; None: any
     fixed_size: bool = False  # makes only its own size
     distilled: bool = False

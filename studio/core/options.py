@@ -78,6 +78,9 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     _check_size("width", width, multiple, model, model.defaults.width)
     _check_size("height", height, multiple, model, model.defaults.height)
     _check_area(width, height, model)
+    if model.sizes and (width, height) not in model.sizes:
+        known = ", ".join(f"{wide}x{high}" for wide, high in model.sizes)
+        raise InvalidRequest(f"{model.title} makes only pictures of {known}.", field="width")
     seed = request.seed
     if seed == RANDOM_SEED:
         seed = secrets.randbelow(2**32 - request.count)

@@ -77,10 +77,10 @@ class Made:
 
     def piece(self) -> Piece:
         """For the next model of a cascade; the pipeline was asked for tensors."""
-        return Piece(self.images, {"image": self.output.images} | self.embeddings)
+        return Piece(self.images, {"image": self.output[0]} | self.embeddings)
 
     def results(self) -> list[Result]:
-        pictures = [picture.convert("RGB") for picture in _pictures(self.output.images)]
+        pictures = [picture.convert("RGB") for picture in _pictures(self.output[0])]
         seeds = [self.recipe.request.seed + k for k in self.images]
         return [
             Result(picture, index, seed, _recipe_of_image(self.recipe, index, seed, picture))

@@ -22,11 +22,13 @@ from typing import Any
 import torch
 
 from studio.core.cascade import runs_of
+from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.engine.environment import describe_device
 from studio.engine.generate import prepare_pipeline
+from studio.manager.families import family_for
 from studio.manager.manager import Loaded, Manager
 
 WORTH_IT = 1.2  # bf16 must be this many times as fast
@@ -57,6 +59,8 @@ def choose(
     report: Report = lambda what, fraction: None,
 ) -> Precision:
     """The precision to lease the model in. What a person names is taken as named; `auto` is measured once."""
+    if family_for(info).precise and dtype not in ("auto", "fp32"):
+        raise InvalidRequest(f"{info.title} works in fp32 alone; choose it, or auto.", field="dtype")
     if dtype != "auto":
         return Precision(dtype)
     if (known := _known(info, manager, folder)) is not None:
@@ -89,7 +93,9 @@ def foreseen(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None 
 
 
 def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision | None:
-    """What needs no measuring: an answer that was kept, or a device that leaves no choice."""
+    """What needs no measuring: an answer that was kept, or a device or a pipeline that leaves no choice."""
+    if family_for(info).precise:
+        return Precision("fp32")
     if manager.device.type == "cuda":
         return Precision("bf16" if torch.cuda.is_bf16_supported() else "fp16", channels_last=True)
     if manager.device.type != "cpu":

@@ -133,6 +133,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         negative=family.negative,
         **accepts(family, variant, pipeline, scheduler),
         multiple=_multiple(family, configs),
+        sizes=family.sizes,
         area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
         fixed_size=family.fixed_size,
         distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,

@@ -57,4 +57,6 @@ def defaults_of(
     fits = prediction in solver.predictions and (allowed is None or defaults.sampler in allowed)
     if fits and family.name != "generic":
         return defaults
-    return defaults.model_copy(update={"sampler": own, "spacing": "default"})
+    most = config.get("num_train_timesteps") if own == OWN else None
+    steps = {"steps": most} if isinstance(most, int) and 0 < most < defaults.steps else {}
+    return defaults.model_copy(update={"sampler": own, "spacing": "default"} | steps)

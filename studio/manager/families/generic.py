@@ -5,6 +5,7 @@ scheduler of its own; what is asked of a model is asked of the loop that follows
 """
 
 import ast
+import ast
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -31,6 +32,9 @@ SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 10
 ALONE = frozenset(
     {"PRXPipeline", "PRXPixelPipeline", "StableDiffusionPanoramaPipeline", "UniDiffuserPipeline", "VQDiffusionPipeline"}
 )
+# A list of sizes, one of which a call takes in place of the wish; and what half precision has no numbers for.
+SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
+FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
 # A list of sizes, one of which a call takes in place of the wish; and what half precision has no numbers for.
 SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
 FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
@@ -178,6 +182,8 @@ def generic_family(pipeline: str) -> Family | None:
         cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
         area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
         fixed_size="width" not in source.call,
+        sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
+        precise=any(word in source.text for word in FULL_ONLY),
         sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
         precise=any(word in source.text for word in FULL_ONLY),
         alone=not source.lists_generators or pipeline in ALONE or "generator.initial_seed()" in source.text,
