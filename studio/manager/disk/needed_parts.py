@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from studio.core.errors import ModelError
-from studio.manager.disk.folder_parts import read_json
+from studio.manager.disk.folder_parts import SKIPPED, read_json
 from studio.manager.disk.headers import shown
 from studio.manager.families import Family
 
@@ -34,6 +34,13 @@ def check_parts(
     for name in (family.denoiser, family.scheduler, family.decoder if known else None):
         if name is not None and name not in components:
             raise ModelError(f"Its model_index.json names no {name}, without which there is no picture.")
+    for name, what in family.needs.items():
+        if name not in components and name not in SKIPPED:
+            kind = f" ({what})" if what else ""
+            raise ModelError(
+                f"Its model_index.json names no {name}{kind}, without which {family.title} cannot be made; a folder of that "
+                "name with it, and a line for it there, would do."
+            )
     wanted = set(family.encoders) - spared if known else set[str]()
     if wanted and wanted.isdisjoint(components):
         raise ModelError(f"Its model_index.json names no {family.encoders[0]}, so that nothing would read the prompt.")

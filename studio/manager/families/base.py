@@ -132,7 +132,6 @@ class Family:
     conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
     alone: bool = False  # its pipeline makes one picture at a time
     precise: bool = False  # its pipeline works in fp32 alone
-    precise: bool = False  # its pipeline works in fp32 alone
     learned_variance: bool = False  # the denoiser's output may carry a variance in its second half of channels
     solvers: tuple[str, ...] | None = None  # None: any that fits the prediction
     defaults: Defaults = field(default_factory=Defaults)
@@ -140,7 +139,6 @@ class Family:
     multiple: int = 8
     cells: int = 1  # and of so many of its latent's cells
     area: int | None = None  # latent cells a side of the square whose area all its pictures have; None: any size
-    sizes: tuple[tuple[int, int], ...] = ()  # the only ones that its pipelines make
     sizes: tuple[tuple[int, int], ...] = ()  # the only ones that its pipelines make
     fixed_size: bool = False
     prompted: bool = True
@@ -151,6 +149,7 @@ class Family:
     decoder: str | None = "vae"
     # Where 2 x 2 latent cells are folded into channels, the cells vary slower than the channels.
     cells_first: bool = False
+    needs: dict[str, str] = field(default_factory=dict)  # parts that its pipeline cannot be made without -> their class
     alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline

@@ -5,7 +5,6 @@ scheduler of its own; what is asked of a model is asked of the loop that follows
 """
 
 import ast
-import ast
 import re
 from collections.abc import Collection
 from dataclasses import replace
@@ -32,9 +31,6 @@ SIDES = {"StableCascadeCombinedPipeline": 1024, "WuerstchenCombinedPipeline": 10
 ALONE = frozenset(
     {"PRXPipeline", "PRXPixelPipeline", "StableDiffusionPanoramaPipeline", "UniDiffuserPipeline", "VQDiffusionPipeline"}
 )
-# A list of sizes, one of which a call takes in place of the wish; and what half precision has no numbers for.
-SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
-FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
 # A list of sizes, one of which a call takes in place of the wish; and what half precision has no numbers for.
 SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
 FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
@@ -131,6 +127,7 @@ ELSE = (
     (re.compile(r"Gemma|LLaDA"), "writes text"),
     (re.compile(r"ShapE|LDM3D"), "makes shapes in space"),
     (re.compile(r"Onnx"), "runs on another library"),
+    (re.compile(r"^Cosmos2TextToImage"), "is not made without NVIDIA's guardrail, a package and models of its own"),
     (re.compile(r"Paradigms"), "denoises many steps at once, so that none of them could be shown or stopped"),
 )
 
@@ -178,12 +175,11 @@ def generic_family(pipeline: str) -> Family | None:
         solvers=_solvers(source),
         defaults=_defaults(pipeline, source, main),
         multiple=STRIDES.get(pipeline, GENERIC.multiple),
+        needs=source.needs,
         cells_first="patch, patch, ae_channels" in source.text,
         cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
         area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
         fixed_size="width" not in source.call,
-        sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
-        precise=any(word in source.text for word in FULL_ONLY),
         sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
         precise=any(word in source.text for word in FULL_ONLY),
         alone=not source.lists_generators or pipeline in ALONE or "generator.initial_seed()" in source.text,

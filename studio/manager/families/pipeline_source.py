@@ -9,12 +9,13 @@ import functools
 import importlib.util
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 NEEDED = object()  # the default of a parameter that has none
 COMPUTED = object()  # a default that is no plain value
+OPTIONAL = re.compile(r"_optional_components = \[(?P<names>[^\]]*)\]")
 CLASS = re.compile(r"^class (\w+)\b", re.MULTILINE)
 
 
@@ -27,6 +28,7 @@ class Source:
     parts: tuple[str, ...]
     text: str
     lists_generators: bool  # takes one generator an image
+    needs: dict[str, str] = field(default_factory=dict)  # parts that it cannot be made without -> their class
 
     def calls_with(self, method: str, keyword: str) -> bool:
         """Whether it calls `scheduler.<method>` with this keyword, whatever the scheduler takes."""
@@ -51,7 +53,7 @@ def source_of(pipeline: str) -> Source | None:
     annotation = next(
         (ast.unparse(a.annotation) for a in _arguments(call) if a.arg == "generator" and a.annotation), ""
     )
-    return Source(parameters, parts, whole, "list" in annotation.lower())
+    return Source(parameters, parts, whole, "list" in annotation.lower(), _needs(init, _segment(node, text)))
 
 
 @functools.cache
@@ -108,6 +110,16 @@ def _parameters(method: ast.FunctionDef) -> dict[str, Any]:
         for argument, default in zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True)
     }
     return dict(zip(names, defaults, strict=True)) | keywords
+
+
+def _needs(init: ast.FunctionDef | None, text: str) -> dict[str, str]:
+    """The constructor's parameters without a default, save what the class calls optional, as they are annotated."""
+    if init is None:
+        return {}
+    optional = OPTIONAL.search(text)
+    spared = set(re.findall(r"\w+", optional["names"])) if optional else set[str]()
+    needed = init.args.args[1 : len(init.args.args) - len(init.args.defaults)]
+    return {a.arg: ast.unparse(a.annotation) if a.annotation else "" for a in needed if a.arg not in spared}
 
 
 def _value(default: ast.expr) -> Any:

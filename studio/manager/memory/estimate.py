@@ -28,6 +28,9 @@ KL_ELEMENTS = 6  # per pixel and channel of the first block
 TINY_ELEMENTS = 3
 TEXT_TOKENS, TEXT_ELEMENTS = 256, 20
 RAISE = 1.5
+# What configurations call a transformer's width, where it is not heads times their size; and a decoder's last one.
+HIDDEN = ("hidden_size", "dim", "model_dim")
+FIRST = ("decoder_block_out_channels", "block_out_channels", "decoder_base_dim", "base_dim")
 KERNELS = {"cpu": 128 << 20, "cuda": 256 << 20}  # scratch space of kernels, at most
 
 
@@ -160,12 +163,15 @@ def working_bytes(traced: int, device: str) -> int:
 
 
 def _encode_elements(weights: dict[str, Weights], family: Family, shape: Shape) -> int:
-    widths = [
-        w.config.get("hidden_size") or w.config.get("d_model") or 768
-        for n, w in weights.items()
-        if n in family.encoders
-    ]
+    widths = [_text_width(w.config) for n, w in weights.items() if n in family.encoders]
     return TEXT_TOKENS * TEXT_ELEMENTS * max(widths, default=0) * (2 if shape.guided else 1)
+
+
+def _text_width(config: dict[str, Any]) -> int:
+    """Of the language model, where it is part of one that sees as well."""
+    own = config.get("text_config")
+    inner = own if isinstance(own, dict) else config
+    return inner.get("hidden_size") or inner.get("d_model") or 768
 
 
 def _denoise_elements(denoiser: Weights | None, weights: dict[str, Weights], shape: Shape) -> int:
@@ -178,15 +184,16 @@ def _denoise_elements(denoiser: Weights | None, weights: dict[str, Weights], sha
     if first:
         return cells * first * UNET_ELEMENTS
     patch = config.get("patch_size") or 2
-    hidden = (config.get("num_attention_heads") or 1) * (config.get("attention_head_dim") or 64)
+    heads = (config.get("num_attention_heads") or 1) * (config.get("attention_head_dim") or 64)
+    hidden = next((config[key] for key in HIDDEN if isinstance(config.get(key), int)), heads)
     return cells // (patch**2 if isinstance(patch, int) else 4) * hidden * TRANSFORMER_ELEMENTS
 
 
 def _decode_elements(decoder: Weights | None, shape: Shape) -> int:
     if decoder is None:
         return 0
-    tiny = "decoder_block_out_channels" in decoder.config
-    first = _first(decoder.config.get("decoder_block_out_channels" if tiny else "block_out_channels"), 128)
+    tiny = "num_decoder_blocks" in decoder.config
+    first = next((_first(decoder.config.get(key), 0) for key in FIRST if decoder.config.get(key)), 0) or 128
     return shape.width * shape.height * shape.batch * first * (TINY_ELEMENTS if tiny else KL_ELEMENTS)
 
 
