@@ -29,6 +29,7 @@ from studio.core.request import GenerationRequest
 from studio.engine.environment import describe_device
 from studio.engine.generate import prepare_pipeline
 from studio.manager.families import family_for
+from studio.manager.loading import lay_channels_last
 from studio.manager.manager import Loaded, Manager
 
 WORTH_IT = 1.2  # bf16 must be this many times as fast
@@ -222,7 +223,7 @@ def copy_bytes(loaded: Loaded) -> int:
 
 def _quick(module: Any) -> Any:
     """A copy in bf16 and channels_last."""
-    return copy.deepcopy(module).to(torch.bfloat16).to(memory_format=torch.channels_last)
+    return lay_channels_last(copy.deepcopy(module).to(torch.bfloat16))
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

@@ -130,6 +130,16 @@ def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> A
         raise ModelError(f"The VAE {file.stem} does not fit this model: {reason(error)}") from error
 
 
+def lay_channels_last(module: Any) -> Any:
+    """The module with its 2D convolutions laid out channels last; those of video have a layout of their own, and keep it."""
+    import torch
+
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return module
+
+
 def module_bytes(module: Any) -> int:
     """Bytes of a module's parameters and buffers, each counted once; of a mapped file only what is the module's."""
     sizes = {}

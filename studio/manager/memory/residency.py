@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from studio.core.errors import ModelError, StudioError
 from studio.manager.disk.headers import read_header
-from studio.manager.loading import module_bytes, reason
+from studio.manager.loading import lay_channels_last, module_bytes, reason
 from studio.manager.memory.file_state import FileState
 from studio.manager.memory.filling import read_weights
 from studio.manager.memory.fitting import check_complete, check_fit
@@ -153,7 +153,7 @@ class Residency:
             check_fit(component.source.name, module, component.source.files)
             _put_buffers(module, component.source.files, component.dtype, self.device)
             if component.channels_last:
-                module.to(memory_format=torch.channels_last)
+                lay_channels_last(module)
             component.module = module
         return component.module
 
@@ -183,7 +183,7 @@ class Residency:
             return
         fresh = component.source.load().eval().requires_grad_(False)
         if component.channels_last:
-            fresh.to(memory_format=torch.channels_last)
+            lay_channels_last(fresh)
         fresh.to(self.device)
         # Pipelines may hold the empty module already: hand it the fresh one's tensors, which copies nothing.
         component.module.load_state_dict(fresh.state_dict(), assign=True)
