@@ -25,17 +25,16 @@ FLAVOURS = (
 )
 # (family, words of which its layers' names hold one, what they are in full), for denoisers that are told by names alone
 LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("flux3", ("mode_blocks",), r"mode_blocks[._](image|\d)"),
     ("flux2", ("to_qkv_mlp_proj", "double_stream_modulation", "single_stream_modulation"), ""),
     ("chroma", ("distilled_guidance_layer",), ""),
     ("hidream", ("double_stream_blocks",), ""),
     ("hunyuan_video", ("individual_token_refiner",), ""),
+    ("auraflow", ("joint_transformer_blocks",), ""),
+    ("krea2", ("to_gate", "text_fusion"), r"transformer_blocks[._]\d+[._]attn[._]to_gate|text_fusion"),
+    ("hunyuan_video", ("single_transformer_blocks",), r"single_transformer_blocks[._](38|39)[._]"),  # FLUX.1 has 38
     ("hunyuan_video", ("double_blocks",), r"double_blocks[._](19|2\d)[._]"),
     ("qwen_image", ("img_m", "txt_m"), r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
-    (
-        "qwen_image",
-        ("transformer_blocks",),
-        r"(?<!single_)transformer_blocks[._](19|[2-5]\d)[._]attn[._](to_[qkv]|add_[qkv]_proj)",
-    ),  # FLUX.1 has 19
     ("sd3", ("joint_blocks",), ""),
     ("flux", ("single_transformer_blocks", "single_blocks", "double_blocks"), ""),
     ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
@@ -45,9 +44,10 @@ LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 # (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
 DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
 LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
+    (("attn.", "attn_"), r"(?<!single_)transformer_blocks[._](2\d|[3-5]\d)[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "qwen_image", 4096: "qwen_image21"}),
     (("attn.", "attn_"), r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
     (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
-    (("attn2",), r"attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
+    (("attn2",), r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
     (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
 )  # fmt: skip
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
@@ -79,6 +79,8 @@ def _lora_family(view: View) -> str | None:
     by_name = next((family for family, layers in named if view.matches(layers)), None)
     if by_name == "flux" and view.first_size(r"double_blocks[._]\d+[._]img_attn[._]qkv" + DOWN, -1) in (4096, 6144):
         return "flux2"
+    if by_name == "qwen_image" and view.first_size(r"transformer_blocks[._]\d+[._]attn[._]to_[qkv]" + DOWN, -1) == 4096:
+        return "qwen_image21"
     if by_name:
         return by_name
     widths = (rows.get(view.first_size(layer, -1)) for words, layer, rows in LORA_WIDTHS if view.contains(*words))
