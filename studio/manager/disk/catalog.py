@@ -191,8 +191,8 @@ def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> 
         log.exception("%s could not be described.", readable(path.name))
         problem = f"It could not be described ({type(error).__name__}); the log says more."
         info = ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
-    problem = info.problem or (None if _is_text(path) else NO_TEXT)
-    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": problem})
+    told = info.problem or (None if _is_text(path) else NO_TEXT)
+    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": told})
 
 
 def _is_text(path: Path) -> bool:
