@@ -180,7 +180,8 @@ class _Captured(Exception):
 def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the first forward that the model's own pipeline makes, guidance on, at its own size up to LARGEST_SIDE."""
     info = loaded.info
-    size = {} if info.fixed_size else {"width": _capped(info.defaults.width), "height": _capped(info.defaults.height)}
+    free = not (info.fixed_size or info.sizes or info.area)
+    size = {"width": _capped(info.defaults.width), "height": _capped(info.defaults.height)} if free else {}
     # "0" is a prompt like any other, and the name of a class where a model knows only classes.
     wish = GenerationRequest(
         prompt="0" if info.prompted else "", steps=info.defaults.steps, guidance_scale=5.0, seed=0, **size
