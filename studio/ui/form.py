@@ -28,6 +28,10 @@ PLACEHOLDERS = {
     "negative_prompt": "What the picture should not show",
 }
 NONE = "none"
+NO_MODEL = (
+    "Put checkpoints or diffusers folders into the models folder, then load this page again. The Models tab says why a "
+    "file that is there cannot be used."
+)
 TASKS = frozenset({"text_to_image", "unconditional"})
 DTYPES = (
     Choice(name="auto", title="Automatic", help="What measures fastest on this device."),
@@ -242,7 +246,11 @@ def _text(desk: Desk, name: str) -> Component:
 def _model(desk: Desk, name: str) -> Component:
     model = default_model(desk)
     return Select(
-        name, model.id if model else DEFAULT, plain(model_choices(desk)), empty="No model found in the models folders"
+        name,
+        model.id if model else DEFAULT,
+        plain(model_choices(desk)),
+        empty="No model that can be used",
+        empty_help=NO_MODEL,
     )
 
 

@@ -48,7 +48,8 @@ function select({ props, body, id, changed, bench }) {
 
   const choices = () => (props.depends ? props.choices_by?.[leader ?? "default"] : props.choices) ?? [];
   const explain = () => {
-    help.textContent = choices().find((choice) => choice.name === input.value)?.help || props.help;
+    const none = choices().length ? "" : props.empty_help;
+    help.textContent = none || choices().find((choice) => choice.name === input.value)?.help || props.help;
   };
   const sync = () => {
     const offered = choices();
