@@ -869,15 +869,25 @@ def _prx_transformer(**config: Any) -> Any:
 
 def prx(folder: Path, seed: int = 0) -> Path:
     _seeded(seed)
-    return _save(
+    from transformers import T5GemmaConfig
+
+    encoder = text.t5_gemma()
+    _save(
         folder,
         "PRXPipeline",
         transformer=_prx_transformer(in_channels=4),
         scheduler=_flow(shift=3.0),
         vae=_kl(scaling_factor=0.3611, shift_factor=0.1159),
-        text_encoder=text.qwen3(),
-        tokenizer=text.qwen_tokenizer(256),
+        text_encoder=encoder,
+        tokenizer=text.gemma_tokenizer(256),
     )
+    # Published folders have the configuration of the whole T5Gemma, and of that the encoder alone.
+    whole = T5GemmaConfig(encoder=encoder.config, decoder=encoder.config, is_encoder_decoder=False, vocab_size=256)
+    whole.save_pretrained(folder / "text_encoder")
+    index = json.loads((folder / "model_index.json").read_text())
+    index["text_encoder"] = ["prx", "T5GemmaEncoder"]  # saved without a module of that name to find it by
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
 
 
 def prx_pixel(folder: Path, seed: int = 0) -> Path:

@@ -225,6 +225,28 @@ def gemma() -> Any:
     return GemmaForCausalLM(config).eval()
 
 
+def t5_gemma() -> Any:
+    """The encoder of T5Gemma, which transformers has no name for until PRX's pipeline gives it one."""
+    import diffusers
+    import transformers
+
+    assert diffusers.PRXPipeline
+    sizes = {
+        "vocab_size": 256,
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "max_position_embeddings": 256,
+        "layer_types": ["full_attention"],
+        "dropout_rate": 0.0,
+        "query_pre_attn_scalar": 8,
+    }
+    return transformers.T5GemmaEncoder(transformers.T5GemmaModuleConfig(**sizes)).eval()
+
+
 def llama() -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 

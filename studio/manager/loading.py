@@ -95,7 +95,8 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
         torch.set_default_dtype(dtype)
         with init_empty_weights(include_buffers=False):
             if not hasattr(cls, "from_config"):  # of transformers, or made as theirs are
-                module = cls(cls.config_class.from_pretrained(str(folder / name), local_files_only=True))
+                config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
+                module = _made(cls, config)
             else:
                 module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
     except FAULTS as error:
@@ -112,6 +113,16 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
                 shape = torch.empty(kept.shape, dtype=own, device="meta")
                 layer._parameters[key] = torch.nn.Parameter(shape, requires_grad=False)
     return module
+
+
+def _made(cls: Any, config: Any) -> Any:
+    """An encoder may lie with the configuration of the whole model that it is half of."""
+    try:
+        return cls(config)
+    except AttributeError:
+        if not hasattr(config, "encoder"):
+            raise
+        return cls(config.encoder)
 
 
 def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> Any:

@@ -20,7 +20,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import files_of
 from studio.manager.disk.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
 from studio.manager.families import family_for
-from studio.manager.loading import empty_component, load_autoencoder, load_component
+from studio.manager.loading import empty_component, load_autoencoder, load_component, pipeline_class
 from studio.manager.memory.file_state import FileState
 from studio.manager.memory.loaded import Loaded
 from studio.manager.memory.residency import Component, Residency, Source
@@ -78,6 +78,7 @@ class Assembler:
     ) -> tuple[Loaded, dict[str, Component]]:
         """The model with its small parts loaded, and the components that hold weights, which may not be in memory yet."""
         index = read_json(folder / "model_index.json")
+        pipeline_class(str(index.get("_class_name")))  # some bring classes of their components with them
         given = components_of(index)
         family = family_for(info)
         absent = SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
