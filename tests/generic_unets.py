@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests import tiny_models
+from tests import generic_text, tiny_models
 from tests.tiny_models import WORDS, clip_text, clip_tokenizer, t5_text, t5_tokenizer, unet_conditioned, vae_kl
 
 WIDTH = 32  # of every text encoder here
@@ -582,6 +582,29 @@ def unidiffuser(folder: Path, seed: int = 0) -> Path:
     return _save(pipeline, folder)
 
 
+def kandinsky_5(folder: Path, seed: int = 0) -> Path:
+    """Kandinsky5T2IPipeline: Qwen and CLIP for text, a video transformer of one frame, seven sizes."""
+    tiny_models._seeded(seed)
+    from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5T2IPipeline, Kandinsky5Transformer3DModel
+
+    tokenizer = clip_tokenizer(77)
+    transformer = Kandinsky5Transformer3DModel(
+        in_visual_dim=4, in_text_dim=16, in_text_dim2=WIDTH, time_dim=16, out_visual_dim=4, patch_size=(1, 2, 2),
+        model_dim=16, ff_dim=32, num_text_blocks=1, num_visual_blocks=1, axes_dims=(1, 1, 2), visual_cond=False,
+        attention_type="regular",
+    ).eval()  # fmt: skip
+    pipeline = Kandinsky5T2IPipeline(
+        transformer=transformer,
+        vae=vae_kl(levels=4),
+        text_encoder=generic_text.qwen25_vl(),
+        tokenizer=generic_text.qwen_processor("Qwen2VLProcessor"),
+        text_encoder_2=clip_text(tokenizer),
+        tokenizer_2=tokenizer,
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    )
+    return _save(pipeline, folder)
+
+
 def omnigen(folder: Path, seed: int = 0) -> Path:
     """OmniGenPipeline: one transformer reads the prompt and denoises; no text encoder."""
     tiny_models._seeded(seed)
@@ -650,6 +673,7 @@ UNETS: dict[str, Callable[..., Path]] = {
     "KandinskyCombinedPipeline": kandinsky,
     "KandinskyV22CombinedPipeline": kandinsky_22,
     "Kandinsky3Pipeline": kandinsky_3,
+    "Kandinsky5T2IPipeline": kandinsky_5,
     "WuerstchenCombinedPipeline": wuerstchen,
     "StableCascadeCombinedPipeline": stable_cascade,
     "UnCLIPPipeline": unclip,
