@@ -48,6 +48,41 @@ FILES: dict[str, Case] = {
 }  # fmt: skip
 
 
+# Autoencoders of diffusers -> family, variant: what decodes another model's latents must never complete a checkpoint.
+AUTOENCODERS: dict[str, tuple[str | None, str]] = {
+    "AutoencoderKL": ("sd1", ""),
+    "AutoencoderKLFlux2": ("flux2", ""),
+    "AutoencoderTiny": ("sd1", "tiny"),
+    "AutoencoderDC": (None, ""),
+    "AsymmetricAutoencoderKL": (None, "asymmetric"),
+    "AutoencoderKLTemporalDecoder": (None, "video"),
+    "AutoencoderKLWan": ("wan", "video"),
+    "AutoencoderKLQwenImage": ("wan", "video"),
+    "AutoencoderKLHunyuanVideo": (None, "video"),
+    "AutoencoderKLAllegro": (None, "video"),
+    "AutoencoderKLCogVideoX": (None, "video"),
+}
+
+
+@pytest.mark.parametrize("name", AUTOENCODERS)
+def test_an_autoencoder_is_told_for_what_it_decodes(name: str, tmp_path: Path) -> None:
+    write_sparse(tmp_path / "good.safetensors", true.made(name))
+    info = listed(tmp_path)["good"]
+    assert (info.kind, info.family, info.variant) == ("vae", *AUTOENCODERS[name])
+
+
+def test_a_tiny_autoencoder_completes_no_checkpoint(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "vae/tiny.safetensors", true.made("AutoencoderTiny"))
+    write_sparse(tmp_path / "unet/sd15.safetensors", true.sd1())
+    catalog = Catalog((tmp_path,), None)
+    info = next(info for info in catalog.models() if info.kind == "checkpoint")
+    assert "vae" in info.needs and "vae" not in catalog.beside(info)
+    assert "lacks its VAE" in (info.problem or "")
+    write_sparse(tmp_path / "vae/whole.safetensors", true.ldm_vae())
+    catalog.models()
+    assert catalog.beside(info)["vae"].files[0].name == "whole.safetensors"
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelInfo]:
     root = tmp_path_factory.mktemp("people") / "models"

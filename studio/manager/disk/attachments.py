@@ -121,6 +121,8 @@ def embedding(view: View) -> Sniffed | None:
 
 
 def controlnet(view: View) -> Sniffed | None:
+    if view.contains(".motion_modules."):
+        return None  # for AnimateDiff
     if view.has("lora_controlnet"):
         return Sniffed("controlnet", _context(view, ""), "control-lora")
     if view.starts("lllite_unet"):

@@ -182,6 +182,8 @@ VAE_FAMILIES = {
     16: ((r"(sd|diffusion)[-_]?3", "sd3"), (r"", "flux")),
     32: ((r"", "flux2"),),
 }
+# Wan's, with which Qwen-Image decodes too: as published, and as diffusers names it.
+WAN_VAE = r"decoder\.conv1\.weight$|decoder\.mid_block\.resnets\.0\.norm1\.gamma$"
 TINY_VAE = "This is half of a tiny autoencoder (TAESD), which ComfyUI uses for previews; previews need no file here."
 
 
@@ -191,17 +193,17 @@ def vae(view: View) -> Sniffed | None:
     stem = next((prefix for prefix in ("", *VAE_PREFIXES) if view.starts(prefix + "decoder.")), None)
     if stem is None or not all(key.removeprefix(stem).startswith(VAE_PARTS) for key in view.tensors):
         return None
-    if view.matches(r"decoder\.(conv1|conv_in)\.(conv\.)?weight$") and _is_video_vae(view):
-        return Sniffed("vae", "wan")
+    if any(len(tensor.shape) == 5 for tensor in view.tensors.values()):  # convolutions over time as well
+        return Sniffed("vae", "wan" if view.matches(WAN_VAE) else None, "video")
+    if view.starts(stem + "decoder.condition_encoder."):
+        return Sniffed("vae", None, "asymmetric")  # of a decoder that also sees what is to be kept
     channels = view.first_size(r"decoder\.(conv_in|layers\.0|1)\.weight$", 1)
     told = f"{view.name} {view.metadata('modelspec.architecture')}"
     rows = VAE_FAMILIES.get(channels, ())
-    return Sniffed("vae", next((family for words, family in rows if re.search(words, told, re.IGNORECASE)), None))
-
-
-def _is_video_vae(view: View) -> bool:
-    """Convolutions over time as well: (out, in, time, height, width). Qwen-Image decodes with Wan's."""
-    return len(view.first(r"decoder\.(conv1|conv_in)\.(conv\.)?weight$")) == 5
+    family = next((family for words, family in rows if re.search(words, told, re.IGNORECASE)), None)
+    if family == "flux2" and not view.starts(stem + "bn."):
+        family = None  # DC-AE, of Sana and others, has as many channels
+    return Sniffed("vae", family, "tiny" if view.starts(stem + "decoder.layers.") else "")
 
 
 # (name, a tensor of it, axis, its length there) of text encoders as ComfyUI keeps them, in text_encoders/ or clip/

@@ -158,7 +158,7 @@ def _file(wanted: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Ori
         for info, path in models
         if info.kind == wanted.kind
         and info.problem is None
-        and (not wanted.variant or info.variant == wanted.variant)
+        and info.variant == wanted.variant
         and (not wanted.family or info.family == wanted.family)
         and re.search(wanted.name, path.stem, re.IGNORECASE)
     ]
