@@ -18,7 +18,9 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", title="Host", description="Address to bind. Anything but loopback needs --auth.")
     port: int = Field(7860, ge=0, le=65535, title="Port", description="Port to listen on; 0 takes a free one.")
     models: tuple[Path, ...] = Field(
-        (PROJECT / "models",), title="Models", description="Folders that hold models; may be given more than once."
+        (PROJECT / "models",),
+        title="Models",
+        description="Folders that hold models, or files like extra_model_paths.yaml that name them; may be given more than once.",
     )
     outputs: Path = Field(
         PROJECT / "outputs", title="Outputs", description="Folder for images, the queue and the index."
