@@ -27,6 +27,7 @@ from studio.manager.memory.assembly import PRIVATE, Assembler
 from studio.manager.memory.attention import set_attention
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for, with_vae
 from studio.manager.memory.experience import Experience, kind_of_run
+from studio.manager.memory.holdings import Holdings
 from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.memory.ledger import Ledger
 from studio.manager.memory.limits import PeakMeter, budget_for, give_back, taken
@@ -54,7 +55,7 @@ class Manager:
         self.residency = Residency(self.device, self.ledger)
         self._budget = settings.memory_budget
         self._base = taken()
-        self._parts: dict[str, frozenset[str]] = {}  # model id -> keys of its components, of models leased so far
+        self._holdings = Holdings(self.residency)
         self.imports = Imports(settings.models, made=self._note_import)
         self._admission = Admission(self.residency, evict=self.unload)
         self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
@@ -99,9 +100,9 @@ class Manager:
                         plain, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
                     ),
                 )
-                self._parts[info.id] = frozenset(keys.values())
                 warm = all(component.warm for component in components.values())
                 whole = all(component.state == "resident" for component in components.values())
+                self._holdings.note(info.id, frozenset(keys.values()), whole=whole)
                 loaded.components.update({name: component.module for name, component in components.items()})
                 denoiser = loaded.components.get(loaded.family.denoiser)
                 loaded = replace(
@@ -126,18 +127,14 @@ class Manager:
         """What is resident against the budget, in bytes, component by component."""
         held = self.residency.held()
         resident = [c for c in self.residency.components.values() if c.state == "resident"]
-        there = {component.key for component in resident}
-        pinned = {c.key for c in self.residency.components.values() if c.pinned}
         return MemoryView(
             budget=self.budget(),
             used=held,
             device=str(self.device),
             residents=tuple((component.source.name, component.bytes) for component in resident),
-            holders=tuple(
-                tuple(name for name, keys in self._parts.items() if component.key in keys) for component in resident
-            ),
-            models=tuple(name for name, keys in self._parts.items() if keys <= there),
-            pinned=tuple(name for name, keys in self._parts.items() if keys <= pinned),
+            holders=tuple(self._holdings.of(component.key) for component in resident),
+            models=self._holdings.whole(),
+            pinned=self._holdings.pinned(),
         )
 
     def resident(self) -> list[tuple[str, int]]:
@@ -170,12 +167,14 @@ class Manager:
 
     def pin(self, info: ModelInfo, pinned: bool) -> None:
         """Keep a model that was leased in memory whatever comes, or no longer."""
-        for key in self._parts.get(info.id, frozenset()) & self.residency.components.keys():
-            self.residency.components[key].pinned = pinned
+        self._holdings.pin(info.id, pinned)
 
     def unload(self, info: ModelInfo | None = None) -> None:
-        """Let go of one model, or of everything, save what a lease holds or a person pinned."""
-        keys = self._parts.get(info.id, frozenset()) if info else self.residency.components.keys()
+        """Let go of one model, or of everything, save what a lease holds or a person pinned.
+
+        Of one model, what others that are in memory are made of stays as well.
+        """
+        keys = self._holdings.own(info.id) if info else self.residency.components.keys()
         for resident in self.residency.residents():
             if resident.key in keys and not resident.pinned:
                 self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
@@ -189,7 +188,7 @@ class Manager:
                 keys |= self._assembler.known_keys(info, dtype, channels_last)
             except (ModelError, OSError):
                 continue  # it will be refused in its turn
-            keys |= self._parts.get(info.id, frozenset())
+            keys |= self._holdings.last(info.id)
         self._admission.future = frozenset(keys)
 
     @contextmanager
