@@ -193,3 +193,22 @@ def test_what_stood_there_is_left_out_for_a_model_of_one_stage(form: Form) -> No
     request = form.read(typed(form, model="starter/crayon", upper_steps="20", noise_level="7"))
     assert (request.upper_steps, request.noise_level) == (None, None)
     assert form.fill({"model": "starter/crayon"})[form.fields["noise_level"]]["absent"] is True
+
+
+def test_guidance_rescale_is_locked_with_its_reason_where_the_pipeline_takes_none(tmp_path: Path) -> None:
+    plain = MODELS[1].model_copy(update={"id": "other/plain", "rescale": False})
+    desk = FakeDesk(tmp_path, models=[*MODELS, plain, BLOBS])
+    with gr.Blocks(analytics_enabled=False):
+        form = Form(desk)
+        form.draw(*FIELDS)
+    field = form.fields["guidance_rescale"]
+    told = {name: form.fill({"model": name})[field]["locked"] for name in ("starter/crayon", "other/plain", BLOBS.id)}
+    assert told == {
+        "starter/crayon": "",
+        "other/plain": "This model takes no guidance rescale.",
+        BLOBS.id: "This model takes no guidance.",
+    }
+    given = typed(form, guidance_rescale="0.7")  # what stood there before another model was chosen
+    assert form.read(given).guidance_rescale == 0.7
+    assert form.read(given | {form.fields["model"]: "other/plain"}).guidance_rescale == 0.0
+    desk.close()

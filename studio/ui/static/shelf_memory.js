@@ -110,7 +110,7 @@ function row({ title, shared, parts, bytes }, most) {
       make("span", { class: "shelf-holder", dir: "auto", text: shared ? `Shared: ${title}` : title }),
       make("span", { class: "shelf-size", text: size(bytes) })),
     bar,
-    make("ul", { class: "shelf-parts" }, ...parts.map((part) =>
+    make("ul", { class: "shelf-parts", "aria-label": `Parts of ${title}` }, ...parts.map((part) =>
       make("li", {},
         make("span", { class: `shelf-swatch is-${role(part.name)}` }),
         make("span", { text: component(part.name) }),

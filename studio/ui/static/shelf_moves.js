@@ -15,7 +15,7 @@ export class Moves {
     this.titled = titled;
     this.body = make("tbody");
     this.note = make("p", { class: "shelf-note" });
-    this.table = make("table", { class: "shelf-table" },
+    this.table = make("table", { class: "shelf-table", "aria-label": "Moves" },
       make("thead", {}, make("tr", {}, ...Object.entries(COLUMNS).map(([name, text]) => make("th", { class: `is-${name}`, text, scope: "col" })))), this.body);
     this.element = make("details", { class: "shelf-moves" },
       make("summary", {}, make("h2", { text: "Moves" }), make("span", { class: "shelf-note", text: "what came into memory and what left it" })),

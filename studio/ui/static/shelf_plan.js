@@ -83,7 +83,7 @@ function key(plan) {
   const parts = new Map(plan.stages.flatMap((stage) => stage.parts).map((part) => [part.component, part]));
   const most = Math.max(...plan.stages.map((stage) => stage.working));
   const entry = (kind, text, bytes) => make("li", {}, make("span", { class: `shelf-swatch is-${kind}` }), make("span", { text }), make("span", { class: "shelf-size", text: bytes }));
-  return make("ul", { class: "shelf-parts" },
+  return make("ul", { class: "shelf-parts", "aria-label": "Key" },
     ...[...parts.values()].map((part) => entry(role(part.component), `${component(part.component)}${part.streamed ? ", streamed" : ""}`, size(part.bytes))),
     entry("working", "Working memory", `up to ${size(most)}`));
 }
