@@ -249,7 +249,7 @@ def _task(conversion: Conversion, folders: tuple[Path, ...]) -> dict[str, Any]:
         "dtype": conversion.dtype,
         "target": str(conversion.target),
         "beside": [str(file) for file in conversion.beside],
-        "folders": [str(folder) for folder in folders],
+        "folders": [str(folder.absolute()) for folder in folders],
     }
 
 
