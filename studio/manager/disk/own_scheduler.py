@@ -14,6 +14,9 @@ from studio.manager.families import Family
 
 FLOW = "flow_prediction"
 LEARNED = ("learned", "learned_range")  # variances that the denoiser predicts, which other schedulers cannot read
+# What models with such a scheduler are best used with, where their family's rows say nothing of it.
+UNKNOWN_METHOD = {"spacing": "default", "steps": 4, "guidance_scale": 1.0}
+AS_PUBLISHED = {"EDMDPMSolverMultistepScheduler": {"guidance_scale": 3.0}}  # Playground v2.5
 DISTILLED = {"LCMScheduler": "lcm", "TCDScheduler": "tcd"}  # what a model is called that was distilled for it
 
 
@@ -52,7 +55,9 @@ def defaults_of(
     """`defaults` with the model's own sampler, where the family's is not for it or it has none."""
     own = sampler_of(scheduler_class, config, prediction, family.name)
     if scheduler_class in DISTILLED:
-        return few_step_defaults(defaults, family.name, DISTILLED[scheduler_class])
+        told = few_step_defaults(defaults, family.name, DISTILLED[scheduler_class])
+        return told if told.sampler == own else told.model_copy(update={"sampler": own} | UNKNOWN_METHOD)
+    defaults = defaults.model_copy(update=AS_PUBLISHED.get(scheduler_class, {}))
     solver, allowed = SOLVERS.get(defaults.sampler), solvers_of(family, scheduler_class, config, prediction)
     fits = prediction in solver.predictions and (allowed is None or defaults.sampler in allowed)
     if fits and family.name != "generic":
