@@ -77,7 +77,7 @@ class Desk:
         self._host = WorkerHost(
             entry,
             _Feed(self._queue, self._log, self._frames, self._board.hear),
-            hello={"settings": settings.model_dump(mode="json", exclude={"auth"})},
+            hello=_hello(settings),
             log_file=private / "worker.log",
             patience=patience,
         )
@@ -194,6 +194,8 @@ class Desk:
         if command.model:
             command = command.model_copy(update={"model": find_model(self._catalog.models(), command.model).id})
         self._board.ask(command, lambda: self._host.tell({"do": "manage", "command": command.model_dump(mode="json")}))
+        if command.action == "budget":  # a worker that takes the place of this one keeps to it too
+            self._host.greet(_hello(self.settings.model_copy(update={"memory_budget": command.bytes})))
 
     def moves(self, limit: int = 60) -> list[MoveView]:
         return [move for row in reversed(self._ledger(limit)) if (move := _move(row)) is not None]
@@ -265,6 +267,10 @@ class Desk:
                 fields["model"] = model.id
                 _fit_sampler(fields, notes, model)
         return fields | {"notes": notes}
+
+
+def _hello(settings: Settings) -> Message:
+    return {"settings": settings.model_dump(mode="json", exclude={"auth"})}
 
 
 class _Feed:

@@ -85,6 +85,18 @@ def test_a_worker_that_is_killed_says_so_at_the_model_it_was_asked_for(desk: Des
     assert manage(desk, "load", "tiny").models == ("tiny",)
 
 
+def test_the_budget_that_was_set_outlives_the_worker(desk: Desk) -> None:
+    own = until(desk, lambda view: view.budget > 0).budget
+    desk.manage(MemoryCommand(action="budget", bytes=64 << 20))
+    until(desk, lambda view: view.budget == 64 << 20 and not view.wishes)
+    assert desk.worker_pid is not None
+    os.kill(desk.worker_pid, signal.SIGKILL)
+    until(desk, lambda view: view.budget == 0)
+    assert until(desk, lambda view: view.budget > 0).budget == 64 << 20
+    desk.manage(MemoryCommand(action="budget", bytes=None))
+    assert until(desk, lambda view: view.budget != 64 << 20 and not view.wishes).budget >= own // 2
+
+
 def test_a_run_is_planned_from_headers_or_refused_with_the_arithmetic(desk: Desk) -> None:
     small, large = desk.plan(PlanWish(model="tiny")), desk.plan(PlanWish(model="tiny", width=512, height=512, batch=4))
     assert [stage.name for stage in small.stages] == ["encode", "denoise", "decode"] and small.whole

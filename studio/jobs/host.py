@@ -121,6 +121,10 @@ class WorkerHost:
             raise StudioError("The worker is starting; try again in a moment.")
         worker.channel.send(message)
 
+    def greet(self, hello: Message) -> None:
+        """What a worker that starts from now on is told first."""
+        self._hello = hello
+
     @property
     def pid(self) -> int | None:
         """The worker's process id; None while there is none."""
