@@ -74,6 +74,8 @@ class Form:
         updates: dict[Component, Any] = {}
         if "model" in values:
             model = self._known_model(str(values["model"]))
+            if model and "model" in self.fields:  # the page's own menu may be older, or leave a hidden model out
+                updates[self.fields["model"]] = gr.update(choices=plain(model_choices(self.desk, model)))
             updates |= self._offers(self.desk.options(model.id)) if model else {}
             values = values | {"model": model.id} if model else {k: v for k, v in values.items() if k != "model"}
         for name, value in values.items():
@@ -99,10 +101,13 @@ class Form:
 
     def refreshed(self, chosen: str) -> dict[Component, Any]:
         """Updates that offer what the desk has now; models may have come or gone since the page was drawn."""
-        model = self._known_model(chosen) or default_model(self.desk)
-        choices = gr.update(choices=plain(model_choices(self.desk)), value=model.id if model else DEFAULT)
+        choices = model_choices(self.desk)
+        known = self._known_model(chosen)
+        here = known is not None and any(choice.name == known.id for choice in choices)
+        model = known if here else default_model(self.desk)
+        menu = gr.update(choices=plain(choices), value=model.id if model else DEFAULT)
         offers = self._offers(self.desk.options(model.id)) if model else {}
-        return {self.fields["model"]: choices} | offers
+        return {self.fields["model"]: menu} | offers
 
     def _known_model(self, name: str) -> ModelInfo | None:
         try:
@@ -139,9 +144,10 @@ def default_model(desk: Desk) -> ModelInfo | None:
         return None
 
 
-def model_choices(desk: Desk) -> list[Choice]:
-    """Every model that can make a picture from nothing but the form."""
-    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem and not m.hidden]
+def model_choices(desk: Desk, chosen: ModelInfo | None = None) -> list[Choice]:
+    """Every model that can make a picture from nothing but the form; of hidden ones only the `chosen`."""
+    own = chosen.id if chosen else None
+    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem and (not m.hidden or m.id == own)]
     return [
         Choice(name=m.id, title=m.title, help=m.description)
         for m in models

@@ -11,10 +11,10 @@ from studio.core.registry import Registry
 
 @dataclass(frozen=True)
 class Tab:
-    """`build(desk, page)` draws the tab's contents inside the page's Blocks and wires them."""
+    """`build(desk, page, tab)` draws the contents of `tab`, a part of the page's Blocks, and wires them."""
 
     title: str
-    build: Callable[[Desk, gr.Blocks], None]
+    build: Callable[[Desk, gr.Blocks, gr.Tab], None]
 
 
 TABS: Registry[Tab] = Registry("tab")

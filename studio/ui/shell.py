@@ -24,6 +24,6 @@ def build(desk: Desk) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             for name in ORDER:
                 tab = TABS.get(name)
-                with gr.Tab(tab.title, id=name, elem_id=f"tab-{name}"):
-                    tab.build(desk, page)
+                with gr.Tab(tab.title, id=name, elem_id=f"tab-{name}") as place:
+                    tab.build(desk, page, place)
     return page

@@ -136,10 +136,22 @@ def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidd
     expect(count).to_have_text("9 files")
 
 
-def test_a_hidden_model_is_not_in_the_form_s_menu(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    _, address = shop([FILES[0].model_copy(update={"hidden": True})])
-    menu = visit(address).field("Model")
+def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(shop, visit) -> None:  # type: ignore[no-untyped-def]
+    _, address = shop([])
+    window = visit(address)
+    menu = window.field("Model")
+    menu.select_option("Crayon")
+    window.make("a red heart", Steps="2")
+    page = tab(window)
+    page.get_by_role("button", name="Details Crayon").click()
+    page.get_by_role("dialog").get_by_label("Hidden", exact=True).check(force=True)
+    expect(page.locator(".shelf-count")).to_have_text("1 file, 1 hidden")
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Text to image").click()
+    expect(menu.locator("option")).to_have_text(["Pencil"])
+    window.results.first.click()
     expect(menu.locator("option")).to_have_text(["Pencil", "Crayon"])
+    expect(menu).to_have_value("starter/crayon")
 
 
 def test_a_refused_wish_is_told_at_its_model(window: Window, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ export class Details {
     title.addEventListener("change", () => this.keep({ title: title.value.trim() || null }, title));
     const fields = [labelled("Title", title)];
     if (model.runnable) {
-      const vaes = models.filter((each) => each.kind === "vae" && !each.problem).map((each) => [each.id, each.title]);
+      const vaes = models.filter((each) => each.kind === "vae" && !each.problem && (!each.hidden || each.id === model.vae)).map((each) => [each.id, each.title]);
       if (model.vae && !vaes.some(([id]) => id === model.vae)) vaes.push([model.vae, `${model.vae} (not here)`]);
       fields.push(
         this.menu("vae", "VAE", [["", "Its own"], ...vaes], model.vae),

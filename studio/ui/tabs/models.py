@@ -111,7 +111,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def build(desk: Desk, page: gr.Blocks) -> None:
+def build(desk: Desk, page: gr.Blocks, tab: gr.Tab) -> None:
     Shelf(desk)
 
 

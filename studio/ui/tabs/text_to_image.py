@@ -26,8 +26,8 @@ Updates = dict[Component, Any]
 log = logging.getLogger(__name__)
 
 
-def build(desk: Desk, page: gr.Blocks) -> None:
-    TextToImage(desk).wire(page)
+def build(desk: Desk, page: gr.Blocks, tab: gr.Tab) -> None:
+    TextToImage(desk).wire(page, tab)
 
 
 class TextToImage:
@@ -82,7 +82,7 @@ class TextToImage:
                 size="sm",
             )
 
-    def wire(self, page: gr.Blocks) -> None:
+    def wire(self, page: gr.Blocks, tab: gr.Tab) -> None:
         """Handlers are quick and own no work: they hand a wish to the desk or settings to the form."""
         form, fields = self.form, self.form.fields
         everything = {*form.inputs(), self.live, self.job}
@@ -97,6 +97,7 @@ class TextToImage:
         fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
         self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
         self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
+        tab.select(self.look_again, inputs=fields["model"], outputs=filled, **quiet)
         page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
 
     def submit(self, data: dict[Component, Any]) -> Updates:
@@ -155,6 +156,14 @@ class TextToImage:
         chosen = updates[self.form.fields["model"]]["value"]
         newest = canvases.newest(jobs[0].id if jobs else None)
         return {**updates, self.model: chosen, self.strip: recent_images(self.desk), self.canvas: newest}
+
+    def look_again(self, model: str) -> Updates:
+        """The tab is turned to again: models may have come, gone, or been hidden meanwhile."""
+        try:
+            updates = self.form.refreshed(model)
+        except StudioError as error:
+            return {self.notice: tell(str(error))}
+        return {**updates, self.model: updates[self.form.fields["model"]]["value"]}
 
     def _fill(self, values: dict[str, Any], sentence: str) -> Updates:
         updates = self.form.fill(values)
