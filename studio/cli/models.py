@@ -6,16 +6,16 @@ pickle into safetensors, if it is trusted.
 
 import json
 import os
-import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from studio.cli.flags import Parser
+from studio.cli.flags import Parser, size_of
 from studio.cli.settings import add_settings, settings_from
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
-from studio.core.options import find_model
-from studio.core.request import Dtype
+from studio.core.options import find_model, resolve
+from studio.core.request import Dtype, parse_request
 from studio.core.settings import Settings, parse_bytes
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def show_list(models: list[ModelInfo], settings: Settings, as_json: bool) -> Non
         for model in models:
             print(json.dumps(model.model_dump(mode="json"), ensure_ascii=False))
     else:
+        absent = [folder.name for folder in settings.models if not folder.is_dir()]
         print(table(models) if models else f"No models were found in {', '.join(f.name for f in settings.models)}.")
+        if absent:
+            print(f"There is no folder {', '.join(absent)}.", file=sys.stderr)
 
 
 def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
@@ -108,6 +111,7 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     from studio.manager.disk.headers import readable
 
     rows = {
+        "title": info.title,
         "file": readable(path.name),
         "kind": info.kind,
         "family": info.family or "-",
@@ -125,12 +129,13 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
 
 
 def shape_of(info: ModelInfo, size: str | None, batch: int) -> "Shape":
+    """Of a run that would be accepted; raises InvalidRequest as that would."""
     from studio.manager.memory.planning import Shape
 
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or f"{info.defaults.width}x{info.defaults.height}")
-    if not match or batch < 1:
-        raise InvalidRequest("--size is written like 1024x1024, and --batch is at least 1.")
-    return Shape(int(match[1]), int(match[2]), batch, info.guided)
+    values: dict[str, Any] = {"model": info.id, "batch_size": batch}
+    request = resolve(parse_request(values | (size_of(size) if size is not None else {})), info)
+    assert request.width is not None and request.height is not None
+    return Shape(request.width, request.height, batch, info.guided)
 
 
 def show_plan(
@@ -140,7 +145,7 @@ def show_plan(
     from studio.manager.memory.planning import describe, turns
 
     try:
-        most = parse_bytes(budget) if budget else host_budget()
+        most = parse_bytes(budget) if budget is not None else host_budget()
     except ValueError as error:
         raise InvalidRequest(f"--budget: {error}.") from None
     planned = turns(catalog, info, path, most, shape, dtype, "cpu")

@@ -215,7 +215,7 @@ TEXT_ENCODERS = (
     ("t5xxl", r"^enc\.blk\.0\.attn_q\.weight$", 1, 4096),  # as llama.cpp names it
     ("t5xxl", r"^(encoder\.)?block\.0\.layer\.0\.SelfAttention\.q\.weight$", 1, 4096),
 )
-POSITIONS = 77  # of CLIP's text, in every model here
+LONG = 248  # positions of Long-CLIP's text; CLIP's has 77
 UMT5 = ("encoder.block.1.layer.0.SelfAttention.relative_attention_bias", "block.1.layer.0.SelfAttention.relative_attention_bias", "enc.blk.1.attn_rel_b")  # fmt: skip
 LONELY = (  # (a prefix of its tensors, what it is)
     ("text_model.", "A text encoder alone: it belongs into a diffusers folder, as text_encoder/."),
@@ -254,4 +254,4 @@ def _text_variant(view: View, name: str) -> str:
     if name == "t5xxl":  # T5's first layer alone knows positions, UMT5's every one
         return "umt5xxl" if view.starts(*UMT5) else name
     positions = view.first_size(r"embeddings\.position_embedding\.weight$|^positional_embedding$", 0)
-    return name if positions in (0, POSITIONS) else f"{name} of {positions} words"
+    return name if positions < LONG else f"{name} of {positions} words"
