@@ -12,6 +12,8 @@ from studio import compat
 from studio.core.errors import ModelError
 from studio.manager.out_of_memory import is_out_of_memory
 
+# Classes by the names that older folders have for them.
+RENAMED = {"MT5Tokenizer": "T5Tokenizer", "MT5TokenizerFast": "T5Tokenizer", "CLIPFeatureExtractor": "CLIPImageProcessor"}
 # What the libraries raise over a file or a configuration that is not what they expect.
 FAULTS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, ArithmeticError, AssertionError,
@@ -37,7 +39,7 @@ def component_class(library: str, name: str) -> Any:
     if library == "transformers":
         import transformers
 
-        found = getattr(transformers, name, None)
+        found = getattr(transformers, RENAMED.get(name, name), None)
     else:
         found = getattr(diffusers, name, None)
         if found is None and library != "diffusers":
