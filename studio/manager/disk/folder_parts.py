@@ -134,9 +134,7 @@ def size_of(file: Path) -> int:
 
 def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> None:
     """Refuse a folder that carries code, names classes of other libraries, lacks a part or has absurd sizes."""
-    code = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in CODE), None)
-    if code is not None:
-        raise ModelError(f"It holds Python code ({shown(code.name)}), which is never run; models need none.")
+    check_code(folder)
     for name, (library, _) in components.items():
         if library not in ("diffusers", "transformers") and library not in _pipeline_modules():
             raise ModelError(f"Its component {name} comes from {shown(library)!r}, not from diffusers or transformers.")
@@ -148,6 +146,13 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
         widest, tensors = check_weights(folder, name)
         _check_widths(name, configs[name], widest)
         _check_depths(name, configs[name], tensors)
+
+
+def check_code(folder: Path) -> None:
+    """Refuse a folder that carries code."""
+    code = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in CODE), None)
+    if code is not None:
+        raise ModelError(f"It holds Python code ({shown(code.name)}), which is never run; models need none.")
 
 
 @cache
