@@ -158,7 +158,8 @@ def measure(loaded: Loaded) -> Precision:
     args, kwargs = first_call(loaded)
     full, full_args, full_kwargs = quick, quick_args, quick_kwargs = denoiser, args, kwargs
     if loaded.dtype is torch.float32:
-        quick, quick_args, quick_kwargs = _quick(denoiser), *_cast((args, kwargs), torch.bfloat16)
+        quick = _quick(denoiser)
+        quick_args, quick_kwargs = _cast((args, kwargs), torch.bfloat16)
     else:
         full = copy.deepcopy(denoiser).to(torch.float32).to(memory_format=torch.contiguous_format)
         full_args, full_kwargs = _cast((args, kwargs), torch.float32)
