@@ -40,8 +40,14 @@ def main(channel: Channel) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     inbox = Inbox(channel)
     hello = inbox.get()
-    if hello is not None:
-        Worker(channel, inbox, Settings.model_validate(hello["settings"])).work()
+    if hello is None:
+        return
+    try:
+        worker = Worker(channel, inbox, Settings.model_validate(hello["settings"]))
+    except StudioError as error:
+        channel.send({"say": "unable", "problem": str(error)})
+        raise SystemExit(3) from error
+    worker.work()
 
 
 class Inbox:

@@ -68,6 +68,17 @@ def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture
         ["generate", "x", "--cfg", "inf"],
         ["generate", "x", "--seed", str(2**70)],
         ["generate", "x", "--dtype", "int8"],
+        ["generate", "x", "--device", "toaster"],
+        ["generate", "x", "--device", "cuda:x"],
+        ["generate", "x", "--device", "cuda:99"],
+        ["generate", "x", "--outputs", ""],
+        ["models", "list", "--models", ""],
+        ["models", "plan", "tinyworld-sd", "--size", "0x0"],
+        ["models", "plan", "tinyworld-sd", "--size", "13x128"],
+        ["models", "plan", "tinyworld-sd", "--size", ""],
+        ["models", "plan", "tinyworld-sd", "--batch", "65"],
+        ["models", "plan", "tinyworld-sd", "--budget", ""],
+        ["models", "plan", "tinyworld-sd", "--budget", "-8GiB"],
         ["generate", "x", "--model", "no/such/model"],
         ["generate", "x", "--model", "x" * 10_000],
         ["generate", "x" * 1_000_000],
@@ -100,6 +111,12 @@ def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], capsys: py
     said = capsys.readouterr()
     assert one_sentence(said.err), said.err
     assert said.out == ""
+
+
+def test_what_needs_no_preparing_is_refused_in_a_process_of_its_own_too() -> None:
+    """The libraries are imported in their order there, and by nobody before."""
+    ran = run("models", "import", "tinyworld-sd")
+    assert ran.returncode == 1 and "is a folder already" in ran.stderr and "Traceback" not in ran.stderr
 
 
 @pytest.fixture(scope="session")

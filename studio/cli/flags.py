@@ -4,6 +4,7 @@ Argparse only collects text here; what a value may be is the model's to say, in 
 """
 
 import argparse
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -12,8 +13,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from studio.core.arguments import Parser
+from studio.core.errors import InvalidRequest
 
-__all__ = ["Parser", "add_fields", "flag_of", "given"]
+__all__ = ["Parser", "add_fields", "flag_of", "given", "size_of"]
 
 
 def flag_of(name: str) -> str:
@@ -37,6 +39,14 @@ def add_fields(
 def given(arguments: argparse.Namespace, model: type[BaseModel]) -> dict[str, Any]:
     """The fields of `model` that the command line set."""
     return {name: value for name, value in vars(arguments).items() if name in model.model_fields}
+
+
+def size_of(text: str) -> dict[str, str]:
+    """ "1024x768" -> the request's fields; what they may be is the request's to say. Raises InvalidRequest."""
+    size = re.fullmatch(r"(-?\d{1,9})[xX×](-?\d{1,9})", text)
+    if size is None:
+        raise InvalidRequest(f"--size must be WIDTHxHEIGHT, like 128x128; got {text[:40]!r}.")
+    return {"width": size[1], "height": size[2]}
 
 
 def _kind(info: FieldInfo, flag: str) -> dict[str, Any]:

@@ -5,13 +5,12 @@ The request is the form's own; flags, bounds and help are drawn from it. Progres
 
 import argparse
 import json
-import re
 import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.cli.flags import Parser, add_fields, given
+from studio.cli.flags import Parser, add_fields, given, size_of
 from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
@@ -90,10 +89,7 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
     """The request that the flags make; raises InvalidRequest with one sentence."""
     values = {"prompt": arguments.prompt, "previews": False} | given(arguments, GenerationRequest)
     if arguments.size is not None:
-        size = re.fullmatch(r"(-?\d{1,9})[xX×](-?\d{1,9})", arguments.size)
-        if size is None:
-            raise InvalidRequest(f"--size must be WIDTHxHEIGHT, like 128x128; got {arguments.size[:40]!r}.")
-        values |= {"width": size[1], "height": size[2]}
+        values |= size_of(arguments.size)
     return parse_request(values)
 
 

@@ -16,6 +16,9 @@ LINES = 20  # where nobody watches a line being written over, one line each twen
 
 def import_model(path: Path, settings: Settings, dtype: str, *, as_json: bool) -> None:
     """Raises StudioError; InvalidRequest for a file outside the models folders, which no form would offer."""
+    from studio import compat
+
+    compat.prepare()
     from studio.engine.precision import first_dtype
     from studio.manager.manager import Manager
 

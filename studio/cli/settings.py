@@ -36,6 +36,9 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     values: dict[str, Any] = given(arguments, Settings)
     if "auth" not in values and os.environ.get(AUTH_VARIABLE):
         values["auth"] = os.environ[AUTH_VARIABLE]
+    empty = next((name for name in ("outputs", "presets", "models") if "" in _given(values, name)), None)
+    if empty:
+        raise InvalidRequest(f"{flag_of(empty)} names no folder.", field=empty)
     for name in ("outputs", "presets"):
         if name in values:
             values[name] = Path(values[name]).expanduser().absolute()
@@ -48,3 +51,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else ""
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
         raise InvalidRequest(f"{NAMES.get(name, flag_of(name))} {reason}.", field=name) from None
+
+
+def _given(values: dict[str, Any], name: str) -> tuple[str, ...]:
+    value = values.get(name, ())
+    return (value,) if isinstance(value, str) else tuple(value)

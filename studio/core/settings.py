@@ -51,6 +51,13 @@ class Settings(BaseModel):
     def _bytes(cls, value: object) -> object:
         return parse_bytes(value) if isinstance(value, str) else value
 
+    @field_validator("device")
+    @classmethod
+    def _named_as_torch_does(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", value):
+            raise ValueError("must be auto, cpu, mps, cuda, or cuda:0 and so on")
+        return value
+
     @field_validator("auth")
     @classmethod
     def _user_and_password(cls, value: str | None) -> str | None:

@@ -14,7 +14,6 @@ from typing import Any
 import PIL.Image
 import torch
 from diffusers.guiders.guider_utils import BaseGuidance
-from diffusers.utils.pil_utils import numpy_to_pil
 
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
@@ -244,6 +243,8 @@ def _pictures(made: Any) -> list[PIL.Image.Image]:
     """A pipeline's pictures; one that was asked for tensors gives (n, 3, h, w) in 0..1."""
     if not isinstance(made, torch.Tensor):
         return made
+    from diffusers.utils.pil_utils import numpy_to_pil
+
     return numpy_to_pil(made.float().cpu().permute(0, 2, 3, 1).numpy())
 
 

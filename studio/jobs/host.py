@@ -58,6 +58,7 @@ class _Worker:
     channel: Channel
     ready: bool = False
     served: bool = False  # it was given a job
+    unable: str | None = None  # why it cannot work, in its own words
     over: bool = False  # its side of the channel has ended
     given_up: bool = False  # the host ended it
     job: str | None = None
@@ -156,8 +157,9 @@ class WorkerHost:
             self._conclude(worker)
             self._may_rest = False
             failures = 0 if worker.served else failures + 1
-            if failures >= STARTS_BEFORE_GIVING_UP and not worker.ready and not self._closing:
-                self._give_up(worker.process.returncode)
+            hopeless = worker.unable is not None or failures >= STARTS_BEFORE_GIVING_UP
+            if hopeless and not worker.ready and not self._closing:
+                self._give_up(worker)
             if failures:
                 self._pause(min(self._patience.restart * 2 ** (failures - 1), 30.0))
 
@@ -239,6 +241,8 @@ class WorkerHost:
                 with self._changed:
                     worker.ready = True
                     self._changed.notify_all()
+            case "unable":
+                worker.unable = message["problem"]
             case _:
                 self._source.heard(message)
 
@@ -296,10 +300,11 @@ class WorkerHost:
         else:
             self._source.record(job, Interrupted(message=_how_it_ended(worker)))
 
-    def _give_up(self, code: int | None) -> None:
+    def _give_up(self, worker: _Worker) -> None:
         """No worker can be started: say so on every waiting job, rather than let them wait for ever."""
         hint = f" Its own words are in {self._log_file.name}." if self._log_file else ""
-        message = f"The worker cannot start (exit code {code}).{hint}"
+        code = worker.process.returncode
+        message = worker.unable or f"The worker cannot start (exit code {code}).{hint}"
         try:
             while (claimed := self._source.claim()) is not None:
                 self._source.record(claimed.id, Failed(message=message))

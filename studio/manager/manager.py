@@ -14,7 +14,7 @@ import torch
 
 from studio import compat
 from studio.core.desk import MemoryView
-from studio.core.errors import ModelError
+from studio.core.errors import InvalidRequest, ModelError
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
@@ -300,9 +300,13 @@ class Manager:
 
 
 def device_of(settings: Settings) -> torch.device:
-    """The device that the settings name; `auto` is CUDA, then MPS, then the CPU."""
+    """The device that the settings name; `auto` is CUDA, then MPS, then the CPU. Raises InvalidRequest where it is not here."""
     if settings.device != "auto":
-        return torch.device(settings.device)
+        device = torch.device(settings.device)
+        there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(device.type, 1)
+        if (device.index or 0) >= there:
+            raise InvalidRequest(f"PyTorch finds no device {device} here; start with --device auto.", field="device")
+        return device
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
 
 

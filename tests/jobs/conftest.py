@@ -29,6 +29,9 @@ class FixedCatalog:
     def models(self) -> list[ModelInfo]:
         return [MODEL, OTHER]
 
+    def path(self, model_id: str) -> Path:
+        return Path(model_id)
+
 
 @pytest.fixture
 def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:

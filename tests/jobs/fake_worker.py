@@ -45,6 +45,11 @@ def cannot_start(channel: Channel) -> None:
     raise SystemExit(3)
 
 
+def unable(channel: Channel) -> None:
+    channel.send({"say": "unable", "problem": "There is no such device here."})
+    raise SystemExit(3)
+
+
 def _receive(channel: Channel, commands: "SimpleQueue[Message | None]", cancelled: set[str]) -> None:
     for message in channel.receive():
         if message["do"] == "cancel":

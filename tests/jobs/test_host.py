@@ -44,6 +44,12 @@ def test_a_worker_that_cannot_start_fails_the_waiting_jobs_with_a_sentence(make_
         assert isinstance(end, Failed) and "cannot start (exit code 3)" in end.message and "worker.log" in end.message
 
 
+def test_a_worker_that_knows_why_it_cannot_work_says_so_in_its_own_words(make_desk: Callable[..., Desk]) -> None:
+    desk = make_desk("tests.jobs.fake_worker:unable", patience=Patience(restart=60.0))
+    end = list(desk.follow(desk.submit(wish("a picture"))))[-1]
+    assert isinstance(end, Failed) and end.message == "There is no such device here."
+
+
 def test_the_worker_dies_with_a_killed_studio(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom tests.jobs.conftest import FixedCatalog\nfrom pathlib import Path\n"

@@ -201,7 +201,12 @@ def arithmetic(stage: Stage, residents: Sequence[Resident], footprint: dict[str,
 
 
 def mib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+    """As people read it; below a mebibyte in the unit that still tells something."""
+    if size >= 2**30:
+        return f"{size / 2**30:,.2f} GiB"
+    if size >= 2**20 or size == 0:
+        return f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**10:,.0f} KiB" if size >= 2**10 else f"{size} byte{'s' if size != 1 else ''}"
 
 
 def touch(resident: Resident, now: float, age: float) -> Resident:
