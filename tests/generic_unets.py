@@ -201,6 +201,19 @@ def latent_diffusion(folder: Path, seed: int = 0) -> Path:
     return _save(pipeline, folder)
 
 
+def latent_unconditional(folder: Path, seed: int = 0) -> Path:
+    """LDMPipeline: latents of a VQ autoencoder, no prompt."""
+    tiny_models._seeded(seed)
+    from diffusers import LDMPipeline, UNet2DModel
+
+    unet = UNet2DModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(16, 32), layers_per_block=1, norm_num_groups=8,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    ).eval()  # fmt: skip
+    vqvae = _movq(norm_type="group")
+    return _save(LDMPipeline(vqvae=vqvae, unet=unet, scheduler=_ddim()), folder)
+
+
 # ---- guidance by perturbed attention over transformers -------------------------------------------------------------
 
 
@@ -265,13 +278,13 @@ def hunyuan_dit_pag(folder: Path, seed: int = 0) -> Path:
 # ---- a prior and a decoder -----------------------------------------------------------------------------------------
 
 
-def _movq(levels: int = 2) -> Any:
+def _movq(levels: int = 2, norm_type: str = "spatial") -> Any:
     from diffusers import VQModel
 
     return VQModel(
         block_out_channels=[32] * levels, down_block_types=["DownEncoderBlock2D"] * (levels - 1) + ["AttnDownEncoderBlock2D"],
         up_block_types=["AttnUpDecoderBlock2D"] + ["UpDecoderBlock2D"] * (levels - 1), latent_channels=4, layers_per_block=1,
-        norm_num_groups=8, norm_type="spatial", num_vq_embeddings=12, vq_embed_dim=4,
+        norm_num_groups=8, norm_type=norm_type, num_vq_embeddings=12, vq_embed_dim=4,
     ).eval()  # fmt: skip
 
 

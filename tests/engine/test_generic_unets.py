@@ -29,7 +29,7 @@ from studio.manager.loading import component_class  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
-from tests.generic_unets import UNETS  # noqa: E402
+from tests.generic_unets import UNETS, latent_unconditional  # noqa: E402
 
 STEPS = 2
 BUFFERS = 8192  # bytes that a model has beside what its files hold
@@ -192,3 +192,18 @@ def test_a_size_that_would_be_replaced_is_refused(unets: Studio) -> None:
         unets.request("StableCascadeCombinedPipeline", width=576)
     with pytest.raises(InvalidRequest, match="makes only width 32"):
         unets.request("UnCLIPPipeline", width=64)
+
+
+def test_latents_without_a_prompt_run_with_every_sampler(tmp_path: Path) -> None:
+    latent_unconditional(tmp_path / "models/ldm-celebahq-256")
+    studio = Studio(Manager(Settings(models=(tmp_path / "models",), outputs=tmp_path / "outputs", device="cpu")))
+    [info] = studio.models
+    assert (info.family, info.tasks, info.prompted, info.fixed_size) == ("ldm", ("unconditional",), False, True)
+    for sampler in legal_samplers(info):
+        seen: list[TapStep] = []
+        [made] = studio.run(info.id, callbacks={"on_step": seen.append}, prompt="", steps=4, sampler=sampler)
+        assert len(seen) == 4 and made.image.size == (info.defaults.width, info.defaults.height)
+        if sampler == "ddim":
+            bare = bare_pipeline(studio.folder(info.id))
+            output = bare(num_inference_steps=4, generator=torch.Generator().manual_seed(made.seed))
+            assert np.array_equal(np.asarray(made.image), np.asarray(output.images[0]))

@@ -1,5 +1,9 @@
-"""DDPM (Ho et al. 2020): unconditional, in pixels, one size. The pipeline knows neither prompt nor guidance."""
+"""DDPM (Ho et al. 2020): unconditional, in pixels, one size. The pipeline knows neither prompt nor guidance.
 
+And its like in latents, unconditional latent diffusion (Rombach et al. 2022).
+"""
+
+from dataclasses import replace
 from typing import Any
 
 from studio.core.models import Defaults
@@ -18,7 +22,7 @@ DDPM = register(
         name="ddpm",
         title="DDPM",
         pipelines={"unconditional": "DDPMPipeline"},
-        covers=frozenset({"DDPMPipeline", "DDIMPipeline"}),
+        covers=frozenset({"DDPMPipeline", "DDIMPipeline", "PNDMPipeline"}),
         call_arguments=call_arguments,
         guidance="none",
         # The pipeline neither scales its input nor starts from a sigma, and hands every step a generator.
@@ -31,5 +35,25 @@ DDPM = register(
         guided=False,
         encoders=(),
         decoder=None,
+    )
+)
+
+
+def latent_call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    refuse_rescale(request, pipeline)
+    return {"batch_size": count, "num_inference_steps": request.steps}
+
+
+LDM = register(
+    replace(
+        DDPM,
+        name="ldm",
+        title="Latent diffusion, unconditional",
+        pipelines={"unconditional": "LDMPipeline"},
+        covers=frozenset({"LDMPipeline"}),
+        call_arguments=latent_call_arguments,
+        solvers=None,
+        decoder="vqvae",
+        precise=True,  # its pipeline goes through NumPy, which knows no bf16
     )
 )

@@ -128,6 +128,10 @@ ELSE = (
     (re.compile(r"ShapE|LDM3D"), "makes shapes in space"),
     (re.compile(r"Onnx"), "runs on another library"),
     (re.compile(r"^Cosmos2TextToImage"), "is not made without NVIDIA's guardrail, a package and models of its own"),
+    (
+        re.compile(r"ScoreSde|KarrasVe"),
+        "corrects its picture at every step, in a way that could not be shown or stopped",
+    ),
     (re.compile(r"Paradigms"), "denoises many steps at once, so that none of them could be shown or stopped"),
 )
 
