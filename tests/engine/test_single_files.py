@@ -141,6 +141,29 @@ def test_another_text_encoder_beside_means_another_import(
     assert [path.name for path in place.iterdir()] == [".lock"]
 
 
+@pytest.mark.parametrize("name", ["t5xxl-{:05d}-of-00002", "text_encoder_2/model-{:05d}-of-00002"])
+def test_a_text_encoder_in_several_files_is_one(name: str, sources: dict[str, Path], models: Path) -> None:
+    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    whole = models / "text_encoders/t5xxl_fp16.safetensors"
+    tensors = load_file(whole)
+    whole.unlink()
+    for number in (1, 2):
+        part = {key: tensor for place, (key, tensor) in enumerate(sorted(tensors.items())) if place % 2 == number - 1}
+        save(models / f"text_encoders/{name.format(number)}.safetensors", part)
+    catalog = Catalog((models,), None)
+    (info,) = (info for info in catalog.models() if info.variant == "t5xxl")
+    assert info.title in ("t5xxl", "text_encoders text_encoder_2")
+    path = catalog.path(info.id)
+    assert path is not None and info.bytes > path.stat().st_size
+    assert same_weights(imported(models, "diffusion_models/flux1-dev"), sources["flux"])
+    second = models / f"text_encoders/{name.format(2)}.safetensors"
+    second.unlink()
+    problems = {info.id: info.problem or "" for info in catalog.models()}
+    assert problems[info.id] == f"The model lies in 2 files, and {second.name} is missing."
+    assert "lacks the text encoder T5-XXL" in problems["diffusion_models/flux1-dev"]
+
+
 def test_components_that_two_files_share_take_their_room_once(sources: dict[str, Path], models: Path) -> None:
     tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
     file = tiny_files.comfy_layout(models, sources["flux"], "flux")

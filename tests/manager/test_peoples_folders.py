@@ -166,3 +166,23 @@ def test_a_scale_for_each_row_is_applied_to_its_row(tmp_path: Path) -> None:
         assert torch.equal(file.read("b.weight", 2, 3), eight.float()[2:5] * 0.5)
         with pytest.raises(ModelError, match=r"quantised in a way that is not read here \(blocks at c\.weight_scale"):
             file.read("c.weight")
+
+
+def test_a_model_in_several_files_is_listed_once(tmp_path: Path) -> None:
+    halves = {"model.layers.0.self_attn.q_proj.weight": (64, 64)}, {"model.layers.1.self_attn.q_proj.weight": (64, 64)}
+    for number, shapes in enumerate(halves, 1):
+        write_sparse(tmp_path / f"models--org--chat/snapshots/rev/model-0000{number}-of-00002.safetensors", shapes)
+    for number in (2, 3):
+        write_sparse(tmp_path / f"checkpoints/big-0000{number}-of-00003.safetensors", CASES["SD 1.5"][1])
+    write_sparse(tmp_path / "checkpoints/one-00001-of-00001.safetensors", CASES["SDXL"][1])
+    for number, key in enumerate(CASES["SD 1.5"][1], 1):
+        count = len(CASES["SD 1.5"][1])
+        shapes = {key: CASES["SD 1.5"][1][key]}
+        write_sparse(tmp_path / f"checkpoints/whole-{number:05d}-of-{count:05d}.safetensors", shapes)
+    found = {info.title: info for info in listed(tmp_path).values()}
+    assert found.keys() == {"chat", "big", "one", "whole"}
+    assert "A language model alone" in (found["chat"].problem or "")
+    assert found["big"].problem == "The model lies in 3 files, and big-00001-of-00003.safetensors is missing."
+    assert found["one"].family == "sdxl"
+    assert (found["whole"].kind, found["whole"].family) == ("checkpoint", "sd1")
+    assert found["whole"].problem == "It lies in several files, which are read only as part of a diffusers folder."

@@ -16,6 +16,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk.clip_vocabulary import find_vocabulary
 from studio.manager.disk.folders import components_of, read_json, weight_files
 from studio.manager.disk.headers import read_header
+from studio.manager.disk.names import parts_of
 from studio.manager.disk.t5_vocabulary import find_t5_tokenizer
 from studio.manager.families import Blueprint, Family, family_for
 from studio.manager.families.base import Companion
@@ -165,7 +166,7 @@ def _file(wanted: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Ori
     if not fitting:
         return None
     path = max(fitting)[1]
-    return Origin((path,), WRAPPED if any(key.startswith(WRAPPED) for key in read_header(path).tensors) else "")
+    return Origin(parts_of(path), WRAPPED if any(key.startswith(WRAPPED) for key in read_header(path).tensors) else "")
 
 
 def _lent(family: Family, blueprint: Blueprint, name: str, donors: list[Path]) -> Origin | None:

@@ -18,8 +18,8 @@ from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
 from studio.manager.disk.few_step import few_step_defaults, named_few_step
 from studio.manager.disk.folder_parts import size_of
 from studio.manager.disk.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
-from studio.manager.disk.headers import Header, read_header, readable
-from studio.manager.disk.names import file_name
+from studio.manager.disk.headers import Header, read_header, readable, shown
+from studio.manager.disk.names import file_name, parts_of
 from studio.manager.disk.sidecars import base_beside, described_beside, told_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
 from studio.manager.families import FAMILIES, Blueprint, Family
@@ -45,17 +45,35 @@ def card_of(path: Path) -> Path:
 
 def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
     """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
-    size, name = size_of(path), file_name(path, below_root="/" in model_id)
+    size, name = sum(map(size_of, parts_of(path))), file_name(path, below_root="/" in model_id)
     try:
         if is_given_file(path):
             raise ModelError(read_paths(path).problem or NOT_HERE)
-        header = read_header(path)
+        header = _header(path)
         card = read_card(card_of(path), own)
         found = told_by_weights(sniff(header, name + path.suffix), header, path, name)
-        found = told_beside(found, path, base_beside(path))
+        found = _in_parts(told_beside(found, path, base_beside(path)), path)
         return _describe(path, name, model_id, found, header, size, card)
     except ModelError as error:
         return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
+
+
+def _header(path: Path) -> Header:
+    """The header of a file, or that of all the files together that a model lies in."""
+    parts = parts_of(path)
+    missing = next((part for part in parts if not os.path.lexists(part)), None)
+    if missing is not None and len(parts) > 1:
+        raise ModelError(f"The model lies in {len(parts)} files, and {shown(missing.name)} is missing.")
+    headers = [read_header(part) for part in parts]
+    tensors = {key: tensor for header in headers for key, tensor in header.tensors.items()}
+    return replace(headers[0], tensors=tensors, size=sum(header.size for header in headers))
+
+
+def _in_parts(found: Sniffed, path: Path) -> Sniffed:
+    """With the reason where several files are read only within their folder."""
+    if len(parts_of(path)) == 1 or found.problem or found.kind == "text_encoder":
+        return found
+    return replace(found, problem="It lies in several files, which are read only as part of a diffusers folder.")
 
 
 def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Header, size: int, card: Card) -> ModelInfo:

@@ -24,6 +24,8 @@ LIBRARY_NAMES = re.compile(
 )
 PARTS = re.compile(r"(unet|vae|transformer|text_encoder|image_encoder|controlnet|lora|prior|decoder)(_\d)?")
 MOST_REF = 200  # bytes
+SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
+MOST_PARTS = 200
 
 
 def folder_name(folder: Path) -> str:
@@ -39,11 +41,21 @@ def file_name(file: Path, *, below_root: bool) -> str:
     """The name of a weights file, without its suffix; that of its folder, if it has one below the root, where a library
     named the file."""
     if not below_root or not LIBRARY_NAMES.fullmatch(file.stem):
-        return file.stem
+        shard = SHARD.fullmatch(file.stem)
+        return shard[1] if shard else file.stem
     folder = file.parent
     if PARTS.fullmatch(folder.name):
         return f"{folder_name(folder.parent)} {folder.name}"
     return folder_name(folder)
+
+
+def parts_of(file: Path) -> tuple[Path, ...]:
+    """The files that a model lies in of which this is one, in order; most lie in one."""
+    shard = SHARD.fullmatch(file.stem)
+    if shard is None or not 1 < int(shard[3]) <= MOST_PARTS:
+        return (file,)
+    numbers = range(1, int(shard[3]) + 1)
+    return tuple(file.with_name(f"{shard[1]}-{number:05d}-of-{shard[3]}{file.suffix}") for number in numbers)
 
 
 def is_old(path: Path) -> bool:

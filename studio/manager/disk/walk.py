@@ -17,7 +17,7 @@ from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_o
 from studio.manager.disk.files import SUFFIXES, card_of
 from studio.manager.disk.folder_parts import read_json
 from studio.manager.disk.folders import preview_in, read_card
-from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old
+from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old, parts_of
 from studio.manager.disk.sidecars import sidecars_in
 
 MAX_DEPTH = 6
@@ -86,8 +86,14 @@ def _walked(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Found]:
             if _is_folder(entry):
                 if depth < MAX_DEPTH:
                     (links if entry.is_symlink() else pending).append((path, depth + 1))
-            elif entry.name == FILE or (entry.name.lower().endswith(SUFFIXES) and not _serves(path)):
+            elif entry.name == FILE or _is_weights(path, names):
                 yield _Found(place.root, path, names, is_link=entry.is_symlink())
+
+
+def _is_weights(path: Path, names: frozenset[str]) -> bool:
+    """Whether a file is to be named: of those that one model lies in only the first that is there."""
+    first = next((part for part in parts_of(path) if part.name in names), path)
+    return path.name.lower().endswith(SUFFIXES) and path == first and not _serves(path)
 
 
 def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
@@ -150,7 +156,7 @@ def _file_signature(path: Path, names: frozenset[str]) -> str:
     """Changes when the file does, or its card, or what belongs to it among the `names` of its folder."""
     preview = preview_in(path.stem, names)
     beside = [*sidecars_in(path.stem, names), *([preview] if preview else [])]
-    stamps = [stamp(file) for file in (path, card_of(path), *map(path.with_name, beside))]
+    stamps = [stamp(file) for file in (*parts_of(path), card_of(path), *map(path.with_name, beside))]
     return _hashed([*stamps, (file_name(path, below_root=True), 0, 0)])
 
 
