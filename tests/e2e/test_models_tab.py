@@ -238,7 +238,9 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="One")
     expect(dialog).to_be_visible()
-    dialog.get_by_label("VAE", exact=True).select_option("Clear")
+    expect(dialog.locator(".shelf-stage")).to_have_count(3)
+    with page.expect_response(lambda answer: "plan" in (answer.request.post_data or "")):  # another VAE, another plan
+        dialog.get_by_label("VAE", exact=True).select_option("Clear")
     expect(dialog).to_contain_text("Kept.")
     dialog.get_by_label("Title", exact=True).fill("  Uno ")
     page.keyboard.press("Tab")

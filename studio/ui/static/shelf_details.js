@@ -23,20 +23,22 @@ export class Details {
   /** The keyboard's place goes back to where it was, or, if that is gone, to the shelf's menu. */
   leave() {
     this.body.replaceChildren();
-    setTimeout(() => !this.opener.isConnected && this.refuge.focus());
+    setTimeout(() => !this.opener.isConnected && this.shelf.kind.focus());
   }
 
   /** `shelf`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
   open(model, shelf) {
     this.model = model;
+    this.shelf = shelf;
     this.opener = document.activeElement;
-    this.refuge = shelf.kind;
+    this.plan = null;
+    this.heading = make("h2", { id: "shelf-details-title", dir: "auto", text: model.title });
     const picture = make("div", { class: "shelf-picture" }, model.preview ? photo(model) : portrait(model.id));
     const close = make("button", { type: "button", class: "shelf-button", text: "Close", onclick: () => this.element.close() });
     const parts = [
       make("header", { class: "shelf-top" },
         picture,
-        make("div", {}, make("h2", { id: "shelf-details-title", dir: "auto", text: model.title }), model.description && make("p", { class: "shelf-note", text: model.description }), model.problem && make("p", { class: "shelf-problem", text: model.problem })),
+        make("div", {}, this.heading, model.description && make("p", { class: "shelf-note", text: model.description }), model.problem && make("p", { class: "shelf-problem", text: model.problem })),
         close),
       facts(model),
       this.words(model, shelf),
@@ -104,7 +106,11 @@ export class Details {
     this.note.textContent = answer.problem ?? "Kept. It counts from the model’s next use on.";
     this.note.classList.toggle("is-alarm", Boolean(answer.problem));
     control.setAttribute("aria-invalid", String(Boolean(answer.problem)));
-    if (!answer.problem) this.changed();
+    if (answer.problem) return;
+    this.plan?.ask(); // another VAE, or another family, is another plan
+    await this.changed();
+    const now = this.shelf.models.find(({ id }) => id === this.model.id);
+    if (now) this.heading.textContent = now.title;
   }
 }
 
