@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from studio.core import events
-from studio.core.errors import Cancelled, StudioError
+from studio.core.errors import Cancelled, ModelError, StudioError
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
@@ -81,6 +81,8 @@ class _Teller:
 def _run(request: GenerationRequest, manager: Manager, catalog: Catalog, archive: Sink, teller: _Teller) -> None:
     models = catalog.models()
     info = find_model(models, request.model)
+    if info.problem:  # of a file that was spoilt after the request was taken
+        raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
     teller.model = info.title
     teller.loading("waking up", None)
     previewer = Previewer(archive.private / "previews") if request.previews and teller.frames is not None else None

@@ -128,6 +128,17 @@ def test_a_model_that_vanishes_after_it_was_queued(desk: Desk, models: Path) -> 
     assert isinstance(run(desk, wish())[1][-1], Done)
 
 
+def test_a_model_that_is_cut_short_after_it_was_queued(desk: Desk, models: Path) -> None:
+    shutil.copytree(models / "starter" / "tiny-sd", models / "cut")
+    blocker, doomed = desk.submit(wish(steps=200)), desk.submit(wish(model="cut"))
+    weights = models / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+    desk.cancel(blocker)
+    end = list(desk.follow(doomed))[-1]
+    shutil.rmtree(models / "cut")
+    assert isinstance(end, Failed) and end.field == "model" and "The file is incomplete: expected" in end.message
+
+
 def test_settings_of_other_programs_and_pictures_without_any(desk: Desk) -> None:
     from PIL.PngImagePlugin import PngInfo
 

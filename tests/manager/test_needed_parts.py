@@ -51,6 +51,7 @@ def without(file: str) -> Callable[[Path], None]:
         (unnamed("unet"), "Its model_index.json names no unet"),
         (empty("unet"), "Its model_index.json names no unet"),
         (unnamed("vae"), "Its model_index.json names no vae"),
+        (lambda folder: [file.unlink() for file in (folder / "unet").iterdir()], "Its unet has no weights."),
         (unnamed("scheduler"), "Its model_index.json names no scheduler"),
         (empty("text_encoder"), "names no text_encoder, so that nothing would read the prompt"),
         (unnamed("tokenizer"), "Its model_index.json names no tokenizer for its text_encoder"),

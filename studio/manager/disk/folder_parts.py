@@ -142,6 +142,8 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
             continue  # many leave it out of the download; it is never loaded
         if not os.path.isdir(folder / name):
             raise ModelError(f"Its folder {name}/ is missing.")
+        if not os.access(folder / name, os.R_OK | os.X_OK):
+            raise ModelError(f"Its folder {name}/ cannot be read: Permission denied.")
         check_sizes(name, configs[name])
         widest, tensors = check_weights(folder, name)
         _check_widths(name, configs[name], widest)

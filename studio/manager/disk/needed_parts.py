@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from studio.core.errors import ModelError
-from studio.manager.disk.folder_parts import SKIPPED, read_json
+from studio.manager.disk.folder_parts import SKIPPED, read_json, weight_files
 from studio.manager.disk.headers import shown
 from studio.manager.families import Family
 
@@ -34,6 +34,9 @@ def check_parts(
     for name in (family.denoiser, family.scheduler, family.decoder if known else None):
         if name is not None and name not in components:
             raise ModelError(f"Its model_index.json names no {name}, without which there is no picture.")
+    for name in sorted({family.denoiser, family.decoder or "", *family.encoders} & components.keys() - spared):
+        if not weight_files(folder / name)[0]:
+            raise ModelError(f"Its {name} has no weights.")
     for name, what in family.needs.items():
         if name not in components and name not in SKIPPED:
             kind = f" ({what})" if what else ""
