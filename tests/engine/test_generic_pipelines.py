@@ -5,7 +5,10 @@ refused beforehand.
 """
 
 import gc
+import json
+import shutil
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,7 @@ from studio.core.settings import Settings  # noqa: E402
 from studio.engine.generate import generate  # noqa: E402
 from studio.engine.previews import _scale_and_shift, _tiled  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager.disk.folders import read_folder  # noqa: E402
 from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Loaded, Manager, shape_of  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
@@ -212,6 +216,17 @@ def test_unloading_leaves_no_module_behind(tight: Studio) -> None:
     tight.manager.unload()
     gc.collect()
     assert [name for name, module in modules if module() is not None] == []
+
+
+def test_a_part_that_the_folder_leaves_out_is_named_beforehand(pipelines: Studio, tmp_path: Path) -> None:
+    """HiDream's fourth text encoder is published by others, under a licence of its own."""
+    folder = shutil.copytree(pipelines.folder("hidream"), tmp_path / "hidream")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_4": [None, None]}))
+    assert read_folder(folder, "hidream").problem == (
+        "Its model_index.json names no text_encoder_4 (LlamaForCausalLM), without which HiDreamImage cannot be made; a "
+        "folder of that name with it, and a line for it there, would do."
+    )
 
 
 def test_steps_that_a_schedule_cannot_be_stretched_over_are_refused(pipelines: Studio) -> None:

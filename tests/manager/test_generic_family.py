@@ -21,6 +21,7 @@ REFUSED = {
     "QwenImageEditPipeline": "starts from a picture",
     "StableDiffusionInstructPix2PixPipeline": "starts from a picture",
     "KandinskyV22PriorPipeline": "is the first half of a pair, and makes no picture without the second",
+    "Cosmos2TextToImagePipeline": "is not made without NVIDIA's guardrail, a package and models of its own",
     "WanPipeline": "makes video",
     "SanaVideoPipeline": "makes video",
     "StableAudioPipeline": "makes sound",
