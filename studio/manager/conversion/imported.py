@@ -215,9 +215,9 @@ def _read(folder: Path) -> Conversion | None:
     """What a folder's note says; None for a folder that nobody can tell the origin of."""
     try:
         note = json.loads(_note_file(folder).read_bytes())
-        info, beside = ModelInfo.model_validate(note["info"]), tuple(map(Path, note["beside"]))
+        info, beside = ModelInfo.model_validate(note["info"]), tuple(map(Path, note.get("beside", ())))
         return Conversion(info, Path(note["file"]), str(note["dtype"]), folder, beside)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

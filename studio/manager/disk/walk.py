@@ -102,7 +102,7 @@ def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
         stat = path.stat()
     except OSError:
         return True
-    known = (stat.st_dev, stat.st_ino) in files
+    known = stat.st_ino != 0 and (stat.st_dev, stat.st_ino) in files  # 0 where a disk numbers no files
     files.add((stat.st_dev, stat.st_ino))
     return not known or card_of(path).exists()
 
