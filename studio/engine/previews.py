@@ -93,6 +93,7 @@ class Previewer:
         self._folder = folder
         self._maps: tuple[Map, ...] = ()
         self._learner: PatchMapLearner | None = None
+        self._positive = False
 
     @classmethod
     def for_model(cls, loaded: Loaded, folder: Path | None = None) -> "Previewer":
@@ -103,6 +104,8 @@ class Previewer:
     def show(self, loaded: Loaded) -> None:
         """From now on show what this model denoises, beside what models of other channels did before it."""
         found, self._learner = _map_for(loaded, self._folder)
+        latent = loaded.family.latent
+        self._positive = latent is not None and latent.positive
         if found is not None:
             self._maps = (found, *(known for known in self._maps if known.accepts != found.accepts))
 
@@ -137,8 +140,9 @@ class Previewer:
 
     def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
-        if self._learner is not None and self._learner.wants_more:
-            self._learner.add(latents, pixels)
+        shown = latents.ndim == 4 and latents.is_floating_point()  # and no tokens of a codebook
+        if shown and self._learner is not None and self._learner.wants_more:
+            self._learner.add(latents, 2 * pixels - 1 if self._positive else pixels)
 
 
 def _map_for(loaded: Loaded, folder: Path | None) -> tuple[Map | None, PatchMapLearner | None]:
@@ -191,7 +195,13 @@ def _scale_and_shift(
     vae: object, latent: LatentFormat | None, cells_first: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What pipelines undo before decoding: the decoder's own configuration, or the family's where it names none."""
+    if latent is not None and latent.settled:
+        return torch.full((1, 1, 1, 1), latent.scale), torch.full((1, 1, 1, 1), latent.shift)
     config, norm = getattr(vae, "config", None), getattr(vae, "bn", None)
+    if (
+        factor := getattr(config, "scale_factor", None)
+    ) is not None:  # of a PaellaVQModel: what latents are multiplied by
+        return torch.full((1, 1, 1, 1), 1 / factor), torch.zeros(1, 1, 1, 1)
     scale, shift = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
     mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
     scales = torch.tensor(scale or (latent.scale if latent else 1.0)).view(1, 1, 1, 1)

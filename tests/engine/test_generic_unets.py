@@ -4,6 +4,7 @@ Held against the bare pipeline with the same arguments, which is made by hand: d
 classes of some of them. What each one is offered must run, and what cannot is refused beforehand.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from studio import compat
 compat.prepare()
 
 import diffusers  # noqa: E402
+import PIL.Image  # noqa: E402
 import torch  # noqa: E402
 
 from studio.core.errors import Cancelled, InvalidRequest  # noqa: E402
@@ -207,3 +209,26 @@ def test_latents_without_a_prompt_run_with_every_sampler(tmp_path: Path) -> None
             bare = bare_pipeline(studio.folder(info.id))
             output = bare(num_inference_steps=4, generator=torch.Generator().manual_seed(made.seed))
             assert np.array_equal(np.asarray(made.image), np.asarray(output.images[0]))
+
+
+@pytest.mark.parametrize("name", ["KandinskyV22CombinedPipeline", "WuerstchenCombinedPipeline"])
+def test_a_map_that_is_learned_from_runs_shows_the_picture_that_comes(unets: Studio, name: str, tmp_path: Path) -> None:
+    """Whatever a decoder takes and gives: latents as they are, multiplied or divided; pixels from -1 or from 0."""
+    request, steps = unets.request(name, steps=STEPS, count=6, width=128, height=128), list[TapStep]()
+    with unets.loaded(name) as loaded:
+        learning = Previewer.for_model(loaded, tmp_path)
+        list(generate(request, loaded, on_decode=learning.learn))
+        again = request.model_copy(update={"count": 1, "seed": 99})
+        [made] = generate(again, loaded, on_step=steps.append)
+        jpegs = [jpeg for _, _, _, jpeg in Previewer.for_model(loaded, tmp_path).frames(steps[-1:])]
+    picture = np.asarray(made.image).astype(float)
+    assert jpegs
+    for jpeg in jpegs:
+        shown = np.asarray(PIL.Image.open(io.BytesIO(jpeg)).resize(made.image.size)).astype(float)
+        assert abs(shown.mean() - picture.mean()) < 8
+        assert np.corrcoef(shown.ravel(), picture.ravel())[0, 1] > 0.4
+
+
+def test_the_transformer_of_one_size_makes_no_other(unets: Studio) -> None:
+    with pytest.raises(InvalidRequest, match="makes only width 32"):
+        unets.request("UniDiffuserPipeline", width=64)

@@ -45,6 +45,7 @@ class LatentFormat:
     shift: float = 0.0
     rgb: tuple[tuple[float, float, float], ...] | None = None  # (channels, 3); None: to be fitted from the decoder
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    positive: bool = False  # the decoder's pixels are in 0..1, not in -1..1
     settled: bool = False  # scale and shift are these, whatever the decoder's configuration says
 
 

@@ -22,6 +22,8 @@ TRUE = "true_cfg_scale"
 GUIDER = "guider"  # a component that guides, as its configuration says
 # What the component that predicts is called, by what stands before the name of its scheduler.
 DENOISERS = {"": ("transformer", "unet", "image_unet", "decoder"), "prior_": ("prior_prior", "prior")}
+# A MoVQ's latents are denoised as they are, whatever scale its configuration names.
+LATENTS = {"movq": LatentFormat(channels=4, settled=True), "vqgan": LatentFormat(channels=4, positive=True)}
 DECODERS = ("vae", "vqvae", "movq", "vqgan")
 ENCODERS = re.compile(r"encoder|embeddings$|^text_decoder$|^bert$|^text_proj$|^mllm$")
 # Said of no configuration: sizes that a cascade's ratios come out even at, and the size that it was trained for.
@@ -35,6 +37,7 @@ ALONE = frozenset(
 SIZES = re.compile(r"self\.resolutions = (\[[^\]]*\])")
 FULL_ONLY = ("permute(0, 2, 3, 1).numpy()", '["antialias"] = True')
 GUIDED_ONLY = frozenset({"HunyuanDiTPAGPipeline"})  # perturbs a prediction that is there only where it is guided
+OF_ONE_SIZE = frozenset({"UniDiffuserPipeline"})  # its transformer knows the places of one size's patches
 WITHOUT_NEGATIVE = frozenset({"UniDiffuserPipeline"})  # reads a negative prompt and does nothing with it
 # Latent cells that a size is to be a multiple of, and pictures of one area alone, as pipelines write it.
 CELLS = re.compile(r"% \(self\.vae_scale_factor \* (\d+)\)|divisible by \{self\.vae_scale_factor \* (\d+)\}")
@@ -172,8 +175,7 @@ def generic_family(pipeline: str) -> Family | None:
         scheduler=main.scheduler,
         encoders=encoders,
         decoder=decoder,
-        # A MoVQ's latents are denoised as they are, whatever scale its configuration names.
-        latent=LatentFormat(channels=4, settled=True) if decoder == "movq" else None,
+        latent=LATENTS.get(decoder or ""),
         negative="negative_prompt" in source.call and pipeline not in WITHOUT_NEGATIVE,
         guided=_guidance(source, main) is not None,
         solvers=_solvers(source),
@@ -183,7 +185,7 @@ def generic_family(pipeline: str) -> Family | None:
         cells_first="patch, patch, ae_channels" in source.text,
         cells=max((int(cells) for row in CELLS.findall(source.text) for cells in row if cells), default=1),
         area=int(side[1]) if AREA.search(source.text) and (side := SIDE.search(source.text)) else None,
-        fixed_size="width" not in source.call,
+        fixed_size="width" not in source.call or pipeline in OF_ONE_SIZE,
         sizes=ast.literal_eval(sizes[1]) if (sizes := SIZES.search(source.text)) else (),
         precise=any(word in source.text for word in FULL_ONLY),
         alone=not source.lists_generators or pipeline in ALONE or "generator.initial_seed()" in source.text,
