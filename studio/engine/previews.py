@@ -198,9 +198,8 @@ def _scale_and_shift(
     if latent is not None and latent.settled:
         return torch.full((1, 1, 1, 1), latent.scale), torch.full((1, 1, 1, 1), latent.shift)
     config, norm = getattr(vae, "config", None), getattr(vae, "bn", None)
-    if (
-        factor := getattr(config, "scale_factor", None)
-    ) is not None:  # of a PaellaVQModel: what latents are multiplied by
+    factor = getattr(config, "scale_factor", None)  # of a PaellaVQModel: what latents are multiplied by
+    if factor is not None:
         return torch.full((1, 1, 1, 1), 1 / factor), torch.zeros(1, 1, 1, 1)
     scale, shift = getattr(config, "scaling_factor", None), getattr(config, "shift_factor", None)
     mean, deviation = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
