@@ -238,4 +238,5 @@ def test_steps_that_a_schedule_cannot_be_stretched_over_are_refused(pipelines: S
 def test_a_distilled_model_is_offered_no_more_than_it_heeds(pipelines: Studio, name: str, guided: bool) -> None:
     info = pipelines.info(name)
     assert (info.guided, info.negative) == (guided, False)
+    assert info.defaults.steps == (50 if guided else 8)
     assert np.array_equal(pixels(pipelines, name), pixels(pipelines, name, guidance_scale=9.0)) is not guided

@@ -33,6 +33,8 @@ ROWS: tuple[tuple[frozenset[str], str, dict[str, Any]], ...] = (
         {"sampler": "lcm", "spacing": "default", "steps": 6, "guidance_scale": 1.5},
     ),
     (frozenset({"sd1", "sd2", "sdxl"}), "", MERGE),
+    # Z-Image-Turbo, Krea 2 Turbo, Qwen-Image-Lightning: each is at its best at about so many.
+    (frozenset({"generic"}), r"turbo|lightning", PLAIN | {"steps": 8}),
 )
 
 

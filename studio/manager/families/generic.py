@@ -44,6 +44,7 @@ CELLS = re.compile(r"% \(self\.vae_scale_factor \* (\d+)\)|divisible by \{self\.
 COUNTING, COPYING = "torch.zeros((num_inference_steps", "copy.deepcopy(self.scheduler"
 AREA = re.compile(r"S_max = \(self\.default_sample_size \* self\.vae_scale_factor\) \*\* 2")
 SIDE = re.compile(r"self\.default_sample_size = (\d+)")
+DISTILLED_STEPS = 8  # of models that call themselves so; their pipelines' own default is their teachers'
 # Noise levels that UniPC takes as they come: what FLUX began, and most flow pipelines since have kept.
 LEVELS = ("np.linspace(1.0, 1 / num_inference_steps, num_inference_steps)", "mu=mu")
 # Parameters by which a call is told to take the prompt as written, and to make the size, that were asked for.
@@ -207,11 +208,13 @@ def fitted(family: Family, index: dict[str, Any], configs: Configs) -> Family:
     told = takes_scale and not {TRUE, GUIDER}.isdisjoint({*source.call, *source.parts})
     scale = configs.get(GUIDER, {}).get("guidance_scale")
     guidance = scale if isinstance(scale, int | float) else 1.0 if unguided and not takes_scale else None
+    own = {} if guidance is None else {"guidance_scale": guidance}
+    steps = {"steps": DISTILLED_STEPS} if index.get("is_distilled") else {}
     return replace(
         family,
         guided=family.guided and (takes_scale or not unguided),
         negative=family.negative and not (told or unguided),
-        defaults=family.defaults.model_copy(update={} if guidance is None else {"guidance_scale": guidance}),
+        defaults=family.defaults.model_copy(update=own | steps),
     )
 
 
