@@ -144,6 +144,25 @@ def test_invokeai_s_folders(folder: Path, tmp_path: Path) -> None:
     assert titles(tmp_path / "models") == [key, "detail", "dream", "tiny"]
 
 
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("model.safetensors", "model"),
+        ("checkpoints/model.safetensors", "model"),
+        ("clip_vision/model.safetensors", "model"),
+        ("vae/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model"),
+        ("vae/sdxl-vae/diffusion_pytorch_model.fp16.safetensors", "sdxl-vae"),
+        ("controlnet/canny/diffusion_pytorch_model.safetensors", "canny"),
+        ("some flux/vae/diffusion_pytorch_model.safetensors", "some flux vae"),
+        ("Lora/hair/pytorch_lora_weights.safetensors", "hair"),
+        ("Lora/hair/hair_v2.safetensors", "hair_v2"),
+    ],
+)
+def test_a_file_that_a_library_named_goes_by_its_folder(path: str, title: str, tmp_path: Path) -> None:
+    write_sparse(tmp_path / "models" / path, CASES["LoKr"][1])
+    assert titles(tmp_path / "models") == [title]
+
+
 def test_a_file_under_several_names_is_listed_where_it_really_is(tmp_path: Path) -> None:
     real = write_sparse(tmp_path / "models/z/real.safetensors", CASES["SD 1.5"][1])
     (tmp_path / "models/a").mkdir()

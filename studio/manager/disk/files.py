@@ -45,7 +45,7 @@ def card_of(path: Path) -> Path:
 
 def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
     """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
-    size, name = sum(map(size_of, parts_of(path))), file_name(path, below_root="/" in model_id)
+    size, name = sum(map(size_of, parts_of(path))), file_name(path, depth=model_id.count("/"))
     try:
         if is_given_file(path):
             raise ModelError(read_paths(path).problem or NOT_HERE)

@@ -23,6 +23,12 @@ LIBRARY_NAMES = re.compile(
     r"(\.(fp16|bf16|fp32))?(-\d{5}-of-\d{5})?"
 )
 PARTS = re.compile(r"(unet|vae|transformer|text_encoder|image_encoder|controlnet|lora|prior|decoder)(_\d)?")
+# Folders that programs sort models into, by which no model is called.
+SHELVES = frozenset({
+    "checkpoints", "stable-diffusion", "main", "lora", "loras", "vae", "controlnet", "controlnets", "embeddings", "embedding",
+    "unet", "diffusion_models", "diffusers", "text_encoders", "clip", "clip_vision", "upscale_models", "esrgan", "ipadapter",
+    "ip_adapter", "t2i_adapter", "style_models", "models",
+})  # fmt: skip
 MOST_REF = 200  # bytes
 SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})")
 MOST_PARTS = 200
@@ -37,16 +43,16 @@ def folder_name(folder: Path) -> str:
     return folder.name
 
 
-def file_name(file: Path, *, below_root: bool) -> str:
-    """The name of a weights file, without its suffix; that of its folder, if it has one below the root, where a library
-    named the file."""
-    if not below_root or not LIBRARY_NAMES.fullmatch(file.stem):
+def file_name(file: Path, depth: int) -> str:
+    """The name of a weights file, without its suffix; that of its folder, of which there are `depth` below the root, where
+    a library named the file, and a person, not a program, the folder."""
+    folder = file.parent
+    if not depth or not LIBRARY_NAMES.fullmatch(file.stem):
         shard = SHARD.fullmatch(file.stem)
         return shard[1] if shard else file.stem
-    folder = file.parent
-    if PARTS.fullmatch(folder.name):
+    if depth > 1 and PARTS.fullmatch(folder.name):
         return f"{folder_name(folder.parent)} {folder.name}"
-    return folder_name(folder)
+    return file.stem if folder.name.lower() in SHELVES else folder_name(folder)
 
 
 def parts_of(file: Path) -> tuple[Path, ...]:

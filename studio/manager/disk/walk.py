@@ -157,7 +157,7 @@ def _file_signature(path: Path, names: frozenset[str]) -> str:
     preview = preview_in(path.stem, names)
     beside = [*sidecars_in(path.stem, names), *([preview] if preview else [])]
     stamps = [stamp(file) for file in (*parts_of(path), card_of(path), *map(path.with_name, beside))]
-    return _hashed([*stamps, (file_name(path, below_root=True), 0, 0)])
+    return _hashed([*stamps, (file_name(path, depth=2), 0, 0)])
 
 
 def _folder_signature(folder: Path) -> str:
