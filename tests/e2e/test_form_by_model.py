@@ -84,3 +84,9 @@ def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, desk:
         expect(window.field("Noise level")).to_be_hidden()
         expect(window.page.locator("#field-width .field-note")).to_be_empty()
         window.page.close()
+
+
+def test_what_only_a_cascade_has_takes_no_room_for_other_models(window: Window) -> None:
+    expect(window.field("Batch size")).to_be_visible()
+    expect(window.field("Noise level")).to_be_hidden()
+    expect(window.page.locator("#more > .pair").last).to_be_hidden()

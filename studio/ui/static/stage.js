@@ -27,7 +27,7 @@ export class Stage {
     const empty = !this.holder.firstChild;
     this.root.dataset.empty = empty;
     this.root.dataset.stale = phase === "failed" && Boolean(feed?.ended) && !final && !frame && !empty;
-    this.welcome.hidden = !(empty && phase === "idle");
+    this.welcome.hidden = !(empty && (phase === "idle" || (phase === "failed" && !feed)));
     const failed = phase === "failed" && message;
     this.alarm.hidden = !failed;
     if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
