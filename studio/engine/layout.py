@@ -6,6 +6,7 @@ the denoiser once for both predictions, some twice, and in either order. Knows s
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ class Spatial:
         return tokens.transpose(1, 2).unflatten(2, (h, count // h))
 
 
-def as_batch(output: object) -> torch.Tensor:
+def as_batch(output: Any) -> torch.Tensor:
     """The prediction in what a denoiser returned: a tensor, or one tensor an image, alone or first of several things."""
     several = isinstance(output, tuple) or hasattr(output, "to_tuple")  # diffusers' outputs are both
     first = output[0] if several else output

@@ -67,7 +67,8 @@ class Tap:
         self.scheduler, self.layout, self.images, self._spatial = scheduler, layout, images, spatial
         self.on_step, self.cancelled, self.generators = on_step, cancelled, generators
         self._original = scheduler.step
-        self._steps, self._place = steps, None
+        self._steps = steps
+        self._place: float | None = None
         self._parameters = inspect.signature(scheduler.step).parameters
         self._ends: list[int] = []
         self._call = 0

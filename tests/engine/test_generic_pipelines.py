@@ -33,7 +33,7 @@ from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Loaded, Manager, shape_of  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from studio.manager.memory.estimate import folder_weights, stages_for  # noqa: E402
-from tests import generic_models  # noqa: E402
+from tests import generic_models, generic_packed, generic_plain  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 
 NAMES = sorted(generic_models.BUILDERS)
@@ -52,8 +52,8 @@ def pipelines(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     folder = tmp_path_factory.mktemp("pipelines")
     for name, build in generic_models.BUILDERS.items():
         build(folder / "models" / name)
-    generic_models.flux2_klein(folder / "models/klein-distilled", distilled=True)
-    generic_models.hunyuan_image(folder / "models/hunyuan-distilled", distilled=True)
+    generic_packed.flux2_klein(folder / "models/klein-distilled", distilled=True)
+    generic_plain.hunyuan_image(folder / "models/hunyuan-distilled", distilled=True)
     return Studio(Manager(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu")))
 
 
