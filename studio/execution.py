@@ -15,7 +15,7 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
 from studio.engine.cascade import generate_all, planned
-from studio.engine.generate import Watch, batches
+from studio.engine.generate import Watch
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
@@ -88,7 +88,7 @@ def _run(request: GenerationRequest, manager: Manager, catalog: Catalog, archive
     previewer = Previewer(archive.private / "previews") if request.previews and teller.frames is not None else None
     lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", teller.loading)
     recorder_class = recorder_for(manager.device)
-    with recorder_class(previewer, teller.emit, teller.put_frame, len(batches(request))) as recorder:
+    with recorder_class(previewer, teller.emit, teller.put_frame, request.count) as recorder:
 
         @contextmanager
         def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:

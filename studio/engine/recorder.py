@@ -34,13 +34,13 @@ class StepRecorder:
     Works in the run's own thread, for on a CPU the denoiser has every core: a thread beside it costs twice as much.
     """
 
-    def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, batches: int):
+    def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, images: int):
         self._previewer = previewer
-        self._emit, self._put_frame, self._batches = emit, put_frame, batches
+        self._emit, self._put_frame, self._images = emit, put_frame, images
         self._fresh: deque[TapStep] = deque()  # no event yet
         self._later: deque[TapStep] = deque()  # event out, frames to come
         self._told_at = -math.inf
-        self._taken = 0
+        self._done = 0  # images of which every step was taken
 
     def take(self, step: TapStep) -> None:
         """A matter of microseconds, save for one step in PACE seconds."""
@@ -80,8 +80,9 @@ class StepRecorder:
         self._told_at = time.monotonic()
 
     def _tell(self, step: TapStep) -> None:
-        self._taken += 1
-        left = step.total - step.index - 1 + (self._batches - self._batch_of(step) - 1) * step.total
+        # Batches like this one that are to come: how many images go together may change while a job runs.
+        others = math.ceil(max(self._images - self._done - len(step.images), 0) / len(step.images))
+        left = step.total - step.index - 1 + others * step.total
         self._emit(
             Step(
                 index=step.index,
@@ -96,9 +97,7 @@ class StepRecorder:
                 frames=self._kinds(step),
             )
         )
-
-    def _batch_of(self, step: TapStep) -> int:
-        return (self._taken - 1) // step.total
+        self._done += len(step.images) if step.index + 1 == step.total else 0
 
     def _kinds(self, step: TapStep) -> tuple[str, ...]:
         """The frames that the step has or will have."""
@@ -130,8 +129,8 @@ class SideRecorder(StepRecorder):
     Steps passed over are drawn when there is time, at the latest when the run is over.
     """
 
-    def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, batches: int):
-        super().__init__(previewer, emit, put_frame, batches)
+    def __init__(self, previewer: Previewer | None, emit: Callable[[Step], None], put_frame: PutFrame, images: int):
+        super().__init__(previewer, emit, put_frame, images)
         self._changed = threading.Condition()
         self._busy = self._closing = False
         self._thread = threading.Thread(target=self._work, name="step-recorder", daemon=True)

@@ -55,7 +55,7 @@ def test_beside_the_run_the_newest_step_is_drawn_first_and_every_frame_ends_up_p
         order.append(step)
         put[image, step, kind] = jpeg
 
-    with SideRecorder(Preview(gate), told.append, put_frame, 2) as recorder:
+    with SideRecorder(Preview(gate), told.append, put_frame, 3) as recorder:
         for images in ((0, 1), (2,)):
             for index in range(5):
                 recorder.take(tap_step(index, images=images))
