@@ -259,7 +259,7 @@ def test_a_model_that_was_pinned_is_there_again_after_it_was_streamed(manager: M
 
 
 def test_at_the_top_the_error_says_what_it_takes_and_what_was_tried(manager: Manager) -> None:
-    tried = r"To denoise takes unet \d+ MiB .*working memory \d+ MiB = .*; the memory budget is .* are free\."
+    tried = r"To denoise takes unet \d+ [KM]iB .*working memory \d+ MiB = .*; the memory budget is .* are free\."
     with leased(manager) as (request, loaded):
         with (
             failing(loaded.components["unet"], "forward", lambda *a, **k: False),

@@ -14,7 +14,7 @@ from studio.manager.families import FAMILIES
 from studio.manager.memory import estimate
 from studio.manager.memory.estimate import Shape, Weights
 from studio.manager.memory.planner import Part, Stage
-from studio.manager.memory.planning import describe, forecast
+from studio.manager.memory.planning import forecast, table
 from studio.manager.memory.thrift import SINGLE, SLICE, TILE, decoder_config, thriftier, tile_pixels
 from tests import tiny_models
 
@@ -97,7 +97,7 @@ def test_the_forecast_says_what_a_run_will_have_to_do(models: Path) -> None:
     info = find_model(manager.catalog.models(), "sd")
     told = forecast(info, models / "sd", peak(models, Shape(128, 128, 1)), Shape(128, 128, 4), "fp32", "cpu")
     assert told.notes == ("denoised one image at a time",)
-    assert describe(told).endswith("denoised one image at a time")
+    assert table(told).endswith("denoised one image at a time")
     with pytest.raises(OutOfMemory, match="Raise the budget"):
         forecast(info, models / "sd", 1 << 20, Shape(128, 128, 4), "fp32", "cpu")
 

@@ -46,6 +46,8 @@ def forecast(
             f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
         )
     weights = with_vae(weights, vae)
+    if family.enlarging:
+        weights = {name: part for name, part in weights.items() if name not in family.enlarging.spared}
     stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
     ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
     rungs, stages, made = _first_that_fits(ways, budget)
@@ -103,12 +105,12 @@ def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], lis
 def describe(planned: list[Turn]) -> str:
     """The forecasts as tables for people."""
     if len(planned) == 1:
-        return _table(planned[0].forecast)
+        return table(planned[0].forecast)
     heads = [f"{turn.info.title}, {turn.shape.width} x {turn.shape.height}" for turn in planned]
-    return "\n\n".join(f"{head}\n{_table(turn.forecast)}" for head, turn in zip(heads, planned, strict=True))
+    return "\n\n".join(f"{head}\n{table(turn.forecast)}" for head, turn in zip(heads, planned, strict=True))
 
 
-def _table(told: Forecast) -> str:
+def table(told: Forecast) -> str:
     rows = [("stage", "in memory", "working memory", "together")]
     for stage in told.stages:
         there = told.plan.resident[stage.name]
@@ -153,4 +155,4 @@ def _stages(told: Forecast, model: str) -> list[PlannedStage]:
     ]
 
 
-__all__ = ["DoesNotFit", "Forecast", "Shape", "Turn", "describe", "forecast", "turns", "view"]
+__all__ = ["DoesNotFit", "Forecast", "Shape", "Turn", "describe", "forecast", "table", "turns", "view"]
