@@ -13,7 +13,11 @@ from studio.core.errors import ModelError
 from studio.manager.out_of_memory import is_out_of_memory
 
 # Classes by the names that older folders have for them.
-RENAMED = {"MT5Tokenizer": "T5Tokenizer", "MT5TokenizerFast": "T5Tokenizer", "CLIPFeatureExtractor": "CLIPImageProcessor"}
+RENAMED = {
+    "MT5Tokenizer": "T5Tokenizer",
+    "MT5TokenizerFast": "T5Tokenizer",
+    "CLIPFeatureExtractor": "CLIPImageProcessor",
+}
 # What the libraries raise over a file or a configuration that is not what they expect.
 FAULTS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, ArithmeticError, AssertionError,

@@ -35,7 +35,9 @@ def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
     """The files that may hold CLIP's vocabulary; none of them has been read."""
     package = importlib.util.find_spec("open_clip")
     own = [Path(place) for place in (package.submodule_search_locations or [])] if package else []
-    below = [place for root in folders_of(folders) for place in (root / "tokenizers" / "clip", *tokenizer_folders(root))]
+    below = [
+        place for root in folders_of(folders) for place in (root / "tokenizers" / "clip", *tokenizer_folders(root))
+    ]
     names = (PACKED, "vocab.json", "tokenizer.json")
     return [place / name for place in (*below, *own) for name in names if (place / name).is_file()]
 
