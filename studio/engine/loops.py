@@ -78,11 +78,11 @@ def attention_as_before(pipeline: Any) -> Iterator[None]:
     Modules are shared, and pipelines that perturb attention leave it so where they are stopped.
     """
     modules = [part for part in pipeline.components.values() if hasattr(part, "set_attn_processor")]
-    kept = [dict(module.attn_processors) for module in modules]
+    layers = [layer for module in modules for layer in module.modules() if hasattr(type(layer), "set_processor")]
+    kept = [layer.processor for layer in layers]
     try:
         yield
     finally:
-        for module, processors in zip(modules, kept, strict=True):
-            now = module.attn_processors
-            if any(now.get(name) is not processor for name, processor in processors.items()):
-                module.set_attn_processor(dict(processors))
+        for layer, processor in zip(layers, kept, strict=True):
+            if layer.processor is not processor:
+                layer.set_processor(processor)
