@@ -7,7 +7,6 @@ components. Which moves to make is the planner's business, how they are made the
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,20 +21,22 @@ from studio.manager.conversion.imported import Conversion, prepared_in, sweep
 from studio.manager.conversion.imports import Imports
 from studio.manager.conversion.pace import MOVE
 from studio.manager.disk.catalog import Catalog
+from studio.manager.families import Family
 from studio.manager.memory.admission import Admission, state_of_memory
 from studio.manager.memory.assembly import PRIVATE, Assembler
 from studio.manager.memory.attention import set_attention
-from studio.manager.memory.estimate import Shape, folder_weights, stages_for, with_vae
-from studio.manager.memory.experience import Experience, kind_of_run
+from studio.manager.memory.estimate import Shape, folder_weights, with_vae
+from studio.manager.memory.experience import Experience
 from studio.manager.memory.holdings import Holdings
 from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.memory.ledger import Ledger
 from studio.manager.memory.limits import PeakMeter, budget_for, give_back, taken
 from studio.manager.memory.loaded import Loaded
-from studio.manager.memory.planner import DoesNotFit, Kind, Move, Stage, arithmetic
+from studio.manager.memory.planner import Kind, Move, arithmetic
+from studio.manager.memory.reckoning import Reckoning, reckon
 from studio.manager.memory.residency import Component, Residency
 from studio.manager.memory.soundness import check_numbers
-from studio.manager.memory.thrift import Way, decoder_config, thriftier
+from studio.manager.memory.thrift import first_that_fits
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 
@@ -81,43 +82,36 @@ class Manager:
         self.residency.let_go_of_changed()
         loaded, components = self._assembled(info, folder, dtype, channels_last)
         check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
-        shape = shape_of(info, request)
-        facts = with_vae(folder_weights(folder), self.catalog.other_vae(info))
-        facts = {name: weights for name, weights in facts.items() if name in components}
-        keys = {name: component.key for name, component in components.items()}
-        run = kind_of_run(facts, loaded.family, shape, dtype)
-        measured = self._experience.working(run)
-        stages_of = partial(stages_for, loaded.family, facts, dtype=dtype, device=self.device.type, keys=keys)
-        stages = stages_of(shape, measured=measured)
+        reckoned = self._reckoned(info, folder, loaded.family, components, dtype, request)
         for component in components.values():
             component.users += 1
             component.models = tuple(dict.fromkeys((*component.models, info.id)))
         try:
             with ExitStack() as stack:
-                way = self._bring_in(
-                    [((), stages), *thriftier(stages_of, shape, decoder_config(facts, loaded.family))],
-                    lambda plain: self._admission.bring_in(
-                        plain, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
+                (rungs, _), _ = first_that_fits(
+                    reckoned.ways,
+                    lambda stages: self._admission.bring_in(
+                        stages, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
                     ),
                 )
                 warm = all(component.warm for component in components.values())
                 whole = all(component.state == "resident" for component in components.values())
-                self._holdings.note(info.id, frozenset(keys.values()), whole=whole)
+                self._holdings.note(info.id, frozenset(each.key for each in components.values()), whole=whole)
                 loaded.components.update({name: component.module for name, component in components.items()})
                 denoiser = loaded.components.get(loaded.family.denoiser)
                 loaded = replace(
                     loaded,
-                    ladder=self._ladder(loaded, components, shape, run, stages, whole, way),
+                    ladder=self._ladder(loaded, components, reckoned, whole, rungs),
                     attention=set_attention(denoiser, self.settings.attention, self.device),
                     whole=whole,
                     restart=self._admission.restart,
                 )
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
-                meter.start(exact=measured is None and warm)
+                meter.start(exact=reckoned.measured is None and warm)
                 yield loaded
                 if request is not None and whole and not loaded.ladder.taken:
-                    self._learn(info, run, stages, meter.read() if warm else None)
+                    self._learn(info, reckoned, meter.read() if warm else None)
                     for component in components.values():
                         component.warm = component.state == "resident"
         finally:
@@ -215,24 +209,27 @@ class Manager:
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
             ) from None
 
-    def _bring_in(self, ways: list[Way], bring: Callable[[list[Stage]], None]) -> tuple[str, ...]:
-        """By the first way that the budget holds; the rungs that it takes. Raises DoesNotFit for the run as it was wished."""
-        refused: DoesNotFit | None = None
-        for rungs, stages in ways:
-            try:
-                bring(stages)
-                return rungs
-            except DoesNotFit as error:
-                refused = refused or error
-        assert refused is not None
-        raise refused
+    def _reckoned(
+        self,
+        info: ModelInfo,
+        folder: Path,
+        family: Family,
+        components: dict[str, Component],
+        dtype: str,
+        request: GenerationRequest | None,
+    ) -> Reckoning:
+        facts = with_vae(folder_weights(folder), self.catalog.other_vae(info))
+        facts = {name: weights for name, weights in facts.items() if name in components}
+        keys = {name: component.key for name, component in components.items()}
+        shape = shape_of(info, request)
+        return reckon(family, facts, shape, dtype, self.device.type, keys, self._experience)
 
-    def _learn(self, info: ModelInfo, run: str, stages: list[Stage], peak: int | None) -> None:
+    def _learn(self, info: ModelInfo, reckoned: Reckoning, peak: int | None) -> None:
         """Keep what a run took beside its weights; None where it also touched weights for the first time, or nothing tells."""
         if peak is not None:
-            self._experience.learn(run, peak)
-            planned = max(stage.activation for stage in stages)
-            self.ledger.write("measure", models=[info.id], key=run, predicted=planned, measured=peak)
+            self._experience.learn(reckoned.run, peak)
+            planned = max(stage.activation for stage in reckoned.stages)
+            self.ledger.write("measure", models=[info.id], key=reckoned.run, predicted=planned, measured=peak)
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
         info = conversion.info
@@ -252,14 +249,13 @@ class Manager:
         self,
         loaded: Loaded,
         components: dict[str, Component],
-        shape: Shape,
-        run: str,
-        stages: list[Stage],
+        reckoned: Reckoning,
         whole: bool,
-        way: tuple[str, ...],  # rungs that the budget asks for
+        asked: tuple[str, ...],  # rungs that the budget asks for
     ) -> Ladder:
         """What can be tried if this run is out of memory all the same, starting where the last of its kind ended."""
         denoiser, budget = components.get(loaded.family.denoiser), self.budget()
+        run, shape, stages = reckoned.run, reckoned.shape, reckoned.stages
 
         def move(kind: Kind, reason: str) -> None:
             if denoiser is not None:
@@ -295,7 +291,7 @@ class Manager:
             stream=stream,
             release=release,
         )
-        taken = (*self._experience.rungs(run, budget), *way)
+        taken = (*self._experience.rungs(run, budget), *asked)
         return Ladder(rungs, taken, lambda names: self._experience.remember_rungs(run, names, budget), told)
 
 

@@ -14,7 +14,7 @@ from studio.manager.disk.headers import read_header
 from studio.manager.families import family_for
 from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for, with_vae
 from studio.manager.memory.planner import DoesNotFit, Plan, Stage, mib, plan
-from studio.manager.memory.thrift import NOTES, Way, decoder_config, thriftier
+from studio.manager.memory.thrift import NOTES, Way, decoder_config, first_that_fits, thriftier
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def forecast(
         weights = {name: part for name, part in weights.items() if name not in family.enlarging.spared}
     stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
     ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
-    rungs, stages, made = _first_that_fits(ways, budget)
+    (rungs, stages), made = first_that_fits(ways, lambda stages: plan(stages, (), budget))
     total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())
     whole = total + max(stage.activation for stage in stages) <= budget
     if whole:
@@ -88,18 +88,6 @@ def turns(
         beside, vae = catalog.beside(model), catalog.other_vae(model)
         out.append(Turn(model, part, forecast(model, place, budget, part, dtype, device, beside, vae)))
     return out
-
-
-def _first_that_fits(ways: list[Way], budget: int) -> tuple[tuple[str, ...], list[Stage], Plan]:
-    """Raises DoesNotFit for the first way, the run as it was wished."""
-    refused: DoesNotFit | None = None
-    for rungs, stages in ways:
-        try:
-            return rungs, stages, plan(stages, (), budget)
-        except DoesNotFit as error:
-            refused = refused or error
-    assert refused is not None
-    raise refused
 
 
 def describe(planned: list[Turn]) -> str:

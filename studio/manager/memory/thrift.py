@@ -6,18 +6,32 @@ in tiles. Tried in that order, for tiles alone change the picture.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from studio.manager.families import Family
 from studio.manager.memory.estimate import Shape, Weights
-from studio.manager.memory.planner import Stage
+from studio.manager.memory.planner import DoesNotFit, Stage
 
 SLICE, TILE, SINGLE = "slice", "tile", "single"
 NOTES = {SLICE: "decoded image by image", TILE: "decoded in tiles", SINGLE: "denoised one image at a time"}
 SMALLEST_TILE = 8  # latent cells a side; below, the seams are all there is
 PICTURE_BYTES = 3 * 3 * 4  # a pixel of the finished tiles, of those being joined, and of the whole
 
+T = TypeVar("T")
 Way = tuple[tuple[str, ...], list[Stage]]  # names of the rungs, and the stages as they are then
+
+
+def first_that_fits(ways: list[Way], attempt: Callable[[list[Stage]], T]) -> tuple[Way, T]:
+    """The first way that the budget holds, and what `attempt` made of its stages. Raises DoesNotFit: of the thriftiest way,
+    for that is the least that would do."""
+    refused: DoesNotFit | None = None
+    for rungs, stages in ways:
+        try:
+            return (rungs, stages), attempt(stages)
+        except DoesNotFit as error:
+            refused = error
+    assert refused is not None
+    raise refused
 
 
 def thriftier(stages_of: Callable[[Shape], list[Stage]], shape: Shape, decoder: dict[str, Any] | None) -> Iterator[Way]:
