@@ -242,6 +242,5 @@ def _plain(x0: torch.Tensor, level: Level | None) -> torch.Tensor:
 
 def check_finite(tensor: torch.Tensor, where: str) -> None:
     if not bool(torch.isfinite(tensor).all()):
-        raise NonFinite(
-            f"The model's numbers overflowed {where}, so there is no picture. Try precision fp32, or a lower CFG."
-        )
+        advice = "Try a lower CFG." if tensor.dtype == torch.float32 else "Try precision fp32, or a lower CFG."
+        raise NonFinite(f"The model's numbers overflowed {where}, so there is no picture. {advice}")

@@ -83,7 +83,7 @@ export class Card {
       ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
       ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
     this.problem.textContent = problem;
-    this.load.hidden = !usable || (this.model.hidden && !this.there);
+    this.load.hidden = !this.there && (!usable || this.model.hidden); // what came with another model can go as well
     this.pin.hidden = !usable || (this.model.hidden && !this.pinned);
     this.act(wish);
     const held = document.activeElement === this.prepare;

@@ -120,6 +120,7 @@ function facts(model) {
     ["Kind", [kindTitle(model.kind), model.familyTitle].filter(Boolean).join(", ")],
     ["Size", [size(model.bytes), model.dtype].filter(Boolean).join(", ")],
     model.runnable && ["Pictures", `${model.width} × ${model.height}`],
+    model.enlargers.length && ["Enlarged by", model.enlargers.join(", then ")],
     model.kind !== "diffusers" && ["SHA-256", model.sha256 || "not computed yet"],
   ].filter(Boolean);
   return make("dl", { class: "shelf-facts" }, ...rows.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value, dir: "auto" })]));

@@ -97,6 +97,7 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
         "dtype": info.dtype or "",
         "width": info.defaults.width,
         "height": info.defaults.height,
+        "enlargers": [enlarger.title for enlarger in info.cascade.enlargers] if info.cascade else [],
         "multiple": info.multiple,
         "fixed": info.fixed_size,
         "sha256": info.sha256 or "",
