@@ -1,6 +1,7 @@
 """Random, tiny checkpoints of the flow and transformer pipelines that only the generic family takes, in their real layout."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests import generic_packed, generic_plain
@@ -34,6 +35,7 @@ BUILDERS: dict[str, Callable[..., Path]] = {
     "qwen_image": generic_packed.qwen_image,
     "qwen_image_21": generic_packed.qwen_image_21,
     "sana": generic_plain.sana,
+    "sana_pag": partial(generic_plain.sana, pipeline="SanaPAGPipeline"),
     "sana_sprint": generic_plain.sana_sprint,
     "z_image": generic_plain.z_image,
     "z_image_omni": generic_plain.z_image_omni,

@@ -78,13 +78,13 @@ def _sana_transformer(**config: Any) -> Any:
     )
 
 
-def sana(folder: Path, seed: int = 0) -> Path:
+def sana(folder: Path, seed: int = 0, *, pipeline: str = "SanaPipeline") -> Path:
     _seeded(seed)
     from diffusers import DPMSolverMultistepScheduler
 
     return save(
         folder,
-        "SanaPipeline",
+        pipeline,
         side=64,
         tokenizer=text.gemma_tokenizer(),
         text_encoder=text.gemma2(),

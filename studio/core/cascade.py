@@ -77,25 +77,21 @@ def runs_of(request: GenerationRequest, model: "ModelInfo") -> list[tuple[str, G
     return runs
 
 
-def check_cascade(request: GenerationRequest, model: "ModelInfo", width: int, height: int) -> int:
-    """What sizes must be a multiple of. Raises InvalidRequest for a setting that the model has no use for, or cannot take."""
+def check_stages(request: GenerationRequest, model: "ModelInfo", width: int, height: int) -> None:
+    """Raises InvalidRequest for a setting of the upper stages that the model has no use for, or that they cannot take."""
     given = [name for name in FIELDS if getattr(request, name) is not None]
-    if model.cascade is None:
-        if given:
-            title = GenerationRequest.model_fields[given[0]].title
-            raise InvalidRequest(
-                f"{title}: only models that work in stages take this, and {model.title} is not one here.",
-                field=given[0],
-            )
-        return model.multiple
-    depth = model.cascade.depth(width, height)
-    for enlarger in model.cascade.enlargers[:depth]:
+    if given and model.cascade is None:
+        title = GenerationRequest.model_fields[given[0]].title
+        raise InvalidRequest(
+            f"{title}: only models that work in stages take this, and {model.title} is not one here.", field=given[0]
+        )
+    depth = model.cascade.depth(width, height) if model.cascade else 0
+    for enlarger in model.cascade.enlargers[:depth] if model.cascade else ():
         if request.noise_level is not None and request.noise_level > enlarger.most_noise:
             raise InvalidRequest(
                 f"{enlarger.title} knows noise levels up to {enlarger.most_noise}; got {request.noise_level}.",
                 field="noise_level",
             )
-    return model.multiple * model.cascade.factor(depth)
 
 
 def _settings(request: GenerationRequest, enlarger: Enlarger) -> dict[str, Any]:

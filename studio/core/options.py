@@ -1,14 +1,14 @@
 """Checks a request against the model that is to make it and fills in the model's own defaults. Pure; loads nothing."""
 
-import math
 import secrets
 from typing import Any
 
-from studio.core.cascade import check_cascade
+from studio.core.cascade import check_stages
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
 from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from, least_steps, needs
+from studio.core.sizes import size_of
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -73,14 +73,8 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
     if request.steps < model.fewest_steps:
         raise InvalidRequest(f"{model.title} needs at least {model.fewest_steps} steps.", field="steps")
     _check_words(request, model)
-    width, height = request.width or model.defaults.width, request.height or model.defaults.height
-    multiple = check_cascade(request, model, width, height)
-    _check_size("width", width, multiple, model, model.defaults.width)
-    _check_size("height", height, multiple, model, model.defaults.height)
-    _check_area(width, height, model)
-    if model.sizes and (width, height) not in model.sizes:
-        known = ", ".join(f"{wide}x{high}" for wide, high in model.sizes)
-        raise InvalidRequest(f"{model.title} makes only pictures of {known}.", field="width")
+    width, height = size_of(request, model)
+    check_stages(request, model, width, height)
     seed = request.seed
     if seed == RANDOM_SEED:
         seed = secrets.randbelow(2**32 - request.count)
@@ -148,36 +142,3 @@ def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
     if solver.families is not None and model.family not in solver.families:
         return False
     return model.distilled or not solver.distilled
-
-
-def _check_area(width: int, height: int, model: ModelInfo) -> None:
-    """A model that makes one area alone keeps a wish's shape, and no more of it."""
-    made, before = _of_area(width, height, model), (0, 0)
-    if made == (width, height):
-        return
-    while made != before:  # rounding may take a few turns to settle
-        before, made = made, _of_area(*made, model)
-    raise InvalidRequest(
-        f"{model.title} makes pictures of about {model.area:,} pixels, whatever their shape: {made[0]}x{made[1]} is the "
-        f"nearest to {width}x{height}.",
-        field="width",
-    )
-
-
-def _of_area(width: int, height: int, model: ModelInfo) -> tuple[int, int]:
-    if model.area is None:
-        return width, height
-    scale = math.sqrt(model.area / (width * height))
-    wide, high = (int(side * scale // model.multiple) * model.multiple for side in (width, height))
-    return wide, high
-
-
-def _check_size(name: str, value: int, multiple: int, model: ModelInfo, own: int) -> None:
-    title = name.capitalize()
-    if value % multiple:
-        low = max(value - value % multiple, multiple)
-        raise InvalidRequest(
-            f"{title} must be a multiple of {multiple} for {model.title}; {value} is not, {low} is.", field=name
-        )
-    if model.fixed_size and value != own:
-        raise InvalidRequest(f"{model.title} makes only {name} {own}.", field=name)

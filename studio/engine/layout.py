@@ -74,8 +74,8 @@ def pair_in(outputs: list[torch.Tensor], count: int) -> tuple[torch.Tensor | Non
     """The two predictions of one step for `count` images, each (count, ...), in the order in which they came; or the one."""
     alike = len({output.shape[1:] for output in outputs}) == 1
     rows = torch.cat(outputs) if alike and len(outputs[0]) == count else outputs[0]
-    if len(rows) == 2 * count:
-        first, second = rows.split(count)
+    if len(rows) in (2 * count, 3 * count):  # a third is of perturbed attention (Ahn et al. 2024), after the two
+        first, second = rows[: 2 * count].split(count)
         return first, second
     return (rows, None) if len(rows) == count else (None, None)
 
