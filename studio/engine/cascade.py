@@ -45,7 +45,8 @@ def generate_all(
     only: int | None = None,  # make just the batch that holds this image, as replay needs
 ) -> Iterator[Result]:
     """Yield each picture when its batch is done. Raises as `generate` does, and what leases raise."""
-    with _Turns(runs, lease) as turns:
+    with ExitStack() as stack:
+        turns = _Turns(runs, lease, stack)
         for images in batches(request):
             if only is None or only in images:
                 yield from _batch(request, runs, turns, images, watch)
@@ -91,16 +92,9 @@ class _Row:
 class _Turns:
     """Holds the lease of one run's model at a time, for as long as no other is wanted."""
 
-    def __init__(self, runs: list[Run], lease: Lease):
-        self._runs, self._lease = runs, lease
+    def __init__(self, runs: list[Run], lease: Lease, stack: ExitStack):
+        self._runs, self._lease, self._stack = runs, lease, stack  # the stack is this one's alone
         self._held: tuple[int, Loaded] | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "_Turns":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
 
     def to(self, number: int) -> Loaded:
         if self._held is None or self._held[0] != number:
