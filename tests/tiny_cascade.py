@@ -2,55 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from tests.tiny_models import _seeded, clip_text, clip_tokenizer, vae_kl
+from tests.tiny_models import _seeded, clip_text, clip_tokenizer, deepfloyd_parts, vae_kl
 
 
-def stage_two(folder: Path, seed: int = 0, *, encoder: Any = None) -> Path:
-    """IFSuperResolutionPipeline: 32x32 from 16x16, told the noise level; as most people have it, without its T5.
-
-    `encoder`, (tokenizer, model), brings that as well.
-    """
+def stage_two(folder: Path, seed: int = 0) -> Path:
+    """IFSuperResolutionPipeline: 32x32 from 16x16, told the noise level; as most people have it, without its T5."""
     _seeded(seed)
-    from diffusers import DDPMScheduler, IFSuperResolutionPipeline, UNet2DConditionModel
+    from diffusers import DDPMScheduler, IFSuperResolutionPipeline
 
-    unet = UNet2DConditionModel(
-        sample_size=32,
-        in_channels=6,
-        out_channels=6,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        cross_attention_dim=32,
-        encoder_hid_dim=32,
-        attention_head_dim=8,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=2,
-        class_embed_type="timestep",
-        norm_num_groups=8,
-        resnet_time_scale_shift="scale_shift",
-        act_fn="gelu",
-    ).eval()
-    scheduler = DDPMScheduler(
-        beta_schedule="squaredcos_cap_v2",
-        variance_type="learned_range",
-        thresholding=True,
-        dynamic_thresholding_ratio=0.95,
-    )
-    tokenizer, text_encoder = encoder or (None, None)
     IFSuperResolutionPipeline(
-        tokenizer=tokenizer,
-        text_encoder=text_encoder,
-        unet=unet,
-        scheduler=scheduler,
+        tokenizer=None,
+        text_encoder=None,
         image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
-        requires_safety_checker=False,
+        **deepfloyd_parts(sample_size=32, in_channels=6, class_embed_type="timestep"),
     ).save_pretrained(folder, safe_serialization=True)
     # The index of the published folder names the T5 whether or not its files were fetched, and the parts never loaded.
     index = json.loads((folder / "model_index.json").read_text())

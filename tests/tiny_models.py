@@ -380,15 +380,13 @@ def flux(folder: Path, seed: int = 0, *, guided: bool = True) -> Path:
     return folder
 
 
-def deepfloyd(folder: Path, seed: int = 0) -> Path:
-    """IFPipeline, stage one: pixels from a T5, the variance learned."""
-    _seeded(seed)
-    from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
+def deepfloyd_parts(*, sample_size: int, in_channels: int, **config: Any) -> dict[str, Any]:
+    """The U-Net and the scheduler of a stage: pixels, the variance learned."""
+    from diffusers import DDPMScheduler, UNet2DConditionModel
 
-    tokenizer = t5_tokenizer(max_length=77)
     unet = UNet2DConditionModel(
-        sample_size=16,
-        in_channels=3,
+        sample_size=sample_size,
+        in_channels=in_channels,
         out_channels=6,
         block_out_channels=(16, 32),
         layers_per_block=1,
@@ -403,6 +401,7 @@ def deepfloyd(folder: Path, seed: int = 0) -> Path:
         norm_num_groups=8,
         resnet_time_scale_shift="scale_shift",
         act_fn="gelu",
+        **config,
     ).eval()
     scheduler = DDPMScheduler(
         beta_schedule="squaredcos_cap_v2",
@@ -410,16 +409,20 @@ def deepfloyd(folder: Path, seed: int = 0) -> Path:
         thresholding=True,
         dynamic_thresholding_ratio=0.95,
     )
-    IFPipeline(
-        tokenizer=tokenizer,
-        text_encoder=t5_text(tokenizer),
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder, safe_serialization=True)
+    never_loaded = dict.fromkeys(("safety_checker", "feature_extractor", "watermarker"))
+    return {"unet": unet, "scheduler": scheduler, "requires_safety_checker": False, **never_loaded}
+
+
+def deepfloyd(folder: Path, seed: int = 0) -> Path:
+    """IFPipeline, stage one: pixels from a T5."""
+    _seeded(seed)
+    from diffusers import IFPipeline
+
+    tokenizer = t5_tokenizer(max_length=77)
+    parts = deepfloyd_parts(sample_size=16, in_channels=3)
+    IFPipeline(tokenizer=tokenizer, text_encoder=t5_text(tokenizer), **parts).save_pretrained(
+        folder, safe_serialization=True
+    )
     return folder
 
 

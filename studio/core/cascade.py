@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from studio.core.errors import InvalidRequest
-from studio.core.request import GenerationRequest
+from studio.core.request import DEFAULT, GenerationRequest
 
 if TYPE_CHECKING:
     from studio.core.models import ModelInfo
@@ -101,7 +101,7 @@ def _settings(request: GenerationRequest, enlarger: Enlarger) -> dict[str, Any]:
         "noise_level": (request.noise_level, enlarger.noise_level),
     }
     values = {name: default if given is None else given for name, (given, default) in own.items()}
-    return values | {"model": enlarger.id, "sampler": enlarger.sampler, "spacing": "default"}
+    return values | {"model": enlarger.id, "sampler": enlarger.sampler, "spacing": DEFAULT}
 
 
 def _with(request: GenerationRequest, size: tuple[int, int], **values: Any) -> GenerationRequest:

@@ -19,7 +19,7 @@ from studio.manager.conversion.imports import Imports, Report
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import files_of
 from studio.manager.disk.folders import CONFIGS, SKIPPED, components_of, read_json, weight_files
-from studio.manager.families import family_for
+from studio.manager.families import Family, family_for
 from studio.manager.loading import empty_component, load_autoencoder, load_component, pipeline_class
 from studio.manager.memory.file_state import FileState
 from studio.manager.memory.loaded import Loaded
@@ -79,10 +79,9 @@ class Assembler:
         """The model with its small parts loaded, and the components that hold weights, which may not be in memory yet."""
         index = read_json(folder / "model_index.json")
         pipeline_class(str(index.get("_class_name")))  # some bring classes of their components with them
-        given = components_of(index)
         family = family_for(info)
-        absent = SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
-        named = {name: value for name, value in given.items() if name not in absent}
+        absent = _absent(family)
+        named = {name: value for name, value in components_of(index).items() if name not in absent}
         parts: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in absent}
         weights: dict[str, str] = {}
         components: dict[str, Component] = {}
@@ -118,8 +117,10 @@ class Assembler:
         folder = self.folder_at_hand(info, dtype)
         if folder is None:
             return frozenset()
-        other, keys = self._catalog.other_vae(info), set()
+        other, keys, absent = self._catalog.other_vae(info), set(), _absent(family_for(info))
         for name, (_, class_name) in components_of(read_json(folder / "model_index.json")).items():
+            if name in absent:
+                continue
             files = [other] if other and name == "vae" else weight_files(folder / name)[0]
             if files and all(map(self._catalog.index.known_hash, files)):
                 keys.add(_key(folder, name, class_name, dtype, channels_last, self._weights_hash(files)))
@@ -139,6 +140,11 @@ class Assembler:
         """SHA-256 of the one safetensors file, or of the list of the shards' hashes."""
         hashes = [self._catalog.index.hash(file) for file in files]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _absent(family: Family) -> frozenset[str]:
+    """Components that are never loaded for a model of the family, whether or not its folder has them."""
+    return SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
 
 
 def torch_dtype(name: str) -> torch.dtype:

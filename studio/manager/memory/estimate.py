@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from studio.manager.disk.architecture import config_of
 from studio.manager.disk.companions import Origin, carried
 from studio.manager.disk.folders import SKIPPED, component_config, components_of, read_json, vae_scale, weight_files
 from studio.manager.disk.headers import Header, read_header
 from studio.manager.families import Family
+from studio.manager.memory.file_state import FileState
 from studio.manager.memory.planner import Part, Stage
 
 NOTHING: Mapping[str, Origin] = MappingProxyType({})
@@ -58,27 +59,14 @@ def folder_weights(folder: Path) -> dict[str, Weights]:
     named = [name for name in components_of(read_json(folder / "model_index.json")) if name not in SKIPPED]
     files = {name: weight_files(folder / name)[0] for name in named}
     return {
-        name: _component_weights(tuple(_Stamped.of(file) for file in files[name]), folder, name)
+        name: _component_weights(tuple(FileState.of(file) for file in files[name]), folder, name)
         for name in named
         if files[name]
     }
 
 
-class _Stamped(NamedTuple):
-    """A file as it stood when it was looked at."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "_Stamped":
-        stat = path.stat()
-        return cls(path, stat.st_size, stat.st_mtime_ns)
-
-
 @lru_cache(maxsize=64)
-def _component_weights(files: tuple[_Stamped, ...], folder: Path, name: str) -> Weights:
+def _component_weights(files: tuple[FileState, ...], folder: Path, name: str) -> Weights:
     tensors = {key: tensor for file in files for key, tensor in read_header(file.path).tensors.items()}
     return _weights({key: tensor.shape for key, tensor in tensors.items()}, component_config(folder, name))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
+from studio.manager.disk.accepts import pipeline_class_for
 from studio.manager.families import Family
 from studio.manager.loading import pipeline_class
 from studio.manager.memory.ladder import Ladder
@@ -54,10 +55,9 @@ class Loaded:
                 f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.info.tasks)}.",
                 field="model",
             )
-        if task == "text_to_image" and self.info.variant in self.family.stand_ins:
-            return tasks[self.family.stand_ins[self.info.variant]]
-        named = self.info.pipeline
-        return named if wish == first and named in self.family.alternatives and named else tasks[wish]
+        if task == "text_to_image" or wish == first:
+            return pipeline_class_for(self.family, self.info.variant, self.info.pipeline) or tasks[wish]
+        return tasks[wish]
 
 
 def _on(cls: Any, device: Any) -> Any:
