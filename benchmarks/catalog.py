@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from studio.manager.disk.catalog import Catalog
-from tests import true_layouts as true
-from tests.layouts import write_sparse
-from tests.true_layouts import SD1_TEXT, SDXL_TEXT, Shapes, checkpoint
+from tests.models import true_layouts as true
+from tests.models.layouts import write_sparse
+from tests.models.true_layouts import SD1_TEXT, SDXL_TEXT, Shapes, checkpoint
 
 # (share of the files, folder, tensors)
 LIBRARY: tuple[tuple[float, str, Callable[[], Shapes]], ...] = (

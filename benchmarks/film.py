@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.e2e.conftest import FLAGS, PATIENCE_MS, served
 from tests.e2e.window import Window
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_studio import FakeStudio
 
 # Notes the clock when the run is done, and when the last frame is there.
 WATCH = """() => {
@@ -40,8 +40,8 @@ def main() -> None:
     common.announce()
     expect.set_options(timeout=PATIENCE_MS)
     find = runpy.run_path(str(common.ROOT / "scripts" / "browser.py"))["find"]
-    desk = FakeDesk(Path(tempfile.mkdtemp()), step_seconds=0.002)
-    with served(desk) as address, sync_playwright() as playwright:
+    studio = FakeStudio(Path(tempfile.mkdtemp()), step_seconds=0.002)
+    with served(studio) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find(), args=FLAGS)
         late = []
         for number in range(arguments.rounds):
@@ -51,7 +51,7 @@ def main() -> None:
             print(f"round {number + 1}: every frame {seconds:.2f} s after the end, {requests} requests")
             page.context.close()
         browser.close()
-    desk.close()
+    studio.close()
     print(f"{arguments.steps} steps: {statistics.median(late):.2f} s in the median")
 
 

@@ -25,7 +25,7 @@ from studio.manager.conversion.imported import Conversion
 from studio.manager.disk.clip_vocabulary import END, SIZE
 from studio.manager.loading import pipeline_class
 from studio.manager.manager import Manager
-from tests import true_layouts
+from tests.models import true_layouts
 
 LAYOUTS = {
     "sd1": lambda: true_layouts.checkpoint(true_layouts.sd1(), true_layouts.SD1_TEXT),

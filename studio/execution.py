@@ -42,7 +42,7 @@ def execute(
     """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
     began = time.monotonic()
     try:
-        _run(request, manager, catalog, archive, _Teller(job, frames, emit, cancelled))
+        _run(request, manager, catalog, archive, _ProgressReporter(job, frames, emit, cancelled))
     except Cancelled:
         emit(events.Cancelled())
     except StudioError as error:
@@ -57,7 +57,7 @@ def execute(
     return True
 
 
-class _Teller:
+class _ProgressReporter:
     """Says what becomes of one job, and hears whether it is still wanted."""
 
     def __init__(self, job: str, frames: FrameStore | None, emit: Emit, cancelled: Callable[[], bool]):
@@ -78,31 +78,33 @@ class _Teller:
             self.frames.put(self.job, image, step, kind, jpeg)
 
 
-def _run(request: GenerationRequest, manager: Manager, catalog: Catalog, archive: Sink, teller: _Teller) -> None:
+def _run(
+    request: GenerationRequest, manager: Manager, catalog: Catalog, archive: Sink, reporter: _ProgressReporter
+) -> None:
     models = catalog.models()
     info = find_model(models, request.model)
     if info.problem:  # of a file that was spoilt after the request was taken
         raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
-    teller.model = info.title
-    teller.loading("waking up", None)
-    previewer = Previewer(archive.private / "previews") if request.previews and teller.frames is not None else None
-    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", teller.loading)
+    reporter.model = info.title
+    reporter.loading("waking up", None)
+    previewer = Previewer(archive.private / "previews") if request.previews and reporter.frames is not None else None
+    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", reporter.loading)
     recorder_class = recorder_for(manager.device)
-    with recorder_class(previewer, teller.emit, teller.put_frame, request.count) as recorder:
+    with recorder_class(previewer, reporter.emit, reporter.put_frame, request.count) as recorder:
 
         @contextmanager
         def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
             recorder.catch_up()  # the last steps before it are told before the wait
-            teller.model = wanted.title
+            reporter.model = wanted.title
             with lease(number, wanted, asked) as loaded:
                 if previewer is not None:
                     previewer.show(loaded)
                 yield loaded
 
-        watch = Watch(recorder.take, teller.cancelled, previewer.learn if previewer else None)
+        watch = Watch(recorder.take, reporter.cancelled, previewer.learn if previewer else None)
         for result in generate_all(request, planned(request, info, models), leased, watch):
             recorder.catch_up()
-            teller.emit(archive.save(result.image, result.recipe, teller.job))
+            reporter.emit(archive.save(result.image, result.recipe, reporter.job))
 
 
 def _device_is_lost(error: Exception) -> bool:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from studio import compat
 from studio.core import events
-from studio.core.desk import MemoryCommand
 from studio.core.errors import OutOfMemory, StorageError, StudioError
 from studio.core.events import Event
+from studio.core.memory import MemoryCommand
 from studio.core.options import find_model
 from studio.core.request import DEFAULT, GenerationRequest
 from studio.core.settings import Settings
@@ -39,11 +39,11 @@ def main(channel: Channel) -> None:
     """The entry of the worker process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     inbox = Inbox(channel)
-    hello = inbox.get()
-    if hello is None:
+    settings_message = inbox.get()
+    if settings_message is None:
         return
     try:
-        worker = Worker(channel, inbox, Settings.model_validate(hello["settings"]))
+        worker = Worker(channel, inbox, Settings.model_validate(settings_message["settings"]))
     except StudioError as error:
         channel.send({"say": "unable", "problem": str(error)})
         raise SystemExit(3) from error

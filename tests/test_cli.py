@@ -14,7 +14,7 @@ from studio.cli.serve import parse
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
-from tests.tiny_models import stable_diffusion
+from tests.models.tiny_models import stable_diffusion
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "presets" / "training" / "starter-unet.yaml"

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "annotators": frozenset({"core", "compat"}),
     "evaluation": frozenset({"core", "compat"}),
     "manager": frozenset({"core", "compat"}),
-    "desk": frozenset({"core", "jobs", "manager"}),
+    "studio": frozenset({"core", "jobs", "manager"}),
     "engine": frozenset({"core", "compat", "manager", "annotators"}),
     "training": frozenset({"core", "compat", "engine", "evaluation"}),
     "ui": frozenset({"core"}),
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
 MANAGER = ("families", "disk", "out_of_memory", "loading", "conversion", "memory", "manager")
 
 # Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
-TORCH_FREE = ("core", "jobs", "desk", "ui", "server")
+TORCH_FREE = ("core", "jobs", "studio", "ui", "server")
 TORCH_AND_KIN = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "timm", "safetensors.torch")
 
 
@@ -161,7 +161,7 @@ def test_importing_runs_nothing_but_definitions(path: Path) -> None:
 
 def test_no_torch_in_the_windows_process() -> None:
     """What source shows is not all: something imported may itself load torch. So the rooms are really imported."""
-    loaded = loaded_by(modules_of("core", "jobs", "desk", "server") + ["app"])
+    loaded = loaded_by(modules_of("core", "jobs", "studio", "server") + ["app"])
     assert loaded.isdisjoint({"torch", "diffusers", "transformers", "gradio"})
 
 
@@ -174,7 +174,7 @@ def test_the_page_loads_gradio_but_no_torch_and_leaves_no_stubs_in_the_source() 
 
 
 def test_the_catalog_opens_without_torch() -> None:
-    """The desk reads the catalog and the planner in the window's process."""
+    """The studio reads the catalog and the planner in the window's process."""
     read = [name for name in modules_of("manager") if name.startswith("studio.manager.disk.")]
     assert "torch" not in loaded_by([*read, "studio.manager.memory.planner", "studio.manager.memory.planning"])
 
@@ -186,7 +186,7 @@ def test_the_catalog_opens_without_torch() -> None:
         ("studio/core/x.py", "def f():\n    import studio.engine.tap", ["studio.engine.tap"]),
         ("studio/jobs/x.py", "from ..manager import disk", ["studio.manager.disk"]),
         ("studio/engine/x.py", "from studio import training", ["studio.training"]),
-        ("studio/server/x.py", "import importlib; importlib.import_module('studio.desk')", ["studio.desk"]),
+        ("studio/server/x.py", "import importlib; importlib.import_module('studio.studio')", ["studio.studio"]),
         ("studio/ui/x.py", "from app import main", ["app.main"]),
         ("studio/engine/x.py", "from studio.manager import leases; from . import tap", []),
     ],
@@ -196,7 +196,7 @@ def test_the_rule_catches_what_it_is_for(module: str, text: str, caught: list[st
 
 
 def test_the_torch_rule_catches_what_it_is_for() -> None:
-    assert foreign_imports(ROOT / "studio/desk.py", "def f():\n    from torch import nn") == ["torch.nn"]
+    assert foreign_imports(ROOT / "studio/studio.py", "def f():\n    from torch import nn") == ["torch.nn"]
     assert foreign_imports(ROOT / "studio/server/x.py", "import gradio as gr") == ["gradio"]
     assert foreign_imports(ROOT / "studio/ui/x.py", "import gradio as gr") == []
     assert foreign_imports(ROOT / "studio/engine/x.py", "import torch") == []

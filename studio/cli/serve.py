@@ -1,4 +1,4 @@
-"""`serve`: the studio in the browser. Flags -> Settings -> serve; the page and the desk are wired together here."""
+"""`serve`: the studio in the browser. Flags -> Settings -> serve; the page and the studio are wired together here."""
 
 import os
 from typing import Any
@@ -12,9 +12,9 @@ from studio.server.serve import serve
 def main(argv: list[str]) -> int:
     settings = parse(argv)
 
-    from studio.desk import Desk
+    from studio.studio import Studio
 
-    serve(settings, Desk, _mount)
+    serve(settings, Studio, _mount)
     return 0
 
 
@@ -25,7 +25,7 @@ def parse(argv: list[str]) -> Settings:
     return settings_from(parser.parse_args(argv))
 
 
-def _mount(app: Any, desk: Any) -> Any:
+def _mount(app: Any, studio: Any) -> Any:
     # Gradio reads this when it is imported, and would call home without it. Importing it takes seconds, so it comes
     # last: the worker is already starting beside it.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -34,4 +34,4 @@ def _mount(app: Any, desk: Any) -> Any:
     with no_stubs():
         from studio.ui.mount import mount
 
-    return mount(app, desk)
+    return mount(app, studio)

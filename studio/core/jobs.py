@@ -42,3 +42,13 @@ class ImageView(BaseModel):
     path: str
     sha256: str
     request: GenerationRequest
+
+
+class QueueView(BaseModel):
+    """The queue at one moment: what the bar says of it, and what a page with nothing to do turns to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    waiting: int = 0
+    running: tuple[str, ...] = ()  # ids
+    newest: str | None = None  # id of the job that was queued last

@@ -9,15 +9,36 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from studio.core.desk import Preset, Style
 from studio.core.errors import InvalidRequest
 from studio.core.request import parse_request
 
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item", bound=BaseModel)
+
+
+class Preset(BaseModel):
+    """A named set of settings (`values` are fields of GenerationRequest), from presets/*.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    description: str = ""
+    values: dict[str, Any] = {}
+
+
+class Style(BaseModel):
+    """Words put around a prompt: `prompt` holds "{prompt}" where the person's words go."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    prompt: str = "{prompt}"
+    negative_prompt: str = ""
 
 
 def read_presets(folder: Path) -> list[Preset]:

@@ -1,18 +1,17 @@
 """The board: what the worker last told of its memory, and what it was asked that is not done yet; for whoever waits to know.
 
-Knows messages and plain values, nothing of models. A worker that dies takes its memory with it, and the wishes it had.
+Knows messages and plain values, nothing of models. A worker that dies takes its memory with it, and the pending it had.
 """
 
 import threading
 from collections.abc import Callable
 
-from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import StudioError
-from studio.core.memory import MemoryWish
+from studio.core.memory import MemoryCommand, MemoryView, PendingCommand
 from studio.jobs.channel import Message
 
 DIED = "The worker ended while it was at this; a new one has started."
-HEARD_AT_ONCE = frozenset({"import", "cancel_import"})  # told of as `MemoryView.imports`, not as wishes
+HEARD_AT_ONCE = frozenset({"import", "cancel_import"})  # told of as `MemoryView.imports`, not as pending
 PROBLEMS = 200
 
 
@@ -23,7 +22,7 @@ class MemoryBoard:
         self._changed = threading.Condition()
         self._number = 1
         self._told = MemoryView()
-        self._wishes: list[MemoryWish] = []
+        self._pending: list[PendingCommand] = []
         self._problems: dict[str, str] = {}
 
     def view(self) -> MemoryView:
@@ -44,16 +43,16 @@ class MemoryBoard:
                 if self._problems.pop(command.model, None):
                     self._say()
             return
-        wish = MemoryWish(action=command.action, model=command.model)
+        wish = PendingCommand(action=command.action, model=command.model)
         with self._changed:
-            self._wishes.append(wish)  # noted first, for the answer may come at once
+            self._pending.append(wish)  # noted first, for the answer may come at once
             self._problems.pop(command.model, None)
             self._say()
         try:
             tell()
         except StudioError:
             with self._changed:
-                self._wishes = [each for each in self._wishes if each is not wish]
+                self._pending = [each for each in self._pending if each is not wish]
                 self._say()
             raise
 
@@ -68,19 +67,19 @@ class MemoryBoard:
                     self._told = MemoryView.model_validate(self._told.model_dump() | imports)
                 case "ended":
                     under_way = [each.model for each in self._told.imports if each.problem is None]
-                    self._problems |= dict.fromkeys([*(wish.model for wish in self._wishes), *under_way], DIED)
-                    self._wishes.clear()
+                    self._problems |= dict.fromkeys([*(wish.model for wish in self._pending), *under_way], DIED)
+                    self._pending.clear()
                     self._told = MemoryView()
-                case "managing" if self._wishes:
+                case "managing" if self._pending:
                     at = {"what": message["what"], "fraction": message["fraction"]}
-                    self._wishes[0] = self._wishes[0].model_copy(update=at)
-                case "managed" if self._wishes:
-                    self._conclude(self._wishes.pop(0), message["problem"])
+                    self._pending[0] = self._pending[0].model_copy(update=at)
+                case "managed" if self._pending:
+                    self._conclude(self._pending.pop(0), message["problem"])
                 case _:
                     return
             self._say()
 
-    def _conclude(self, wish: MemoryWish, problem: str | None) -> None:
+    def _conclude(self, wish: PendingCommand, problem: str | None) -> None:
         self._problems.pop(wish.model, None)
         if problem is not None:
             kept = list(self._problems.items())[-PROBLEMS + 1 :]
@@ -91,7 +90,7 @@ class MemoryBoard:
         return view.model_copy(update={"imports": self._told.imports, "prepared": self._told.prepared})
 
     def _view(self) -> MemoryView:
-        return self._told.model_copy(update={"wishes": tuple(self._wishes), "problems": dict(self._problems)})
+        return self._told.model_copy(update={"pending": tuple(self._pending), "problems": dict(self._problems)})
 
     def _say(self) -> None:
         self._number += 1

@@ -41,7 +41,7 @@ class _Film:
 
 
 class FrameStore:
-    """`folder/<job>.frames`. Written by the worker, read by the desk."""
+    """`folder/<job>.frames`. Written by the worker, read by the studio."""
 
     def __init__(self, folder: Path, database: Database, *, cap: int = CAP_BYTES, jobs: int = CAP_JOBS):
         self.folder = folder

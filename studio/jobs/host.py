@@ -68,18 +68,18 @@ class _Worker:
 
 
 class WorkerHost:
-    """`entry` is "module:function", imported in the worker only; `hello` is the first message it gets."""
+    """`entry` is "module:function", imported in the worker only; `settings_message` is the first message it gets."""
 
     def __init__(
         self,
         entry: str,
         source: Source,
         *,
-        hello: Message | None = None,
+        settings_message: Message | None = None,
         log_file: Path | None = None,
         patience: Patience | None = None,
     ):
-        self._entry, self._source, self._hello = entry, source, hello or {}
+        self._entry, self._source, self._settings_message = entry, source, settings_message or {}
         self._log_file = log_file
         self._patience = patience or Patience()
         self._changed = threading.Condition()
@@ -122,9 +122,9 @@ class WorkerHost:
             raise StudioError("The worker is starting; try again in a moment.")
         worker.channel.send(message)
 
-    def greet(self, hello: Message) -> None:
+    def update_settings(self, settings_message: Message) -> None:
         """What a worker that starts from now on is told first."""
-        self._hello = hello
+        self._settings_message = settings_message
 
     @property
     def pid(self) -> int | None:
@@ -184,7 +184,7 @@ class WorkerHost:
         worker = _Worker(process, Channel(process.stdout, process.stdin))
         with self._changed:
             self._worker = worker
-        worker.channel.send({"do": "hello", **self._hello})
+        worker.channel.send({"do": "settings", **self._settings_message})
         return worker
 
     def _serve(self, worker: _Worker) -> None:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from studio.core.desk import QueueView
 from studio.core.errors import NotFound, StorageError
 from studio.core.events import Cancelled, Failed, Interrupted, Queued, from_json
-from studio.core.jobs import TERMINAL, JobView
+from studio.core.jobs import TERMINAL, JobView, QueueView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog, outcome, store_event

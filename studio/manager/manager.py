@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from studio import compat
-from studio.core.desk import MemoryView
 from studio.core.errors import InvalidRequest, ModelError
+from studio.core.memory import MemoryView
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings

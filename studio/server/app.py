@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from studio import __version__
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.server.guard import MAX_BODY, Guard
 from studio.server.policy import Policy
 from studio.server.routes import add_error_answers, build_router
@@ -16,10 +16,10 @@ from studio.server.routes import add_error_answers, build_router
 Mount = Callable[[FastAPI], FastAPI]
 
 
-def build_app(desk: Desk, mount: Mount, policy: Policy, *, max_body: int = MAX_BODY) -> Guard:
+def build_app(studio: Studio, mount: Mount, policy: Policy, *, max_body: int = MAX_BODY) -> Guard:
     """The finished ASGI application. Our routes come before the page's, which may therefore sit at `/`."""
     # FastAPI's own documentation pages load their scripts from another host, so they stay off.
     app = FastAPI(title="Unnoise", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_error_answers(app)
-    app.include_router(build_router(desk))
+    app.include_router(build_router(studio))
     return Guard(mount(app), policy, max_body=max_body)

@@ -1,4 +1,4 @@
-"""Our own HTTP routes: jobs and their events, step previews, archived images, inputs. All of them through the Desk.
+"""Our own HTTP routes: jobs and their events, step previews, archived images, inputs. All of them through the Studio.
 
 Knows how values travel over HTTP, and nothing of what they mean. Errors are JSON: `{"error": sentence, "field": name}`.
 """
@@ -13,9 +13,9 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
-from studio.core.desk import Desk
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.jobs import TERMINAL, JobView
+from studio.core.protocol import Studio
 from studio.core.request import parse_request
 from studio.server.guard import FILE_CSP
 from studio.server.stream import event_stream, joined, page_stream
@@ -32,8 +32,8 @@ A_WHILE = {"cache-control": "private, max-age=300", "content-security-policy": F
 NEVER = {"cache-control": "no-store"}
 
 
-def build_router(desk: Desk) -> APIRouter:
-    """Every route of ours, over one desk."""
+def build_router(studio: Studio) -> APIRouter:
+    """Every route of ours, over one studio."""
     router = APIRouter()
 
     @router.get("/health")
@@ -44,11 +44,11 @@ def build_router(desk: Desk) -> APIRouter:
     async def submit(request: Request) -> dict[str, str]:
         """Queue a GenerationRequest; the body is its fields as JSON."""
         values = await _json_object(request)
-        return {"id": await run_in_threadpool(desk.submit, parse_request(values))}
+        return {"id": await run_in_threadpool(studio.submit, parse_request(values))}
 
     @router.get("/jobs/{job}")
     def job(job: Id) -> JobView:
-        return desk.job(job)
+        return studio.job(job)
 
     @router.get("/jobs/{job}/events")
     async def events(
@@ -57,28 +57,28 @@ def build_router(desk: Desk) -> APIRouter:
         last_event_id: Annotated[str, Header()] = "",
     ) -> StreamingResponse:
         """The job's events as server-sent events, from number `after` on; a browser that reconnects says where it was."""
-        await run_in_threadpool(desk.job, job)  # an unknown job is refused before the stream begins
-        return _streamed(event_stream(desk, job, _start(last_event_id, after)))
+        await run_in_threadpool(studio.job, job)  # an unknown job is refused before the stream begins
+        return _streamed(event_stream(studio, job, _start(last_event_id, after)))
 
     @router.post("/jobs/{job}/cancel")
     def cancel(job: Id) -> dict[str, bool]:
-        return {"cancelled": desk.cancel(job)}
+        return {"cancelled": studio.cancel(job)}
 
     @router.get("/frames/{job}/{image}/{step}.jpg")
     def frame(job: Id, image: Number, step: Number, kind: Literal["x0", "xt"] = "x0") -> Response:
         """The preview of one step of one of the job's images; no content while the job has not ended and it may yet come."""
-        data = desk.frame(job, image, step, kind)
+        data = studio.frame(job, image, step, kind)
         if data is None:
-            return Response(status_code=404 if desk.job(job).state in TERMINAL else 204, headers=NEVER)
+            return Response(status_code=404 if studio.job(job).state in TERMINAL else 204, headers=NEVER)
         return Response(data, media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/frames/{job}/{image}.film")
     def film(job: Id, image: Number, kind: Literal["x0", "xt"] = "x0") -> StreamingResponse:
         """All previews of one of the job's images that are there: for each its step and its length, as two numbers of four
         bytes (the higher first), then the JPEG. Far apart ones come first."""
-        over = desk.job(job).state in TERMINAL
+        over = studio.job(job).state in TERMINAL
         return StreamingResponse(
-            joined(desk.film(job, image, kind)),
+            joined(studio.film(job, image, kind)),
             media_type="application/octet-stream",
             headers=FOREVER if over else NEVER,
         )
@@ -86,7 +86,7 @@ def build_router(desk: Desk) -> APIRouter:
     @router.get("/images/{image}")
     def image(image: Id, download: bool = False) -> Response:
         """An archived image, as it was saved, recipe included."""
-        path = desk.image_file(image)
+        path = studio.image_file(image)
         media_type = IMAGE_TYPES.get(path.suffix.lower())
         if media_type is None or not path.is_file():
             raise NotFound("image", image)
@@ -100,12 +100,12 @@ def build_router(desk: Desk) -> APIRouter:
 
     @router.get("/thumbnails/{image}")
     def thumbnail(image: Id) -> Response:
-        return Response(desk.thumbnail(image), media_type="image/jpeg", headers=FOREVER)
+        return Response(studio.thumbnail(image), media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/previews")
     def preview(model: Annotated[str, Query(min_length=1, max_length=300)]) -> Response:
         """The small picture of a model of the catalog, which alone knows where it lies."""
-        return Response(desk.preview(model), media_type="image/jpeg", headers=A_WHILE)
+        return Response(studio.preview(model), media_type="image/jpeg", headers=A_WHILE)
 
     @router.get("/events")
     async def page_events(
@@ -114,12 +114,12 @@ def build_router(desk: Desk) -> APIRouter:
         last_event_id: Annotated[str, Header()] = "",
     ) -> StreamingResponse:
         """What a page is told: memory and queue, now and whenever they change, and the events of the job that it shows."""
-        return _streamed(page_stream(desk, job, _start(last_event_id, after)))
+        return _streamed(page_stream(studio, job, _start(last_event_id, after)))
 
     @router.post("/inputs", status_code=201)
     async def add_input(request: Request) -> dict[str, str]:
         """Store a picture (the body is the file itself) for use in requests; the answer is the hash that addresses it."""
-        return {"id": await run_in_threadpool(desk.add_input, await request.body())}
+        return {"id": await run_in_threadpool(studio.add_input, await request.body())}
 
     return router
 

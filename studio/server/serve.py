@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.core.settings import Settings
 from studio.server.app import build_app
 from studio.server.door import Door
@@ -23,13 +23,15 @@ from studio.server.door import Door
 GRACE_SECONDS = 1  # an open page keeps connections that end only with it
 
 
-def serve(settings: Settings, open_desk: Callable[[Settings], Desk], mount: Callable[[FastAPI, Desk], FastAPI]) -> None:
-    """Serves until SIGINT or SIGTERM, then closes the desk and with it the worker. Blocks.
+def serve(
+    settings: Settings, open_studio: Callable[[Settings], Studio], mount: Callable[[FastAPI, Studio], FastAPI]
+) -> None:
+    """Serves until SIGINT or SIGTERM, then closes the studio and with it the worker. Blocks.
 
-    The address is taken first: what refuses the bind (InvalidRequest) does so before the desk is opened or the page drawn.
+    The address is taken first: what refuses the bind (InvalidRequest) does so before the studio is opened or the page drawn.
     """
-    with Door.take(settings) as door, _stoppable(), closing(open_desk(settings)) as desk:
-        app = build_app(desk, lambda app: mount(app, desk), door.policy)
+    with Door.take(settings) as door, _stoppable(), closing(open_studio(settings)) as studio:
+        app = build_app(studio, lambda app: mount(app, studio), door.policy)
         _Server(_config(app), lambda: _announce(settings, door)).run(sockets=[door.socket])
 
 

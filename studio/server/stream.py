@@ -1,7 +1,7 @@
 """What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does; and a job's
 frames, many in one answer.
 
-The desk waits in a thread of its own for each listener, so that many listeners to a long queue never use up the threads that
+The studio waits in a thread of its own for each listener, so that many listeners to a long queue never use up the threads that
 answer the other routes.
 """
 
@@ -12,9 +12,11 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 
-from studio.core.desk import Desk, MemoryView, QueueView
 from studio.core.errors import StudioError
 from studio.core.events import Event, to_json
+from studio.core.jobs import QueueView
+from studio.core.memory import MemoryView
+from studio.core.protocol import Studio
 
 BEAT_SECONDS = 15.0
 BEAT = ": still here\n\n"
@@ -25,24 +27,24 @@ View = MemoryView | QueueView
 Item = Event | View | StudioError | None  # None: a beat
 
 
-async def event_stream(desk: Desk, job: str, after: int) -> AsyncIterator[str]:
+async def event_stream(studio: Studio, job: str, after: int) -> AsyncIterator[str]:
     """A job's events alone. `id` is the number to go on from after a lost connection."""
-    async with aclosing(_heard({"follow-job": lambda: desk.follow(job, after)})) as items:
+    async with aclosing(_heard({"follow-job": lambda: studio.follow(job, after)})) as items:
         async for line in _written(items, after):
             yield line
 
 
-async def page_stream(desk: Desk, job: str | None, after: int) -> AsyncIterator[str]:
+async def page_stream(studio: Studio, job: str | None, after: int) -> AsyncIterator[str]:
     """All that a page is told, over one connection: memory and queue now and whenever they change, and a job's events.
 
     One, because a browser keeps no more than six to a studio, for all its tabs together.
     """
     listeners: dict[str, Callable[[], Iterator[Item]]] = {
-        "watch-memory": lambda: _changes(desk.watch_memory),
-        "watch-queue": lambda: _changes(desk.watch_queue),
+        "watch-memory": lambda: _changes(studio.watch_memory),
+        "watch-queue": lambda: _changes(studio.watch_queue),
     }
     if job is not None:
-        listeners["follow-job"] = lambda: desk.follow(job, after)
+        listeners["follow-job"] = lambda: studio.follow(job, after)
     async with aclosing(_heard(listeners)) as items:
         async for line in _written(items, after):
             yield line

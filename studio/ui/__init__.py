@@ -1,1 +1,1 @@
-"""The window: Gradio components, their looks and their behaviour. It is handed a Desk and knows core alone."""
+"""The window: Gradio components, their looks and their behaviour. It is handed a Studio and knows core alone."""

@@ -1,4 +1,4 @@
-"""What a page is answered that asks the desk by itself: plain values, or one sentence of why not, whatever it sent."""
+"""What a page is answered that asks the studio by itself: plain values, or one sentence of why not, whatever it sent."""
 
 import logging
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from studio.core.desk import Desk, MemoryCommand
 from studio.core.errors import StudioError
-from studio.core.memory import PlanWish
+from studio.core.memory import MemoryCommand, PlanRequest
+from studio.core.protocol import Studio
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][-1]) if first["loc"] else ""
-        known = first["type"] not in ("missing", "extra_forbidden") and name in (*PlanWish.model_fields, "title")
+        known = first["type"] not in ("missing", "extra_forbidden") and name in (*PlanRequest.model_fields, "title")
         return {"problem": f"{name.capitalize()}: {first['msg'].lower()}."} if known else NONSENSE
     except (TypeError, KeyError, AttributeError):
         return NONSENSE
@@ -33,6 +33,6 @@ def answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         return {"problem": "The studio made a mistake here; its log says more."}
 
 
-def managed(desk: Desk, command: Any) -> dict[str, Any]:
+def managed(studio: Studio, command: Any) -> dict[str, Any]:
     """Hand a wish of the page to the worker; {} if it was taken, else one sentence."""
-    return answered(lambda: desk.manage(MemoryCommand(**command)))
+    return answered(lambda: studio.manage(MemoryCommand(**command)))

@@ -20,8 +20,8 @@ STYLES = (
     "fields.css",
     "canvas.css",
     "strip.css",
-    "shelf.css",
-    "details.css",
+    "model_browser.css",
+    "model_details.css",
     "prepare.css",
 )
 

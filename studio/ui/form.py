@@ -1,7 +1,7 @@
 """The form: draws a request's fields, reads them back into one request, and fills them from any set of settings.
 
 `read` and `fill` are inverses; presets, a dropped picture, a click on a result and a change of model all go through
-`fill`. What a value must be is the request's business, and what a model accepts is the desk's.
+`fill`. What a value must be is the request's business, and what a model accepts is the studio's.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,10 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.core import cascade
-from studio.core.desk import Desk, Style
 from studio.core.errors import StudioError
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions
+from studio.core.presets import Style
+from studio.core.protocol import Studio
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest, parse_request
 from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, shown
 from studio.ui.stages import sizes_note, stage_props
@@ -45,12 +46,12 @@ DTYPES = (
 class Form:
     """The controls drawn so far, by the name of the setting they hold. `draw` adds one where it is called."""
 
-    desk: Desk
+    studio: Studio
     fields: dict[str, Component] = field(default_factory=dict)
 
     def draw(self, *names: str) -> None:
         for name in names:
-            self.fields[name] = _WIDGETS.get(name, _number)(self.desk, name)
+            self.fields[name] = _WIDGETS.get(name, _number)(self.studio, name)
 
     def inputs(self) -> set[Component]:
         return set(self.fields.values())
@@ -64,7 +65,7 @@ class Form:
         blank = _blank(model) if model else {}
         values = {name: _typed(name, value) for name, value in given.items()} | blank
         request = parse_request(values)
-        styles = {each.name: each for each in self.desk.styles()}
+        styles = {each.name: each for each in self.studio.styles()}
         if style in styles:
             request = parse_request(values | _styled(request, styles[style]) | blank)
         return request
@@ -75,8 +76,8 @@ class Form:
         if "model" in values:
             model = self._known_model(str(values["model"]))
             if model and "model" in self.fields:  # the page's own menu may be older, or leave a hidden model out
-                updates[self.fields["model"]] = gr.update(choices=plain(model_choices(self.desk, model)))
-            updates |= self._offers(self.desk.options(model.id)) if model else {}
+                updates[self.fields["model"]] = gr.update(choices=plain(model_choices(self.studio, model)))
+            updates |= self._offers(self.studio.options(model.id)) if model else {}
             values = values | {"model": model.id} if model else {k: v for k, v in values.items() if k != "model"}
         for name, value in values.items():
             if (component := self.fields.get(name)) is not None:
@@ -89,7 +90,7 @@ class Form:
     def adopt(self, model_id: str, before: str, data: dict[Component, Any]) -> dict[Component, Any]:
         """Updates after a person chose another model: its menus, and its own steps and guidance where the last model's
         own still stood."""
-        options = self.desk.options(model_id)
+        options = self.studio.options(model_id)
         values: dict[str, Any] = {"model": model_id, "sampler": DEFAULT, "spacing": DEFAULT}
         old, new = self._defaults(before), options.model.defaults
         for name in ("steps", "guidance_scale"):
@@ -100,18 +101,18 @@ class Form:
         return updates
 
     def refreshed(self, chosen: str) -> dict[Component, Any]:
-        """Updates that offer what the desk has now; models may have come or gone since the page was drawn."""
-        choices = model_choices(self.desk)
+        """Updates that offer what the studio has now; models may have come or gone since the page was drawn."""
+        choices = model_choices(self.studio)
         known = self._known_model(chosen)
         here = known is not None and any(choice.name == known.id for choice in choices)
-        model = known if here else default_model(self.desk)
+        model = known if here else default_model(self.studio)
         menu = gr.update(choices=plain(choices), value=model.id if model else DEFAULT)
-        offers = self._offers(self.desk.options(model.id)) if model else {}
+        offers = self._offers(self.studio.options(model.id)) if model else {}
         return {self.fields["model"]: menu} | offers
 
     def _known_model(self, name: str) -> ModelInfo | None:
         try:
-            return self.desk.options(name).model
+            return self.studio.options(name).model
         except StudioError:
             return None
 
@@ -137,17 +138,17 @@ class Form:
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
 
-def default_model(desk: Desk) -> ModelInfo | None:
+def default_model(studio: Studio) -> ModelInfo | None:
     try:
-        return desk.options(DEFAULT).model
+        return studio.options(DEFAULT).model
     except StudioError:
         return None
 
 
-def model_choices(desk: Desk, chosen: ModelInfo | None = None) -> list[Choice]:
+def model_choices(studio: Studio, chosen: ModelInfo | None = None) -> list[Choice]:
     """Every model that can make a picture from nothing but the form; of hidden ones only the `chosen`."""
     own = chosen.id if chosen else None
-    models = [m for m in desk.models() if m.kind in MODEL_KINDS and not m.problem and (not m.hidden or m.id == own)]
+    models = [m for m in studio.models() if m.kind in MODEL_KINDS and not m.problem and (not m.hidden or m.id == own)]
     return [
         Choice(name=m.id, title=m.title, help=m.description)
         for m in models
@@ -236,40 +237,40 @@ def _untyped(name: str, value: Any) -> Any:
     return shown(value) if name in NUMBERS or name == "seed" else value
 
 
-def _text(desk: Desk, name: str) -> Component:
+def _text(studio: Studio, name: str) -> Component:
     first = name == "prompt"
     return gr.Textbox(
         value="",
         label=GenerationRequest.model_fields[name].title,
         lines=3 if first else 1,
         max_lines=10 if first else 6,
-        **_words(default_model(desk), name),
+        **_words(default_model(studio), name),
         elem_id=f"field-{name}",
         elem_classes=["field", "field-text", f"is-{name}"],
     )
 
 
-def _model(desk: Desk, name: str) -> Component:
-    model = default_model(desk)
+def _model(studio: Studio, name: str) -> Component:
+    model = default_model(studio)
     return Select(
         name,
         model.id if model else DEFAULT,
-        plain(model_choices(desk)),
+        plain(model_choices(studio)),
         empty="No model that can be used",
         empty_help=NO_MODEL,
     )
 
 
-def _sampler(desk: Desk, name: str) -> Component:
-    model = default_model(desk)
-    options = desk.options(model.id) if model else None
+def _sampler(studio: Studio, name: str) -> Component:
+    model = default_model(studio)
+    options = studio.options(model.id) if model else None
     if name == "sampler":
         return Select(name, DEFAULT, plain(sampler_menus(options)[0]) if options else ())
     return Select(name, DEFAULT, depends="sampler", choices_by=plain_by(sampler_menus(options)[1]) if options else {})
 
 
-def _number(desk: Desk, name: str) -> Component:
-    model = default_model(desk)
+def _number(studio: Studio, name: str) -> Component:
+    model = default_model(studio)
     if name in cascade.FIELDS:
         return Number(name, None, **stage_props(model)[name])
     if name in OPTIONAL:
@@ -280,13 +281,13 @@ def _number(desk: Desk, name: str) -> Component:
     if model and name in ("steps", "guidance_scale"):
         value = getattr(model.defaults, name)
     if name == "steps":
-        return Number(name, value, soft=SOFT[name], advice=_advice(desk.options(model.id)) if model else {})
+        return Number(name, value, soft=SOFT[name], advice=_advice(studio.options(model.id)) if model else {})
     lock = _LOCKS[name](model) if model and name in _LOCKS else ""
     return Number(name, value, soft=SOFT.get(name), locked=lock)
 
 
-def _preset(desk: Desk, name: str) -> Component:
-    presets = [Choice(name=p.name, title=p.title, help=p.description) for p in desk.presets()]
+def _preset(studio: Studio, name: str) -> Component:
+    presets = [Choice(name=p.name, title=p.title, help=p.description) for p in studio.presets()]
     return Select(
         name,
         NONE,
@@ -296,8 +297,8 @@ def _preset(desk: Desk, name: str) -> Component:
     )
 
 
-def _style(desk: Desk, name: str) -> Component:
-    styles = [Choice(name=s.name, title=s.title, help=s.prompt.replace("{prompt}", "…")) for s in desk.styles()]
+def _style(studio: Studio, name: str) -> Component:
+    styles = [Choice(name=s.name, title=s.title, help=s.prompt.replace("{prompt}", "…")) for s in studio.styles()]
     return Select(
         name,
         NONE,
@@ -311,15 +312,15 @@ _LOCKS: dict[str, Callable[[ModelInfo], str]] = {
     "guidance_scale": _guidance_lock,
     "guidance_rescale": _rescale_lock,
 }
-_WIDGETS: dict[str, Callable[[Desk, str], Component]] = {
+_WIDGETS: dict[str, Callable[[Studio, str], Component]] = {
     "prompt": _text,
     "negative_prompt": _text,
     "model": _model,
     "sampler": _sampler,
     "spacing": _sampler,
-    "seed": lambda desk, name: Seed(name, RANDOM_SEED),
-    "dtype": lambda desk, name: Select(name, "auto", plain(DTYPES)),
-    "previews": lambda desk, name: Switch(name, True),
+    "seed": lambda studio, name: Seed(name, RANDOM_SEED),
+    "dtype": lambda studio, name: Select(name, "auto", plain(DTYPES)),
+    "previews": lambda studio, name: Switch(name, True),
     "preset": _preset,
     "style": _style,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from fastapi import FastAPI
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.ui import assets
 from studio.ui.shell import build
 from studio.ui.theme import Quiet
@@ -15,12 +15,12 @@ from studio.ui.theme import Quiet
 MAX_UPLOAD = 64 * 2**20
 
 
-def mount(app: FastAPI, desk: Desk) -> FastAPI:
+def mount(app: FastAPI, studio: Studio) -> FastAPI:
     """The application with the page on it. Routes that are already there keep precedence."""
     # Every handler is quick and says its own errors; httpx' line for each inner call would fill the terminal.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     assets.serve_static(app)
-    page = build(desk)
+    page = build(studio)
     page.queue(api_open=False, default_concurrency_limit=None)
     return gr.mount_gradio_app(
         app,

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.ui.answers import answered, managed
 from studio.ui.assets import behaviour
 
@@ -15,12 +15,12 @@ from studio.ui.assets import behaviour
 class Prepare(gr.HTML):
     """Has no value; its script asks when another model is chosen."""
 
-    def __init__(self, desk: Desk, **props: Any):
+    def __init__(self, studio: Studio, **props: Any):
         def needed(model: Any) -> dict[str, Any]:
-            return seconds_needed(desk, model)
+            return seconds_needed(studio, model)
 
         def manage(command: Any) -> dict[str, Any]:
-            return managed(desk, command)
+            return managed(studio, command)
 
         super().__init__(
             value="",
@@ -37,6 +37,6 @@ class Prepare(gr.HTML):
         return {"type": {}, "description": "none"}
 
 
-def seconds_needed(desk: Desk, model: Any) -> dict[str, Any]:
+def seconds_needed(studio: Studio, model: Any) -> dict[str, Any]:
     """{"seconds": what converting the model takes, about, or None for one that needs none}."""
-    return answered(lambda: {"seconds": desk.import_seconds(str(model))})
+    return answered(lambda: {"seconds": studio.import_seconds(str(model))})

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.core.registry import Registry
 
 
 @dataclass(frozen=True)
 class Tab:
-    """`build(desk, page, tab)` draws the contents of `tab`, a part of the page's Blocks, and wires them."""
+    """`build(studio, page, tab)` draws the contents of `tab`, a part of the page's Blocks, and wires them."""
 
     title: str
-    build: Callable[[Desk, gr.Blocks, gr.Tab], None]
+    build: Callable[[Studio, gr.Blocks, gr.Tab], None]
 
 
 TABS: Registry[Tab] = Registry("tab")

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.ui.bar import Bar
 from studio.ui.registry import TABS
 from studio.ui.tabs import models, text_to_image
@@ -12,7 +12,7 @@ ORDER = (text_to_image.NAME, models.NAME)
 UPLOADS_KEPT_SECONDS = 600
 
 
-def build(desk: Desk) -> gr.Blocks:
+def build(studio: Studio) -> gr.Blocks:
     """The page. Uploaded files are read at once and swept soon after."""
     with gr.Blocks(
         title="Unnoise",
@@ -25,5 +25,5 @@ def build(desk: Desk) -> gr.Blocks:
             for name in ORDER:
                 tab = TABS.get(name)
                 with gr.Tab(tab.title, id=name, elem_id=f"tab-{name}") as place:
-                    tab.build(desk, page, place)
+                    tab.build(studio, page, place)
     return page

@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
-from studio.core.desk import Desk
 from studio.core.errors import StudioError
 from studio.core.jobs import ImageView
+from studio.core.protocol import Studio
 from studio.ui.assets import behaviour
 
 LENGTH = 60
@@ -15,9 +15,9 @@ LENGTH = 60
 class Strip(gr.HTML):
     """`value` is the list of images. The page asks for it again (`recent`) when an image was made."""
 
-    def __init__(self, desk: Desk, **props: Any):
+    def __init__(self, studio: Studio, **props: Any):
         def recent(_: Any) -> list[dict[str, Any]]:
-            return recent_images(desk)
+            return recent_images(studio)
 
         super().__init__(
             value=[],
@@ -34,9 +34,9 @@ class Strip(gr.HTML):
         return {"type": {}, "description": "recent images"}
 
 
-def recent_images(desk: Desk) -> list[dict[str, Any]]:
+def recent_images(studio: Studio) -> list[dict[str, Any]]:
     try:
-        return [_plain(image) for image in desk.images(limit=LENGTH)]
+        return [_plain(image) for image in studio.images(limit=LENGTH)]
     except StudioError:
         return []  # a strip without results is no reason to say anything; the next job tells what is wrong
 

@@ -1,4 +1,4 @@
-"""The real page, the real server and its guard, a real browser; a desk that draws with a pencil stands for the worker."""
+"""The real page, the real server and its guard, a real browser; a studio that draws with a pencil stands for the worker."""
 
 import socket
 import threading
@@ -10,12 +10,12 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from studio.core.desk import Desk
+from studio.core.protocol import Studio
 from studio.server.app import build_app
 from studio.server.policy import Policy
 from studio.ui.mount import mount
 from tests.e2e.window import Window
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_studio import FakeStudio
 
 PATIENCE_MS = 60_000  # a slow machine is no failure; nothing here waits longer than it must
 FLAGS = (
@@ -31,11 +31,11 @@ NOISE = ("AbortError", "Connection errored out", "WebGL")  # what Gradio and Chr
 
 
 @contextmanager
-def served(desk: Desk) -> Iterator[str]:
-    """The studio over this desk, in a thread of its own, on a free port; yields its address."""
+def served(studio: Studio) -> Iterator[str]:
+    """The studio over this studio, in a thread of its own, on a free port; yields its address."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    app: Any = build_app(desk, lambda app: mount(app, desk), Policy())
+    app: Any = build_app(studio, lambda app: mount(app, studio), Policy())
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     started = threading.Event()
     startup = server.startup
@@ -54,22 +54,22 @@ def served(desk: Desk) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def session_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeDesk]:
-    desk = FakeDesk(tmp_path_factory.mktemp("desk"))
-    yield desk
-    desk.close()
+def session_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStudio]:
+    studio = FakeStudio(tmp_path_factory.mktemp("studio"))
+    yield studio
+    studio.close()
 
 
 @pytest.fixture(scope="session")
-def address(session_desk: FakeDesk) -> Iterator[str]:
-    with served(session_desk) as address:
+def address(session_studio: FakeStudio) -> Iterator[str]:
+    with served(session_studio) as address:
         yield address
 
 
 @pytest.fixture
-def desk(session_desk: FakeDesk) -> FakeDesk:
-    session_desk.forget()
-    return session_desk
+def studio(session_studio: FakeStudio) -> FakeStudio:
+    session_studio.forget()
+    return session_studio
 
 
 @pytest.fixture(scope="module")  # Playwright keeps an event loop running in this thread, which no later test may find
@@ -105,7 +105,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Window]]:
 
 
 @pytest.fixture
-def window(visit: Callable[..., Window], address: str, desk: FakeDesk) -> Window:
+def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Window:
     return visit(address)
 
 

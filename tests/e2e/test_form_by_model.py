@@ -8,21 +8,21 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
-from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, STAGES, FakeDesk
+from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, FakeStudio
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Window]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[FakeDesk]:
-    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
-    yield desk
-    desk.close()
+def studio(tmp_path: Path) -> Iterator[FakeStudio]:
+    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
+    yield studio
+    studio.close()
 
 
-def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(visit: Visit, desk: FakeDesk) -> None:
-    with served(desk) as address:
+def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(visit: Visit, studio: FakeStudio) -> None:
+    with served(studio) as address:
         window = visit(address)
         window.fill(Prompt="a red heart", Negative_prompt="rain")
         window.field("Model").select_option("other/blobs")
@@ -34,7 +34,7 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(vis
         )
         expect(window.page.locator("#field-guidance_scale")).to_contain_text("This model takes no guidance.")
         window.generate.click()
-        made = desk.job(window.wait("done")).request
+        made = studio.job(window.wait("done")).request
         assert (made.prompt, made.negative_prompt) == ("", "")
         window.field("Model").select_option("other/classes")
         expect(window.field("Prompt")).to_be_enabled()
@@ -47,8 +47,8 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(vis
         window.page.close()
 
 
-def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, desk: FakeDesk) -> None:
-    with served(desk) as address:
+def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, studio: FakeStudio) -> None:
+    with served(studio) as address:
         window = visit(address)
         said = window.page.locator("#field-steps .field-note")
         expect(said).to_be_hidden()
@@ -61,14 +61,14 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, d
         )
         window.fill(Prompt="a red heart")
         window.generate.click()
-        assert desk.job(window.wait("done")).request.steps == 9
+        assert studio.job(window.wait("done")).request.steps == 9
         window.field("Spacing").select_option("trailing")
         expect(said).to_be_hidden()
         window.page.close()
 
 
-def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, desk: FakeDesk) -> None:
-    with served(desk) as address:
+def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, studio: FakeStudio) -> None:
+    with served(studio) as address:
         window = visit(address)
         expect(window.field("Batch size")).to_be_visible()
         expect(window.field("Upper stages' steps")).to_be_hidden()
@@ -78,7 +78,7 @@ def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, desk:
         window.fill(Prompt="a heart")
         window.field("Upper stages' steps").fill("7")
         window.generate.click()
-        made = desk.job(window.wait("done")).request
+        made = studio.job(window.wait("done")).request
         assert (made.upper_steps, made.noise_level) == (7, None)
         window.field("Model").select_option("starter/pencil")
         expect(window.field("Noise level")).to_be_hidden()

@@ -9,14 +9,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from studio.core.desk import ImportView
 from studio.core.errors import StudioError
-from studio.core.memory import MemoryWish, MoveView
+from studio.core.memory import ImportView, MoveView, PendingCommand
 from studio.core.models import ModelInfo
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
-from tests.ui.fake_desk import MODELS, FakeDesk
 from tests.ui.fake_memory import MIB
+from tests.ui.fake_studio import MODELS, FakeStudio
 
 pytestmark = pytest.mark.browser
 
@@ -38,50 +37,50 @@ BAD = [
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Callable[[list[ModelInfo]], tuple[FakeDesk, str]]]:
-    """Opens a desk with these models, at an address of its own."""
+def shop(tmp_path: Path) -> Iterator[Callable[[list[ModelInfo]], tuple[FakeStudio, str]]]:
+    """Opens a studio with these models, at an address of its own."""
     opened = []
 
-    def open_desk(models: list[ModelInfo]) -> tuple[FakeDesk, str]:
-        desk = FakeDesk(tmp_path, models=[*MODELS, *models])
-        server = served(desk)
-        opened.append((desk, server))
-        return desk, server.__enter__()
+    def open_studio(models: list[ModelInfo]) -> tuple[FakeStudio, str]:
+        studio = FakeStudio(tmp_path, models=[*MODELS, *models])
+        server = served(studio)
+        opened.append((studio, server))
+        return studio, server.__enter__()
 
-    yield open_desk
-    for desk, server in opened:
-        desk.close()
+    yield open_studio
+    for studio, server in opened:
+        studio.close()
         server.__exit__(None, None, None)
 
 
 def tab(window: Window) -> Page:
     window.page.get_by_role("tab", name="Models").click()
-    expect(window.page.locator(".shelf-card").first).to_be_visible()
+    expect(window.page.locator(".browser-card").first).to_be_visible()
     return window.page
 
 
 def card(page: Page, title: str) -> Locator:
-    return page.locator(".shelf-card").filter(has=page.get_by_role("heading", name=title, exact=True))
+    return page.locator(".browser-card").filter(has=page.get_by_role("heading", name=title, exact=True))
 
 
-def test_models_are_listed_searched_and_loaded_by_name(window: Window, desk: FakeDesk) -> None:
+def test_models_are_listed_searched_and_loaded_by_name(window: Window, studio: FakeStudio) -> None:
     page = tab(window)
-    cards = page.locator(".shelf-card")
+    cards = page.locator(".browser-card")
     expect(cards).to_have_count(2)
-    expect(page.locator(".shelf-memory .shelf-figures")).to_have_text("412 MiB of 8.00 GiB on the CPU")
+    expect(page.locator(".browser-memory .browser-figures")).to_have_text("412 MiB of 8.00 GiB on the CPU")
     page.get_by_label("Search models").fill("pixart")
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("Crayon")
     for name in ("Load Crayon", "Unload all"):
         with page.expect_response(lambda answer: "manage" in (answer.request.post_data or "")):
             page.get_by_role("button", name=name).click()
-    assert [(command.action, command.model) for command in desk.commands] == [
+    assert [(command.action, command.model) for command in studio.commands] == [
         ("load", "starter/crayon"),
         ("unload", ""),
     ]
 
 
-def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: Window, desk: FakeDesk) -> None:
+def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: Window, studio: FakeStudio) -> None:
     page = tab(window)
     held = page.get_by_role("list", name="Models in memory")
     expect(held).to_contain_text("Pencil")
@@ -90,30 +89,32 @@ def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: 
     pencil, crayon = card(page, "Pencil"), card(page, "Crayon")
     expect(pencil).to_contain_text("in memory")
     crayon.get_by_role("button", name="Load Crayon").click()
-    desk.tell(wishes=(MemoryWish(action="load", model="starter/crayon", what="reading transformer", fraction=0.4),))
+    studio.tell(
+        pending=(PendingCommand(action="load", model="starter/crayon", what="reading transformer", fraction=0.4),)
+    )
     expect(crayon.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
     expect(crayon).to_contain_text("Loading: reading transformer")
     residents = (("transformer", 200 * MIB), ("vae", 32 * MIB))
     both = ("starter/pencil", "starter/crayon")
-    desk.tell(wishes=(), models=both, pinned=("starter/crayon",), residents=residents, holders=(both[1:], both))
+    studio.tell(pending=(), models=both, pinned=("starter/crayon",), residents=residents, holders=(both[1:], both))
     expect(crayon).to_contain_text("in memory, pinned")
     expect(crayon.get_by_role("button", name="Unpin Crayon")).to_be_visible()
     expect(crayon.get_by_role("progressbar")).to_have_count(0)
     expect(held).to_contain_text("Shared: Pencil, Crayon")
 
 
-def test_a_load_that_failed_says_so_at_its_model(window: Window, desk: FakeDesk) -> None:
+def test_a_load_that_failed_says_so_at_its_model(window: Window, studio: FakeStudio) -> None:
     page = tab(window)
-    desk.tell(problems={"starter/crayon": f"It does not fit: {MARKUP}."})
+    studio.tell(problems={"starter/crayon": f"It does not fit: {MARKUP}."})
     expect(card(page, "Crayon")).to_contain_text(f"It does not fit: {MARKUP}.")
     expect(card(page, "Pencil")).not_to_contain_text("does not fit")
-    expect(page.locator(".shelf-card img")).to_have_count(0)
+    expect(page.locator(".browser-card img")).to_have_count(0)
 
 
 def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    desk, address = shop([*FILES, *BAD])
+    studio, address = shop([*FILES, *BAD])
     page = tab(visit(address))
-    show, count = page.get_by_label("Show", exact=True), page.locator(".shelf-count")
+    show, count = page.get_by_label("Show", exact=True), page.locator(".browser-count")
     expect(count).to_have_text("9 files")
     page.get_by_role("button", name="Details One").press("Enter")
     page.get_by_role("dialog").get_by_label("Hidden", exact=True).check(force=True)
@@ -122,7 +123,7 @@ def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidd
     expect(show).to_be_focused()  # its card is gone
     page.get_by_role("button", name="Hide bad0").press("Enter")
     expect(page.get_by_role("button", name="Hide bad1")).to_be_focused()
-    assert [(model, words.model_dump(exclude_unset=True)) for model, words in desk.words] == [
+    assert [(model, words.model_dump(exclude_unset=True)) for model, words in studio.words] == [
         ("checkpoints/one", {"hidden": True}),
         ("checkpoints/bad0", {"hidden": True}),
     ]
@@ -130,7 +131,7 @@ def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidd
     expect(count).to_have_text("2 hidden files")
     expect(card(page, "One").get_by_role("button", name="Load One")).to_have_count(0)
     page.get_by_role("button", name="Show again One").click()
-    expect(page.locator(".shelf-card")).to_have_count(1)
+    expect(page.locator(".browser-card")).to_have_count(1)
     page.get_by_role("button", name="Show again bad0").click()
     expect(show).to_have_value("")  # nothing is hidden any more
     expect(count).to_have_text("9 files")
@@ -145,7 +146,7 @@ def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(shop, v
     page = tab(window)
     page.get_by_role("button", name="Details Crayon").click()
     page.get_by_role("dialog").get_by_label("Hidden", exact=True).check(force=True)
-    expect(page.locator(".shelf-count")).to_have_text("1 file, 1 hidden")
+    expect(page.locator(".browser-count")).to_have_text("1 file, 1 hidden")
     page.keyboard.press("Escape")
     page.get_by_role("tab", name="Text to image").click()
     expect(menu.locator("option")).to_have_text(["Pencil"])
@@ -154,34 +155,36 @@ def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(shop, v
     expect(menu).to_have_value("starter/crayon")
 
 
-def test_a_refused_wish_is_told_at_its_model(window: Window, desk: FakeDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_wish_is_told_at_its_model(
+    window: Window, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(command: object) -> None:
         raise StudioError("The worker is starting; try again in a moment.")
 
-    monkeypatch.setattr(desk, "manage", refuse)
+    monkeypatch.setattr(studio, "manage", refuse)
     page = tab(window)
     page.get_by_role("button", name="Pin Crayon").click()
     expect(card(page, "Crayon")).to_contain_text("The worker is starting; try again in a moment.")
 
 
 def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    desk, address = shop(FILES)
+    studio, address = shop(FILES)
     page = tab(visit(address))
     one = card(page, "One")
     one.get_by_role("button", name="Prepare One", exact=True).click()
-    desk.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", what="converting unet", fraction=0.25),))
+    studio.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", what="converting unet", fraction=0.25),))
     expect(one.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "25")
     expect(one).to_contain_text("Preparing: converting U-Net 25%")
     one.get_by_role("button", name="Stop preparing One").click()
-    desk.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", problem="The disk is full."),))
+    studio.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", problem="The disk is full."),))
     expect(one).to_contain_text("The disk is full.")
     expect(one.get_by_role("button", name="Prepare again One")).to_be_visible()
     one.get_by_role("button", name="Prepare again One").focus()
-    desk.tell(imports=(), prepared=("checkpoints/one",))
+    studio.tell(imports=(), prepared=("checkpoints/one",))
     expect(one).to_contain_text("prepared")
     expect(one.get_by_role("button", name="Details One")).to_be_focused()
     expect(one.get_by_role("button", name=re.compile("Prepare"))).to_have_count(0)
-    assert [command.action for command in desk.commands] == ["import", "cancel_import"]
+    assert [command.action for command in studio.commands] == ["import", "cancel_import"]
 
 
 def test_names_are_text_and_bad_files_stand_apart_with_their_reason(shop, visit) -> None:  # type: ignore[no-untyped-def]
@@ -192,22 +195,22 @@ def test_names_are_text_and_bad_files_stand_apart_with_their_reason(shop, visit)
     expect(bad.get_by_role("listitem")).to_have_count(2)
     expect(bad).to_contain_text("The file is empty.")
     expect(bad.get_by_role("button")).to_have_text(["Hide", "Hide"])
-    assert page.locator(".shelf-body b").count() == 0
+    assert page.locator(".browser-body b").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    desk, address = shop([FILES[0].model_copy(update={"preview": "one.png"})])
+    studio, address = shop([FILES[0].model_copy(update={"preview": "one.png"})])
     out = io.BytesIO()
     Image.new("RGB", (40, 60), "teal").save(out, "JPEG")
-    desk.pictures["checkpoints/one"] = out.getvalue()
+    studio.pictures["checkpoints/one"] = out.getvalue()
     page = tab(visit(address))
     expect(card(page, "One").locator("img")).to_have_js_property("naturalWidth", 40)
     dots = [card(page, title).locator("svg path").get_attribute("d") for title in ("Pencil", "Crayon")]
     assert all(dots) and dots[0] != dots[1]
 
 
-def test_the_latest_moves_are_shown_and_followed(window: Window, desk: FakeDesk) -> None:
+def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStudio) -> None:
     row = MoveView(
         time=1e9,
         move="load",
@@ -217,28 +220,28 @@ def test_the_latest_moves_are_shown_and_followed(window: Window, desk: FakeDesk)
         measured=320 * MIB,
         seconds=0.25,
     )
-    desk.ledger.append(row)
+    studio.ledger.append(row)
     page = tab(window)
     page.get_by_text("Moves", exact=True).click()
-    rows = page.locator(".shelf-table tbody tr")
+    rows = page.locator(".browser-table tbody tr")
     expect(rows).to_have_count(1)
     for text in ("Loaded", "Pencil, gone/away", "U-Net", "300 MiB", "320 MiB", "0.3 s"):
         expect(rows.first).to_contain_text(text)
-    desk.ledger.insert(0, row.model_copy(update={"move": "evict", "reason": "not wanted again"}))
-    desk.tell(residents=(), holders=())
+    studio.ledger.insert(0, row.model_copy(update={"move": "evict", "reason": "not wanted again"}))
+    studio.tell(residents=(), holders=())
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("not wanted again")
 
 
 def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    desk, address = shop(FILES)
+    studio, address = shop(FILES)
     page = tab(visit(address))
     details = page.get_by_role("button", name="Details One")
     details.focus()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="One")
     expect(dialog).to_be_visible()
-    expect(dialog.locator(".shelf-stage")).to_have_count(3)
+    expect(dialog.locator(".browser-stage")).to_have_count(3)
     with page.expect_response(lambda answer: "plan" in (answer.request.post_data or "")):  # another VAE, another plan
         dialog.get_by_label("VAE", exact=True).select_option("Clear")
     expect(dialog).to_contain_text("Kept.")
@@ -246,13 +249,13 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
     page.keyboard.press("Tab")
     expect(dialog).to_contain_text("Kept.")
     dialog.get_by_label("VAE", exact=True).select_option("Its own")
-    page.wait_for_function("document.querySelector('.shelf-details [role=status]').textContent.startsWith('Kept')")
-    assert [(model, words.model_dump(exclude_unset=True)) for model, words in desk.words] == [
+    page.wait_for_function("document.querySelector('.browser-details [role=status]').textContent.startsWith('Kept')")
+    assert [(model, words.model_dump(exclude_unset=True)) for model, words in studio.words] == [
         ("checkpoints/one", {"vae": "vae/clear"}),
         ("checkpoints/one", {"title": "Uno"}),
         ("checkpoints/one", {"vae": None}),
     ]
-    stages = dialog.locator(".shelf-stage")
+    stages = dialog.locator(".browser-stage")
     expect(stages).to_have_count(3)
     expect(stages.nth(1)).to_contain_text("Denoising")
     dialog.get_by_label("Width", exact=True).fill("8192")
@@ -266,38 +269,38 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
 
 def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(shop, visit) -> None:  # type: ignore[no-untyped-def]
     many = [FILES[0].model_copy(update={"id": f"many/{n}", "title": f"Model {n}"}) for n in range(300)]
-    desk, address = shop(many)
+    studio, address = shop(many)
     page = tab(visit(address))
-    expect(page.locator(".shelf-card")).to_have_count(302)
+    expect(page.locator(".browser-card")).to_have_count(302)
     button = page.get_by_role("button", name="Load Model 7", exact=True)
     button.focus()
-    page.evaluate("document.querySelector('#shelf-search').value = 'model 7'")
-    page.evaluate("document.querySelector('#shelf-search').dispatchEvent(new Event('input'))")
-    expect(page.locator(".shelf-card")).to_have_count(57)  # whose names hold a 7
+    page.evaluate("document.querySelector('#browser-search').value = 'model 7'")
+    page.evaluate("document.querySelector('#browser-search').dispatchEvent(new Event('input'))")
+    expect(page.locator(".browser-card")).to_have_count(57)  # whose names hold a 7
     expect(button).to_be_focused()
-    desk.tell(models=("many/7",))
+    studio.tell(models=("many/7",))
     unload = page.get_by_role("button", name="Unload Model 7", exact=True)
     expect(unload).to_be_focused()
 
 
 def test_an_empty_shelf_says_what_belongs_there(tmp_path: Path, visit) -> None:  # type: ignore[no-untyped-def]
-    desk = FakeDesk(tmp_path)
-    with served(desk) as address:
+    studio = FakeStudio(tmp_path)
+    with served(studio) as address:
         window = visit(address)
-        desk.models = list  # type: ignore[method-assign]  (every file was deleted while the page was open)
+        studio.models = list  # type: ignore[method-assign]  (every file was deleted while the page was open)
         window.page.get_by_role("tab", name="Models").click()
         expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
         window.page.close()
-    desk.close()
+    studio.close()
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(visit, address, desk) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_phone_nothing_is_wider_than_the_screen(visit, address, studio) -> None:  # type: ignore[no-untyped-def]
     page = tab(visit(address, viewport={"width": 390, "height": 844}))
-    desk.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
+    studio.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
     page.get_by_text("Moves", exact=True).click()
-    expect(page.locator(".shelf-table tbody tr")).to_have_count(1)
+    expect(page.locator(".browser-table tbody tr")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Details Crayon").click()
-    expect(page.locator(".shelf-stage")).to_have_count(3)
-    inside = "(() => { const d = document.querySelector('.shelf-details'); return d.scrollWidth - d.clientWidth; })()"
+    expect(page.locator(".browser-stage")).to_have_count(3)
+    inside = "(() => { const d = document.querySelector('.browser-details'); return d.scrollWidth - d.clientWidth; })()"
     assert page.evaluate(inside) == 0

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from studio.core.desk import ImportView
+from studio.core.memory import ImportView
 from tests.e2e.test_models_tab import FILES, shop  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
@@ -12,7 +12,7 @@ SINGLE = [info.model_copy(update={"tasks": ("text_to_image",)}) for info in FILE
 
 
 def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(shop, visit) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
-    desk, address = shop(SINGLE)
+    studio, address = shop(SINGLE)
     window = visit(address)
     line, model = window.page.locator(".prepare-body"), window.field("Model")
     expect(line).to_be_hidden()
@@ -21,23 +21,23 @@ def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(shop, vi
         expect(line).to_contain_text("This file is converted once, before its first picture (about 20 s).")
         model.select_option("starter/crayon")
         expect(line).to_be_hidden()
-    assert desk.commands == []
+    assert studio.commands == []
     model.select_option(SINGLE[0].id)
     button = line.get_by_role("button")
     button.press("Enter")
     what = {"model": SINGLE[0].id, "dtype": "bf16"}
-    desk.tell(imports=(ImportView(**what, what="converting unet", fraction=0.25),))
+    studio.tell(imports=(ImportView(**what, what="converting unet", fraction=0.25),))
     expect(line.get_by_role("progressbar", name="Preparing the model")).to_have_attribute("aria-valuenow", "25")
     expect(line).to_contain_text("Preparing: converting U-Net 25%")
     expect(button).to_have_text("Stop preparing")
     expect(button).to_be_focused()
     button.press("Enter")
-    desk.tell(imports=(ImportView(**what, problem="The disk is <b>full</b>."),))
+    studio.tell(imports=(ImportView(**what, problem="The disk is <b>full</b>."),))
     expect(line).to_contain_text("The disk is <b>full</b>.")
     expect(button).to_have_text("Prepare again")
-    desk.tell(imports=(), prepared=(SINGLE[0].id,))
+    studio.tell(imports=(), prepared=(SINGLE[0].id,))
     expect(line).to_be_hidden()
-    assert [(command.action, command.model) for command in desk.commands] == [
+    assert [(command.action, command.model) for command in studio.commands] == [
         ("import", SINGLE[0].id),
         ("cancel_import", SINGLE[0].id),
     ]

@@ -1,4 +1,4 @@
-"""The Models tab over the real desk: its worker loads, unloads and converts real (if tiny) files, and the page sees it happen."""
+"""The Models tab over the real studio: its worker loads, unloads and converts real (if tiny) files, and the page sees it happen."""
 
 import json
 import re
@@ -12,18 +12,18 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from studio.core.settings import Settings
-from studio.desk import Desk
 from studio.manager.disk.attachments import CONTEXT_FAMILY
-from tests import tiny_models
+from studio.studio import Studio
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
 from tests.manager import small_child
+from tests.models import tiny_models
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """One model as a folder with a picture, the same as a single file, its VAE alone, and a file that is none."""
     models = tmp_path / "models"
     folder = tiny_models.stable_diffusion(models / "starter/folder", vae="kl", tokens=77)
@@ -40,14 +40,14 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setenv(small_child.SOURCE, str(folder))
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     settings = Settings(models=(models,), outputs=tmp_path / "out", device="cpu")
-    with closing(Desk(settings, entry="tests.manager.small_worker:main")) as desk:
-        yield desk
+    with closing(Studio(settings, entry="tests.manager.small_worker:main")) as studio:
+        yield studio
 
 
 def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_prepared(
-    desk: Desk, visit: Callable[..., Window]
+    studio: Studio, visit: Callable[..., Window]
 ) -> None:
-    with served(desk) as address:
+    with served(studio) as address:
         window = visit(address)
         page = window.page
         window.field("Model").select_option("file")
@@ -55,7 +55,7 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         page.get_by_role("button", name="Prepare now").click()
         page.get_by_role("tab", name="Models").click()
         file, folder = (
-            page.locator(".shelf-card").filter(has=page.get_by_role("heading", name=name, exact=True))
+            page.locator(".browser-card").filter(has=page.get_by_role("heading", name=name, exact=True))
             for name in ("file", "folder")
         )
         expect(folder.locator("img")).to_have_js_property("naturalWidth", 200)
@@ -74,19 +74,19 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         folder.get_by_role("button", name="Unpin folder").click()
         expect(folder.get_by_role("button", name="Pin folder", exact=True)).to_be_visible()
         page.get_by_text("Moves", exact=True).click()
-        expect(page.locator(".shelf-table tbody tr").filter(has_text="U-Net").first).to_contain_text("Loaded")
+        expect(page.locator(".browser-table tbody tr").filter(has_text="U-Net").first).to_contain_text("Loaded")
         page.get_by_role("button", name="Unload all").click()
-        expect(page.locator(".shelf-memory .shelf-figures")).to_have_text(re.compile("^0 MiB of"))
-        expect(page.locator(".shelf-table tbody tr").first).to_contain_text("Let go")
+        expect(page.locator(".browser-memory .browser-figures")).to_have_text(re.compile("^0 MiB of"))
+        expect(page.locator(".browser-table tbody tr").first).to_contain_text("Let go")
         expect(file).to_contain_text("prepared")
-        rows = page.locator(".shelf-table tbody tr")
+        rows = page.locator(".browser-table tbody tr")
         expect(rows.filter(has_text="Converted")).to_contain_text("file")
         expect(rows.filter(has_text="U-Net").first).to_contain_text("folder")
         page.get_by_role("button", name="Hide page").click()
-        expect(page.locator(".shelf-count")).to_have_text("3 files, 1 hidden")
+        expect(page.locator(".browser-count")).to_have_text("3 files, 1 hidden")
         page.get_by_label("Show", exact=True).select_option("Hidden (1)")
         page.get_by_role("button", name="Show again page").click()
-        expect(page.locator(".shelf-count")).to_have_text("4 files")
+        expect(page.locator(".browser-count")).to_have_text("4 files")
         page.get_by_role("tab", name="Text to image").click()
         expect(page.locator(".prepare-body")).to_be_hidden()
         page.close()

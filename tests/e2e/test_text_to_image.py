@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from studio.core.request import MAX_SEED
 from tests.e2e.window import NAMED, Window
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Window]
@@ -21,13 +21,13 @@ def requests_during(window: Window, act: Callable[[], object]) -> list[str]:
     return [url for url in asked if "/frames/" in url or "/images/" in url]
 
 
-def test_one_click_on_an_example_makes_a_picture(window: Window, desk: FakeDesk) -> None:
+def test_one_click_on_an_example_makes_a_picture(window: Window, studio: FakeStudio) -> None:
     window.wait("idle")
     window.page.get_by_role("button", name="a large red heart, striped yellow background").click()
     job = window.wait("done")
-    assert desk.job(job).request.prompt == "a large red heart, striped yellow background"
+    assert studio.job(job).request.prompt == "a large red heart, striped yellow background"
     expect(window.page.locator(".picture img")).to_have_attribute(
-        "src", f"{_origin(window)}/images/{desk.job(job).images[0]}"
+        "src", f"{_origin(window)}/images/{studio.job(job).images[0]}"
     )
     expect(window.results).to_have_count(1)
     expect(window.page.locator(".readout")).to_contain_text("Step 12 of 12")
@@ -86,9 +86,9 @@ def test_the_frames_of_a_long_run_come_in_two_answers_and_play_in_seconds(window
     expect(window.step).to_have_value("240", timeout=20_000)
 
 
-def test_the_largest_seed_goes_through_the_page_unharmed(window: Window, desk: FakeDesk) -> None:
+def test_the_largest_seed_goes_through_the_page_unharmed(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart", Steps="2", Seed=str(MAX_SEED))
-    assert desk.job(job).request.seed == MAX_SEED
+    assert studio.job(job).request.seed == MAX_SEED
     window.fill(Seed="1")
     window.page.get_by_role("button", name="Reuse seed").click()
     expect(window.field("Seed")).to_have_value(str(MAX_SEED))
@@ -107,29 +107,29 @@ def test_play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> No
     expect(window.step).to_have_value("12")
 
 
-def test_stop_ends_the_run_and_the_next_one_works(window: Window, desk: FakeDesk) -> None:
+def test_stop_ends_the_run_and_the_next_one_works(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="slow", Steps="200")
     window.generate.click()
     job = window.wait("running")
     window.stop.click()
     assert window.wait("cancelled") == job
-    assert desk.job(job).state == "cancelled"
+    assert studio.job(job).state == "cancelled"
     assert window.make("a red heart", Steps="5") != job
 
 
-def test_a_reload_in_the_middle_finds_the_run_again(window: Window, desk: FakeDesk) -> None:
+def test_a_reload_in_the_middle_finds_the_run_again(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="wait, a red heart")
     window.generate.click()
     job = window.wait("running")
     window.page.reload(wait_until="commit")
     assert window.wait("running") == job
-    desk.released.set()
+    studio.released.set()
     assert window.wait("done") == job
     expect(window.step).to_have_value("12")
 
 
 def test_a_second_tab_shows_the_same_run_and_a_later_one(
-    window: Window, visit: Visit, address: str, desk: FakeDesk
+    window: Window, visit: Visit, address: str, studio: FakeStudio
 ) -> None:
     job = window.make("a red heart")
     second = visit(address, context=window.page.context)
@@ -139,7 +139,7 @@ def test_a_second_tab_shows_the_same_run_and_a_later_one(
     expect(second.results).to_have_count(2)
 
 
-def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Window, desk: FakeDesk) -> None:
+def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Window, studio: FakeStudio) -> None:
     window.page.evaluate(
         """() => {
             window.sources = [];
@@ -155,14 +155,14 @@ def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Win
     assert window.page.evaluate(opened) == 1
     _look(window, "hidden")
     assert window.page.evaluate(opened) == 0
-    desk.released.set()
+    studio.released.set()
     _look(window, "visible")
     assert window.wait("done") == job
     expect(window.page.locator(".readout")).to_contain_text("Step 12 of 12")
     assert window.page.evaluate(opened) == 1
 
 
-def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Window, desk: FakeDesk) -> None:
+def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Window, studio: FakeStudio) -> None:
     """The canvas may show an earlier image, be scrolled away, or have been left for another tab."""
     window.make("a red heart")
     for leave in (_pick_the_last_result, _visit_models_and_come_back, _scroll_away):
@@ -174,10 +174,10 @@ def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Windo
         expect(window.stop).to_have_attribute("aria-disabled", "false")
         window.stop.click()
         expect(window.stop).to_have_attribute("aria-disabled", "true")
-        assert desk.job(job).state == "cancelled"
+        assert studio.job(job).state == "cancelled"
 
 
-def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, address: str, desk: FakeDesk) -> None:
+def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, address: str, studio: FakeStudio) -> None:
     window.make("a red heart")
     other = visit(address)
     other.wait("done")
@@ -189,35 +189,35 @@ def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, addre
     other.wait("done")
     expect(other.page.locator(".bar-queue")).to_have_text("Running")
     expect(other.stop).to_have_attribute("aria-disabled", "true")
-    desk.released.set()
+    studio.released.set()
     assert window.wait("done") == job
 
 
-def test_wishes_made_while_one_runs_wait_and_follow(window: Window, desk: FakeDesk) -> None:
+def test_wishes_made_while_one_runs_wait_and_follow(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="wait")
     window.generate.click()
     first = window.wait("running")
     window.generate.click()
     expect(window.page.locator(".bar-queue")).to_contain_text("1 waiting")
-    desk.released.set()
-    assert window.wait("done", other_than=first) == desk.jobs(limit=1)[0].id
+    studio.released.set()
+    assert window.wait("done", other_than=first) == studio.jobs(limit=1)[0].id
 
 
-def test_live_renders_each_change_with_the_same_seed(window: Window, desk: FakeDesk) -> None:
+def test_live_renders_each_change_with_the_same_seed(window: Window, studio: FakeStudio) -> None:
     first = window.make("a red heart")
     window.page.get_by_text("Live", exact=True).click()
     window.fill(CFG="9")
     second = window.wait("done", other_than=first)
     window.fill(Prompt="a blue ring")
     third = window.wait("done", other_than=second)
-    made = [desk.job(job).request for job in (first, second, third)]
+    made = [studio.job(job).request for job in (first, second, third)]
     assert len({request.seed for request in made}) == 1
     assert [request.guidance_scale for request in made] == [4.0, 9.0, 9.0]
     window.page.get_by_text("Live", exact=True).click()
     expect(window.field("Seed")).to_have_value("-1")
 
 
-def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, desk: FakeDesk) -> None:
+def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, studio: FakeStudio) -> None:
     first = window.make("a red heart")
     window.page.get_by_text("Live", exact=True).click()
     window.fill(Steps="200")
@@ -226,7 +226,7 @@ def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, de
     window.fill(Prompt="a blue ring")
     window.fill(Steps="6")
     window.wait("done", other_than=slow)
-    assert desk.job(slow).state == "cancelled"
+    assert studio.job(slow).state == "cancelled"
     assert "/images/" in window.picture()
 
 
@@ -240,7 +240,7 @@ def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, de
     ],
 )
 def test_a_bad_value_is_told_at_its_field_and_a_good_one_works(
-    window: Window, desk: FakeDesk, name: str, text: str, said: str
+    window: Window, studio: FakeStudio, name: str, text: str, said: str
 ) -> None:
     before = window.field(name).input_value()
     window.fill(Prompt="a red heart", **{name: text})
@@ -249,21 +249,21 @@ def test_a_bad_value_is_told_at_its_field_and_a_good_one_works(
     expect(window.field(name)).to_have_attribute("aria-invalid", "true")
     expect(window.page.locator(".field-error")).to_contain_text(said)
     expect(window.page.locator(".stage-alarm")).to_contain_text(said)
-    assert desk.jobs() == []
+    assert studio.jobs() == []
     window.fill(**{name: before})
     expect(window.page.locator(".field-error")).to_have_count(0)
     window.generate.click()
     window.wait("done")
 
 
-def test_a_failed_run_says_why_and_can_be_tried_again(window: Window, desk: FakeDesk) -> None:
+def test_a_failed_run_says_why_and_can_be_tried_again(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="fail")
     window.generate.click()
     job = window.wait("failed")
     expect(window.page.locator(".stage-alarm")).to_contain_text("not finite")
     window.page.get_by_role("button", name="Try again").click()
     again = window.wait("failed", other_than=job)
-    assert desk.job(again).request == desk.job(job).request
+    assert studio.job(again).request == studio.job(job).request
 
 
 def test_a_prompt_is_text_wherever_it_is_shown(window: Window) -> None:
@@ -276,13 +276,13 @@ def test_a_prompt_is_text_wherever_it_is_shown(window: Window) -> None:
     assert window.page.evaluate("window.hacked") is None
 
 
-def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: FakeDesk) -> None:
+def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, studio: FakeStudio) -> None:
     wish = {"Prompt": "a red heart", "Negative_prompt": "rain", "Steps": "7", "CFG": "2.5", "Seed": "77", "Width": "64"}
     old = window.make(wish["Prompt"], **{name: text for name, text in wish.items() if name != "Prompt"})
     window.page.get_by_label("Sampler").select_option("euler")
     window.make("something else", Negative_prompt="", Steps="9", CFG="3", Seed="5", Width="")
     window.results.nth(1).click()
-    assert window.wait("done", other_than=desk.jobs(limit=1)[0].id) == old
+    assert window.wait("done", other_than=studio.jobs(limit=1)[0].id) == old
     for name, text in wish.items():
         expect(window.field(name.replace("_", " "))).to_have_value(text)
     expect(window.field("Sampler")).to_have_value("dpmpp_2m")
@@ -293,10 +293,10 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, desk: 
     expect(window.canvas).to_have_attribute("data-job", old)
 
 
-def test_a_dropped_picture_brings_its_settings_back(window: Window, desk: FakeDesk) -> None:
+def test_a_dropped_picture_brings_its_settings_back(window: Window, studio: FakeStudio) -> None:
     job = window.make("a pink heart", Steps="6", Seed=str(MAX_SEED - 5))
     window.fill(Prompt="", Steps="20", Seed="1")
-    data = list(desk.image_file(desk.job(job).images[0]).read_bytes())
+    data = list(studio.image_file(studio.job(job).images[0]).read_bytes())
     window.page.evaluate(
         """(data) => {
             const carried = new DataTransfer();
@@ -329,20 +329,20 @@ def test_the_menus_follow_the_model_and_the_sampler(window: Window) -> None:
     expect(window.field("Steps")).to_have_value("8")
 
 
-def test_the_seed_can_be_reused_and_drawn_anew(window: Window, desk: FakeDesk) -> None:
+def test_the_seed_can_be_reused_and_drawn_anew(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart")
     window.page.get_by_role("button", name="Reuse seed").click()
-    expect(window.field("Seed")).to_have_value(str(desk.job(job).request.seed))
+    expect(window.field("Seed")).to_have_value(str(studio.job(job).request.seed))
     window.page.get_by_role("button", name="Random seed").click()
     expect(window.field("Seed")).to_have_value("-1")
 
 
-def test_several_images_can_be_looked_at_one_by_one(window: Window, desk: FakeDesk) -> None:
+def test_several_images_can_be_looked_at_one_by_one(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart", Count="3", Seed="40")
     expect(window.page.get_by_role("button", name="Image 3 of 3, seed 42")).to_have_attribute("aria-pressed", "true")
     window.page.get_by_role("button", name="Image 1 of 3, seed 40").click()
     expect(window.page.locator(".picture img")).to_have_attribute(
-        "src", f"{_origin(window)}/images/{desk.job(job).images[0]}"
+        "src", f"{_origin(window)}/images/{studio.job(job).images[0]}"
     )
 
 
@@ -369,7 +369,7 @@ def test_all_of_it_by_keyboard_alone(window: Window) -> None:
 
 
 def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sideways(
-    visit: Visit, address: str, desk: FakeDesk
+    visit: Visit, address: str, studio: FakeStudio
 ) -> None:
     window = visit(address, viewport={"width": 390, "height": 844})
     window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
@@ -384,7 +384,7 @@ def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sidewa
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, desk: FakeDesk, theme: str) -> None:
+def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, studio: FakeStudio, theme: str) -> None:
     window = visit(address, query=f"?__theme={theme}")
     dark = window.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
     assert dark == (theme == "dark")
@@ -408,7 +408,7 @@ def _pick_the_last_result(window: Window) -> None:
 
 def _visit_models_and_come_back(window: Window) -> None:
     window.page.get_by_role("tab", name="Models").click()
-    expect(window.page.locator(".shelf-figures")).to_be_visible()
+    expect(window.page.locator(".browser-figures")).to_be_visible()
     window.page.get_by_role("tab", name="Text to image").click()
 
 

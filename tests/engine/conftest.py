@@ -18,7 +18,7 @@ from studio.core.options import find_model, resolve  # noqa: E402
 from studio.core.request import GenerationRequest  # noqa: E402
 from studio.core.settings import Settings  # noqa: E402
 from studio.manager.manager import Loaded, Manager  # noqa: E402
-from tests import tiny_models  # noqa: E402
+from tests.models import tiny_models  # noqa: E402
 
 KINDS = ("sd1", "pixart", "ddpm", "dit")
 

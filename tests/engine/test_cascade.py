@@ -35,7 +35,7 @@ from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
-from tests import tiny_cascade, tiny_models  # noqa: E402
+from tests.models import tiny_cascade, tiny_models  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
 STEPS = {"steps": 3, "upper_steps": 4}

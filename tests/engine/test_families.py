@@ -19,8 +19,8 @@ from studio.engine.generate import generate, prepare_pipeline  # noqa: E402
 from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from tests import tiny_models, tiny_variants  # noqa: E402
 from tests.engine.conftest import KINDS, Studio  # noqa: E402
+from tests.models import tiny_models, tiny_variants  # noqa: E402
 
 OTHERS = sorted(set(tiny_models.BUILDERS) - set(KINDS))
 STEPS = 4

@@ -11,8 +11,8 @@ from studio.core.options import legal_samplers, legal_spacings  # noqa: E402
 from studio.core.samplers import SOLVERS  # noqa: E402
 from studio.core.settings import Settings  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from tests import tiny_models  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
+from tests.models import tiny_models  # noqa: E402
 
 MODELS = ("sd1", "sd3", "ddpm", "dit", "lcm", "consistency", "distilled")
 STEPS = (1, 2, 3, 4)

@@ -15,7 +15,7 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.manager import Manager
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 import torch  # noqa: E402

@@ -18,7 +18,7 @@ from studio.core.settings import Settings  # noqa: E402
 from studio.engine.generate import generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.planning import Shape, forecast  # noqa: E402
-from tests.generic_unets import UNETS  # noqa: E402
+from tests.models.generic_unets import UNETS  # noqa: E402
 
 # whole -> (the decoder's pipeline, the prior's, what their folders are called)
 PAIRS = {
@@ -95,5 +95,5 @@ def test_a_decoder_alone_says_what_it_lacks_and_is_whole_once_that_is_here(tmp_p
     )
     (tmp_path / "elsewhere").rename(prior)
     assert info_of(manager, decoder.name).problem is None
-    (prior / "prior/modeling.py").write_text("print('hello')")
+    (prior / "prior/modeling.py").write_text("print('settings_message')")
     assert "Python code" in (info_of(manager, decoder.name).problem or "")

@@ -33,8 +33,8 @@ from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Loaded, Manager, shape_of  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from studio.manager.memory.estimate import folder_weights, stages_for  # noqa: E402
-from tests import generic_models, generic_packed, generic_plain  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
+from tests.models import generic_models, generic_packed, generic_plain  # noqa: E402
 
 NAMES = sorted(generic_models.BUILDERS)
 STEPS = 2

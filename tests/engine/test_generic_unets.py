@@ -31,7 +31,7 @@ from studio.manager.loading import component_class  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
-from tests.generic_unets import UNETS, latent_unconditional  # noqa: E402
+from tests.models.generic_unets import UNETS, latent_unconditional  # noqa: E402
 
 STEPS = 2
 BUFFERS = 8192  # bytes that a model has beside what its files hold

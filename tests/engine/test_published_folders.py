@@ -24,8 +24,8 @@ from studio.core.settings import Settings  # noqa: E402
 from studio.engine.generate import generate  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from tests import tiny_models  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
+from tests.models import tiny_models  # noqa: E402
 
 EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
 

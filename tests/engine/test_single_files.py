@@ -23,10 +23,10 @@ from studio.manager.disk import checkpoints, clip_vocabulary
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
 from studio.manager.manager import Manager
-from tests import tiny_files
-from tests.conversions import convert_here
 from tests.engine import tiny_child
-from tests.original_names import save, t5_llama_names, text_original
+from tests.models import tiny_files
+from tests.models.conversions import convert_here
+from tests.models.original_names import save, t5_llama_names, text_original
 
 compat.prepare()
 import diffusers  # noqa: E402

@@ -13,8 +13,8 @@ from studio.manager.conversion.importing import import_checkpoint
 from studio.manager.disk import attachments, checkpoints, clip_vocabulary
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
-from tests import tiny_files, tiny_models, tiny_variants
-from tests.original_names import P, save, text_original
+from tests.models import tiny_files, tiny_models, tiny_variants
+from tests.models.original_names import P, save, text_original
 
 compat.prepare()
 

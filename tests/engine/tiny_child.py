@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from studio.manager.conversion.import_child import main
-from tests import tiny_files
+from tests.models import tiny_files
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and the family's name
 

@@ -1,5 +1,5 @@
-"""The same desk as in tests/jobs."""
+"""The same studio as in tests/jobs."""
 
-from tests.jobs.conftest import desk, hold, make_desk
+from tests.jobs.conftest import hold, make_studio, studio
 
-__all__ = ["desk", "hold", "make_desk"]
+__all__ = ["hold", "make_studio", "studio"]

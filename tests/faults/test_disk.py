@@ -12,7 +12,7 @@ from studio.core.errors import StorageError
 from studio.core.events import Done, Failed
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.desk import Desk
+from studio.studio import Studio
 
 WISH = GenerationRequest(prompt="a picture", steps=2, seed=1)
 
@@ -45,61 +45,61 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
-def end_of(desk: Desk) -> object:
-    return list(desk.follow(desk.submit(WISH)))[-1]
+def end_of(studio: Studio) -> object:
+    return list(studio.follow(studio.submit(WISH)))[-1]
 
 
-def test_a_full_disk_is_one_sentence_and_then_it_goes_on(small_disk: Path, make_desk: Callable[..., Desk]) -> None:
-    desk = make_desk(settings=Settings(outputs=small_disk))
-    assert isinstance(end_of(desk), Done)
+def test_a_full_disk_is_one_sentence_and_then_it_goes_on(small_disk: Path, make_studio: Callable[..., Studio]) -> None:
+    studio = make_studio(settings=Settings(outputs=small_disk))
+    assert isinstance(end_of(studio), Done)
     ballast = fill(small_disk)
     with pytest.raises(StorageError, match="the disk is full"):
         for _ in range(50):  # the log's last page may have room for a few
-            failed = end_of(desk)
+            failed = end_of(studio)
             assert isinstance(failed, Failed) and "the disk is full" in failed.message
     ballast.unlink()
-    assert isinstance(end_of(desk), Done)
-    assert len(desk.images()) == 2
+    assert isinstance(end_of(studio), Done)
+    assert len(studio.images()) == 2
     assert not list(small_disk.rglob("*.tmp"))
 
 
-def test_a_folder_that_becomes_read_only(small_disk: Path, make_desk: Callable[..., Desk]) -> None:
-    desk = make_desk(settings=Settings(outputs=small_disk))
-    assert isinstance(end_of(desk), Done)
-    desk.close()
+def test_a_folder_that_becomes_read_only(small_disk: Path, make_studio: Callable[..., Studio]) -> None:
+    studio = make_studio(settings=Settings(outputs=small_disk))
+    assert isinstance(end_of(studio), Done)
+    studio.close()
     assert _run("mount", "-o", "remount,ro", str(small_disk)) == 0
-    desk = make_desk(settings=Settings(outputs=small_disk))
-    assert desk.jobs() == [] and desk.images() == [] and desk.models()
+    studio = make_studio(settings=Settings(outputs=small_disk))
+    assert studio.jobs() == [] and studio.images() == [] and studio.models()
     with pytest.raises(StorageError, match=r"Could not .*outputs folder"):
-        desk.submit(WISH)
+        studio.submit(WISH)
     assert _run("mount", "-o", "remount,rw", str(small_disk)) == 0
-    assert isinstance(end_of(desk), Done)
-    assert len(desk.images()) == 2
+    assert isinstance(end_of(studio), Done)
+    assert len(studio.images()) == 2
 
 
-def test_an_outputs_folder_that_is_a_file(make_desk: Callable[..., Desk], tmp_path: Path) -> None:
+def test_an_outputs_folder_that_is_a_file(make_studio: Callable[..., Studio], tmp_path: Path) -> None:
     blocked = tmp_path / "outputs"
     blocked.write_text("in the way")
-    desk = make_desk(settings=Settings(outputs=blocked))
-    assert desk.jobs() == [] and desk.images() == []
+    studio = make_studio(settings=Settings(outputs=blocked))
+    assert studio.jobs() == [] and studio.images() == []
     with pytest.raises(StorageError) as caught:
-        desk.submit(WISH)
+        studio.submit(WISH)
     assert str(tmp_path) not in str(caught.value)
     blocked.unlink()
-    assert isinstance(end_of(desk), Done)
+    assert isinstance(end_of(studio), Done)
 
 
-def test_two_studios_do_not_share_a_folder(make_desk: Callable[..., Desk]) -> None:
-    first = make_desk()
+def test_two_studios_do_not_share_a_folder(make_studio: Callable[..., Studio]) -> None:
+    first = make_studio()
     with pytest.raises(StorageError, match="Another Unnoise is running"):
-        make_desk()
+        make_studio()
     first.close()
-    assert isinstance(end_of(make_desk()), Done)
+    assert isinstance(end_of(make_studio()), Done)
 
 
-def test_deleting_everything_while_it_runs_loses_only_what_was_deleted(desk: Desk) -> None:
-    assert isinstance(end_of(desk), Done)
-    _run("rm", "-rf", str(desk.settings.outputs))
-    assert desk.jobs() == [] and desk.images() == []
-    assert isinstance(end_of(desk), Done)
-    assert len(desk.images()) == 1
+def test_deleting_everything_while_it_runs_loses_only_what_was_deleted(studio: Studio) -> None:
+    assert isinstance(end_of(studio), Done)
+    _run("rm", "-rf", str(studio.settings.outputs))
+    assert studio.jobs() == [] and studio.images() == []
+    assert isinstance(end_of(studio), Done)
+    assert len(studio.images()) == 1

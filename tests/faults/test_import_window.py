@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from safetensors.numpy import load, save
 
-from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.events import Done, Event, Failed, Interrupted, Loading, Step
+from studio.core.memory import MemoryCommand, MemoryView
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.desk import Desk
 from studio.manager.disk.attachments import CONTEXT_FAMILY
-from tests import tiny_models
+from studio.studio import Studio
 from tests.manager import small_child
+from tests.models import tiny_models
 
 FILE, FOLDER = "checkpoints/tiny", "starter/folder"
 ENTRY = "tests.manager.small_worker:main"
@@ -43,16 +43,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def desk(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def studio(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """Over the real worker, whose SD 1 is as small as the test's; each part takes a second longer than it would."""
     monkeypatch.setenv(small_child.SOURCE, str(models / FOLDER))
     monkeypatch.setenv(small_child.SLOW, "1")
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     own = shutil.copytree(models, tmp_path / "models")
     settings = Settings(models=(own,), outputs=tmp_path / "out", device="cpu")
-    desk = Desk(settings, entry=ENTRY)
-    yield desk
-    desk.close()
+    studio = Studio(settings, entry=ENTRY)
+    yield studio
+    studio.close()
 
 
 def wish(model: str, **settings: object) -> GenerationRequest:
@@ -60,102 +60,102 @@ def wish(model: str, **settings: object) -> GenerationRequest:
     return GenerationRequest(model=model, **values)
 
 
-def until(desk: Desk, true: Callable[[MemoryView], Any], seconds: float = 60) -> MemoryView:
+def until(studio: Studio, true: Callable[[MemoryView], Any], seconds: float = 60) -> MemoryView:
     """The first view of which it is true, as the window would be told of it."""
-    end, (seen, view) = time.monotonic() + seconds, desk.watch_memory(0, 0.0)
+    end, (seen, view) = time.monotonic() + seconds, studio.watch_memory(0, 0.0)
     while not true(view):
         assert time.monotonic() < end, view
-        seen, view = desk.watch_memory(seen, 1.0)
+        seen, view = studio.watch_memory(seen, 1.0)
     return view
 
 
-def ask(desk: Desk, action: str) -> None:
-    desk.manage(MemoryCommand(action=action, model=FILE, dtype="fp32"))
+def ask(studio: Studio, action: str) -> None:
+    studio.manage(MemoryCommand(action=action, model=FILE, dtype="fp32"))
 
 
-def started(desk: Desk) -> Desk:
+def started(studio: Studio) -> Studio:
     """With a worker that hears."""
-    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
-    return desk
+    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
+    return studio
 
 
-def left(desk: Desk) -> list[str]:
-    place = desk.settings.outputs / ".unnoise/imported"
+def left(studio: Studio) -> list[str]:
+    place = studio.settings.outputs / ".unnoise/imported"
     return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
 
 
-def test_prepared_while_a_job_runs(desk: Desk) -> None:
-    job = started(desk).submit(wish(FOLDER, steps=700))
-    following = desk.follow(job)
+def test_prepared_while_a_job_runs(studio: Studio) -> None:
+    job = started(studio).submit(wish(FOLDER, steps=700))
+    following = studio.follow(job)
     next(event for event in following if isinstance(event, Step))
-    ask(desk, "import")
-    view = until(desk, lambda view: any("converting" in each.what for each in view.imports))
+    ask(studio, "import")
+    view = until(studio, lambda view: any("converting" in each.what for each in view.imports))
     (import_,) = view.imports
     assert (import_.model, import_.dtype, import_.problem) == (FILE, "fp32", None) and import_.fraction is not None
-    assert desk.job(job).state == "running"
-    assert view.wishes == (), "it is no command that waits for the job's end"
-    desk.cancel(job)
-    view = until(desk, lambda view: view.prepared == (FILE,))
-    until(desk, lambda view: view.imports == ())
-    desk.close()
-    with closing(Desk(desk.settings, entry=ENTRY)) as again:
+    assert studio.job(job).state == "running"
+    assert view.pending == (), "it is no command that waits for the job's end"
+    studio.cancel(job)
+    view = until(studio, lambda view: view.prepared == (FILE,))
+    until(studio, lambda view: view.imports == ())
+    studio.close()
+    with closing(Studio(studio.settings, entry=ENTRY)) as again:
         until(again, lambda view: view.prepared == (FILE,))
         events = list(again.follow(again.submit(wish(FILE))))
     assert isinstance(events[-1], Done)
     assert not any("convert" in event.what for event in events if isinstance(event, Loading))
 
 
-def test_a_job_shows_its_import_and_can_be_cancelled_in_it(desk: Desk) -> None:
-    job = desk.submit(wish(FILE))
+def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio) -> None:
+    job = studio.submit(wish(FILE))
     seen: list[Event] = []
-    for event in desk.follow(job):
+    for event in studio.follow(job):
         seen.append(event)
         if isinstance(event, Loading) and "converting vae" in event.what:
             asked = time.monotonic()
-            assert desk.cancel(job)
+            assert studio.cancel(job)
     assert seen[-1].kind == "cancelled" and time.monotonic() - asked < 1.0
     fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
     assert fractions == sorted(fractions) and fractions[-1] > 0
-    assert left(desk) == []
-    until(desk, lambda view: view.imports == (), 5)
-    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
+    assert left(studio) == []
+    until(studio, lambda view: view.imports == (), 5)
+    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
 
 
-def test_stopped_by_a_person_and_failed_for_a_reason(desk: Desk) -> None:
-    ask(started(desk), "import")
-    until(desk, lambda view: any("converting" in each.what for each in view.imports))
-    ask(desk, "cancel_import")
-    until(desk, lambda view: view.imports == (), 5)
-    file = desk.settings.models[0] / f"{FILE}.safetensors"
+def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio) -> None:
+    ask(started(studio), "import")
+    until(studio, lambda view: any("converting" in each.what for each in view.imports))
+    ask(studio, "cancel_import")
+    until(studio, lambda view: view.imports == (), 5)
+    file = studio.settings.models[0] / f"{FILE}.safetensors"
     whole = file.read_bytes()
     tensors = load(whole)
     del tensors["first_stage_model.decoder.conv_in.bias"]
     file.write_bytes(save(tensors))
-    ask(desk, "import")
-    view = until(desk, lambda view: any(each.problem for each in view.imports))
+    ask(studio, "import")
+    view = until(studio, lambda view: any(each.problem for each in view.imports))
     assert "The vae in tiny.safetensors" in (view.imports[0].problem or "")
-    assert left(desk) == []
-    end = list(desk.follow(desk.submit(wish(FILE))))[-1]
+    assert left(studio) == []
+    end = list(studio.follow(studio.submit(wish(FILE))))[-1]
     assert isinstance(end, Failed) and end.message == view.imports[0].problem
     file.write_bytes(whole)
-    assert isinstance(list(desk.follow(desk.submit(wish(FILE))))[-1], Done)
-    until(desk, lambda view: view.imports == () and view.prepared == (FILE,))
+    assert isinstance(list(studio.follow(studio.submit(wish(FILE))))[-1], Done)
+    until(studio, lambda view: view.imports == () and view.prepared == (FILE,))
 
 
-def test_an_import_dies_with_the_worker_and_leaves_nothing(desk: Desk) -> None:
-    job = desk.submit(wish(FILE))
-    for event in desk.follow(job):
-        if isinstance(event, Loading) and "converting" in event.what and desk.worker_pid:
-            os.kill(desk.worker_pid, signal.SIGKILL)
-    assert isinstance(list(desk.follow(job))[-1], Interrupted)
-    assert isinstance(list(desk.follow(desk.submit(wish(FOLDER))))[-1], Done)
-    assert left(desk) == [] and desk.memory().imports == ()
-    assert isinstance(list(desk.follow(desk.retry(job)))[-1], Done)
+def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio) -> None:
+    job = studio.submit(wish(FILE))
+    for event in studio.follow(job):
+        if isinstance(event, Loading) and "converting" in event.what and studio.worker_pid:
+            os.kill(studio.worker_pid, signal.SIGKILL)
+    assert isinstance(list(studio.follow(job))[-1], Interrupted)
+    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
+    assert left(studio) == [] and studio.memory().imports == ()
+    assert isinstance(list(studio.follow(studio.retry(job)))[-1], Done)
 
 
-def test_what_is_no_single_file_is_not_imported(desk: Desk) -> None:
-    started(desk).manage(MemoryCommand(action="import", model=FOLDER))
-    view = until(desk, lambda view: view.imports)
+def test_what_is_no_single_file_is_not_imported(studio: Studio) -> None:
+    started(studio).manage(MemoryCommand(action="import", model=FOLDER))
+    view = until(studio, lambda view: view.imports)
     assert view.imports[0].problem == "folder is a folder already, which is used as it stands."
-    info: ModelInfo = next(info for info in desk.models() if info.id == FOLDER)
+    info: ModelInfo = next(info for info in studio.models() if info.id == FOLDER)
     assert info.problem is None

@@ -1,4 +1,4 @@
-"""A desk over a fake engine in a real worker process, and a catalog of one model."""
+"""A studio over a fake engine in a real worker process, and a catalog of one model."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from studio.core.models import Defaults, ModelInfo
 from studio.core.settings import Settings
-from studio.desk import Desk
 from studio.jobs.host import Patience
+from studio.studio import Studio
 
 MODEL = ModelInfo(
     id="starter/fake",
@@ -34,25 +34,25 @@ class FixedCatalog:
 
 
 @pytest.fixture
-def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    """Open a desk on the test's outputs folder; every one is closed at the end."""
-    opened: list[Desk] = []
+def make_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
+    """Open a studio on the test's outputs folder; every one is closed at the end."""
+    opened: list[Studio] = []
 
-    def make(entry: str = "tests.jobs.fake_worker:main", **options: Any) -> Desk:
+    def make(entry: str = "tests.jobs.fake_worker:main", **options: Any) -> Studio:
         options.setdefault("settings", Settings(outputs=tmp_path / "outputs", presets=tmp_path / "presets"))
         options.setdefault("patience", Patience(restart=0.01, claim=0.02))
-        desk = Desk(options.pop("settings"), catalog=FixedCatalog(), entry=entry, **options)  # type: ignore[arg-type]
-        opened.append(desk)
-        return desk
+        studio = Studio(options.pop("settings"), catalog=FixedCatalog(), entry=entry, **options)  # type: ignore[arg-type]
+        opened.append(studio)
+        return studio
 
     yield make
-    for desk in opened:
-        desk.close()
+    for studio in opened:
+        studio.close()
 
 
 @pytest.fixture
-def desk(make_desk: Callable[..., Desk]) -> Desk:
-    return make_desk()
+def studio(make_studio: Callable[..., Studio]) -> Studio:
+    return make_studio()
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ def main(channel: Channel) -> None:
     commands: SimpleQueue[Message | None] = SimpleQueue()
     cancelled: set[str] = set()
     threading.Thread(target=_receive, args=(channel, commands, cancelled), daemon=True).start()
-    hello = commands.get()
-    assert hello is not None
-    outputs = Path(hello["settings"]["outputs"])
+    settings_message = commands.get()
+    assert settings_message is not None
+    outputs = Path(settings_message["settings"]["outputs"])
     channel.send({"say": "ready"})
     while (command := commands.get()) is not None:
         Run(channel, command["job"], GenerationRequest(**command["request"]), outputs, cancelled).go()

@@ -211,7 +211,7 @@ def test_the_largest_seed_comes_back_exactly(archive: Archive) -> None:
 
 
 def ended_job(database: Database, log: EventLog, frames: FrameStore, seed: int) -> str:
-    """A job of two steps, each with a frame, as the desk leaves it behind."""
+    """A job of two steps, each with a frame, as the studio leaves it behind."""
     job = JobQueue(database, log).put(GenerationRequest(seed=seed))
     for index in (0, 1):
         frames.put(job, 0, index, "x0", b"j" * 1000)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from studio.core.desk import ImportView, MemoryCommand, MemoryView
 from studio.core.errors import StudioError
+from studio.core.memory import ImportView, MemoryCommand, MemoryView
 from studio.jobs.board import DIED, MemoryBoard
 
 LOAD = MemoryCommand(action="load", model="a")
@@ -13,10 +13,10 @@ LOAD = MemoryCommand(action="load", model="a")
 
 def test_a_wish_is_in_view_until_it_is_carried_out() -> None:
     board, told = MemoryBoard(), []
-    board.ask(LOAD, lambda: told.append(board.view().wishes[0].action))
+    board.ask(LOAD, lambda: told.append(board.view().pending[0].action))
     assert told == ["load"]
     board.hear({"say": "managing", "what": "reading unet", "fraction": 0.5})
-    (wish,) = board.view().wishes
+    (wish,) = board.view().pending
     assert (wish.model, wish.what, wish.fraction) == ("a", "reading unet", 0.5)
     board.hear({"say": "memory", "memory": MemoryView(used=5, models=("a",)).model_dump(mode="json")})
     board.hear({"say": "managed", "problem": None})
@@ -29,7 +29,7 @@ def test_why_a_wish_failed_stays_at_its_model_until_it_is_asked_again() -> None:
     board.ask(MemoryCommand(action="load", model="b"), lambda: None)
     board.hear({"say": "managed", "problem": "It does not fit."})
     board.hear({"say": "managed", "problem": None})
-    assert board.view().problems == {"a": "It does not fit."} and not board.view().wishes
+    assert board.view().problems == {"a": "It does not fit."} and not board.view().pending
     board.ask(LOAD, lambda: None)
     assert board.view().problems == {}
 
@@ -42,7 +42,7 @@ def test_a_wish_that_nobody_heard_was_not_made() -> None:
     board.ask(LOAD, lambda: None)
     with pytest.raises(StudioError):
         board.ask(LOAD, refuse)
-    assert len(board.view().wishes) == 1
+    assert len(board.view().pending) == 1
 
 
 def test_a_worker_that_dies_takes_its_memory_and_its_wishes_with_it() -> None:
@@ -56,7 +56,7 @@ def test_a_worker_that_dies_takes_its_memory_and_its_wishes_with_it() -> None:
 def test_imports_are_no_wishes_for_they_are_told_of_themselves() -> None:
     board, told = MemoryBoard(), []
     board.ask(MemoryCommand(action="import", model="a"), lambda: told.append(True))
-    assert told == [True] and board.view().wishes == ()
+    assert told == [True] and board.view().pending == ()
 
 
 def test_whoever_watches_is_woken_by_a_change_and_by_nothing_else() -> None:
@@ -67,7 +67,7 @@ def test_whoever_watches_is_woken_by_a_change_and_by_nothing_else() -> None:
     threading.Timer(0.05, board.hear, [{"say": "memory", "memory": MemoryView(used=7).model_dump(mode="json")}]).start()
     later, view = board.watch(number, 10)
     assert later != number and view.used == 7
-    board.hear({"say": "hello"})
+    board.hear({"say": "settings"})
     assert board.watch(later, 0.01)[0] == later
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.desk import QueueView
 from studio.core.errors import StorageError
 from studio.core.events import Done, Event, Interrupted, Loading, Step
+from studio.core.jobs import QueueView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog

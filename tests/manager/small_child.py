@@ -10,7 +10,7 @@ from studio.manager.conversion import importing
 from studio.manager.conversion.import_child import main
 from studio.manager.disk import clip_vocabulary
 from studio.manager.families import FAMILIES
-from tests import tiny_models
+from tests.models import tiny_models
 
 SOURCE = "UNNOISE_TEST_SOURCE"  # the folder that SD 1 is as small as
 SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer

@@ -15,12 +15,12 @@ from studio.core.options import legal_samplers, options_for, resolve
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.core.settings import Settings
-from studio.desk import Desk
 from studio.manager.disk.accepts import accepts, check_request, pipeline_class_for
 from studio.manager.disk.catalog import describe_path
 from studio.manager.families import FAMILIES, generic_family
 from studio.manager.families.dit import labels_of
-from tests import tiny_models
+from studio.studio import Studio
+from tests.models import tiny_models
 
 compat.prepare()
 
@@ -162,10 +162,10 @@ def test_the_labels_of_an_index_are_those_that_the_pipeline_reads(tmp_path: Path
     check_request(GenerationRequest(prompt="Tinca Tinca"), describe_path(tmp_path, folder), folder)
 
 
-def test_the_desk_refuses_at_once_what_the_folder_s_configurations_rule_out(tmp_path: Path) -> None:
+def test_the_studio_refuses_at_once_what_the_folder_s_configurations_rule_out(tmp_path: Path) -> None:
     tiny_models.dit(tmp_path / "models/classes")
     settings = Settings(models=(tmp_path / "models",), outputs=tmp_path / "out", device="cpu")
-    with closing(Desk(settings, entry="tests.jobs.fake_worker:main")) as desk:
+    with closing(Studio(settings, entry="tests.jobs.fake_worker:main")) as studio:
         with pytest.raises(InvalidRequest, match="class name or a number") as refused:
-            desk.submit(GenerationRequest(model="classes", prompt="a dragon"))
-        assert refused.value.field == "prompt" and desk.jobs() == []
+            studio.submit(GenerationRequest(model="classes", prompt="a dragon"))
+        assert refused.value.field == "prompt" and studio.jobs() == []

@@ -21,7 +21,7 @@ from studio.manager.memory.estimate import folder_weights, stages_for
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import anonymous
 from studio.manager.memory.residency import KEPT_SHELLS
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 import torch  # noqa: E402

@@ -15,7 +15,7 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 import torch  # noqa: E402

@@ -10,7 +10,7 @@ from studio import compat
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 from studio.engine.generate import generate  # noqa: E402

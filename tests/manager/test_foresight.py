@@ -13,7 +13,7 @@ from studio.core.settings import Settings
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog
 from studio.jobs.queue import JobQueue, waiting
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 

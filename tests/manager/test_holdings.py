@@ -8,7 +8,7 @@ import pytest
 from studio import compat
 from studio.core.models import ModelInfo
 from studio.core.settings import Settings
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 from studio.manager.manager import Manager  # noqa: E402

@@ -17,7 +17,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.headers import MAX_HEADER, MAX_TENSORS, read_header
 from studio.manager.disk.sniff import sniff
-from tests.layouts import CASES, write_sparse
+from tests.models.layouts import CASES, write_sparse
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

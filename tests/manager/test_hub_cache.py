@@ -12,9 +12,9 @@ from studio.core.options import find_model
 from studio.core.settings import Settings
 from studio.manager.disk.catalog import Catalog
 from studio.manager.manager import Manager
-from tests import tiny_models
-from tests.hub_cache import ONE, TWO, cached
-from tests.layouts import CASES, write_sparse
+from tests.models import tiny_models
+from tests.models.hub_cache import ONE, TWO, cached
+from tests.models.layouts import CASES, write_sparse
 
 compat.prepare()
 import torch  # noqa: E402

@@ -22,9 +22,9 @@ from studio.manager.disk.clip_vocabulary import byte_letters, find_vocabulary, r
 from studio.manager.disk.files import describe_file
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
-from tests import tiny_models
-from tests.conversions import convert_here
-from tests.layouts import unet, write_sparse
+from tests.models import tiny_models
+from tests.models.conversions import convert_here
+from tests.models.layouts import unet, write_sparse
 
 compat.prepare()
 import torch  # noqa: E402

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from studio import compat
-from studio.core.desk import ImportView
 from studio.core.errors import Cancelled, ModelError, StorageError
+from studio.core.memory import ImportView
 from studio.core.models import Override
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
@@ -25,9 +25,9 @@ from studio.manager.conversion.imported import claimed
 from studio.manager.disk import attachments, clip_vocabulary
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
-from tests import tiny_models
-from tests.conversions import convert_here
 from tests.manager import small_child
+from tests.models import tiny_models
+from tests.models.conversions import convert_here
 
 compat.prepare()
 

@@ -5,8 +5,8 @@ import pytest
 from studio.manager.disk.header_values import Header, Tensor
 from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.sniff import sniff
-from tests import true_layouts as true
-from tests.layouts import Shapes
+from tests.models import true_layouts as true
+from tests.models.layouts import Shapes
 
 # diffusers' class, with its published sizes -> the family of a LoRA on all its layers, and of one on attention alone
 TRAINED: dict[str, tuple[str | None, str | None]] = {

@@ -16,9 +16,9 @@ import pytest
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.headers import readable
 from studio.manager.disk.index import Index
-from tests import tiny_models
-from tests.layouts import CASES, unet, write_sparse
 from tests.manager.messy import FILES, good, make_messy, unmake, zipped_pickle
+from tests.models import tiny_models
+from tests.models.layouts import CASES, unet, write_sparse
 
 DAC_OVERRIDE, DAC_READ_SEARCH, DROP_BOUNDING = 1, 2, 24
 

@@ -8,7 +8,7 @@ from studio import compat
 from studio.core.errors import ModelError
 from studio.manager.conversion.naming import TABLES, Piece
 from studio.manager.disk.architecture import config_of
-from tests.original_names import flux_original, sd3_original
+from tests.models.original_names import flux_original, sd3_original
 
 compat.prepare()
 import torch  # noqa: E402

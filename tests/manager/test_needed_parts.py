@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from studio.manager.disk.catalog import Catalog
-from tests import tiny_models
+from tests.models import tiny_models
 
 
 @pytest.fixture(scope="module")

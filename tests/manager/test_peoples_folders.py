@@ -10,8 +10,8 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.conversion.tensors import WeightsFile
 from studio.manager.disk.catalog import Catalog
-from tests import true_layouts as true
-from tests.layouts import CASES, Shapes, write_sparse
+from tests.models import true_layouts as true
+from tests.models.layouts import CASES, Shapes, write_sparse
 
 
 def listed(root: Path) -> dict[str, ModelInfo]:

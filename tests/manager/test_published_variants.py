@@ -11,8 +11,8 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.manager.disk.files import SD2_TELLTALE, describe_file
 from studio.manager.disk.folders import read_folder
-from tests import tiny_models
-from tests.layouts import flux, sd3, unet, write_sparse, xl
+from tests.models import tiny_models
+from tests.models.layouts import flux, sd3, unet, write_sparse, xl
 
 # file name -> sampler, spacing, steps, guidance, width
 FEW = {

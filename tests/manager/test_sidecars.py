@@ -9,8 +9,8 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.sidecars import family_of_base
-from tests import true_layouts as true
-from tests.layouts import CASES, write_sparse
+from tests.models import true_layouts as true
+from tests.models.layouts import CASES, write_sparse
 
 # As Civitai calls them, with what that is; those of no family here are None.
 BASES = {

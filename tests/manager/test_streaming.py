@@ -9,7 +9,7 @@ from studio.core.errors import ModelError
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 from safetensors.torch import load_file, save_file  # noqa: E402

@@ -16,7 +16,7 @@ from studio.manager.memory.estimate import Shape, Weights
 from studio.manager.memory.planner import Part, Stage
 from studio.manager.memory.planning import forecast, table
 from studio.manager.memory.thrift import SINGLE, SLICE, TILE, decoder_config, thriftier, tile_pixels
-from tests import tiny_models
+from tests.models import tiny_models
 
 compat.prepare()
 

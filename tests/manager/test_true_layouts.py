@@ -14,9 +14,9 @@ import pytest
 
 from studio.manager.disk.files import SD2_TELLTALE
 from studio.manager.disk.folder_parts import check_sizes
-from tests import true_layouts as true
-from tests.layouts import write_sparse
-from tests.true_layouts import SD1_TEXT, SD2_TEXT, SDXL_TEXT, P, Shapes, checkpoint, kohya, prefixed
+from tests.models import true_layouts as true
+from tests.models.layouts import write_sparse
+from tests.models.true_layouts import SD1_TEXT, SD2_TEXT, SDXL_TEXT, P, Shapes, checkpoint, kohya, prefixed
 
 SDXL_UNET = {
     "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

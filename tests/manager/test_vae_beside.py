@@ -9,8 +9,8 @@ import pytest
 from studio.manager.families import FAMILIES
 from studio.manager.families.sd1 import SD1
 from studio.manager.manager import Manager
-from tests import tiny_models
 from tests.manager.test_importing import manager, picture, source
+from tests.models import tiny_models
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file
 

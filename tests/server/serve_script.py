@@ -1,4 +1,4 @@
-"""Serves a desk in memory, as `app.py` serves the real one; writes "closed" when the desk was closed. Run as a process."""
+"""Serves a studio in memory, as `app.py` serves the real one; writes "closed" when the studio was closed. Run as a process."""
 
 import sys
 import tempfile
@@ -7,24 +7,24 @@ from pathlib import Path
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.server.serve import serve
-from tests.server.memory_desk import MemoryDesk
+from tests.server.memory_studio import MemoryStudio
 
 
-class ToldDesk(MemoryDesk):
+class ReportingStudio(MemoryStudio):
     def close(self) -> None:
         print("closed", flush=True)
 
 
-def open_desk(settings: Settings) -> ToldDesk:
+def open_studio(settings: Settings) -> ReportingStudio:
     print("opened", flush=True)
-    desk = ToldDesk(Path(tempfile.gettempdir()))
-    desk.submit(GenerationRequest())
+    studio = ReportingStudio(Path(tempfile.gettempdir()))
+    studio.submit(GenerationRequest())
     if "--broken" in sys.argv:
-        raise RuntimeError("the desk cannot be opened")
-    return desk
+        raise RuntimeError("the studio cannot be opened")
+    return studio
 
 
-def mount(app, desk):
+def mount(app, studio):
     if "--slow" in sys.argv:
         print("drawing", flush=True)
         sys.stdin.read()
@@ -32,5 +32,5 @@ def mount(app, desk):
 
 
 if __name__ == "__main__":
-    serve(Settings(port=0, open_browser=False), open_desk, mount)
+    serve(Settings(port=0, open_browser=False), open_studio, mount)
     print("ended", flush=True)

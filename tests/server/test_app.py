@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.tiny_models import stable_diffusion
+from tests.models.tiny_models import stable_diffusion
 
 WISH = {"prompt": "a red heart", "steps": 3, "width": 64, "height": 64, "seed": 7, "count": 2, "dtype": "fp32"}
 

@@ -14,7 +14,7 @@ import pytest
 from studio.server.app import build_app
 from studio.server.guard import Guard
 from studio.server.policy import Policy
-from tests.server.memory_desk import MemoryDesk
+from tests.server.memory_studio import MemoryStudio
 
 Call = Callable[..., httpx.Response]
 
@@ -32,7 +32,7 @@ def page() -> Callable[[Any], Any]:
 
 @pytest.fixture
 def app(page: Callable[[Any], Any], tmp_path: Path) -> Guard:
-    return build_app(MemoryDesk(tmp_path), page, Policy(credentials="anna:secret"))  # type: ignore[arg-type]
+    return build_app(MemoryStudio(tmp_path), page, Policy(credentials="anna:secret"))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -18,19 +18,19 @@ from studio.core.request import GenerationRequest
 from studio.server.app import build_app
 from studio.server.policy import Policy
 from studio.server.stream import event_stream, page_stream
-from tests.server.memory_desk import MemoryDesk
+from tests.server.memory_studio import MemoryStudio
 
 Call = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> MemoryDesk:
-    return MemoryDesk(tmp_path)
+def studio(tmp_path: Path) -> MemoryStudio:
+    return MemoryStudio(tmp_path)
 
 
 @pytest.fixture
-def call(desk: MemoryDesk) -> Call:
-    app = build_app(desk, lambda app: app, Policy(), max_body=2 * 2**20)
+def call(studio: MemoryStudio) -> Call:
+    app = build_app(studio, lambda app: app, Policy(), max_body=2 * 2**20)
 
     def call(method: str, path: str, **options: Any) -> httpx.Response:
         async def run() -> httpx.Response:
@@ -53,14 +53,14 @@ def test_health_answers(call: Call) -> None:
     assert call("GET", "/health").json()["status"] == "ok"
 
 
-def test_a_request_is_queued_seen_and_cancelled(call: Call, desk: MemoryDesk) -> None:
+def test_a_request_is_queued_seen_and_cancelled(call: Call, studio: MemoryStudio) -> None:
     queued = call("POST", "/jobs", json={"prompt": "a red heart", "steps": 7})
     assert queued.status_code == 202
     job = queued.json()["id"]
-    assert desk.requests[job].prompt == "a red heart"
+    assert studio.requests[job].prompt == "a red heart"
     assert call("GET", f"/jobs/{job}").json()["request"]["steps"] == 7
     assert call("POST", f"/jobs/{job}/cancel").json() == {"cancelled": True}
-    assert desk.cancelled == [job]
+    assert studio.cancelled == [job]
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_request_is_queued_seen_and_cancelled(call: Call, desk: MemoryDesk) ->
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_a_bad_setting_is_one_sentence_at_its_field(call: Call, desk: MemoryDesk, values: dict, field: str) -> None:
+def test_a_bad_setting_is_one_sentence_at_its_field(call: Call, studio: MemoryStudio, values: dict, field: str) -> None:
     answer = call("POST", "/jobs", json=values)
     assert answer.status_code == 422
     assert answer.json()["field"] == field
     assert answer.json()["error"].endswith(".")
-    assert desk.requests == {}
+    assert studio.requests == {}
     assert call("POST", "/jobs", json={"prompt": "good"}).status_code == 202
 
 
@@ -100,15 +100,15 @@ def test_what_is_not_there_is_404_in_a_sentence(call: Call, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/jobs/a.b", "/images/..%2f..%2fetc%2fpasswd", "/images/%00", "/frames/a/0/-1.jpg"])
-def test_an_id_of_another_shape_never_reaches_the_desk(call: Call, path: str) -> None:
+def test_an_id_of_another_shape_never_reaches_the_studio(call: Call, path: str) -> None:
     assert call("GET", path).status_code == 404
 
 
-def test_events_are_numbered_and_a_reader_goes_on_where_it_was(call: Call, desk: MemoryDesk) -> None:
+def test_events_are_numbered_and_a_reader_goes_on_where_it_was(call: Call, studio: MemoryStudio) -> None:
     job = call("POST", "/jobs", json={}).json()["id"]
-    desk.happen(job, Loading(model="tiny", what="reading"))
-    desk.happen(job, Step(index=0, total=1, timestep=9.0, seconds=0.1, elapsed=0.1, norms=(Norms(x_t=1.0),)))
-    desk.happen(job, Done(seconds=1.0))
+    studio.happen(job, Loading(model="tiny", what="reading"))
+    studio.happen(job, Step(index=0, total=1, timestep=9.0, seconds=0.1, elapsed=0.1, norms=(Norms(x_t=1.0),)))
+    studio.happen(job, Done(seconds=1.0))
 
     def stream(**options: Any) -> list[tuple[str, str, dict]]:
         answer = call("GET", f"/jobs/{job}/events", **options)
@@ -124,16 +124,16 @@ def test_events_are_numbered_and_a_reader_goes_on_where_it_was(call: Call, desk:
     assert stream(headers={"Last-Event-ID": "nonsense"}) == everything
 
 
-def test_events_arrive_as_they_happen(desk: MemoryDesk) -> None:
+def test_events_arrive_as_they_happen(studio: MemoryStudio) -> None:
     """Each event is sent when it happens, not when the job ends."""
 
     async def run() -> list[str]:
-        job = desk.submit(GenerationRequest())
-        stream = event_stream(desk, job, 0)
+        job = studio.submit(GenerationRequest())
+        stream = event_stream(studio, job, 0)
         seen = [await anext(stream)]
-        desk.happen(job, Loading(model="tiny"))
+        studio.happen(job, Loading(model="tiny"))
         seen.append(await anext(stream))
-        desk.happen(job, Cancelled())
+        studio.happen(job, Cancelled())
         seen += [text async for text in stream]
         return seen
 
@@ -144,15 +144,15 @@ def test_events_arrive_as_they_happen(desk: MemoryDesk) -> None:
     ]
 
 
-def test_a_page_hears_of_memory_queue_and_its_job_over_one_connection(desk: MemoryDesk) -> None:
+def test_a_page_hears_of_memory_queue_and_its_job_over_one_connection(studio: MemoryStudio) -> None:
     async def run() -> tuple[set[str], list[str], str]:
-        job = desk.submit(GenerationRequest())
-        desk.happen(job, Loading(model="tiny"))
-        async with aclosing(page_stream(desk, job, 1)) as stream:
+        job = studio.submit(GenerationRequest())
+        studio.happen(job, Loading(model="tiny"))
+        async with aclosing(page_stream(studio, job, 1)) as stream:
             first = {(await anext(stream)) for _ in range(3)}
-            desk.happen(job, Cancelled())
+            studio.happen(job, Cancelled())
             second = [await anext(stream)]
-            desk.change(used=5)
+            studio.change(used=5)
             third = {(await anext(stream)) for _ in range(2)}
         return first, second, next(text for text in third if "memory" in text)
 
@@ -163,9 +163,9 @@ def test_a_page_hears_of_memory_queue_and_its_job_over_one_connection(desk: Memo
     assert '"used":5' in changed
 
 
-def test_a_job_that_is_not_there_ends_its_part_alone(desk: MemoryDesk) -> None:
+def test_a_job_that_is_not_there_ends_its_part_alone(studio: MemoryStudio) -> None:
     async def run() -> set[str]:
-        async with aclosing(page_stream(desk, "nobody", 0)) as stream:
+        async with aclosing(page_stream(studio, "nobody", 0)) as stream:
             return {(await anext(stream)).split("\n")[0] for _ in range(3)}
 
     assert asyncio.run(run()) == {"event: memory", "event: queue", "event: error"}
@@ -175,16 +175,16 @@ def test_the_pages_stream_takes_no_name_that_is_none(call: Call) -> None:
     assert call("GET", "/events?job=../../etc").status_code == 422
 
 
-def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, desk: MemoryDesk) -> None:
-    desk.frames["job0", 1, 2, "xt"] = b"\xff\xd8frame"
+def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, studio: MemoryStudio) -> None:
+    studio.frames["job0", 1, 2, "xt"] = b"\xff\xd8frame"
     found = call("GET", "/frames/job0/1/2.jpg?kind=xt")
     assert (found.content, found.headers["content-type"]) == (b"\xff\xd8frame", "image/jpeg")
     assert "immutable" in found.headers["cache-control"]
     assert call("GET", "/frames/nobody/1/3.jpg?kind=xt").status_code == 404
-    job = desk.submit(GenerationRequest())
+    job = studio.submit(GenerationRequest())
     coming = call("GET", f"/frames/{job}/1/3.jpg?kind=xt")  # the job has not ended
     assert (coming.status_code, coming.content, coming.headers["cache-control"]) == (204, b"", "no-store")
-    desk.cancel(job)
+    studio.cancel(job)
     missing = call("GET", f"/frames/{job}/1/3.jpg?kind=xt")
     assert (missing.status_code, missing.headers["cache-control"]) == (404, "no-store")
     assert call("GET", "/frames/job0/1/2.jpg?kind=latent").status_code == 422
@@ -200,20 +200,20 @@ def unpacked(film: bytes) -> list[tuple[int, bytes]]:
 
 
 def test_the_frames_of_an_image_come_in_one_answer_that_is_kept_once_the_job_has_ended(
-    call: Call, desk: MemoryDesk
+    call: Call, studio: MemoryStudio
 ) -> None:
-    job = desk.submit(GenerationRequest())
+    job = studio.submit(GenerationRequest())
     many = {step: bytes([step]) * 40_000 for step in range(9)}
     for step, data in many.items():
-        desk.frames[job, 1, step, "xt"] = data
-    desk.frames[job, 1, 0, "x0"] = desk.frames[job, 0, 0, "xt"] = b"another"
+        studio.frames[job, 1, step, "xt"] = data
+    studio.frames[job, 1, 0, "x0"] = studio.frames[job, 0, 0, "xt"] = b"another"
     running = call("GET", f"/frames/{job}/1.film?kind=xt")
     assert dict(unpacked(running.content)) == many
     assert (running.headers["cache-control"], running.headers["content-type"]) == (
         "no-store",
         "application/octet-stream",
     )
-    desk.cancel(job)
+    studio.cancel(job)
     ended = call("GET", f"/frames/{job}/1.film?kind=xt")
     assert "immutable" in ended.headers["cache-control"] and ended.headers["x-content-type-options"] == "nosniff"
     assert call("GET", f"/frames/{job}/5.film").content == b""

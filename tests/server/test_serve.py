@@ -70,7 +70,7 @@ def test_an_open_page_does_not_keep_it_alive(start: Start, path: str) -> None:
     assert errors == ""
 
 
-def test_a_signal_while_the_page_is_drawn_closes_the_desk(start: Start) -> None:
+def test_a_signal_while_the_page_is_drawn_closes_the_studio(start: Start) -> None:
     process = start("--slow")
     read_until(process, "drawing")
     process.send_signal(signal.SIGTERM)
@@ -88,9 +88,9 @@ def test_the_guard_stands_before_the_real_server(start: Start) -> None:
     assert httpx.get(f"{url}queue", headers=upgrade).status_code == 403
 
 
-def test_a_desk_that_cannot_be_opened_leaves_no_server(start: Start) -> None:
+def test_a_studio_that_cannot_be_opened_leaves_no_server(start: Start) -> None:
     process = start("--broken")
     out, errors = process.communicate(timeout=20)
     assert "Unnoise is at" not in out
-    assert "the desk cannot be opened" in errors
+    assert "the studio cannot be opened" in errors
     assert process.returncode == 1

@@ -9,7 +9,7 @@ from studio.core.errors import InvalidRequest, ModelError, UnknownName
 from studio.evaluation.probe import Probe
 from studio.training.adherence import lines, main, measure, pipeline_generator
 from studio.training.datasets.tinyworld import held_out_prompts, held_out_scenes, render
-from tests.tiny_models import stable_diffusion
+from tests.models.tiny_models import stable_diffusion
 
 PROBE = Path(__file__).parents[2] / "models" / "starter" / "probe"
 

@@ -88,7 +88,7 @@ def test_the_sentences_of_the_examples_are_read_as_a_person_would():
     "text",
     [
         "",
-        "hello",
+        "settings",
         "a red dragon, sea",
         "a red heart with wings",
         "a red heart above, sea",

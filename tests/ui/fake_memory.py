@@ -1,11 +1,10 @@
-"""The part of a desk that the Models tab asks, without a worker: what a test tells is what is in memory."""
+"""The part of a studio that the Models tab asks, without a worker: what a test tells is what is in memory."""
 
 import threading
 from typing import Any
 
-from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import NotFound, OutOfMemory
-from studio.core.memory import MoveView, PlannedPart, PlannedStage, PlanView, PlanWish
+from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlannedPart, PlannedStage, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, Override
 
 MIB = 2**20
@@ -74,7 +73,7 @@ class FakeMemory:
     def moves(self, limit: int = 60) -> list[MoveView]:
         return self.ledger[:limit]
 
-    def plan(self, wish: PlanWish) -> PlanView:
+    def plan(self, wish: PlanRequest) -> PlanView:
         """Working memory grows with the picture; past the budget it is refused, as the planner refuses it."""
         width, height = wish.width or 128, wish.height or 128
         working = width * height * wish.batch * 512

@@ -11,19 +11,19 @@ from studio.core.errors import InvalidRequest
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.ui.fields import shown
 from studio.ui.form import DEFAULT, Form
-from tests.ui.fake_desk import BLOBS, CLASSES, MODELS, STAGES, FakeDesk
+from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, FakeStudio
 
 FIELDS = list(GenerationRequest.model_fields)
 
 
 @pytest.fixture
 def form(tmp_path: Path) -> Iterator[Form]:
-    desk = FakeDesk(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
+    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
     with gr.Blocks(analytics_enabled=False):
-        form = Form(desk)
+        form = Form(studio)
         form.draw(*FIELDS, "preset", "style")
     yield form
-    desk.close()
+    studio.close()
 
 
 def typed(form: Form, **values: Any) -> dict[Any, Any]:
@@ -86,7 +86,7 @@ def test_another_model_brings_its_own_menus_and_size(form: Form) -> None:
     assert samplers == [DEFAULT, "dpmpp_2m", "euler", "ddim"]
     spacings = updates[form.fields["spacing"]]["choices_by"]
     assert set(spacings) == set(samplers)
-    assert all(form.desk.options("starter/crayon").spacings[name] for name in samplers[1:])
+    assert all(form.studio.options("starter/crayon").spacings[name] for name in samplers[1:])
     assert updates[form.fields["width"]]["locked"] == "This model makes only this size."
 
 
@@ -197,9 +197,9 @@ def test_what_stood_there_is_left_out_for_a_model_of_one_stage(form: Form) -> No
 
 def test_guidance_rescale_is_locked_with_its_reason_where_the_pipeline_takes_none(tmp_path: Path) -> None:
     plain = MODELS[1].model_copy(update={"id": "other/plain", "rescale": False})
-    desk = FakeDesk(tmp_path, models=[*MODELS, plain, BLOBS])
+    studio = FakeStudio(tmp_path, models=[*MODELS, plain, BLOBS])
     with gr.Blocks(analytics_enabled=False):
-        form = Form(desk)
+        form = Form(studio)
         form.draw(*FIELDS)
     field = form.fields["guidance_rescale"]
     told = {name: form.fill({"model": name})[field]["locked"] for name in ("starter/crayon", "other/plain", BLOBS.id)}
@@ -211,4 +211,4 @@ def test_guidance_rescale_is_locked_with_its_reason_where_the_pipeline_takes_non
     given = typed(form, guidance_rescale="0.7")  # what stood there before another model was chosen
     assert form.read(given).guidance_rescale == 0.7
     assert form.read(given | {form.fields["model"]: "other/plain"}).guidance_rescale == 0.0
-    desk.close()
+    studio.close()

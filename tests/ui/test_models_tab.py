@@ -1,22 +1,21 @@
-"""The Models tab's figures and wishes, without a browser."""
+"""The Models tab's figures and pending, without a browser."""
 
 from pathlib import Path
 
 import pytest
 
-from studio.core.desk import MemoryCommand, MemoryView
 from studio.core.errors import StudioError
-from studio.core.memory import MoveView
+from studio.core.memory import MemoryCommand, MemoryView, MoveView
 from studio.core.models import ModelInfo
 from studio.ui.answers import managed
 from studio.ui.tabs.models import current_overview, latest_moves, overridden, planned
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_studio import FakeStudio
 
 BAD = ModelInfo(id="x/<b>page", title="<b>page", kind="unknown", problem="This is a web page.", bytes=99)
 
 
-class Desk(FakeDesk):
-    """A fake desk with a bad file on disk, one model in memory, and a worker that takes commands."""
+class Studio(FakeStudio):
+    """A fake studio with a bad file on disk, one model in memory, and a worker that takes commands."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
@@ -35,39 +34,39 @@ class Desk(FakeDesk):
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def studio(tmp_path: Path) -> Studio:
+    return Studio(tmp_path)
 
 
-def test_bad_files_are_shown_with_their_reason_and_cannot_be_loaded(desk: Desk) -> None:
-    told = current_overview(desk)
+def test_bad_files_are_shown_with_their_reason_and_cannot_be_loaded(studio: Studio) -> None:
+    told = current_overview(studio)
     (bad,) = [model for model in told["models"] if model["problem"]]
     assert (bad["title"], bad["problem"], bad["usable"]) == ("<b>page", "This is a web page.", False)
     assert [model["id"] for model in told["models"] if model["usable"]] == ["starter/pencil", "starter/crayon"]
     assert told["memory"]["residents"] == [["unet", 30]]
 
 
-def test_wishes_reach_the_worker_and_refusals_come_back_as_a_sentence(desk: Desk) -> None:
-    assert managed(desk, {"action": "pin", "model": "starter/pencil"}) == {}
-    assert managed(desk, {"action": "budget", "bytes": 5}) == {}
-    assert [command.action for command in desk.commands] == ["pin", "budget"]
-    assert managed(desk, {"action": "load", "model": "missing"}) == {"problem": "Unknown model 'missing'."}
+def test_wishes_reach_the_worker_and_refusals_come_back_as_a_sentence(studio: Studio) -> None:
+    assert managed(studio, {"action": "pin", "model": "starter/pencil"}) == {}
+    assert managed(studio, {"action": "budget", "bytes": 5}) == {}
+    assert [command.action for command in studio.commands] == ["pin", "budget"]
+    assert managed(studio, {"action": "load", "model": "missing"}) == {"problem": "Unknown model 'missing'."}
 
 
 @pytest.mark.parametrize(
     "wish", [{"action": "explode"}, {"action": "budget", "bytes": -1}, {}, [], None, {"action": 3}]
 )
-def test_nonsense_from_a_page_is_refused(wish: object, desk: Desk) -> None:
-    assert "not known" in managed(desk, wish)["problem"]
-    assert desk.commands == []
+def test_nonsense_from_a_page_is_refused(wish: object, studio: Studio) -> None:
+    assert "not known" in managed(studio, wish)["problem"]
+    assert studio.commands == []
 
 
-def test_a_plan_is_plain_figures_or_the_arithmetic(desk: FakeDesk) -> None:
-    desk = FakeDesk(desk.folder)
-    told = planned(desk, {"model": "starter/pencil", "batch": 2})["plan"]
+def test_a_plan_is_plain_figures_or_the_arithmetic(studio: FakeStudio) -> None:
+    studio = FakeStudio(studio.folder)
+    told = planned(studio, {"model": "starter/pencil", "batch": 2})["plan"]
     assert [stage["name"] for stage in told["stages"]] == ["encode", "denoise", "decode"]
     assert told["peak"] == max(stage["peak"] for stage in told["stages"])
-    refused = planned(desk, {"model": "starter/pencil", "width": 8192, "height": 8192})
+    refused = planned(studio, {"model": "starter/pencil", "width": 8192, "height": 8192})
     assert "raise the budget" in refused["problem"]
 
 
@@ -82,21 +81,21 @@ def test_a_plan_is_plain_figures_or_the_arithmetic(desk: FakeDesk) -> None:
         ("x", "not known here"),
     ],
 )
-def test_a_plan_of_nonsense_is_refused_in_a_sentence(wish: object, sentence: str, desk: Desk) -> None:
-    assert sentence in planned(desk, wish)["problem"]
+def test_a_plan_of_nonsense_is_refused_in_a_sentence(wish: object, sentence: str, studio: Studio) -> None:
+    assert sentence in planned(studio, wish)["problem"]
 
 
-def test_the_user_s_word_reaches_the_desk_with_only_what_was_said(desk: Desk) -> None:
-    assert overridden(desk, {"model": "starter/pencil", "changes": {"vae": None, "title": "P"}}) == {}
-    ((model, words),) = desk.words
+def test_the_user_s_word_reaches_the_studio_with_only_what_was_said(studio: Studio) -> None:
+    assert overridden(studio, {"model": "starter/pencil", "changes": {"vae": None, "title": "P"}}) == {}
+    ((model, words),) = studio.words
     assert (model, words.model_dump(exclude_unset=True)) == ("starter/pencil", {"vae": None, "title": "P"})
     for wish in ({"model": "starter/pencil", "changes": {"colour": "red"}}, {"changes": {}}, None, {"model": "x"}):
-        assert "not known" in overridden(desk, wish)["problem"]
-    assert "at most 120" in overridden(desk, {"model": "x", "changes": {"title": "x" * 121}})["problem"]
-    assert len(desk.words) == 1
+        assert "not known" in overridden(studio, wish)["problem"]
+    assert "at most 120" in overridden(studio, {"model": "x", "changes": {"title": "x" * 121}})["problem"]
+    assert len(studio.words) == 1
 
 
-def test_moves_are_plain_rows(desk: Desk) -> None:
-    desk.ledger.append(MoveView(time=1.0, move="load", component="unet", predicted=5, measured=6, seconds=0.1))
-    (row,) = latest_moves(desk)["moves"]
+def test_moves_are_plain_rows(studio: Studio) -> None:
+    studio.ledger.append(MoveView(time=1.0, move="load", component="unet", predicted=5, measured=6, seconds=0.1))
+    (row,) = latest_moves(studio)["moves"]
     assert (row["move"], row["predicted"], row["measured"], row["reason"]) == ("load", 5, 6, "")

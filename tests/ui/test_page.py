@@ -10,19 +10,19 @@ from fastapi.testclient import TestClient
 from studio.ui import assets
 from studio.ui.mount import mount
 from studio.ui.shell import build
-from tests.ui.fake_desk import FakeDesk
+from tests.ui.fake_studio import FakeStudio
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeDesk]:
-    desk = FakeDesk(tmp_path_factory.mktemp("desk"))
-    yield desk
-    desk.close()
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStudio]:
+    studio = FakeStudio(tmp_path_factory.mktemp("studio"))
+    yield studio
+    studio.close()
 
 
 @pytest.fixture(scope="module")
-def client(desk: FakeDesk) -> Iterator[TestClient]:
-    with TestClient(mount(FastAPI(), desk)) as client:
+def client(studio: FakeStudio) -> Iterator[TestClient]:
+    with TestClient(mount(FastAPI(), studio)) as client:
         yield client
 
 
@@ -44,7 +44,7 @@ def test_an_old_version_of_a_file_is_not_served_as_the_new_one(client: TestClien
     assert client.get("/ui/000000000000/canvas.js").status_code == 404
 
 
-def test_what_a_studio_does_not_need_of_gradio_is_off(desk: FakeDesk, client: TestClient) -> None:
+def test_what_a_studio_does_not_need_of_gradio_is_off(studio: FakeStudio, client: TestClient) -> None:
     config = client.get("/config").json()
     assert not config.get("footer_links")
     assert config.get("run_history") is False
@@ -52,8 +52,8 @@ def test_what_a_studio_does_not_need_of_gradio_is_off(desk: FakeDesk, client: Te
     assert client.post("/gradio_api/run/submit", json={"data": []}).status_code in (404, 422)
 
 
-def test_no_handler_can_be_called_as_an_api(desk: FakeDesk) -> None:
-    page = build(desk)
+def test_no_handler_can_be_called_as_an_api(studio: FakeStudio) -> None:
+    page = build(studio)
     assert [fn.api_visibility for fn in page.fns.values() if fn.api_visibility != "private"] == []
 
 
@@ -71,9 +71,9 @@ def test_text_is_never_put_into_the_page_as_markup() -> None:
         assert "insertAdjacentHTML" not in path.read_text(encoding="utf-8")
 
 
-def test_every_control_of_the_page_can_be_rebuilt_from_what_it_was_built_with(desk: FakeDesk) -> None:
+def test_every_control_of_the_page_can_be_rebuilt_from_what_it_was_built_with(studio: FakeStudio) -> None:
     """Gradio does so for each update that is not a plain value; a constructor that refuses would break the page."""
-    page = build(desk)
+    page = build(studio)
     ours = [block for block in page.blocks.values() if isinstance(block, gr.HTML)]
     assert len(ours) > 10
     for block in ours:

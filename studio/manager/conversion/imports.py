@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.core.desk import ImportView
 from studio.core.errors import ModelError, StorageError, StudioError
+from studio.core.memory import ImportView
 from studio.manager.conversion.imported import Conversion, conversion_of, discard_partial
 
 log = logging.getLogger(__name__)

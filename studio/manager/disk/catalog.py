@@ -124,7 +124,7 @@ class Catalog:
         return self._shelf.origins(family, family.blueprint, info.needs)
 
     def other_vae(self, info: ModelInfo) -> Path | None:
-        """The file of the autoencoder that the model's card, or the user, wishes for in place of its own; None without
+        """The file of the autoencoder that the model's card, or the user, pending for in place of its own; None without
         such a wish. Raises ModelError where it is not here."""
         if info.vae is None:
             return None

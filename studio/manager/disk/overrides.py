@@ -1,7 +1,7 @@
 """The user's own word on a model: in the card beside it, or in a file of ours where nothing may be written beside it.
 
 What comes with the studio is never changed: a word on a shipped model goes into our file too. Knows cards and paths,
-nothing of what a word means; a value that no family or VAE goes by is for the desk to refuse.
+nothing of what a word means; a value that no family or VAE goes by is for the studio to refuse.
 """
 
 import json

@@ -1,6 +1,6 @@
 // The bar on top: the model in use, memory against its budget, and the queue.
 
-import { benchOf, make } from "./bench.js";
+import { workbenchOf, make } from "./workbench.js";
 import { studio } from "./studio.js";
 import { deviceTitle } from "./units.js";
 
@@ -36,21 +36,21 @@ export function mount({ element }) {
   });
 
   const heard = new WeakSet();
-  const benches = () => [...document.querySelectorAll(".workbench")].map(benchOf);
+  const workbenches = () => [...document.querySelectorAll(".workbench")].map(workbenchOf);
   const listen = () => {
-    for (const bench of benches()) {
-      if (heard.has(bench)) continue;
-      heard.add(bench);
-      bench.hear("field", ({ name }) => name === "model" && (model.textContent = modelTitle(bench)));
-      model.textContent = modelTitle(bench);
+    for (const workbench of workbenches()) {
+      if (heard.has(workbench)) continue;
+      heard.add(workbench);
+      workbench.hear("field", ({ name }) => name === "model" && (model.textContent = modelTitle(workbench)));
+      model.textContent = modelTitle(workbench);
     }
   };
   listen();
   new MutationObserver(listen).observe(document.querySelector("#tabs") ?? document.body, { childList: true, subtree: true });
 }
 
-function modelTitle(bench) {
-  const menu = bench.root.querySelector(".field.is-model select");
+function modelTitle(workbench) {
+  const menu = workbench.root.querySelector(".field.is-model select");
   return menu?.disabled ? "No model" : (menu?.selectedOptions[0]?.textContent ?? "");
 }
 

@@ -1,6 +1,6 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
-import { benchOf, make, whenDrawn } from "./bench.js";
+import { workbenchOf, make, whenDrawn } from "./workbench.js";
 import { Feed, cancel } from "./feed.js";
 import { blame, forgive, wireForm } from "./form.js";
 import { Frames } from "./frames.js";
@@ -17,16 +17,16 @@ const LONGEST_BURST_MS = 300;
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
 
 export function mount({ element, props, trigger, watch }) {
-  const bench = benchOf(element);
-  const canvas = new Canvas(element.querySelector(".canvas-body"), props, bench, () => trigger("submit"));
+  const workbench = workbenchOf(element);
+  const canvas = new Canvas(element.querySelector(".canvas-body"), props, workbench, () => trigger("submit"));
   watch("value", () => canvas.hear(props.value));
-  wireForm(bench, { submit: () => canvas.submit(), shownSeed: () => canvas.shownSeed() });
+  wireForm(workbench, { submit: () => canvas.submit(), shownSeed: () => canvas.shownSeed() });
   canvas.start(props.value);
 }
 
 class Canvas {
-  constructor(root, props, bench, send) {
-    Object.assign(this, { root, bench, send });
+  constructor(root, props, workbench, send) {
+    Object.assign(this, { root, workbench, send });
     this.feed = null;
     this.frames = null;
     this.waiting = []; // jobs submitted here that follow the one shown
@@ -58,14 +58,14 @@ class Canvas {
   }
 
   wire() {
-    const { bench } = this;
-    whenDrawn(bench, ".generate", (button) => button.addEventListener("click", () => this.pending()));
-    whenDrawn(bench, ".stop", (button) => {
+    const { workbench } = this;
+    whenDrawn(workbench, ".generate", (button) => button.addEventListener("click", () => this.pending()));
+    whenDrawn(workbench, ".stop", (button) => {
       button.addEventListener("click", () => this.stop());
       this.stopper = button;
       this.render();
     });
-    bench.hear("edit", () => {
+    workbench.hear("edit", () => {
       if (!this.refusal) return;
       this.refusal = null; // what was refused is being put right
       this.render();
@@ -98,7 +98,7 @@ class Canvas {
     what[said.say]();
   }
 
-  // --- wishes ---------------------------------------------------------------------------------------------------
+  // --- pending ---------------------------------------------------------------------------------------------------
 
   submit() {
     this.pending();
@@ -107,8 +107,8 @@ class Canvas {
 
   pending() {
     this.lost = false;
-    forgive(this.bench);
-    this.bench.say("submitting");
+    forgive(this.workbench);
+    this.workbench.say("submitting");
     this.refusal = null;
     this.wished = true;
     this.render();
@@ -129,7 +129,7 @@ class Canvas {
   refused({ message, field }) {
     this.wished = false;
     this.refusal = message;
-    if (field) blame(this.bench, field, message);
+    if (field) blame(this.workbench, field, message);
     this.speak(message);
     this.render();
   }
@@ -146,11 +146,11 @@ class Canvas {
   }
 
   example(prompt) {
-    const area = this.bench.root.querySelector(".field.is-prompt textarea");
+    const area = this.workbench.root.querySelector(".field.is-prompt textarea");
     area.value = prompt;
     area.dispatchEvent(new Event("input", { bubbles: true }));
     // The form hears of the new words in this turn; the wish is sent in the next.
-    setTimeout(() => this.bench.root.querySelector(".generate")?.click());
+    setTimeout(() => this.workbench.root.querySelector(".generate")?.click());
   }
 
   async again() {
@@ -202,7 +202,7 @@ class Canvas {
   changed(feed, event) {
     if (feed !== this.feed) return feed.close();
     if (event.kind === "step") this.stepped(event);
-    if (event.kind === "image") this.bench.say("made", event);
+    if (event.kind === "image") this.workbench.say("made", event);
     this.announce(event);
     if (feed.ended) this.finish();
     if (event.kind === "step") this.renderSoon();
@@ -217,7 +217,7 @@ class Canvas {
 
   finish() {
     this.live = false;
-    if (this.feed.field) blame(this.bench, this.feed.field, this.feed.message);
+    if (this.feed.field) blame(this.workbench, this.feed.field, this.feed.message);
     this.gatherAll();
     const next = this.waiting.shift();
     if (next) this.show(next);
@@ -308,7 +308,7 @@ class Canvas {
     const frame = final ? null : this.nearest(step);
     if (this.frame !== (final?.id ?? frame)) {
       this.frame = final?.id ?? frame;
-      this.bench.say("shown", { seed: saved?.seed ?? null, id: saved?.id ?? null });
+      this.workbench.say("shown", { seed: saved?.seed ?? null, id: saved?.id ?? null });
     }
     this.stage.render({
       phase: this.phase,

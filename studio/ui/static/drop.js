@@ -1,24 +1,24 @@
 // A picture dropped anywhere on the page goes to the button that reads settings from pictures.
 
-import { make } from "./bench.js";
+import { make } from "./workbench.js";
 
-export function wireDrop(bench) {
-  const curtain = make("div", { class: "curtain", hidden: true }, make("p", { text: "Drop the picture to bring its settings back" }));
-  bench.root.append(curtain);
-  const carriesFile = (event) => bench.visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");
+export function wireDrop(workbench) {
+  const overlay = make("div", { class: "overlay", hidden: true }, make("p", { text: "Drop the picture to bring its settings back" }));
+  workbench.root.append(overlay);
+  const carriesFile = (event) => workbench.visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {
     if (!carriesFile(event)) return;
     event.preventDefault();
-    curtain.hidden = false;
+    overlay.hidden = false;
   });
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) curtain.hidden = true;
+    if (!event.relatedTarget) overlay.hidden = true;
   });
   document.addEventListener("drop", (event) => {
-    curtain.hidden = true;
+    overlay.hidden = true;
     if (!carriesFile(event)) return;
     event.preventDefault();
-    const input = bench.root.querySelector(".from-picture")?.parentElement.querySelector("input[type=file]");
+    const input = workbench.root.querySelector(".from-picture")?.parentElement.querySelector("input[type=file]");
     const [file] = event.dataTransfer.files;
     if (!input || !file) return;
     const chosen = new DataTransfer();

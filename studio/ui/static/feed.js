@@ -1,6 +1,6 @@
 // What is known of one job: its request, and what its events have told so far. Follows them until the job has ended.
 
-import { address } from "./bench.js";
+import { address } from "./workbench.js";
 import { studio } from "./studio.js";
 
 const ENDED = new Set(["done", "failed", "cancelled", "interrupted"]);

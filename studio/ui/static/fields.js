@@ -1,50 +1,50 @@
 // Draws one control of the form: native inputs, named by their labels. A number's value is the text in its box.
 
-import { benchOf, make } from "./bench.js";
+import { workbenchOf, make } from "./workbench.js";
 import { icon } from "./icons.js";
 
 const KINDS = { select, number, seed, switch: switchBox };
 
 export function mount(tools) {
   const { element, props, watch } = tools;
-  const bench = benchOf(element);
+  const workbench = workbenchOf(element);
   const body = element.querySelector(".field-body");
   const id = `${element.closest(".field").id}-input`;
   const changed = (value, how) => {
     const old = props.value;
     props.value = value;
     tools.trigger("input");
-    bench.say("field", { name: props.field, value });
-    bench.say("edit", { name: props.field, how, old });
+    workbench.say("field", { name: props.field, value });
+    workbench.say("edit", { name: props.field, how, old });
   };
-  const control = KINDS[props.kind]({ ...tools, bench, body, id, changed });
+  const control = KINDS[props.kind]({ ...tools, workbench, body, id, changed });
   const watched = ["value", "choices", "choices_by", "placeholder", "locked", "advice", "note", "absent"];
   watch(watched, () => {
     control.sync();
-    bench.say("field", { name: props.field, value: props.value });
-    bench.say("filled", { name: props.field });
+    workbench.say("field", { name: props.field, value: props.value });
+    workbench.say("filled", { name: props.field });
   });
   control.sync();
-  bench.fields.set(props.field, {
+  workbench.fields.set(props.field, {
     get: () => props.value,
     set: (value, how = "set") => {
       changed(value, how);
       control.sync();
     },
   });
-  bench.say("field", { name: props.field, value: props.value });
+  workbench.say("field", { name: props.field, value: props.value });
 }
 
 function label(props, id) {
   return make("label", { for: id, text: props.label, class: "field-label", title: props.help || null });
 }
 
-function select({ props, body, id, changed, bench }) {
+function select({ props, body, id, changed, workbench }) {
   const input = make("select", { id, onchange: () => (changed(input.value, "choice"), explain()) });
   const help = make("p", { class: "field-help", id: `${id}-help` });
   input.setAttribute("aria-describedby", help.id);
   body.append(label(props, id), make("div", { class: "select" }, input), help);
-  let leader = props.depends ? bench.fields.get(props.depends)?.get() : null;
+  let leader = props.depends ? workbench.fields.get(props.depends)?.get() : null;
 
   const choices = () => (props.depends ? props.choices_by?.[leader ?? "default"] : props.choices) ?? [];
   const explain = () => {
@@ -64,7 +64,7 @@ function select({ props, body, id, changed, bench }) {
     explain();
   };
   if (props.depends) {
-    bench.hear("field", ({ name, value }) => {
+    workbench.hear("field", ({ name, value }) => {
       if (name !== props.depends || value === leader) return;
       leader = value;
       sync();
@@ -73,7 +73,7 @@ function select({ props, body, id, changed, bench }) {
   return { sync };
 }
 
-function number({ props, body, id, changed, bench }) {
+function number({ props, body, id, changed, workbench }) {
   const input = make("input", { id, type: "number", step: "any", inputmode: "decimal", autocomplete: "off" });
   const [least, most, step] = props.soft;
   const range = most !== undefined && make("input", { type: "range", min: least, max: most, step });
@@ -100,7 +100,7 @@ function number({ props, body, id, changed, bench }) {
   const note = make("p", { class: "field-note", id: `${id}-note`, role: "status" });
   body.append(note);
   const advise = () => {
-    note.textContent = props.locked || advised(props, bench, typed(input)) || props.note || "";
+    note.textContent = props.locked || advised(props, workbench, typed(input)) || props.note || "";
     if (note.textContent) input.setAttribute("aria-describedby", note.id);
     else input.removeAttribute("aria-describedby");
   };
@@ -116,13 +116,13 @@ function number({ props, body, id, changed, bench }) {
     advise();
   };
   // The menus settle between them what goes together before anything is said of it.
-  bench.hear("field", ({ name }) => (name === "sampler" || name === "spacing") && setTimeout(advise));
+  workbench.hear("field", ({ name }) => (name === "sampler" || name === "spacing") && setTimeout(advise));
   return { sync };
 }
 
 /** What is to be said of this number with the sampler and spacing that are chosen; it is advice, and nothing is refused. */
-function advised(props, bench, value) {
-  const chosen = (name) => bench.fields.get(name)?.get() || "default";
+function advised(props, workbench, value) {
+  const chosen = (name) => workbench.fields.get(name)?.get() || "default";
   const told = props.advice?.[chosen("sampler")]?.[chosen("spacing")];
   return told && value !== "" && Number(value) < told.below && Number(value) >= 1 ? told.sentence : "";
 }
@@ -132,7 +132,7 @@ function typed(input) {
   return input.validity.badInput ? "not a number" : input.value;
 }
 
-function seed({ props, body, id, changed, bench }) {
+function seed({ props, body, id, changed, workbench }) {
   const input = make("input", { id, type: "text", inputmode: "numeric", autocomplete: "off", spellcheck: "false", title: props.help });
   const set = (value) => {
     input.value = value;
@@ -141,7 +141,7 @@ function seed({ props, body, id, changed, bench }) {
   const die = make("button", { type: "button", class: "tool", "aria-label": "Random seed", title: "A new seed each time (-1)", onclick: () => set("-1") }, icon("die"));
   const reuse = make("button", { type: "button", class: "tool", "aria-label": "Reuse seed", title: "Take the seed of the image shown", onclick: () => shown !== null && set(String(shown)) }, icon("reuse"));
   let shown = null;
-  bench.hear("shown", ({ seed }) => {
+  workbench.hear("shown", ({ seed }) => {
     shown = seed ?? null;
     reuse.setAttribute("aria-disabled", String(shown === null));
   });

@@ -1,6 +1,6 @@
 // Reads the many frames that come in one answer: for each its step and its length, four bytes each, then the JPEG.
 
-import { address } from "./bench.js";
+import { address } from "./workbench.js";
 
 const HEAD = 8;
 

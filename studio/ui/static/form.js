@@ -1,6 +1,6 @@
 // The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
 
-import { make, whenDrawn } from "./bench.js";
+import { make, whenDrawn } from "./workbench.js";
 import { wireDrop } from "./drop.js";
 
 const TYPING_MS = 250;
@@ -9,30 +9,30 @@ const FILLED_MS = 60;
 const FILLING = new Set(["model", "preset"]); // these change other fields, so Live waits for them
 const UNRENDERED = new Set(["live", "preset", "style-help"]);
 
-export function wireForm(bench, { submit, shownSeed }) {
-  bench.root.addEventListener("input", (event) => {
+export function wireForm(workbench, { submit, shownSeed }) {
+  workbench.root.addEventListener("input", (event) => {
     const holder = event.target.closest(".field-text");
-    if (holder) bench.say("edit", { name: fieldName(holder), how: "typing" });
+    if (holder) workbench.say("edit", { name: fieldName(holder), how: "typing" });
   });
-  whenDrawn(bench, ".field-text textarea", (area) => {
+  whenDrawn(workbench, ".field-text textarea", (area) => {
     area.dir = "auto";
     // What is said below a label would else become part of the name.
     area.setAttribute("aria-label", area.closest("label").querySelector("[data-testid=block-info]").textContent.trim());
   });
-  whenDrawn(bench, ".field-text .info-text", (note) => {
+  whenDrawn(workbench, ".field-text .info-text", (note) => {
     note.id = `${note.closest(".field").id}-note`;
     note.closest("label").querySelector("textarea").setAttribute("aria-describedby", note.id);
   });
-  bench.hear("edit", ({ name }) => forgive(bench, name));
+  workbench.hear("edit", ({ name }) => forgive(workbench, name));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && bench.visible()) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && workbench.visible()) {
       event.preventDefault();
-      bench.root.querySelector(".generate")?.click();
+      workbench.root.querySelector(".generate")?.click();
     }
   });
-  wireFold(bench);
-  wireDrop(bench);
-  wireLive(bench, submit, shownSeed);
+  wireFold(workbench);
+  wireDrop(workbench);
+  wireLive(workbench, submit, shownSeed);
 }
 
 function fieldName(holder) {
@@ -40,11 +40,11 @@ function fieldName(holder) {
 }
 
 /** The sentence goes to the field, and the field into view. */
-export function blame(bench, name, message) {
-  const holder = bench.root.querySelector(`.field.is-${CSS.escape(name)}`);
+export function blame(workbench, name, message) {
+  const holder = workbench.root.querySelector(`.field.is-${CSS.escape(name)}`);
   const control = holder?.querySelector("textarea, input, select");
   if (!control) return;
-  forgive(bench, name);
+  forgive(workbench, name);
   const fold = holder.closest(".fold");
   if (fold?.classList.contains("folded")) fold.querySelector(".fold-button").click();
   const note = make("p", { class: "field-error", id: `${holder.id}-error`, text: message });
@@ -56,8 +56,8 @@ export function blame(bench, name, message) {
   if (!holder.contains(document.activeElement)) holder.scrollIntoView({ block: "nearest" });
 }
 
-export function forgive(bench, name = null) {
-  const holders = name ? [bench.root.querySelector(`.field.is-${CSS.escape(name)}`)] : bench.root.querySelectorAll(".field");
+export function forgive(workbench, name = null) {
+  const holders = name ? [workbench.root.querySelector(`.field.is-${CSS.escape(name)}`)] : workbench.root.querySelectorAll(".field");
   for (const holder of holders) {
     for (const note of holder?.querySelectorAll(".field-error") ?? []) note.remove();
     const control = holder?.querySelector("[aria-invalid]");
@@ -69,8 +69,8 @@ export function forgive(bench, name = null) {
   }
 }
 
-function wireFold(bench) {
-  whenDrawn(bench, ".fold", (fold) => {
+function wireFold(workbench) {
+  whenDrawn(workbench, ".fold", (fold) => {
     const key = `unnoise-fold-${fold.id}`;
     const remembered = localStorage.getItem(key);
     const button = make("button", { type: "button", class: "fold-button", text: "More" });
@@ -88,11 +88,11 @@ function wireFold(bench) {
   });
 }
 
-function wireLive(bench, submit, shownSeed) {
+function wireLive(workbench, submit, shownSeed) {
   let timer = null;
   let due = 0;
   let pinned = null;
-  const on = () => Boolean(bench.fields.get("live")?.get());
+  const on = () => Boolean(workbench.fields.get("live")?.get());
   const wish = (delay, { push = true } = {}) => {
     // A typed word waits for a pause; a sliding knob renders as it goes, at a steady pace.
     const at = performance.now() + delay;
@@ -105,17 +105,17 @@ function wireLive(bench, submit, shownSeed) {
     }, delay);
   };
   const pin = () => {
-    const seed = bench.fields.get("seed");
+    const seed = workbench.fields.get("seed");
     if (String(seed.get()).trim() !== "-1" && String(seed.get()).trim() !== "") return;
     pinned = String(shownSeed() ?? crypto.getRandomValues(new Uint32Array(1))[0]);
     seed.set(pinned, "pin");
   };
   const release = () => {
-    const seed = bench.fields.get("seed");
+    const seed = workbench.fields.get("seed");
     if (pinned !== null && String(seed.get()) === pinned) seed.set("-1", "pin");
     pinned = null;
   };
-  bench.hear("edit", ({ name, how }) => {
+  workbench.hear("edit", ({ name, how }) => {
     if (name === "live") {
       if (on()) pin();
       else release();
@@ -128,10 +128,10 @@ function wireLive(bench, submit, shownSeed) {
     else if (how === "slide") wish(SLIDING_MS, { push: false });
     else wish(how === "typing" ? TYPING_MS : 0);
   });
-  bench.hear("filled", () => {
+  workbench.hear("filled", () => {
     if (on() && timer !== null && due - performance.now() > FILLED_MS) wish(FILLED_MS);
   });
-  bench.hear("submitting", () => {
+  workbench.hear("submitting", () => {
     clearTimeout(timer);
     timer = null;
   });

@@ -2,7 +2,7 @@
 //
 // While a run goes on they are asked for one by one, as they are shown; those of a run that has ended come many at a time.
 
-import { address } from "./bench.js";
+import { address } from "./workbench.js";
 import { readFilm } from "./film.js";
 
 const AT_ONCE = 4;

@@ -1,6 +1,6 @@
 // One line that says what has just happened to the form. It clears itself when the form is edited.
 
-import { benchOf } from "./bench.js";
+import { workbenchOf } from "./workbench.js";
 
 export function mount({ element, props, watch }) {
   const line = element.querySelector(".notice-body");
@@ -8,8 +8,8 @@ export function mount({ element, props, watch }) {
     line.textContent = props.value?.sentence ?? "";
   };
   watch("value", sync);
-  const bench = benchOf(element);
-  bench.hear("submitting", () => (line.textContent = ""));
-  bench.hear("say", ({ sentence }) => (line.textContent = sentence));
+  const workbench = workbenchOf(element);
+  workbench.hear("submitting", () => (line.textContent = ""));
+  workbench.hear("say", ({ sentence }) => (line.textContent = sentence));
   sync();
 }

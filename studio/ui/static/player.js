@@ -1,6 +1,6 @@
 // What plays a run back: the film of its steps, the scrubber, play and pause, and which of the two pictures is shown.
 
-import { address, make } from "./bench.js";
+import { address, make } from "./workbench.js";
 import { icon } from "./icons.js";
 
 const THUMB = 44; // pixels, with its gap

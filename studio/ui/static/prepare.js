@@ -1,29 +1,29 @@
 // Under the model's menu: a single file is converted once before its first picture. How long that takes, one click to have it
 // done now, and how far it is.
 
-import { benchOf, make } from "./bench.js";
+import { workbenchOf, make } from "./workbench.js";
 import { studio } from "./studio.js";
 import { doing, percent, roughly } from "./units.js";
 
 export function mount({ element, server }) {
-  new Prepare(element, benchOf(element), server);
+  new Prepare(element, workbenchOf(element), server);
 }
 
 class Prepare {
-  constructor(element, bench, server) {
+  constructor(element, workbench, server) {
     this.server = server;
     this.model = null;
     this.seconds = new Map(); // model id -> what converting it takes; null where it needs none
     this.refused = "";
     this.memory = null;
     this.sentence = make("p", { class: "prepare-words", role: "status" });
-    this.button = make("button", { type: "button", class: "shelf-button", onclick: () => this.press() });
-    this.bar = make("div", { class: "shelf-progress", role: "progressbar", "aria-label": "Preparing the model", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
+    this.button = make("button", { type: "button", class: "browser-button", onclick: () => this.press() });
+    this.bar = make("div", { class: "browser-progress", role: "progressbar", "aria-label": "Preparing the model", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
     this.body = element.querySelector(".prepare-body");
     this.body.append(this.sentence, this.button, this.bar);
-    bench.hear("field", ({ name, value }) => name === "model" && this.choose(value));
+    workbench.hear("field", ({ name, value }) => name === "model" && this.choose(value));
     studio.hear("memory", (memory) => this.follow(memory));
-    this.choose(bench.fields.get("model")?.get() ?? null);
+    this.choose(workbench.fields.get("model")?.get() ?? null);
   }
 
   async choose(model) {

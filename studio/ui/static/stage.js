@@ -1,6 +1,6 @@
 // The picture and the ground it lies on, and the words that stand there when there is no picture.
 
-import { address, make } from "./bench.js";
+import { address, make } from "./workbench.js";
 import { icon } from "./icons.js";
 import { loading } from "./words.js";
 

@@ -1,10 +1,10 @@
 // Recent results. One click shows an image and brings its settings back.
 
-import { address, benchOf, make } from "./bench.js";
+import { address, workbenchOf, make } from "./workbench.js";
 import { studio } from "./studio.js";
 
 export function mount({ element, props, trigger, watch, server }) {
-  const bench = benchOf(element);
+  const workbench = workbenchOf(element);
   const list = make("ul", { class: "results", "aria-label": "Recent results" });
   const none = make("p", { class: "nothing", text: "Your pictures will be kept here." });
   element.querySelector(".strip-body").append(make("h2", { class: "strip-title", text: "Recent" }), list, none);
@@ -33,14 +33,14 @@ export function mount({ element, props, trigger, watch, server }) {
       draw(await server.recent());
     }, 50);
   };
-  bench.hear("made", refresh);
+  workbench.hear("made", refresh);
   let before = null;
   studio.hear("queue", ({ newest, running }) => {
     const now = `${newest} ${running}`; // another job was queued, or one has ended, perhaps in another page
     if (before !== null && now !== before) refresh();
     before = now;
   });
-  bench.hear("shown", ({ id }) => {
+  workbench.hear("shown", ({ id }) => {
     shown = id;
     mark();
   });

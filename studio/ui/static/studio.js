@@ -3,7 +3,7 @@
 // A browser keeps no more than six connections to a studio for all its tabs together, so each page has one, and one that
 // is not looked at has none; it catches up when it is looked at again.
 
-import { address } from "./bench.js";
+import { address } from "./workbench.js";
 
 const AGAIN_MS = 3000;
 const JOB_EVENTS = ["queued", "loading", "step", "image", "done", "failed", "cancelled", "interrupted"];

@@ -1,16 +1,16 @@
 """The Models tab: what is on disk, each file known for what it is or refused with its reason; what is in memory, what it
 would need, what moved, and the few things that can be asked of it.
 
-What it shows is drawn by the page (`static/shelf.js`); here are the questions that the page may ask, and their answers.
+What it shows is drawn by the page (`static/model_browser.js`); here are the questions that the page may ask, and their answers.
 """
 
 from typing import Any
 
 import gradio as gr
 
-from studio.core.desk import Desk
-from studio.core.memory import PlanWish
+from studio.core.memory import PlanRequest
 from studio.core.models import MODEL_KINDS, ModelInfo, Override
+from studio.core.protocol import Studio
 from studio.ui.answers import answered, managed
 from studio.ui.assets import behaviour
 from studio.ui.registry import TABS, Tab
@@ -19,32 +19,32 @@ NAME = "models"
 PURPOSE = "The checkpoints on this machine: what each file is, and what of them is in memory."
 
 
-class Shelf(gr.HTML):
+class ModelBrowser(gr.HTML):
     """Has no value; the page asks when the tab is opened, follows the memory's events, and looks again now and then."""
 
-    def __init__(self, desk: Desk, **props: Any):
+    def __init__(self, studio: Studio, **props: Any):
         def overview(_: Any) -> dict[str, Any]:
-            return current_overview(desk)
+            return current_overview(studio)
 
         def manage(command: Any) -> dict[str, Any]:
-            return managed(desk, command)
+            return managed(studio, command)
 
         def moves(_: Any) -> dict[str, Any]:
-            return latest_moves(desk)
+            return latest_moves(studio)
 
         def plan(wish: Any) -> dict[str, Any]:
-            return planned(desk, wish)
+            return planned(studio, wish)
 
         def override(wish: Any) -> dict[str, Any]:
-            return overridden(desk, wish)
+            return overridden(studio, wish)
 
         super().__init__(
             value="",
-            html_template="<div class='shelf-body'></div>",
-            js_on_load=behaviour("shelf.js"),
+            html_template="<div class='browser-body'></div>",
+            js_on_load=behaviour("model_browser.js"),
             apply_default_css=False,
-            elem_id="shelf",
-            elem_classes=["shelf-block"],
+            elem_id="model_browser",
+            elem_classes=["browser-block"],
             server_functions=[overview, manage, moves, plan, override],
             **props,
         )
@@ -53,33 +53,33 @@ class Shelf(gr.HTML):
         return {"type": {}, "description": "none"}
 
 
-def current_overview(desk: Desk) -> dict[str, Any]:
+def current_overview(studio: Studio) -> dict[str, Any]:
     """Plain rows for the page; every text in it is shown as text."""
 
     def answer() -> dict[str, Any]:
         return {
             "purpose": PURPOSE,
-            "models": [_plain(info) for info in desk.models()],
-            "families": [[family.name, family.title] for family in desk.families()],
-            "memory": desk.memory().model_dump(mode="json"),
+            "models": [_plain(info) for info in studio.models()],
+            "families": [[family.name, family.title] for family in studio.families()],
+            "memory": studio.memory().model_dump(mode="json"),
         }
 
     return answered(answer)
 
 
-def latest_moves(desk: Desk) -> dict[str, Any]:
+def latest_moves(studio: Studio) -> dict[str, Any]:
     """The ledger's latest rows, newest first."""
-    return answered(lambda: {"moves": [move.model_dump(mode="json") for move in desk.moves()]})
+    return answered(lambda: {"moves": [move.model_dump(mode="json") for move in studio.moves()]})
 
 
-def planned(desk: Desk, wish: Any) -> dict[str, Any]:
+def planned(studio: Studio, wish: Any) -> dict[str, Any]:
     """Who would be where at each stage, or the arithmetic of why it cannot be."""
-    return answered(lambda: {"plan": desk.plan(PlanWish(**wish)).model_dump(mode="json")})
+    return answered(lambda: {"plan": studio.plan(PlanRequest(**wish)).model_dump(mode="json")})
 
 
-def overridden(desk: Desk, wish: Any) -> dict[str, Any]:
+def overridden(studio: Studio, wish: Any) -> dict[str, Any]:
     """`wish` is {"model": id, "changes": fields of Override}; {} if they are kept, else one sentence."""
-    return answered(lambda: desk.override(str(wish["model"]), Override(**wish["changes"])))
+    return answered(lambda: studio.override(str(wish["model"]), Override(**wish["changes"])))
 
 
 def _plain(info: ModelInfo) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def build(desk: Desk, page: gr.Blocks, tab: gr.Tab) -> None:
-    Shelf(desk)
+def build(studio: Studio, page: gr.Blocks, tab: gr.Tab) -> None:
+    ModelBrowser(studio)
 
 
 TABS.add(NAME, Tab("Models", build))

@@ -8,8 +8,8 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.core import cascade
-from studio.core.desk import Desk
 from studio.core.errors import StudioError
+from studio.core.protocol import Studio
 from studio.ui import canvas as canvases
 from studio.ui.canvas import EXAMPLES, Canvas
 from studio.ui.fields import Switch
@@ -26,23 +26,23 @@ Updates = dict[Component, Any]
 log = logging.getLogger(__name__)
 
 
-def build(desk: Desk, page: gr.Blocks, tab: gr.Tab) -> None:
-    TextToImage(desk).wire(page, tab)
+def build(studio: Studio, page: gr.Blocks, tab: gr.Tab) -> None:
+    TextToImage(studio).wire(page, tab)
 
 
 class TextToImage:
     """Draws the tab in the current Blocks context; `wire` connects it."""
 
-    def __init__(self, desk: Desk):
-        self.desk = desk
-        self.form = Form(desk)
+    def __init__(self, studio: Studio):
+        self.studio = studio
+        self.form = Form(studio)
         self.job = gr.State(None)  # the job last submitted from this page, which Live replaces
         self.model = gr.State("")  # the model before the one that is being chosen
         with gr.Column(elem_classes=["workbench"]):
             self._draw_prompt()
-            with gr.Column(elem_classes=["easel"]):
+            with gr.Column(elem_classes=["canvas-panel"]):
                 self.canvas = Canvas(NAME, purpose=PURPOSE, examples=EXAMPLES)
-                self.strip = Strip(desk)
+                self.strip = Strip(studio)
             self._draw_settings()
 
     def _draw_prompt(self) -> None:
@@ -62,7 +62,7 @@ class TextToImage:
     def _draw_settings(self) -> None:
         with gr.Column(elem_classes=["settings"]):
             self.form.draw("model")
-            Prepare(self.desk)
+            Prepare(self.studio)
             for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
                 with gr.Row(elem_classes=["pair"]):
                     self.form.draw(*pair)
@@ -83,7 +83,7 @@ class TextToImage:
             )
 
     def wire(self, page: gr.Blocks, tab: gr.Tab) -> None:
-        """Handlers are quick and own no work: they hand a wish to the desk or settings to the form."""
+        """Handlers are quick and own no work: they hand a wish to the studio or settings to the form."""
         form, fields = self.form, self.form.fields
         everything = {*form.inputs(), self.live, self.job}
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -103,7 +103,7 @@ class TextToImage:
     def submit(self, data: dict[Component, Any]) -> Updates:
         live = bool(data[self.live])
         try:
-            job = self.desk.submit(self.form.read(data), replaces=data[self.job] if live else None)
+            job = self.studio.submit(self.form.read(data), replaces=data[self.job] if live else None)
         except StudioError as error:
             return {self.canvas: canvases.refuse(error)}
         except Exception:
@@ -119,7 +119,7 @@ class TextToImage:
             return {self.notice: tell(str(error))}
 
     def choose_preset(self, name: str) -> Updates:
-        preset = next((each for each in self.desk.presets() if each.name == name), None)
+        preset = next((each for each in self.studio.presets() if each.name == name), None)
         if preset is None or name == NONE:
             return {self.notice: tell("")}
         return {**self.form.fill(preset.values), self.notice: tell(preset.description)}
@@ -127,7 +127,7 @@ class TextToImage:
     def pick(self, event: gr.EventData) -> Updates:
         """A result was clicked: its settings, its own seed, and itself on the canvas."""
         try:
-            image = self.desk.image(str(event.id))
+            image = self.studio.image(str(event.id))
         except StudioError as error:
             return {self.notice: tell(str(error))}
         values = image.request.model_dump() | {"seed": image.seed, "count": 1}
@@ -138,7 +138,7 @@ class TextToImage:
 
     def read_picture(self, path: str) -> Updates:
         try:
-            values = dict(self.desk.read_settings(Path(path).read_bytes()))
+            values = dict(self.studio.read_settings(Path(path).read_bytes()))
         except StudioError as error:
             return {self.notice: tell(str(error))}
         except OSError:
@@ -149,13 +149,13 @@ class TextToImage:
     def open(self, model: str) -> Updates:
         """The page was opened or loaded again: offer what there is now, and the newest job."""
         try:
-            jobs = self.desk.jobs(limit=1)
+            jobs = self.studio.jobs(limit=1)
             updates = self.form.refreshed(model)
         except StudioError as error:
             return {self.notice: tell(str(error)), self.canvas: canvases.newest(None)}
         chosen = updates[self.form.fields["model"]]["value"]
         newest = canvases.newest(jobs[0].id if jobs else None)
-        return {**updates, self.model: chosen, self.strip: recent_images(self.desk), self.canvas: newest}
+        return {**updates, self.model: chosen, self.strip: recent_images(self.studio), self.canvas: newest}
 
     def look_again(self, model: str) -> Updates:
         """The tab is turned to again: models may have come, gone, or been hidden meanwhile."""

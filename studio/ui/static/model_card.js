@@ -1,6 +1,6 @@
-// One model on the shelf: its picture, what it is, where it stands, and what can be asked of it. Drawn once, then kept up.
+// One model on the model browser: its picture, what it is, where it stands, and what can be asked of it. Drawn once, then kept up.
 
-import { address, make } from "./bench.js";
+import { address, make } from "./workbench.js";
 import { portrait } from "./portrait.js";
 import { doing, kindTitle, percent, size } from "./units.js";
 
@@ -14,25 +14,25 @@ export class Card {
     this.say = say;
     this.told = null;
     const wish = (action) => () => ask({ action, model: this.model.id });
-    this.picture = make("div", { class: "shelf-picture" });
-    this.title = make("h3", { class: "shelf-title", dir: "auto" });
-    this.marks = make("div", { class: "shelf-marks" });
-    this.facts = make("p", { class: "shelf-facts-line" });
-    this.id = make("p", { class: "shelf-id", dir: "auto" });
-    this.problem = make("p", { class: "shelf-problem" });
-    this.progress = make("div", { class: "shelf-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
-    this.status = make("p", { class: "shelf-status" });
+    this.picture = make("div", { class: "browser-picture" });
+    this.title = make("h3", { class: "browser-title", dir: "auto" });
+    this.marks = make("div", { class: "browser-marks" });
+    this.facts = make("p", { class: "browser-facts-line" });
+    this.id = make("p", { class: "browser-id", dir: "auto" });
+    this.problem = make("p", { class: "browser-problem" });
+    this.progress = make("div", { class: "browser-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
+    this.status = make("p", { class: "browser-status" });
     // A button that waits is not disabled but says so, for a disabled one would lose the keyboard's place.
-    const button = (text, act) => make("button", { type: "button", class: "shelf-button", text, onclick: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act() });
+    const button = (text, act) => make("button", { type: "button", class: "browser-button", text, onclick: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act() });
     this.load = button("Load", () => wish(this.there ? "unload" : "load")());
     this.pin = button("Pin", () => wish(this.pinned ? "unpin" : "pin")());
     this.prepare = button("Prepare", () => wish(this.importing ? "cancel_import" : "import")());
     this.hider = button("Hide", () => hide(this.model, !this.model.hidden));
     this.details = button("Details", () => open(this.model));
-    this.element = make("li", { class: "shelf-card" },
+    this.element = make("li", { class: "browser-card" },
       this.picture,
-      make("div", { class: "shelf-text" }, this.title, this.marks, this.facts, this.id, this.problem, this.progress, this.status),
-      make("div", { class: "shelf-acts" }, this.load, this.pin, this.prepare, this.hider, this.details));
+      make("div", { class: "browser-text" }, this.title, this.marks, this.facts, this.id, this.problem, this.progress, this.status),
+      make("div", { class: "browser-acts" }, this.load, this.pin, this.prepare, this.hider, this.details));
     this.describe(model);
   }
 
@@ -68,7 +68,7 @@ export class Card {
    *  why its last one was not taken. */
   stand(memory, asked, refused) {
     const { id, title, usable, kind } = this.model;
-    const wish = memory.wishes.find((each) => each.model === id) ?? asked;
+    const wish = memory.pending.find((each) => each.model === id) ?? asked;
     const taken = memory.imports.find((each) => each.model === id);
     const prepared = memory.prepared.includes(id);
     const standing = JSON.stringify([this.described, wish, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id], refused]);
@@ -80,8 +80,8 @@ export class Card {
     const problem = this.model.problem || refused || memory.problems[id] || taken?.problem || "";
     const marks = [this.there && (this.pinned ? "in memory, pinned" : "in memory"), prepared && kind !== "diffusers" && "prepared"].filter(Boolean);
     this.marks.replaceChildren(
-      ...marks.map((text) => make("span", { class: "shelf-mark is-there", text })),
-      ...this.badges.map((text) => make("span", { class: "shelf-mark", text })));
+      ...marks.map((text) => make("span", { class: "browser-mark is-there", text })),
+      ...this.badges.map((text) => make("span", { class: "browser-mark", text })));
     this.problem.textContent = problem;
     this.load.hidden = !this.there && (!usable || this.model.hidden); // what came with another model can go as well
     this.pin.hidden = !usable || (this.model.hidden && !this.pinned);

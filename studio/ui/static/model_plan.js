@@ -1,7 +1,7 @@
 // Who would be in memory at each stage of a run, as one bar a stage against the budget; asked anew at each change.
 
-import { make } from "./bench.js";
-import { labelled } from "./shelf_fields.js";
+import { make } from "./workbench.js";
+import { labelled } from "./model_fields.js";
 import { component, role, size } from "./units.js";
 
 const WAIT_MS = 200; // after the last change
@@ -13,15 +13,15 @@ export class PlanChart {
     this.server = server;
     this.model = model;
     const number = (id, value, most, step) => make("input", { id, type: "number", min: step, max: most, step, value, inputmode: "numeric", disabled: model.fixed && step > 1 });
-    this.width = number("shelf-plan-width", model.width, 8192, 8);
-    this.height = number("shelf-plan-height", model.height, 8192, 8);
-    this.batch = number("shelf-plan-batch", 1, 64, 1);
-    this.dtype = make("select", { id: "shelf-plan-dtype" }, ...DTYPES.map(([value, text]) => make("option", { value, text })));
-    this.answer = make("div", { class: "shelf-plan", "aria-live": "polite" });
+    this.width = number("browser-plan-width", model.width, 8192, 8);
+    this.height = number("browser-plan-height", model.height, 8192, 8);
+    this.batch = number("browser-plan-batch", 1, 64, 1);
+    this.dtype = make("select", { id: "browser-plan-dtype" }, ...DTYPES.map(([value, text]) => make("option", { value, text })));
+    this.answer = make("div", { class: "browser-plan", "aria-live": "polite" });
     for (const control of [this.width, this.height, this.batch, this.dtype]) control.addEventListener("input", () => this.soon());
     this.element = make("section", {},
-      make("div", {}, make("h3", { text: "What a run would need" }), make("p", { class: "shelf-note", text: "Worked out from the files’ headers alone; nothing is loaded." })),
-      make("div", { class: "shelf-fields is-narrow" }, labelled("Width", this.width), labelled("Height", this.height), labelled("Batch", this.batch), labelled("Number format", this.dtype)),
+      make("div", {}, make("h3", { text: "What a run would need" }), make("p", { class: "browser-note", text: "Worked out from the files’ headers alone; nothing is loaded." })),
+      make("div", { class: "browser-fields is-narrow" }, labelled("Width", this.width), labelled("Height", this.height), labelled("Batch", this.batch), labelled("Number format", this.dtype)),
       this.answer);
   }
 
@@ -36,7 +36,7 @@ export class PlanChart {
     const number = (this.asked = (this.asked ?? 0) + 1);
     const told = await this.server.plan(wish).catch(() => ({ problem: "No connection" }));
     if (number !== this.asked) return; // a later wish is on its way
-    this.answer.replaceChildren(...(told.plan ? drawn(told.plan) : [make("p", { class: "shelf-problem", text: told.problem })]));
+    this.answer.replaceChildren(...(told.plan ? drawn(told.plan) : [make("p", { class: "browser-problem", text: told.problem })]));
   }
 }
 
@@ -47,7 +47,7 @@ function drawn(plan) {
   const comes = plan.whole ? "All of it stays in memory." : "Parts come and go from stage to stage.";
   const how = [comes, ...plan.notes.map((note) => `Images are ${note}.`)].join(" ");
   return [
-    make("p", { class: "shelf-figures", text: `Peak ${size(plan.peak)} of ${size(plan.budget)}. ${how}` }),
+    make("p", { class: "browser-figures", text: `Peak ${size(plan.peak)} of ${size(plan.budget)}. ${how}` }),
     ...plan.stages.map((stage) => row(stage, whole, inSight ? plan.budget : null)),
     key(plan),
   ];
@@ -56,20 +56,20 @@ function drawn(plan) {
 function row(stage, whole, budget) {
   const share = (bytes) => `${(100 * bytes) / whole}%`;
   const segment = (kind, text, bytes) => {
-    const part = make("div", { class: `shelf-part is-${kind}`, title: `${text}: ${size(bytes)}` });
+    const part = make("div", { class: `browser-part is-${kind}`, title: `${text}: ${size(bytes)}` });
     part.style.flexBasis = share(bytes);
     return part;
   };
-  const bar = make("div", { class: "shelf-bar", role: "img", "aria-label": words(stage) },
+  const bar = make("div", { class: "browser-bar", role: "img", "aria-label": words(stage) },
     ...stage.parts.map((part) => segment(role(part.component), component(part.component), part.bytes)),
     segment("working", "Working memory", stage.working));
   if (budget) {
-    const line = make("div", { class: "shelf-limit", title: `Budget: ${size(budget)}` });
+    const line = make("div", { class: "browser-limit", title: `Budget: ${size(budget)}` });
     line.style.insetInlineStart = share(budget);
     bar.append(line);
   }
-  return make("div", { class: "shelf-stage" },
-    make("div", { class: "shelf-line" }, make("span", { text: `${stage.model ? `${stage.model}: ` : ""}${STAGES[stage.name] ?? stage.name}` }), make("span", { class: "shelf-size", text: size(stage.peak) })),
+  return make("div", { class: "browser-stage" },
+    make("div", { class: "browser-line" }, make("span", { text: `${stage.model ? `${stage.model}: ` : ""}${STAGES[stage.name] ?? stage.name}` }), make("span", { class: "browser-size", text: size(stage.peak) })),
     bar);
 }
 
@@ -82,8 +82,8 @@ function words(stage) {
 function key(plan) {
   const parts = new Map(plan.stages.flatMap((stage) => stage.parts).map((part) => [part.component, part]));
   const most = Math.max(...plan.stages.map((stage) => stage.working));
-  const entry = (kind, text, bytes) => make("li", {}, make("span", { class: `shelf-swatch is-${kind}` }), make("span", { text }), make("span", { class: "shelf-size", text: bytes }));
-  return make("ul", { class: "shelf-parts", "aria-label": "Key" },
+  const entry = (kind, text, bytes) => make("li", {}, make("span", { class: `browser-swatch is-${kind}` }), make("span", { text }), make("span", { class: "browser-size", text: bytes }));
+  return make("ul", { class: "browser-parts", "aria-label": "Key" },
     ...[...parts.values()].map((part) => entry(role(part.component), `${component(part.component)}${part.streamed ? ", streamed" : ""}`, size(part.bytes))),
     entry("working", "Working memory", `up to ${size(most)}`));
 }

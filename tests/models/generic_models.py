@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests import generic_packed, generic_plain
+from tests.models import generic_packed, generic_plain
 
 # pipeline -> builder of a random checkpoint of it
 BUILDERS: dict[str, Callable[..., Path]] = {

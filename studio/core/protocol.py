@@ -1,103 +1,21 @@
-"""The Desk: what the window, the server, the CLI and Python users hold. A Protocol; `studio.desk` is the real one.
+"""The facade that the window, the server, the CLI and Python users hold, as a Protocol; `studio.studio` is the real one.
 
 Everything returned is a plain value of core. Every method raises StudioError with one sentence for a person.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any, Protocol
 
 from studio.core.events import Event
-from studio.core.jobs import ImageView, JobView
-from studio.core.memory import MemoryWish, MoveView, PlanView, PlanWish
+from studio.core.jobs import ImageView, JobView, QueueView
+from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
-from studio.core.request import Dtype, GenerationRequest
+from studio.core.presets import Preset, Style
+from studio.core.request import GenerationRequest
 
 
-class ImportView(BaseModel):
-    """A single file on its way to a diffusers folder in the run's dtype, or one whose last try failed.
-
-    Waiting: no fraction, no problem. Under way: `fraction` grows from 0 to 1. Failed: `problem` says why in one sentence, and
-    stays until the next try. One that is done is no longer told of; its id is then among `MemoryView.prepared`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str  # its id
-    dtype: str  # fp32, bf16, fp16
-    what: str = ""  # a sentence fragment, as in Loading: "converting unet"
-    fraction: float | None = None  # 0..1
-    problem: str | None = None
-
-
-class MemoryView(BaseModel):
-    """Memory in bytes, and what is done to have models ready for it, as the worker last told it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    budget: int = 0
-    used: int = 0
-    device: str = ""
-    residents: tuple[tuple[str, int], ...] = ()  # (component, bytes)
-    holders: tuple[tuple[str, ...], ...] = ()  # for each resident, the ids of the models that it is part of
-    models: tuple[str, ...] = ()  # ids of models that are in memory whole
-    pinned: tuple[str, ...] = ()  # and of those that a person keeps there
-    imports: tuple[ImportView, ...] = ()  # conversions under way, those that wait, those that failed
-    prepared: tuple[str, ...] = ()  # ids of single files that are converted already, in one dtype at least
-    wishes: tuple[MemoryWish, ...] = ()  # commands handed over and not carried out yet, oldest first
-    problems: dict[str, str] = {}  # model id ("" for none) -> why the last thing asked of it could not be done
-
-
-class QueueView(BaseModel):
-    """The queue at one moment: what the bar says of it, and what a page with nothing to do turns to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    waiting: int = 0
-    running: tuple[str, ...] = ()  # ids
-    newest: str | None = None  # id of the job that was queued last
-
-
-class MemoryCommand(BaseModel):
-    """What a person may ask of the worker's memory. Carried out between jobs, in the order given.
-
-    But `import` (have a single file converted in the background) and `cancel_import` (stop that) are heard at once, also
-    while a job runs. A person's import goes on when a job that waits for it is cancelled.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: Literal["load", "unload", "pin", "unpin", "budget", "import", "cancel_import"]
-    model: str = Field("", max_length=300)  # its id; unload: empty for everything
-    dtype: Dtype = "auto"  # import: the number format to convert to; auto is the one that the model runs in here
-    bytes: int | None = Field(None, ge=1)  # budget: None takes what the device has
-
-
-class Preset(BaseModel):
-    """A named set of settings (`values` are fields of GenerationRequest), from presets/*.yaml."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    title: str
-    description: str = ""
-    values: dict[str, Any] = {}
-
-
-class Style(BaseModel):
-    """Words put around a prompt: `prompt` holds "{prompt}" where the person's words go."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    title: str
-    prompt: str = "{prompt}"
-    negative_prompt: str = ""
-
-
-class Desk(Protocol):
+class Studio(Protocol):
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and
         cancelled if it runs (the Live mode: the newest wish takes the waiting one's place)."""
@@ -132,7 +50,7 @@ class Desk(Protocol):
     def import_seconds(self, model: str) -> float | None:
         """How long converting a single file before its first picture takes, about; None for what needs none."""
 
-    def plan(self, wish: PlanWish) -> PlanView:
+    def plan(self, wish: PlanRequest) -> PlanView:
         """Who would be in memory at each stage of a run, from headers alone; OutOfMemory with the arithmetic if it cannot be."""
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.tiny_models import _seeded, clip_text, clip_tokenizer, deepfloyd_parts, vae_kl
+from tests.models.tiny_models import _seeded, clip_text, clip_tokenizer, deepfloyd_parts, vae_kl
 
 
 def stage_two(folder: Path, seed: int = 0) -> Path:

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests import generic_text as text
-from tests.generic_parts import deep_vae, dynamic, flow, flux2_vae, kl, model, save
-from tests.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from tests.models import generic_text as text
+from tests.models.generic_parts import deep_vae, dynamic, flow, flux2_vae, kl, model, save
+from tests.models.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
 def _z_image_transformer(**config: Any) -> Any:

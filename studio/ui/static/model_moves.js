@@ -1,6 +1,6 @@
 // The ledger's latest rows: what came into memory and what left it, with bytes and seconds, predicted beside measured.
 
-import { make } from "./bench.js";
+import { make } from "./workbench.js";
 import { component, seconds, size } from "./units.js";
 
 const REST_MS = 700; // between two looks while things move
@@ -14,12 +14,12 @@ export class Moves {
     this.server = server;
     this.titled = titled;
     this.body = make("tbody");
-    this.note = make("p", { class: "shelf-note" });
-    this.table = make("table", { class: "shelf-table", "aria-label": "Moves" },
+    this.note = make("p", { class: "browser-note" });
+    this.table = make("table", { class: "browser-table", "aria-label": "Moves" },
       make("thead", {}, make("tr", {}, ...Object.entries(COLUMNS).map(([name, text]) => make("th", { class: `is-${name}`, text, scope: "col" })))), this.body);
-    this.element = make("details", { class: "shelf-moves" },
-      make("summary", {}, make("h2", { text: "Moves" }), make("span", { class: "shelf-note", text: "what came into memory and what left it" })),
-      this.note, make("div", { class: "shelf-scroll", tabindex: 0, role: "region", "aria-label": "Latest moves" }, this.table));
+    this.element = make("details", { class: "browser-moves" },
+      make("summary", {}, make("h2", { text: "Moves" }), make("span", { class: "browser-note", text: "what came into memory and what left it" })),
+      this.note, make("div", { class: "browser-scroll", tabindex: 0, role: "region", "aria-label": "Latest moves" }, this.table));
     this.element.addEventListener("toggle", () => this.look());
   }
 

@@ -6,9 +6,9 @@ Each builder is `(folder, seed=0) -> folder`; the relations that the pipelines r
 from pathlib import Path
 from typing import Any
 
-from tests import generic_text as text
-from tests.generic_parts import PACKED, dynamic, flow, flux2_vae, kl, model, qwen_vae, save, wan_vae
-from tests.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from tests.models import generic_text as text
+from tests.models.generic_parts import PACKED, dynamic, flow, flux2_vae, kl, model, qwen_vae, save, wan_vae
+from tests.models.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
 def flux2(folder: Path, seed: int = 0) -> Path:

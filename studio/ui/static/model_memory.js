@@ -1,6 +1,6 @@
 // What is in memory: a bar of components against the budget, the same part by part for each model, and the budget itself.
 
-import { make } from "./bench.js";
+import { make } from "./workbench.js";
 import { component, deviceTitle, role, size } from "./units.js";
 
 const STEP = 2 ** 26;
@@ -10,20 +10,20 @@ export class Memory {
   constructor(ask) {
     this.ask = ask;
     this.held = false; // the slider is being moved
-    this.bar = make("div", { class: "shelf-bar", role: "img" });
-    this.figures = make("p", { class: "shelf-figures" });
-    this.problem = make("p", { class: "shelf-problem", role: "alert" });
-    this.legend = make("ul", { class: "shelf-legend", "aria-label": "Models in memory" });
-    this.slider = make("input", { type: "range", id: "shelf-budget", min: 0, step: STEP });
-    this.limit = make("output", { class: "shelf-size", for: "shelf-budget" });
-    this.empty = make("button", { type: "button", class: "shelf-button", text: "Unload all", onclick: () => ask({ action: "unload" }) });
+    this.bar = make("div", { class: "browser-bar", role: "img" });
+    this.figures = make("p", { class: "browser-figures" });
+    this.problem = make("p", { class: "browser-problem", role: "alert" });
+    this.legend = make("ul", { class: "browser-legend", "aria-label": "Models in memory" });
+    this.slider = make("input", { type: "range", id: "browser-budget", min: 0, step: STEP });
+    this.limit = make("output", { class: "browser-size", for: "browser-budget" });
+    this.empty = make("button", { type: "button", class: "browser-button", text: "Unload all", onclick: () => ask({ action: "unload" }) });
     this.slider.addEventListener("input", () => this.slide());
     this.slider.addEventListener("change", () => this.set());
-    this.element = make("section", { class: "shelf-memory", "aria-label": "In memory" },
-      make("div", { class: "shelf-line" }, make("h2", { text: "In memory" }), this.figures),
+    this.element = make("section", { class: "browser-memory", "aria-label": "In memory" },
+      make("div", { class: "browser-line" }, make("h2", { text: "In memory" }), this.figures),
       this.bar, this.legend, this.problem,
-      make("div", { class: "shelf-controls" },
-        make("label", { class: "shelf-budget", for: "shelf-budget" }, make("span", { text: "Memory budget" }), this.slider, this.limit),
+      make("div", { class: "browser-controls" },
+        make("label", { class: "browser-budget", for: "browser-budget" }, make("span", { text: "Memory budget" }), this.slider, this.limit),
         this.empty));
   }
 
@@ -95,8 +95,8 @@ function grouped({ residents, holders }, titles) {
 
 /** A bar of parts, each as wide as its share. */
 export function stack(parts, whole, title = "") {
-  return make("div", { class: "shelf-stack" }, ...parts.map(({ name, bytes }) => {
-    const part = make("div", { class: `shelf-part is-${role(name)}`, title: `${title ? `${title}, ` : ""}${component(name)}: ${size(bytes)}` });
+  return make("div", { class: "browser-stack" }, ...parts.map(({ name, bytes }) => {
+    const part = make("div", { class: `browser-part is-${role(name)}`, title: `${title ? `${title}, ` : ""}${component(name)}: ${size(bytes)}` });
     part.style.flexBasis = `${(100 * bytes) / Math.max(whole, 1)}%`;
     return part;
   }));
@@ -106,13 +106,13 @@ function row({ title, shared, parts, bytes }, most) {
   const bar = stack(parts, most);
   bar.setAttribute("aria-hidden", "true");
   return make("li", {},
-    make("div", { class: "shelf-line" },
-      make("span", { class: "shelf-holder", dir: "auto", text: shared ? `Shared: ${title}` : title }),
-      make("span", { class: "shelf-size", text: size(bytes) })),
+    make("div", { class: "browser-line" },
+      make("span", { class: "browser-holder", dir: "auto", text: shared ? `Shared: ${title}` : title }),
+      make("span", { class: "browser-size", text: size(bytes) })),
     bar,
-    make("ul", { class: "shelf-parts", "aria-label": `Parts of ${title}` }, ...parts.map((part) =>
+    make("ul", { class: "browser-parts", "aria-label": `Parts of ${title}` }, ...parts.map((part) =>
       make("li", {},
-        make("span", { class: `shelf-swatch is-${role(part.name)}` }),
+        make("span", { class: `browser-swatch is-${role(part.name)}` }),
         make("span", { text: component(part.name) }),
-        make("span", { class: "shelf-size", text: size(part.bytes) })))));
+        make("span", { class: "browser-size", text: size(part.bytes) })))));
 }

@@ -1,4 +1,4 @@
-"""A desk with one job that is told what happens to it: stands for the worker, which is another program."""
+"""A studio with one job that is told what happens to it: stands for the worker, which is another program."""
 
 import hashlib
 import threading
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studio.core.desk import MemoryView, QueueView
 from studio.core.errors import NotFound
 from studio.core.events import Event, Queued
-from studio.core.jobs import JobView
+from studio.core.jobs import JobView, QueueView
+from studio.core.memory import MemoryView
 from studio.core.pictures import read_header
 from studio.core.request import GenerationRequest
 
 
-class MemoryDesk:
-    """What the server asks of a Desk, over values that a test puts in."""
+class MemoryStudio:
+    """What the server asks of a Studio, over values that a test puts in."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -104,4 +104,4 @@ class MemoryDesk:
         self.closed += 1
 
     def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"the server is not meant to ask the desk for {name}")
+        raise AssertionError(f"the server is not meant to ask the studio for {name}")

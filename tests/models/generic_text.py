@@ -6,7 +6,7 @@ short enough to read. Called after `tiny_models._seeded`, which prepares the lib
 
 from typing import Any
 
-from tests.tiny_models import _trained_bpe
+from tests.models.tiny_models import _trained_bpe
 
 MARKS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",

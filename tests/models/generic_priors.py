@@ -6,9 +6,9 @@ Each builder is `(folder, seed=0) -> folder`, as in `tiny_models`.
 from pathlib import Path
 from typing import Any
 
-from tests import tiny_models
-from tests.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
-from tests.tiny_models import clip_text, clip_tokenizer, t5_text, t5_tokenizer, vae_kl
+from tests.models import tiny_models
+from tests.models.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
+from tests.models.tiny_models import clip_text, clip_tokenizer, t5_text, t5_tokenizer, vae_kl
 
 
 def _kandinsky_unet(**config: Any) -> Any:

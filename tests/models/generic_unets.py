@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests import generic_priors as priors
-from tests import generic_text, tiny_models
-from tests.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
-from tests.tiny_models import WORDS, clip_text, clip_tokenizer, t5_text, t5_tokenizer, unet_conditioned, vae_kl
+from tests.models import generic_priors as priors
+from tests.models import generic_text, tiny_models
+from tests.models.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
+from tests.models.tiny_models import WORDS, clip_text, clip_tokenizer, t5_text, t5_tokenizer, unet_conditioned, vae_kl
 
 # ---- Stable Diffusion's shape --------------------------------------------------------------------------------------
 

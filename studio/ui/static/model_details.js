@@ -1,9 +1,9 @@
 // A model's details: what its file is, the user's own word on it, and what a run of it would need.
 
-import { address, make } from "./bench.js";
+import { address, make } from "./workbench.js";
 import { portrait } from "./portrait.js";
-import { labelled } from "./shelf_fields.js";
-import { PlanChart } from "./shelf_plan.js";
+import { labelled } from "./model_fields.js";
+import { PlanChart } from "./model_plan.js";
 import { kindTitle, size } from "./units.js";
 
 const PREDICTIONS = [["epsilon", "Noise (epsilon)"], ["v_prediction", "Velocity (v)"], ["sample", "The clean picture (sample)"], ["flow_prediction", "Flow"], ["consistency", "Consistency"]];
@@ -14,34 +14,34 @@ export class Details {
   constructor(server, changed) {
     this.server = server;
     this.changed = changed;
-    this.body = make("div", { class: "shelf-sheet" });
-    this.element = make("dialog", { class: "shelf-details", "aria-labelledby": "shelf-details-title" }, this.body);
+    this.body = make("div", { class: "browser-sheet" });
+    this.element = make("dialog", { class: "browser-details", "aria-labelledby": "browser-details-title" }, this.body);
     this.element.addEventListener("click", (event) => event.target === this.element && this.element.close());
     this.element.addEventListener("close", () => this.leave());
   }
 
-  /** The keyboard's place goes back to where it was, or, if that is gone, to the shelf's menu. */
+  /** The keyboard's place goes back to where it was, or, if that is gone, to the model browser's menu. */
   leave() {
     this.body.replaceChildren();
-    setTimeout(() => !this.opener.isConnected && this.shelf.kind.focus());
+    setTimeout(() => !this.opener.isConnected && this.model browser.kind.focus());
   }
 
-  /** `shelf`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
-  open(model, shelf) {
+  /** `model browser`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
+  open(model, model browser) {
     this.model = model;
-    this.shelf = shelf;
+    this.model browser = model browser;
     this.opener = document.activeElement;
     this.plan = null;
-    this.heading = make("h2", { id: "shelf-details-title", dir: "auto", text: model.title });
-    const picture = make("div", { class: "shelf-picture" }, model.preview ? photo(model) : portrait(model.id));
-    const close = make("button", { type: "button", class: "shelf-button", text: "Close", onclick: () => this.element.close() });
+    this.heading = make("h2", { id: "browser-details-title", dir: "auto", text: model.title });
+    const picture = make("div", { class: "browser-picture" }, model.preview ? photo(model) : portrait(model.id));
+    const close = make("button", { type: "button", class: "browser-button", text: "Close", onclick: () => this.element.close() });
     const parts = [
-      make("header", { class: "shelf-top" },
+      make("header", { class: "browser-top" },
         picture,
-        make("div", {}, this.heading, model.description && make("p", { class: "shelf-note", text: model.description }), model.problem && make("p", { class: "shelf-problem", text: model.problem })),
+        make("div", {}, this.heading, model.description && make("p", { class: "browser-note", text: model.description }), model.problem && make("p", { class: "browser-problem", text: model.problem })),
         close),
       facts(model),
-      this.words(model, shelf),
+      this.words(model, model browser),
     ];
     if (model.usable) {
       this.plan = new PlanChart(this.server, model);
@@ -55,14 +55,14 @@ export class Details {
 
   /** The form of the user's own word. A change is kept at once; what is left as found is not written down. */
   words(model, { models, families }) {
-    this.note = make("p", { class: "shelf-note", role: "status" });
+    this.note = make("p", { class: "browser-note", role: "status" });
     const set = (name) => model.overridden.includes(name);
     // What was found is known only while no word of the user's stands before it.
     const found = (name, choices) => {
       const [, text] = choices.find(([value]) => value === model[name]) ?? [];
       return [["", set(name) ? "As found" : `As found${text ? `: ${text}` : model[name] ? `: ${model[name]}` : ""}`], ...choices];
     };
-    const title = make("input", { id: "shelf-own-title", type: "text", maxlength: 120, value: model.title });
+    const title = make("input", { id: "browser-own-title", type: "text", maxlength: 120, value: model.title });
     title.addEventListener("change", () => this.keep({ title: title.value.trim() || null }, title));
     const fields = [labelled("Title", title)];
     if (model.runnable) {
@@ -78,22 +78,22 @@ export class Details {
       }
     }
     return make("section", {},
-      make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "shelf-note", text: "What is set here goes before what the file says of itself." })),
-      make("div", { class: "shelf-fields" }, ...fields),
+      make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "browser-note", text: "What is set here goes before what the file says of itself." })),
+      make("div", { class: "browser-fields" }, ...fields),
       this.hider(model),
       this.note);
   }
 
   hider(model) {
-    const box = make("input", { id: "shelf-own-hidden", type: "checkbox", checked: model.hidden, "aria-describedby": "shelf-own-hidden-help" });
+    const box = make("input", { id: "browser-own-hidden", type: "checkbox", checked: model.hidden, "aria-describedby": "browser-own-hidden-help" });
     box.addEventListener("change", () => this.keep({ hidden: box.checked || null }, box));
-    return make("div", { class: "shelf-hider" },
+    return make("div", { class: "browser-hider" },
       make("label", { class: "switch", for: box.id }, box, make("span", { text: "Hidden" })),
-      make("span", { class: "shelf-note", id: "shelf-own-hidden-help", text: "Kept out of lists and menus. The file stays as it is." }));
+      make("span", { class: "browser-note", id: "browser-own-hidden-help", text: "Kept out of lists and menus. The file stays as it is." }));
   }
 
   menu(name, text, choices, chosen) {
-    const menu = make("select", { id: `shelf-own-${name}` }, ...choices.map(([value, title]) => make("option", { value, text: title })));
+    const menu = make("select", { id: `browser-own-${name}` }, ...choices.map(([value, title]) => make("option", { value, text: title })));
     menu.value = chosen;
     if (menu.selectedIndex < 0) menu.selectedIndex = 0;
     menu.addEventListener("change", () => this.keep({ [name]: menu.value || null }, menu));
@@ -109,7 +109,7 @@ export class Details {
     if (answer.problem) return;
     this.plan?.ask(); // another VAE, or another family, is another plan
     await this.changed();
-    const now = this.shelf.models.find(({ id }) => id === this.model.id);
+    const now = this.model browser.models.find(({ id }) => id === this.model.id);
     if (now) this.heading.textContent = now.title;
   }
 }
@@ -123,7 +123,7 @@ function facts(model) {
     model.enlargers.length && ["Enlarged by", model.enlargers.join(", then ")],
     model.kind !== "diffusers" && ["SHA-256", model.sha256 || "not computed yet"],
   ].filter(Boolean);
-  return make("dl", { class: "shelf-facts" }, ...rows.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value, dir: "auto" })]));
+  return make("dl", { class: "browser-facts" }, ...rows.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value, dir: "auto" })]));
 }
 
 function photo(model) {

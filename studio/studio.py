@@ -1,4 +1,4 @@
-"""The desk: the one object that the window, the server, the CLI and Python users hold. The real `core.desk.Desk`.
+"""The studio: the one object that the window, the server, the CLI and Python users hold. The real `core.studio.Studio`.
 
 Puts the queue, the archive and the catalog together; refuses to know torch, which lives in the worker alone.
 """
@@ -12,15 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core import infotext
-from studio.core.desk import MemoryCommand, MemoryView, Preset, QueueView, Style
 from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event
-from studio.core.jobs import TERMINAL, ImageView, JobView
-from studio.core.memory import MoveView, PlanView, PlanWish
+from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
+from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, legal_samplers, options_for, resolve
-from studio.core.presets import read_presets, read_styles
+from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
@@ -51,7 +50,7 @@ LEDGER = "ledger.jsonl"
 PACE_ROWS = 400  # of the ledger, that are looked through for former conversions
 
 
-class Desk:
+class Studio:
     """Opens at once; the worker starts beside it. `entry` names the worker's function as "module:function"."""
 
     def __init__(
@@ -77,7 +76,7 @@ class Desk:
         self._host = WorkerHost(
             entry,
             _Feed(self._queue, self._log, self._frames, self._board.hear),
-            hello=_hello(settings),
+            settings_message=_settings_message(settings),
             log_file=private / "worker.log",
             patience=patience,
         )
@@ -131,7 +130,7 @@ class Desk:
         check_override(info, changes, self._catalog.models())
         self._catalog.overrides.write(path, changes)
 
-    def plan(self, wish: PlanWish) -> PlanView:
+    def plan(self, wish: PlanRequest) -> PlanView:
         info, path = self._found(wish.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
@@ -195,7 +194,9 @@ class Desk:
             command = command.model_copy(update={"model": find_model(self._catalog.models(), command.model).id})
         self._board.ask(command, lambda: self._host.tell({"do": "manage", "command": command.model_dump(mode="json")}))
         if command.action == "budget":  # a worker that takes the place of this one keeps to it too
-            self._host.greet(_hello(self.settings.model_copy(update={"memory_budget": command.bytes})))
+            self._host.update_settings(
+                _settings_message(self.settings.model_copy(update={"memory_budget": command.bytes}))
+            )
 
     def moves(self, limit: int = 60) -> list[MoveView]:
         return [move for row in reversed(self._ledger(limit)) if (move := _move(row)) is not None]
@@ -269,12 +270,12 @@ class Desk:
         return fields | {"notes": notes}
 
 
-def _hello(settings: Settings) -> Message:
+def _settings_message(settings: Settings) -> Message:
     return {"settings": settings.model_dump(mode="json", exclude={"auth"})}
 
 
 class _Feed:
-    """The desk as its worker's host sees it."""
+    """The studio as its worker's host sees it."""
 
     def __init__(self, queue: JobQueue, events: EventLog, frames: FrameStore, remember: Callable[[Message], None]):
         self._queue, self._events, self._frames = queue, events, frames

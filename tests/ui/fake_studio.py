@@ -1,4 +1,4 @@
-"""A desk without a model, for tests of the window: it stands for the worker, and for nothing else.
+"""A studio without a model, for tests of the window: it stands for the worker, and for nothing else.
 
 Its queue, events, frames, images and refusals are real ones; only the picture comes out of a pencil instead of a network.
 What it does is steered by the prompt, so a test can say it in words: "fail", "slow", "wait" (until `release`).
@@ -18,12 +18,12 @@ from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
 from studio.core.cascade import Cascade, Enlarger
-from studio.core.desk import Preset, QueueView, Style
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
-from studio.core.jobs import TERMINAL, ImageView, JobView
+from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
 from studio.core.models import Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
+from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
 from studio.jobs.frames import spread
 from tests.ui.fake_memory import FakeMemory
@@ -51,7 +51,7 @@ MODELS = [
         description="Draws them softer.",
     ),
 ]
-# Not on every test's desk: models that have no use for some of the form.
+# Not on every test's studio: models that have no use for some of the form.
 BLOBS = ModelInfo(
     id="other/blobs",
     title="Blobs",
@@ -105,7 +105,7 @@ COLOURS = {
 }
 
 
-class FakeDesk(FakeMemory):
+class FakeStudio(FakeMemory):
     """`step_seconds`: how long a step takes. Images and frames lie in memory, thumbnails and files under `folder`."""
 
     def __init__(self, folder: Path, step_seconds: float = 0.01, models: list[ModelInfo] | None = None):
@@ -193,7 +193,7 @@ class FakeDesk(FakeMemory):
         yield from ((step, found[step]) for step in spread(found))
 
     def add_input(self, data: bytes) -> str:
-        raise InvalidRequest("This desk keeps no inputs.")
+        raise InvalidRequest("This studio keeps no inputs.")
 
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
         return [view for view in reversed(self._images.values()) if before is None or view.created < before][:limit]

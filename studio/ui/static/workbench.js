@@ -1,8 +1,8 @@
 // A workbench is one tab's form, canvas and results. Its parts talk through it, never to another tab's.
 
-const benches = new WeakMap();
+const workbenches = new WeakMap();
 
-class Bench extends EventTarget {
+class Workbench extends EventTarget {
   constructor(root) {
     super();
     this.root = root;
@@ -22,23 +22,23 @@ class Bench extends EventTarget {
   }
 }
 
-export function benchOf(element) {
+export function workbenchOf(element) {
   const root = element.closest(".workbench") ?? document.body;
-  if (!benches.has(root)) benches.set(root, new Bench(root));
-  return benches.get(root);
+  if (!workbenches.has(root)) workbenches.set(root, new Workbench(root));
+  return workbenches.get(root);
 }
 
-/** Calls `found` for each element of the bench that matches, now or when Gradio gets round to drawing it. */
-export function whenDrawn(bench, selector, found) {
+/** Calls `found` for each element of the workbench that matches, now or when Gradio gets round to drawing it. */
+export function whenDrawn(workbench, selector, found) {
   const seen = new WeakSet();
   const look = () => {
-    for (const element of bench.root.querySelectorAll(selector)) {
+    for (const element of workbench.root.querySelectorAll(selector)) {
       if (seen.has(element)) continue;
       seen.add(element);
       found(element);
     }
   };
-  new MutationObserver(look).observe(bench.root, { childList: true, subtree: true });
+  new MutationObserver(look).observe(workbench.root, { childList: true, subtree: true });
   look();
 }
 

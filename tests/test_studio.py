@@ -18,10 +18,10 @@ from studio.core.events import Image as ImageEvent
 from studio.core.recipe import pixel_hash
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.desk import Desk
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
-from tests import tiny_models
+from studio.studio import Studio
+from tests.models import tiny_models
 
 PROMPT = "a large red heart on the left"
 
@@ -41,10 +41,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def desk(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
-    yield desk
-    desk.close()
+def studio(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    studio = Studio(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
+    yield studio
+    studio.close()
 
 
 def wish(**settings: object) -> GenerationRequest:
@@ -52,13 +52,13 @@ def wish(**settings: object) -> GenerationRequest:
     return GenerationRequest(**(values | settings))
 
 
-def run(desk: Desk, request: GenerationRequest) -> tuple[str, list[Event]]:
-    job = desk.submit(request)
-    return job, list(desk.follow(job))
+def run(studio: Studio, request: GenerationRequest) -> tuple[str, list[Event]]:
+    job = studio.submit(request)
+    return job, list(studio.follow(job))
 
 
-def test_a_prompt_becomes_images_with_every_step_in_view(desk: Desk) -> None:
-    job, events = run(desk, wish(count=3, batch_size=2))
+def test_a_prompt_becomes_images_with_every_step_in_view(studio: Studio) -> None:
+    job, events = run(studio, wish(count=3, batch_size=2))
     assert isinstance(events[-1], Done)
     steps = [event for event in events if isinstance(event, Step)]
     assert [(step.index, step.images) for step in steps] == [(k, (0, 1)) for k in range(3)] + [
@@ -73,73 +73,73 @@ def test_a_prompt_becomes_images_with_every_step_in_view(desk: Desk) -> None:
     for image in range(3):
         for step in range(3):
             for kind in ("x0", "xt"):
-                data = desk.frame(job, image, step, kind)
+                data = studio.frame(job, image, step, kind)
                 assert data and Image.open(io.BytesIO(data)).size == (64, 64)
-    assert desk.memory().used > 0 and desk.memory().device == "cpu"
+    assert studio.memory().used > 0 and studio.memory().device == "cpu"
 
 
-def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(desk: Desk) -> None:
-    _, events = run(desk, wish(count=2))
+def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(studio: Studio) -> None:
+    _, events = run(studio, wish(count=2))
     second = next(event for event in events if isinstance(event, ImageEvent) and event.index == 1)
-    found = desk.read_settings(desk.image_file(second.id).read_bytes())
+    found = studio.read_settings(studio.image_file(second.id).read_bytes())
     assert found.pop("notes") == [] and found["seed"] == 12 and found["count"] == 1
-    job, _ = run(desk, GenerationRequest(**found))
-    (alone,) = desk.job(job).images
-    assert desk.image(alone).sha256 == second.sha256
-    with Image.open(desk.image_file(alone)) as image:
+    job, _ = run(studio, GenerationRequest(**found))
+    (alone,) = studio.job(job).images
+    assert studio.image(alone).sha256 == second.sha256
+    with Image.open(studio.image_file(alone)) as image:
         assert pixel_hash(image.mode, image.size, image.tobytes()) == second.sha256
 
 
-def test_cancel_takes_effect_within_one_step(desk: Desk) -> None:
-    job = desk.submit(wish(steps=500))
-    following = desk.follow(job)
+def test_cancel_takes_effect_within_one_step(studio: Studio) -> None:
+    job = studio.submit(wish(steps=500))
+    following = studio.follow(job)
     seen = next(event for event in following if isinstance(event, Step))
-    assert desk.cancel(job)
+    assert studio.cancel(job)
     later = list(following)
     assert later[-1].kind == "cancelled" and len(later) + seen.index < 400
-    assert desk.job(job).images == ()
+    assert studio.job(job).images == ()
 
 
-def test_a_killed_worker_loses_its_own_job_only(desk: Desk) -> None:
-    doomed, next_one = desk.submit(wish(steps=500)), desk.submit(wish())
-    next(event for event in desk.follow(doomed) if isinstance(event, Step))
-    assert desk.worker_pid is not None
-    os.kill(desk.worker_pid, signal.SIGKILL)
-    assert isinstance(list(desk.follow(doomed))[-1], Interrupted)
-    assert isinstance(list(desk.follow(next_one))[-1], Done)
-    assert not list(desk.settings.outputs.rglob("*.tmp"))
+def test_a_killed_worker_loses_its_own_job_only(studio: Studio) -> None:
+    doomed, next_one = studio.submit(wish(steps=500)), studio.submit(wish())
+    next(event for event in studio.follow(doomed) if isinstance(event, Step))
+    assert studio.worker_pid is not None
+    os.kill(studio.worker_pid, signal.SIGKILL)
+    assert isinstance(list(studio.follow(doomed))[-1], Interrupted)
+    assert isinstance(list(studio.follow(next_one))[-1], Done)
+    assert not list(studio.settings.outputs.rglob("*.tmp"))
 
 
-def test_numbers_that_overflow_are_a_sentence_and_no_black_picture(desk: Desk) -> None:
-    job, events = run(desk, wish(model="broken/tiny-overflow"))
+def test_numbers_that_overflow_are_a_sentence_and_no_black_picture(studio: Studio) -> None:
+    job, events = run(studio, wish(model="broken/tiny-overflow"))
     assert isinstance(events[-1], Failed) and "overflowed" in events[-1].message
-    assert desk.job(job).images == ()
-    assert isinstance(run(desk, wish())[1][-1], Done)
+    assert studio.job(job).images == ()
+    assert isinstance(run(studio, wish())[1][-1], Done)
 
 
-def test_a_model_that_vanishes_after_it_was_queued(desk: Desk, models: Path) -> None:
+def test_a_model_that_vanishes_after_it_was_queued(studio: Studio, models: Path) -> None:
     """Its neighbour may go on."""
     shutil.copytree(models / "starter" / "tiny-sd", models / "gone")
-    blocker, doomed = desk.submit(wish(steps=200)), desk.submit(wish(model="gone"))
+    blocker, doomed = studio.submit(wish(steps=200)), studio.submit(wish(model="gone"))
     shutil.rmtree(models / "gone")
-    desk.cancel(blocker)
-    end = list(desk.follow(doomed))[-1]
+    studio.cancel(blocker)
+    end = list(studio.follow(doomed))[-1]
     assert isinstance(end, Failed) and end.field == "model" and "gone" in end.message
-    assert isinstance(run(desk, wish())[1][-1], Done)
+    assert isinstance(run(studio, wish())[1][-1], Done)
 
 
-def test_a_model_that_is_cut_short_after_it_was_queued(desk: Desk, models: Path) -> None:
+def test_a_model_that_is_cut_short_after_it_was_queued(studio: Studio, models: Path) -> None:
     shutil.copytree(models / "starter" / "tiny-sd", models / "cut")
-    blocker, doomed = desk.submit(wish(steps=200)), desk.submit(wish(model="cut"))
+    blocker, doomed = studio.submit(wish(steps=200)), studio.submit(wish(model="cut"))
     weights = models / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
     os.truncate(weights, weights.stat().st_size // 2)
-    desk.cancel(blocker)
-    end = list(desk.follow(doomed))[-1]
+    studio.cancel(blocker)
+    end = list(studio.follow(doomed))[-1]
     shutil.rmtree(models / "cut")
     assert isinstance(end, Failed) and end.field == "model" and "The file is incomplete: expected" in end.message
 
 
-def test_settings_of_other_programs_and_pictures_without_any(desk: Desk) -> None:
+def test_settings_of_other_programs_and_pictures_without_any(studio: Studio) -> None:
     from PIL.PngImagePlugin import PngInfo
 
     from studio.core.errors import InvalidRequest
@@ -149,13 +149,13 @@ def test_settings_of_other_programs_and_pictures_without_any(desk: Desk) -> None
         "parameters", "a cat\nSteps: 9, Sampler: Euler a, CFG scale: 3, Seed: 4, Size: 64x64, Model: v1-5, RNG: CPU"
     )
     Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=info)
-    found = desk.read_settings(buffer.getvalue())
+    found = studio.read_settings(buffer.getvalue())
     assert (found["prompt"], found["sampler"], found["steps"]) == ("a cat", "euler_a", 9)
     assert "model" not in found and found["notes"] == ["Left out: the model 'v1-5' is not here."]
     bare = io.BytesIO()
     Image.new("RGB", (8, 8)).save(bare, "PNG")
     with pytest.raises(InvalidRequest, match="carries no settings"):
-        desk.read_settings(bare.getvalue())
+        studio.read_settings(bare.getvalue())
 
 
 @pytest.mark.parametrize(("error", "fit"), [(KeyError("x"), True), (RuntimeError("CUDA error: unspecified"), False)])

@@ -1,4 +1,4 @@
-"""The window over the real desk: its queue, its worker process, a real (if tiny and untrained) Stable Diffusion."""
+"""The window over the real studio: its queue, its worker process, a real (if tiny and untrained) Stable Diffusion."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -7,31 +7,31 @@ import pytest
 from PIL import Image
 
 from studio.core.settings import Settings
-from studio.desk import Desk
+from studio.studio import Studio
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
-from tests.tiny_models import stable_diffusion
+from tests.models.tiny_models import stable_diffusion
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     folder = tmp_path_factory.mktemp("studio")
     stable_diffusion(folder / "models" / "tiny")
     settings = Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu", open_browser=False)
-    with closing(Desk(settings)) as desk:
-        yield desk
+    with closing(Studio(settings)) as studio:
+        yield studio
 
 
 def test_a_prompt_becomes_a_picture_whose_steps_play_and_whose_settings_come_back(
-    desk: Desk, visit: Callable[..., Window]
+    studio: Studio, visit: Callable[..., Window]
 ) -> None:
-    with served(desk) as address:
+    with served(studio) as address:
         window = visit(address)
         job = window.make("a red heart", Steps="6", Seed="11")
         window.wait_frames()
-        file = desk.image_file(desk.job(job).images[0])
+        file = studio.image_file(studio.job(job).images[0])
         with Image.open(file) as picture:
             assert {"unnoise", "parameters"} <= set(picture.info)
         steps = {window.picture()}

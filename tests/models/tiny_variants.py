@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests import tiny_models
-from tests.original_names import save, text_original
-from tests.tiny_models import clip_text, clip_tokenizer, unet_conditioned, vae_kl
+from tests.models import tiny_models
+from tests.models.original_names import save, text_original
+from tests.models.tiny_models import clip_text, clip_tokenizer, unet_conditioned, vae_kl
 
 REFINER_TIME, REFINER_POOLED = 500, 60  # 5 * 500 + 60 = 2560 is what the refiner is known by
 XL: dict[str, Any] = {

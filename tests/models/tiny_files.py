@@ -12,8 +12,8 @@ from typing import Any
 
 from studio.manager.disk import checkpoints, clip_vocabulary
 from studio.manager.families import FAMILIES
-from tests import tiny_models
-from tests.original_names import P, flux_original, save, sd3_original, text_original
+from tests.models import tiny_models
+from tests.models.original_names import P, flux_original, save, sd3_original, text_original
 
 WIDTHS = {"clip_l": 32, "clip_g": 64, "t5xxl": 96}
 TEXT = {

@@ -2,24 +2,24 @@
 //
 // Memory is told by the studio; the files are looked at again now and then while the tab is looked at.
 
-import { make } from "./bench.js";
-import { Card } from "./shelf_card.js";
-import { Details } from "./shelf_details.js";
-import { labelled } from "./shelf_fields.js";
-import { Memory } from "./shelf_memory.js";
-import { Moves } from "./shelf_moves.js";
+import { make } from "./workbench.js";
+import { Card } from "./model_card.js";
+import { Details } from "./model_details.js";
+import { labelled } from "./model_fields.js";
+import { Memory } from "./model_memory.js";
+import { Moves } from "./model_moves.js";
 import { studio } from "./studio.js";
 import { kindTitle } from "./units.js";
 
 const ASK_MS = 8000;
 const HIDDEN = "is-hidden"; // no kind of file
-const NOTHING = { used: 0, budget: 0, device: "", residents: [], holders: [], models: [], pinned: [], wishes: [], problems: {}, imports: [], prepared: [] };
+const NOTHING = { used: 0, budget: 0, device: "", residents: [], holders: [], models: [], pinned: [], pending: [], problems: {}, imports: [], prepared: [] };
 
 export function mount({ element, server }) {
-  new Shelf(element, server);
+  new ModelBrowser(element, server);
 }
 
-class Shelf {
+class ModelBrowser {
   constructor(element, server) {
     this.element = element;
     this.server = server;
@@ -31,24 +31,24 @@ class Shelf {
     this.cards = new Map(); // model id -> its card
     this.looking = false;
     this.said = make("p", { class: "only-read", role: "status" });
-    this.purpose = make("p", { class: "shelf-purpose" });
-    this.notice = make("p", { class: "shelf-problem", role: "alert" });
+    this.purpose = make("p", { class: "browser-purpose" });
+    this.notice = make("p", { class: "browser-problem", role: "alert" });
     this.bar = new Memory((command) => this.wish(command));
     this.moves = new Moves(server, (id) => this.models.find((model) => model.id === id)?.title ?? id);
     this.details = new Details(server, () => this.ask());
-    this.search = make("input", { type: "search", id: "shelf-search", placeholder: "Name, family or kind" });
-    this.kind = make("select", { id: "shelf-kind" });
-    this.count = make("p", { class: "shelf-count", role: "status" });
-    this.list = make("ul", { class: "shelf-list", "aria-label": "Models" });
-    this.bad = make("ul", { class: "shelf-list is-bad", "aria-label": "Files that cannot be used" });
+    this.search = make("input", { type: "search", id: "browser-search", placeholder: "Name, family or kind" });
+    this.kind = make("select", { id: "browser-kind" });
+    this.count = make("p", { class: "browser-count", role: "status" });
+    this.list = make("ul", { class: "browser-list", "aria-label": "Models" });
+    this.bad = make("ul", { class: "browser-list is-bad", "aria-label": "Files that cannot be used" });
     this.badHead = make("h2", { text: "Cannot be used" });
-    this.empty = make("p", { class: "shelf-note" });
-    this.again = make("button", { type: "button", class: "shelf-button", text: "Look again", onclick: () => this.ask() });
-    element.querySelector(".shelf-body").append(
+    this.empty = make("p", { class: "browser-note" });
+    this.again = make("button", { type: "button", class: "browser-button", text: "Look again", onclick: () => this.ask() });
+    element.querySelector(".browser-body").append(
       this.purpose, this.notice, this.bar.element,
       make("section", { "aria-label": "On disk" },
-        make("div", { class: "shelf-head" }, make("div", { class: "shelf-line" }, make("h2", { text: "On disk" }), this.count), labelled("Search models", this.search), labelled("Show", this.kind)),
-        make("div", { class: "shelf-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
+        make("div", { class: "browser-head" }, make("div", { class: "browser-line" }, make("h2", { text: "On disk" }), this.count), labelled("Search models", this.search), labelled("Show", this.kind)),
+        make("div", { class: "browser-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
       this.moves.element, this.details.element, this.said);
     this.search.addEventListener("input", () => this.arrange());
     this.kind.addEventListener("change", () => this.arrange());
@@ -160,7 +160,7 @@ class Shelf {
     const total = `${here.length} ${ofHidden ? "hidden " : ""}${here.length === 1 ? "file" : "files"}`;
     const besides = ofHidden || here.length === this.models.length ? "" : `, ${this.models.length - here.length} hidden`;
     this.count.textContent = (wanted.length === here.length ? total : `${wanted.length} of ${total}`) + besides;
-    const held = document.activeElement.closest(".shelf-card");
+    const held = document.activeElement.closest(".browser-card");
     const after = held && (held.nextElementSibling ?? held.previousElementSibling);
     place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
     place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
@@ -173,7 +173,7 @@ class Shelf {
       : here.length === 0 ? "Every file is hidden. Choose Hidden under Show to bring one back."
       : wanted.length === 0 ? "Nothing here matches."
       : here.every(({ problem }) => problem) && !ofHidden ? "None of these files can be used as it is." : "";
-    for (const control of [this.search, this.kind]) control.closest(".shelf-label").hidden = this.models.length === 0;
+    for (const control of [this.search, this.kind]) control.closest(".browser-label").hidden = this.models.length === 0;
     this.count.hidden = this.models.length === 0;
   }
 
