@@ -46,7 +46,7 @@ class TapStep:
 class GuidanceLayout:
     """Where a forward keeps the conditional and the unconditional prediction."""
 
-    kind: str  # "batch": both in one forward; "two_calls": one after the other; "none"; "told": by the numbers
+    kind: str  # "batch": both in one forward; "two_calls": one after the other; "none"; "inferred": from the numbers
     conditional_first: bool = False
 
 
@@ -157,8 +157,8 @@ class Tap:
         scheduler was given of them."""
         if not outputs:
             return None, None
-        if self.layout.kind == "told":
-            return self._told(outputs, used)
+        if self.layout.kind == "inferred":
+            return self._inferred(outputs, used)
         channels = self._first["x_t"].shape[1] if self._first else outputs[0].shape[1]
         # Less a learned variance, which may stand in a second half of the channels.
         count, outputs = len(self.images), [self._spatial(output[:, :channels]) for output in outputs]
@@ -170,7 +170,9 @@ class Tap:
             return (head, tail) if self.layout.conditional_first else (tail, head)
         return first[:count], None
 
-    def _told(self, outputs: list[torch.Tensor], used: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def _inferred(
+        self, outputs: list[torch.Tensor], used: torch.Tensor
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The same where nothing is known of the layout but what passed; what is not of the state's shape is left out."""
         assert self._first is not None
         x_t, x0 = self._first["x_t"], self._first["x0"]

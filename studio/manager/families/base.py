@@ -14,7 +14,7 @@ from studio.core.models import Defaults
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
 
-Guidance = Literal["batch", "two_calls", "none", "told"]
+Guidance = Literal["batch", "two_calls", "none", "inferred"]
 Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 Check = Callable[[GenerationRequest, str, Configs], None]

@@ -107,7 +107,7 @@ GENERIC = register(
         call_arguments=call_arguments,
         check=check,
         denoiser="transformer",
-        guidance="told",
+        guidance="inferred",
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=4.0, width=1024, height=1024),
         multiple=16,
     )
