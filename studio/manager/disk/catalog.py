@@ -25,7 +25,6 @@ from studio.manager.disk.folders import read_folder
 from studio.manager.disk.headers import readable
 from studio.manager.disk.index import Index
 from studio.manager.disk.overrides import Overrides, is_hidden
-from studio.manager.disk.pairs import joined
 from studio.manager.disk.walk import candidates, stamp
 from studio.manager.families import family_for
 
@@ -45,7 +44,6 @@ class Catalog:
         self.index = Index(index)
         self.overrides = Overrides(index.with_name("overrides.json") if index else None)
         self._paths: dict[str, Path] = {}
-        self._joined = index.with_name("joined") if index else None  # folders of models that lie in two
         self._shelf: Shelf | None = None  # of the last scan
         self._scanning = threading.Lock()
         self._closing = threading.Event()
@@ -81,26 +79,7 @@ class Catalog:
             found[info.id], paths[info.id] = info, path
         self.index.put_facts(learned)
         self._paths = paths
-        return self._completed(self._with_halves_joined(found))
-
-    def _with_halves_joined(self, found: dict[str, ModelInfo]) -> dict[str, ModelInfo]:
-        """With each decoder whose prior is here as the whole that they make."""
-        if self._joined is None:
-            return found
-        here = [(info, self._paths[model_id]) for model_id, info in found.items()]
-        whole: dict[str, ModelInfo] = {}
-        for info, path in here:
-            try:
-                folder = joined(info, path, here, self._joined)
-            except ModelError as error:
-                whole[info.id] = info.model_copy(update={"problem": str(error)})
-                continue
-            if folder is not None:
-                self._paths[info.id] = folder
-                own = self.overrides.of(path) | self.overrides.of(folder)
-                told = {"title": info.title, "preview": info.preview} if "title" not in own else {}
-                whole[info.id] = read_folder(folder, info.id, own).model_copy(update=told)
-        return found | whole
+        return self._completed(found)
 
     def _completed(self, found: dict[str, ModelInfo]) -> dict[str, ModelInfo]:
         """With the reason at each single file that lacks what no other file here has, and with what enlarges a model's picture."""

@@ -56,18 +56,6 @@ def source_of(pipeline: str) -> Source | None:
     return Source(parameters, parts, whole, "list" in annotation.lower(), _needs(init, _segment(node, text)))
 
 
-def made_of(pipeline: str) -> tuple[str, ...]:
-    """The pipelines that a pipeline makes for itself, as it is made."""
-    found = _class(pipeline, "pipelines/**/pipeline_*.py")
-    init = _method(*found, "__init__") if found else None
-    return tuple(_pipelines_made_in(init)) if init else ()
-
-
-def pipelines_named(ending: str) -> tuple[str, ...]:
-    """The pipelines of the installed diffusers whose names end so."""
-    return tuple(name for name in _files("pipelines/**/pipeline_*.py") if name.endswith(ending))
-
-
 @functools.cache
 def step_parameters(scheduler: str) -> frozenset[str]:
     """Names of the parameters of a scheduler's `step`; empty if diffusers has no such scheduler."""
