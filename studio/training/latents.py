@@ -78,4 +78,5 @@ class LatentCache:
             for i, example in enumerate(examples, start):
                 more = retell(i, self.captions_each - 1) if retell else []
                 captions.append([example.caption, *more])
-        return np.concatenate(latents), captions
+        # The autoencoder's latents lie channels_last. A chunk that is read back does not, and sums depend on the layout.
+        return np.ascontiguousarray(np.concatenate(latents)), captions

@@ -120,7 +120,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * factor
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            loss, figures = self.learner.loss(self.step, {k: v.to(device) for k, v in batch.items()})
+            loss, figures = self.learner.loss(self.step, on_device(batch, device))
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.trained, config.optimizer.clip)
         values = {name: float(value.detach()) for name, value in {"loss": loss, "norm": norm, **figures}.items()}
@@ -190,6 +190,12 @@ def _check_same(config: TrainConfig, folder: Path) -> None:
     changed = sorted(name for name in new if name not in RESUMABLE and old[name] != new[name])
     if changed:
         raise InvalidRequest(f"The run was begun with another {', '.join(changed)}; only its length may change.")
+
+
+def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch on `device`, every tensor contiguous: kernels sum in an order that depends on the layout, so equal numbers
+    in another layout give another loss."""
+    return {name: value.to(device).contiguous() for name, value in batch.items()}
 
 
 @contextmanager

@@ -47,6 +47,28 @@ def test_a_resumed_run_is_bit_equal_to_one_that_never_stopped(diffusion, backbon
             assert torch.equal(value, second["modules"][module][name]), name
 
 
+@pytest.mark.parametrize("backbone", ["pixart", "unet2d_condition"])
+def test_a_run_whose_latents_are_read_is_bit_equal_to_the_one_that_made_them(diffusion, backbone, tmp_path):
+    runs = [Trainer(diffusion(backbone), tmp_path / name) for name in ("cold", "warm")]
+    for run in runs:  # one after the other: the second finds the first one's latents
+        list(run.run())
+    cold, warm = (run.learner.cache for run in runs)
+    assert cold.folder == warm.folder
+    assert cold.latents.flags.c_contiguous
+    assert cold.latents.strides == warm.latents.strides
+    assert np.array_equal(cold.latents, warm.latents)
+    assert trace(tmp_path / "cold") == trace(tmp_path / "warm")
+    assert all(torch.equal(a, b) for a, b in zip(runs[0].trained, runs[1].trained, strict=True))
+
+
+def test_a_batch_reaches_the_loss_in_one_layout_however_it_was_made():
+    x = torch.arange(96.0).reshape(2, 3, 4, 4)
+    for made in (x, x.to(memory_format=torch.channels_last), x.transpose(2, 3).contiguous().transpose(2, 3)):
+        placed = trainer_module.on_device({"x": made}, torch.device("cpu"))["x"]
+        assert placed.stride() == x.stride()
+        assert torch.equal(placed, x)
+
+
 @pytest.mark.parametrize("task", [AUTOENCODER, TEXT], ids=["autoencoder", "text"])
 def test_the_other_tasks_resume_bit_equal_too(task, tmp_path):
     list(Trainer(config(task), tmp_path / "whole").run())
