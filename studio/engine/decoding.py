@@ -1,7 +1,7 @@
-"""Watches the decoder and the denoiser of a run, so that neither overflow nor want of memory costs what is already done.
+"""Watches the decoder and the denoiser of a run, so that neither overflow nor a lack of memory costs what is already done.
 
 A picture that overflowed in half precision is decoded once more in fp32, or refused: pipelines turn NaN into pure black
-without a word. A decoding or a forward that finds no memory is called again with the same numbers, one rung higher.
+without a word. A decoding or a forward that is out of memory is called again with the same numbers, after one more fallback.
 Knows modules with a `decode` method, or a `forward`, and nothing of families.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from studio.engine.tap import check_finite
-from studio.manager.memory.ladder import DECODE, DENOISE, Ladder
+from studio.manager.memory.fallbacks import DECODE, DENOISE, Fallbacks
 
 HALF = (torch.float16, torch.bfloat16)
 COLOURS = 3  # some decoders give transparency after them
@@ -23,7 +23,7 @@ COLOURS = 3  # some decoders give transparency after them
 def watched_decoder(
     pipeline: Any,
     name: str | None,
-    ladder: Ladder,
+    fallbacks: Fallbacks,
     on_decode: Callable[[torch.Tensor, torch.Tensor], None] | None = None,  # (latents, pixels) as the decoder has them
 ) -> Iterator[list[str]]:
     """Check what `pipeline.<name>.decode` returns for the length of a `with`; yields the notes for the recipe."""
@@ -35,7 +35,7 @@ def watched_decoder(
     original = decoder.decode
 
     def once(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        with ladder.decoding():
+        with fallbacks.decoding():
             here = next(decoder.parameters()).device
             moved = latents if here.type == "meta" else latents.to(here)  # meta: its weights come when it is called
             output = original(moved, *args, **kwargs)
@@ -45,7 +45,7 @@ def watched_decoder(
             return _moved(output, latents.device)
 
     def decode(latents: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        output = ladder.persevere(DECODE, lambda: once(latents, *args, **kwargs))
+        output = fallbacks.retry(DECODE, lambda: once(latents, *args, **kwargs))
         check_finite(_tensor(output), "in the decoder")
         if on_decode is not None:
             on_decode(_still(latents), _still(_tensor(output))[:, :COLOURS])
@@ -59,13 +59,13 @@ def watched_decoder(
 
 
 @contextmanager
-def persevering(denoiser: torch.nn.Module, ladder: Ladder) -> Iterator[None]:
-    """While it lasts, a forward of the denoiser that finds no memory climbs the ladder and is called again."""
+def with_fallbacks(denoiser: torch.nn.Module, fallbacks: Fallbacks) -> Iterator[None]:
+    """While it lasts, a forward of the denoiser that is out of memory takes a fallback and is called again."""
     original, own = denoiser.forward, "forward" in vars(denoiser)
 
     @functools.wraps(original)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return ladder.persevere(DENOISE, lambda: original(*args, **kwargs))
+        return fallbacks.retry(DENOISE, lambda: original(*args, **kwargs))
 
     denoiser.forward = forward
     try:

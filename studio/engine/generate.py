@@ -18,14 +18,14 @@ from diffusers.guiders.guider_utils import BaseGuidance
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
-from studio.engine.decoding import persevering, watched_decoder
+from studio.engine.decoding import watched_decoder, with_fallbacks
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.layout import Spatial
 from studio.engine.loops import attention_as_before, put_scheduler, watched_loops
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep
 from studio.manager.manager import Loaded
-from studio.manager.memory.ladder import ENCODE, BeginAgain, Exhausted
+from studio.manager.memory.fallbacks import ENCODE, Exhausted, Restart
 from studio.manager.out_of_memory import is_out_of_memory
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
@@ -116,38 +116,38 @@ def generate(
 def sample(
     request: GenerationRequest, loaded: Loaded, piece: Piece, watch: Watch, *, onward: bool = False
 ) -> Iterator[Made]:
-    """Run the pipeline over a piece's images together; one by one where the model's ladder has come to that.
+    """Run the pipeline over a piece's images together; one by one where memory allows no more.
 
-    Out of memory, a forward or a decoding climbs the ladder where it stands; only what changes the batch, or happens
+    Out of memory, a forward or a decoding takes a fallback and is called again; only what changes the batch, or happens
     in neither, begins the batch again. Images already made are never made again. `onward`: the pictures are for another
     model, and stay tensors (n, 3, h, w) in -1..1.
     """
     waiting = [piece]
     while waiting:
         together = waiting.pop(0)
-        if (loaded.ladder.single or loaded.family.alone) and len(together.images) > 1:
+        if (loaded.fallbacks.single or loaded.family.alone) and len(together.images) > 1:
             waiting[:0] = [together.one(place) for place in range(len(together.images))]
             continue
         made = _attempt(request, loaded, together, watch, onward)
         if made is None:
             waiting.insert(0, together)
         else:
-            loaded.ladder.succeeded()
+            loaded.fallbacks.succeeded()
             yield made
 
 
 def _attempt(request: GenerationRequest, loaded: Loaded, piece: Piece, watch: Watch, onward: bool) -> Made | None:
-    """What was made of the piece; None if a rung was taken that means to begin it again."""
+    """What was made of the piece; None if a fallback was taken that means to begin it again."""
     try:
-        loaded.ladder.begin()
+        loaded.fallbacks.begin()
         return _denoise_and_decode(request, loaded, piece, watch, onward)
-    except BeginAgain:
+    except Restart:
         return None
     except OutOfMemory as error:
         if isinstance(error, Exhausted):
             raise
     # Out of the handler: the failed run's tensors hung on the traceback.
-    loaded.ladder.climb(ENCODE)
+    loaded.fallbacks.take_next(ENCODE)
     return None
 
 
@@ -159,8 +159,8 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     with (
         _sentences(),
         attention_as_before(pipeline),
-        watched_decoder(pipeline, loaded.family.decoder, loaded.ladder, watch.on_decode) as notes,
-        persevering(getattr(pipeline, loaded.family.denoiser), loaded.ladder),
+        watched_decoder(pipeline, loaded.family.decoder, loaded.fallbacks, watch.on_decode) as notes,
+        with_fallbacks(getattr(pipeline, loaded.family.denoiser), loaded.fallbacks),
         watched_loops(
             pipeline,
             loaded.family,
@@ -183,7 +183,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     _refuse_withheld(output)
     scheduler = getattr(pipeline, loaded.family.scheduler)
     advice = step_notes(scheduler, request.sampler, request.spacing, request.steps)
-    recipe = _recipe(request, loaded, pipeline, (*loaded.ladder.notes(), *notes, *advice))
+    recipe = _recipe(request, loaded, pipeline, (*loaded.fallbacks.notes(), *notes, *advice))
     embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
     return Made(piece.images, output, embeddings, recipe)
 

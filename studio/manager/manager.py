@@ -7,6 +7,7 @@ components. Which moves to make is the planner's business, how they are made the
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,17 +27,15 @@ from studio.manager.memory.admission import Admission, state_of_memory
 from studio.manager.memory.assembly import PRIVATE, Assembler
 from studio.manager.memory.attention import set_attention
 from studio.manager.memory.estimate import Shape, folder_weights, with_vae
-from studio.manager.memory.experience import Experience
+from studio.manager.memory.experience import Estimate, Experience
+from studio.manager.memory.fallbacks import DENOISE, Fallbacks, fallbacks_for, first_that_fits
 from studio.manager.memory.holdings import Holdings
-from studio.manager.memory.ladder import DENOISE, Ladder, rungs_for
 from studio.manager.memory.ledger import Ledger
 from studio.manager.memory.limits import PeakMeter, budget_for, give_back, taken
 from studio.manager.memory.loaded import Loaded
 from studio.manager.memory.planner import Kind, Move, arithmetic
-from studio.manager.memory.reckoning import Reckoning, reckon
 from studio.manager.memory.residency import Component, Residency
 from studio.manager.memory.soundness import check_numbers
-from studio.manager.memory.thrift import first_that_fits
 
 __all__ = ["Loaded", "Manager", "device_of", "shape_of"]
 
@@ -82,16 +81,16 @@ class Manager:
         self.residency.let_go_of_changed()
         loaded, components = self._assembled(info, folder, dtype, channels_last)
         check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
-        reckoned = self._reckoned(info, folder, loaded.family, components, dtype, request)
+        estimate = self._estimate(info, folder, loaded.family, components, dtype, request)
         for component in components.values():
             component.users += 1
             component.models = tuple(dict.fromkeys((*component.models, info.id)))
         try:
             with ExitStack() as stack:
-                (rungs, _), _ = first_that_fits(
-                    reckoned.ways,
+                (asked, _), _ = first_that_fits(
+                    estimate.variants,
                     lambda stages: self._admission.bring_in(
-                        stages, components, self.budget, report, stack, begin=lambda: loaded.ladder.begin()
+                        stages, components, self.budget, report, stack, begin=lambda: loaded.fallbacks.begin()
                     ),
                 )
                 warm = all(component.warm for component in components.values())
@@ -101,17 +100,17 @@ class Manager:
                 denoiser = loaded.components.get(loaded.family.denoiser)
                 loaded = replace(
                     loaded,
-                    ladder=self._ladder(loaded, components, reckoned, whole, rungs),
+                    fallbacks=self._fallbacks(loaded, components, estimate, whole, asked),
                     attention=set_attention(denoiser, self.settings.attention, self.device),
                     whole=whole,
                     restart=self._admission.restart,
                 )
                 report("ready", 1.0)
                 meter = PeakMeter(self.device)
-                meter.start(exact=reckoned.measured is None and warm)
+                meter.start(exact=estimate.measured is None and warm)
                 yield loaded
-                if request is not None and whole and not loaded.ladder.taken:
-                    self._learn(info, reckoned, meter.read() if warm else None)
+                if request is not None and whole and not loaded.fallbacks.taken:
+                    self._learn(info, estimate, meter.read() if warm else None)
                     for component in components.values():
                         component.warm = component.state == "resident"
         finally:
@@ -209,7 +208,7 @@ class Manager:
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
             ) from None
 
-    def _reckoned(
+    def _estimate(
         self,
         info: ModelInfo,
         folder: Path,
@@ -217,19 +216,19 @@ class Manager:
         components: dict[str, Component],
         dtype: str,
         request: GenerationRequest | None,
-    ) -> Reckoning:
+    ) -> Estimate:
         facts = with_vae(folder_weights(folder), self.catalog.other_vae(info))
         facts = {name: weights for name, weights in facts.items() if name in components}
         keys = {name: component.key for name, component in components.items()}
         shape = shape_of(info, request)
-        return reckon(family, facts, shape, dtype, self.device.type, keys, self._experience)
+        return self._experience.estimate(family, facts, shape, dtype, keys)
 
-    def _learn(self, info: ModelInfo, reckoned: Reckoning, peak: int | None) -> None:
+    def _learn(self, info: ModelInfo, estimate: Estimate, peak: int | None) -> None:
         """Keep what a run took beside its weights; None where it also touched weights for the first time, or nothing tells."""
         if peak is not None:
-            self._experience.learn(reckoned.run, peak)
-            planned = max(stage.activation for stage in reckoned.stages)
-            self.ledger.write("measure", models=[info.id], key=reckoned.run, predicted=planned, measured=peak)
+            self._experience.learn(estimate.run, peak)
+            planned = max(stage.activation for stage in estimate.stages)
+            self.ledger.write("measure", models=[info.id], key=estimate.run, predicted=planned, measured=peak)
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
         info = conversion.info
@@ -245,17 +244,17 @@ class Manager:
         self.residency.restore({component.key for component in components.values() if component.pinned}, evict=False)
         self.residency.forget_unused()
 
-    def _ladder(
+    def _fallbacks(
         self,
         loaded: Loaded,
         components: dict[str, Component],
-        reckoned: Reckoning,
+        estimate: Estimate,
         whole: bool,
-        asked: tuple[str, ...],  # rungs that the budget asks for
-    ) -> Ladder:
-        """What can be tried if this run is out of memory all the same, starting where the last of its kind ended."""
+        asked: tuple[str, ...],  # those that the budget asks for
+    ) -> Fallbacks:
+        """What can be tried if this run is out of memory all the same, beginning with what the last of its kind needed."""
         denoiser, budget = components.get(loaded.family.denoiser), self.budget()
-        run, shape, stages = reckoned.run, reckoned.shape, reckoned.stages
+        run, stages = estimate.run, estimate.stages
 
         def move(kind: Kind, reason: str) -> None:
             if denoiser is not None:
@@ -266,7 +265,7 @@ class Manager:
             move("stream", "out of memory")
 
         @contextmanager
-        def release() -> Iterator[None]:
+        def released() -> Iterator[None]:
             move("evict", "out of memory while decoding")
             try:
                 yield
@@ -274,25 +273,25 @@ class Manager:
                 if whole:  # else the next stage's plan brings it back
                     move("load", "decoded")
 
-        def told(stage: str) -> str:
+        def arithmetic_of(stage: str) -> str:
             of_stage = [s for s in stages if s.name == stage] or stages
             return (
                 f"{arithmetic(of_stage[0], self.residency.residents())}; {state_of_memory(self.device, self.budget())}."
             )
 
-        rungs = rungs_for(
+        fallbacks = fallbacks_for(
             loaded.components.get(loaded.family.decoder or ""),
-            shape.batch,
-            max(shape.width, shape.height),
+            estimate.shape,
             self.device,
-            evictable=lambda: sum(r.bytes for r in self.residency.residents() if not r.pinned),
+            idle=lambda: any(not resident.pinned for resident in self.residency.residents()),
             evict=self.unload,
-            streamable=lambda: denoiser is not None and denoiser.users == 1 and denoiser.state == "resident",
+            movable=lambda: denoiser is not None and denoiser.users == 1 and denoiser.state == "resident",
             stream=stream,
-            release=release,
+            released=released,
         )
-        taken = (*self._experience.rungs(run, budget), *asked)
-        return Ladder(rungs, taken, lambda names: self._experience.remember_rungs(run, names, budget), told)
+        taken = (*self._experience.fallbacks(run, budget), *asked)
+        remember = partial(self._experience.remember_fallbacks, run, budget=budget)
+        return Fallbacks(fallbacks, taken, remember, arithmetic_of)
 
 
 def device_of(settings: Settings) -> torch.device:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import torch
 
 from studio.core.errors import Cancelled, OutOfMemory
-from studio.manager.memory.ladder import DENOISE
+from studio.manager.memory.fallbacks import DENOISE
 from studio.manager.memory.limits import free
 from studio.manager.memory.planner import DoesNotFit, Move, Part, Plan, Stage, greedy_dual_size, mib, plan
 from studio.manager.memory.residency import Component, Residency

@@ -116,7 +116,7 @@ def stages_for(
     shape: Shape,
     dtype: str,
     device: str = "cpu",
-    keys: dict[str, str] | None = None,  # component -> the planner's key for it; its own name if not given
+    keys: Mapping[str, str] | None = None,  # component -> the planner's key for it; its own name if not given
     measured: int | None = None,  # working memory of the hungriest stage at this shape, if it has run before
 ) -> list[Stage]:
     """Encode, denoise, decode: whichever the family has."""

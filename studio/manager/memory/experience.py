@@ -1,25 +1,52 @@
-"""What runs have taught: how much working memory a shape took, and which rungs of the ladder it needed. No torch.
+"""What a run is expected to take: from headers alone, or as it was measured when one like it ran before. No torch.
 
-Kept in the index, by family, sizes and shape: models of one architecture learn together.
+Measurements, and the fallbacks that were needed, are kept in the index by family, sizes and shape, so that models of one
+architecture share them.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from studio.manager.disk.index import Index
 from studio.manager.families import Family
 from studio.manager.memory.estimate import Shape, Weights
+from studio.manager.memory.fallbacks import Variant, variants
+from studio.manager.memory.planner import Stage
 
 MARGIN = 1.1  # a measured peak is met again, more or less; and a budget so much larger is another budget
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """`run` names the kind of run that measurements are kept by; `measured` is its working memory if one like it has run."""
+
+    shape: Shape
+    run: str
+    measured: int | None
+    variants: list[Variant]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Of the run as it was asked for."""
+        return self.variants[0].stages
+
+
 class Experience:
-    """The memory of one kind of device."""
+    """What was measured on one kind of device."""
 
     def __init__(self, index: Index, device: str):
         self._index, self._device = index, device
 
-    def working(self, run: str) -> int | None:
-        """Bytes to plan for, where a run of this kind was measured."""
+    def estimate(
+        self, family: Family, weights: dict[str, Weights], shape: Shape, dtype: str, keys: Mapping[str, str]
+    ) -> Estimate:
+        """`weights` of the components that the run loads, and the planner's keys for them."""
+        run = _kind_of_run(weights, family, shape, dtype)
         known = self._index.facts(f"working:{run}", self._device)
-        return int(known["bytes"] * MARGIN) if known else None
+        measured = int(known["bytes"] * MARGIN) if known else None
+        return Estimate(
+            shape, run, measured, variants(family, weights, shape, dtype, self._device, keys=keys, measured=measured)
+        )
 
     def learn(self, run: str, peak: int) -> None:
         """Keep the most that such a run took beside its weights."""
@@ -27,17 +54,17 @@ class Experience:
         most = max(peak, known["bytes"] if known else 0)
         self._index.put_facts([(f"working:{run}", self._device, {"bytes": most})])
 
-    def rungs(self, run: str, budget: int) -> tuple[str, ...]:
-        """The rungs that such a run begins with; none where there is more memory now than when it needed them."""
-        known = self._index.facts(f"climbed:{run}", self._device)
-        return tuple(known["rungs"]) if known and budget <= known["budget"] * MARGIN else ()
+    def fallbacks(self, run: str, budget: int) -> tuple[str, ...]:
+        """Those that such a run begins with; none where there is more memory now than when it needed them."""
+        known = self._index.facts(f"fallbacks:{run}", self._device)
+        return tuple(known["names"]) if known and budget <= known["budget"] * MARGIN else ()
 
-    def remember_rungs(self, run: str, rungs: tuple[str, ...], budget: int) -> None:
-        self._index.put_facts([(f"climbed:{run}", self._device, {"rungs": list(rungs), "budget": budget})])
+    def remember_fallbacks(self, run: str, names: tuple[str, ...], budget: int) -> None:
+        self._index.put_facts([(f"fallbacks:{run}", self._device, {"names": list(names), "budget": budget})])
 
 
-def kind_of_run(facts: dict[str, Weights], family: Family, shape: Shape, dtype: str) -> str:
+def _kind_of_run(weights: dict[str, Weights], family: Family, shape: Shape, dtype: str) -> str:
     """What decides a run's working memory, as a key."""
-    sizes = "-".join(f"{name}{w.elements}" for name, w in sorted(facts.items()))
+    sizes = "-".join(f"{name}{w.elements}" for name, w in sorted(weights.items()))
     guided = "guided" if shape.guided else "plain"
     return f"{family.name}:{sizes}:{shape.width}x{shape.height}x{shape.batch}:{guided}:{dtype}"

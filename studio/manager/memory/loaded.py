@@ -12,7 +12,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk.accepts import pipeline_class_for
 from studio.manager.families import Family
 from studio.manager.loading import pipeline_class
-from studio.manager.memory.ladder import Ladder
+from studio.manager.memory.fallbacks import Fallbacks
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Loaded:
     device: Any  # torch.device
     weights: dict[str, str]  # component -> sha256 of its weights
     folder: Path
-    ladder: Ladder = field(default_factory=Ladder)  # for when memory runs out
+    fallbacks: Fallbacks = field(default_factory=Fallbacks)  # for when memory runs out
     attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
     whole: bool = True  # all components are in memory at once; else they come and go stage by stage
     restart: Callable[[], None] = lambda: None  # told that a run begins, where components come and go

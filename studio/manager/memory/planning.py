@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from studio.core.errors import ModelError
@@ -12,9 +11,9 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import Origin
 from studio.manager.disk.headers import read_header
 from studio.manager.families import family_for
-from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, stages_for, with_vae
+from studio.manager.memory.estimate import NOTHING, Shape, file_weights, folder_weights, with_vae
+from studio.manager.memory.fallbacks import NOTES, first_that_fits, variants
 from studio.manager.memory.planner import DoesNotFit, Plan, Stage, mib, plan
-from studio.manager.memory.thrift import NOTES, Way, decoder_config, first_that_fits, thriftier
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,15 @@ def forecast(
     weights = with_vae(weights, vae)
     if family.enlarging:
         weights = {name: part for name, part in weights.items() if name not in family.enlarging.spared}
-    stages_of = partial(stages_for, family, weights, dtype=dtype, device=device)
-    ways: list[Way] = [((), stages_of(shape)), *thriftier(stages_of, shape, decoder_config(weights, family))]
-    (rungs, stages), made = first_that_fits(ways, lambda stages: plan(stages, (), budget))
+    options = variants(family, weights, shape, dtype, device)
+    (fallbacks, stages), made = first_that_fits(options, lambda stages: plan(stages, (), budget))
     total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())
     whole = total + max(stage.activation for stage in stages) <= budget
     if whole:
         made = plan(
             [Stage(s.name, tuple(p for t in stages for p in t.parts), s.activation) for s in stages], (), budget
         )
-    return Forecast(tuple(stages), made, budget, whole, tuple(NOTES[rung] for rung in rungs))
+    return Forecast(tuple(stages), made, budget, whole, tuple(NOTES[name] for name in fallbacks))
 
 
 @dataclass(frozen=True)

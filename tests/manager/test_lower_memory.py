@@ -1,4 +1,4 @@
-"""A budget that holds no stage as it was wished: less at a time, tiles last, and never more than the budget."""
+"""A budget that holds no stage as it was asked for: less at a time, tiles last, and never more than the budget."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,16 +13,15 @@ from studio.core.settings import Settings
 from studio.manager.families import FAMILIES
 from studio.manager.memory import estimate
 from studio.manager.memory.estimate import Shape, Weights
+from studio.manager.memory.fallbacks import SINGLE, SLICE, TILE, decoder_config, lower_memory, tile_pixels, tile_sizes
 from studio.manager.memory.planner import Part, Stage
 from studio.manager.memory.planning import forecast, table
-from studio.manager.memory.thrift import SINGLE, SLICE, TILE, decoder_config, thriftier, tile_pixels
 from tests.models import tiny_models
 
 compat.prepare()
 
 from studio.engine.generate import Result, generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.ladder import _tile  # noqa: E402
 
 KL = {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512], "sample_size": 512}
 PIXEL = 2000  # bytes of working memory a pixel, in these numbers
@@ -34,27 +33,27 @@ def stages_of(shape: Shape) -> list[Stage]:
 
 
 def test_what_costs_no_pixel_comes_first() -> None:
-    ways = dict(thriftier(stages_of, Shape(1024, 1024, batch=4), KL))
-    assert list(ways) == [(SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
+    variants = dict(lower_memory(stages_of, Shape(1024, 1024, batch=4), KL))
+    assert list(variants) == [(SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
     image, tile = 1024 * 1024 * PIXEL, 512 * 512 * PIXEL
-    working = {way: tuple(stage.activation for stage in stages) for way, stages in ways.items()}
+    working = {names: tuple(stage.activation for stage in stages) for names, stages in variants.items()}
     assert working[(SLICE,)] == (image, image)
     assert working[(SINGLE,)] == (image // 4, image)
     assert working[(SLICE, TILE)][0] == image
     assert tile < working[(SLICE, TILE)][1] < image // 2  # a tile, and the picture that is being joined
-    assert [way for way, _ in thriftier(stages_of, Shape(1024, 1024), KL)] == [(TILE,)]
+    assert [names for names, _ in lower_memory(stages_of, Shape(1024, 1024), KL)] == [(TILE,)]
 
 
 def test_what_knows_no_tiles_is_only_made_one_by_one() -> None:
-    assert [way for way, _ in thriftier(stages_of, Shape(64, 64, batch=2), None)] == [(SINGLE,)]
-    assert list(thriftier(stages_of, Shape(64, 64), {"_class_name": "AutoencoderOobleck"})) == []
+    assert [names for names, _ in lower_memory(stages_of, Shape(64, 64, batch=2), None)] == [(SINGLE,)]
+    assert list(lower_memory(stages_of, Shape(64, 64), {"_class_name": "AutoencoderOobleck"})) == []
 
 
 @pytest.mark.parametrize("pixels", [32, 48, 64, 128, 512, 1024])
 @pytest.mark.parametrize("build", [tiny_models.vae_kl, tiny_models.vae_tiny])
 def test_the_tiles_that_are_planned_are_those_that_are_cut(build: object, pixels: int) -> None:
     vae = build()  # type: ignore[operator]
-    sizes = _tile(vae, pixels)
+    sizes = tile_sizes(vae, pixels)
     cut = None if sizes is None else sizes.get("tile_sample_min_size", vae.tile_sample_min_size)
     assert tile_pixels(dict(vae.config) | {"_class_name": type(vae).__name__}, pixels) == cut
 

@@ -1,4 +1,4 @@
-"""Out of memory, a run climbs rung by rung, throws nothing away, says in its recipe how far, and begins there next time."""
+"""Out of memory, a run takes one fallback after another, keeps what is done, notes them in its recipe, and begins with them next time."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ from studio.engine.replay import replay  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Loaded, Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
-from studio.manager.memory.estimate import folder_weights  # noqa: E402
-from studio.manager.memory.ladder import Ladder, rungs_for  # noqa: E402
+from studio.manager.memory.estimate import Shape, folder_weights  # noqa: E402
+from studio.manager.memory.fallbacks import Fallbacks, fallbacks_for  # noqa: E402
 from studio.manager.out_of_memory import is_out_of_memory  # noqa: E402
 
 ON_THE_CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
@@ -130,14 +130,14 @@ def test_a_decoder_that_finds_no_memory_decodes_the_same_latents_in_tiles(manage
         assert len(steps) == STEPS
         assert 0 < largest_gap(result, expected) < 128  # tiles are blended: near, and not the same
         assert (vae.use_tiling, vae.tile_latent_min_size) == (False, own)
-    with leased(manager) as (request, loaded):  # the next run of the shape begins on that rung
+    with leased(manager) as (request, loaded):  # the next run of the shape begins with tiles
         vae = loaded.components["vae"]
         with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
             run(request, loaded)
         assert told == [True]
 
 
-def test_a_replay_takes_the_same_rungs_or_names_them(manager: Manager) -> None:
+def test_a_replay_takes_the_same_fallbacks_or_names_them(manager: Manager) -> None:
     manager.set_budget(1 << 30)
     with leased(manager) as (request, loaded):
         vae = loaded.components["vae"]
@@ -145,7 +145,7 @@ def test_a_replay_takes_the_same_rungs_or_names_them(manager: Manager) -> None:
             (tiled,) = run(request, loaded)
     listed = manager.catalog.models()
     assert replay(tiled.recipe, manager, listed).verdict == "bit-identical"
-    manager.set_budget(1 << 31)  # with more memory it begins at the bottom again
+    manager.set_budget(1 << 31)  # with more memory it begins without them
     assert "notes: was decoded in tiles, is none" in replay(tiled.recipe, manager, listed).verdict
 
 
@@ -177,26 +177,24 @@ def test_the_denoiser_goes_while_decoding_and_comes_back(manager: Manager) -> No
         with failing(vae, "_decode", lambda *a, **k: unet.conv_in.weight.is_meta):
             made = run(request, loaded, steps)
         assert len(steps) == 2 * STEPS
-        assert "let the denoiser go while decoding" in made[0].recipe.notes
+        assert "unloaded the denoiser while decoding" in made[0].recipe.notes
         assert not any(parameter.is_meta for parameter in unet.parameters())
     assert "unet" in {name for name, _ in manager.resident()}
 
 
-def ladder_of_a_device(loaded: Loaded) -> Ladder:
-    """The ladder that a model has on an accelerator, with nothing to evict, stream or release."""
-    vae = loaded.components["vae"]
-    rungs = rungs_for(
-        vae,
-        1,
-        128,
+def fallbacks_of_a_device(loaded: Loaded, taken: tuple[str, ...] = ()) -> Fallbacks:
+    """Those that a model has on an accelerator, with nothing to evict, stream or unload."""
+    found = fallbacks_for(
+        loaded.components["vae"],
+        Shape(128, 128),
         torch.device("cuda"),
-        evictable=lambda: 0,
+        idle=lambda: False,
         evict=lambda: None,
-        streamable=lambda: False,
+        movable=lambda: False,
         stream=lambda: None,
-        release=nullcontext,
+        released=nullcontext,
     )
-    return Ladder(rungs)
+    return Fallbacks(found, taken)
 
 
 def test_at_last_the_decoder_goes_to_the_cpu_and_comes_back(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +202,7 @@ def test_at_last_the_decoder_goes_to_the_cpu_and_comes_back(manager: Manager, mo
     with leased(manager) as (request, loaded):
         vae, moves = loaded.components["vae"], []
         monkeypatch.setattr(vae, "to", lambda where: moves.append(str(where)))
-        on_a_device = replace(loaded, ladder=ladder_of_a_device(loaded))
+        on_a_device = replace(loaded, fallbacks=fallbacks_of_a_device(loaded))
         steps: list[TapStep] = []
         with failing(vae, "_decode", lambda *a, **k: moves[-1:] == ["cpu"]) as told:
             (result,) = run(request, on_a_device, steps)
@@ -228,7 +226,7 @@ def test_a_batch_that_finds_no_memory_is_made_one_by_one_with_the_same_noise(man
         assert Counter(step.images for step in steps) == {(0, 1): STEPS, (2,): STEPS, (3,): STEPS}
     with leased(manager, count=1) as (request, loaded):
         (alone,) = run(request, loaded)
-    assert alone.recipe.notes == ()  # another shape, no rung
+    assert alone.recipe.notes == ()  # another shape, no fallback
 
 
 @pytest.mark.parametrize("how", [{}, {"dtype": "bf16", "channels_last": True}], ids=["fp32", "bf16 channels_last"])
@@ -258,7 +256,7 @@ def test_a_model_that_was_pinned_is_there_again_after_it_was_streamed(manager: M
     assert manager.memory().models == manager.memory().pinned == ("sd",)
 
 
-def test_at_the_top_the_error_says_what_it_takes_and_what_was_tried(manager: Manager) -> None:
+def test_after_the_last_the_error_says_what_it_takes_and_what_was_tried(manager: Manager) -> None:
     tried = r"To denoise takes unet \d+ [KM]iB .*working memory \d+ MiB = .*; the memory budget is .* are free\."
     with leased(manager) as (request, loaded):
         with (
@@ -270,12 +268,12 @@ def test_at_the_top_the_error_says_what_it_takes_and_what_was_tried(manager: Man
     with leased(manager, width=160) as (request, loaded):
         with (
             failing(loaded.components["vae"], "_decode", lambda *a, **k: False),
-            pytest.raises(OutOfMemory, match=r"To decode takes vae .*: decoded in tiles, let the denoiser go"),
+            pytest.raises(OutOfMemory, match=r"To decode takes vae .*: decoded in tiles, unloaded the denoiser"),
         ):
             run(request, loaded)
         assert not any(parameter.is_meta for parameter in loaded.components["unet"].parameters())
     with leased(manager, width=160) as (request, loaded):  # what did not help is not kept
-        assert loaded.ladder.taken == ()
+        assert loaded.fallbacks.taken == ()
 
 
 def test_pictures_made_before_the_end_are_handed_out(manager: Manager) -> None:
@@ -290,7 +288,7 @@ def test_pictures_made_before_the_end_are_handed_out(manager: Manager) -> None:
         assert [result.index for result in made] == [0, 1]
 
 
-def test_rungs_are_kept_while_there_is_no_more_memory_than_then(manager: Manager) -> None:
+def test_fallbacks_are_remembered_while_there_is_no_more_memory_than_then(manager: Manager) -> None:
     manager.set_budget(1 << 30)
     with leased(manager) as (request, loaded):
         vae = loaded.components["vae"]
@@ -299,7 +297,7 @@ def test_rungs_are_kept_while_there_is_no_more_memory_than_then(manager: Manager
     for budget, kept in ((1 << 30, ("tile",)), (1 << 29, ("tile",)), (1 << 31, ())):
         manager.set_budget(budget)
         with leased(manager) as (_, loaded):
-            assert loaded.ladder.taken == kept
+            assert loaded.fallbacks.taken == kept
 
 
 def test_what_is_found_elsewhere_begins_the_batch_again(manager: Manager) -> None:
@@ -310,7 +308,7 @@ def test_what_is_found_elsewhere_begins_the_batch_again(manager: Manager) -> Non
         assert made.recipe.notes == ("evicted other models",)
 
 
-def test_other_errors_climb_no_rung(manager: Manager) -> None:
+def test_other_errors_take_no_fallback(manager: Manager) -> None:
     with leased(manager) as (request, loaded):
         wrong = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
         with (
@@ -318,7 +316,7 @@ def test_other_errors_climb_no_rung(manager: Manager) -> None:
             pytest.raises(RuntimeError, match="cannot be multiplied"),
         ):
             run(request, loaded)
-        assert (told, loaded.ladder.taken) == ([False], ())
+        assert (told, loaded.fallbacks.taken) == ([False], ())
     assert not is_out_of_memory(OutOfMemory("the budget's own word"))
 
 
@@ -333,7 +331,7 @@ def staged(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Man
     )
 
 
-def test_run_stage_by_stage_the_ladder_holds_as_well(manager: Manager, staged: Manager) -> None:
+def test_a_run_stage_by_stage_takes_fallbacks_as_well(manager: Manager, staged: Manager) -> None:
     with leased(manager, count=2) as (request, loaded):
         expected = run(request, loaded)
     with leased(staged, count=2) as (request, loaded):
@@ -357,9 +355,8 @@ def test_run_stage_by_stage_the_decoder_comes_before_it_is_moved(
     with leased(staged) as (request, loaded):
         vae, moves = loaded.components["vae"], []
         monkeypatch.setattr(vae, "to", lambda where: moves.append((str(where), vae.decoder.conv_in.weight.is_meta)))
-        ladder = ladder_of_a_device(loaded)
-        ladder.taken = ("cpu_decode",)  # as remembered from a run before
-        (result,) = run(request, replace(loaded, ladder=ladder))
+        fallbacks = fallbacks_of_a_device(loaded, taken=("cpu_decode",))  # as remembered from a run before
+        (result,) = run(request, replace(loaded, fallbacks=fallbacks))
         assert moves == [("cpu", False), ("cuda", False)]
         assert result.recipe.notes == ("decoded on the CPU",)
         monkeypatch.undo()

@@ -1,0 +1,299 @@
+"""Ways to run a model with less memory, each costing a little more than the one before.
+
+`variants` plans those that can be chosen before a run, for a budget that holds no stage as it was asked for. `Fallbacks`
+takes them, and others, one by one when a run really is out of memory: what was done stays done, and a forward or a
+decoding that failed is called again with the same arguments. Does not depend on torch until one is taken.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from studio.core.errors import OutOfMemory
+from studio.manager.families import Family
+from studio.manager.memory.estimate import Shape, Weights, stages_for
+from studio.manager.memory.limits import give_back
+from studio.manager.memory.planner import DoesNotFit, Stage
+from studio.manager.out_of_memory import is_out_of_memory
+
+ENCODE, DENOISE, DECODE = "encode", "denoise", "decode"  # ENCODE: whatever runs in neither of the others
+EVICT, SLICE, TILE, SINGLE = "evict", "slice", "tile", "single"
+STREAM, RELEASE, CPU_DECODE = "stream", "release", "cpu_decode"
+NOTES = {  # as they stand in the recipe
+    EVICT: "evicted other models",
+    SLICE: "decoded image by image",
+    TILE: "decoded in tiles",
+    SINGLE: "denoised one image at a time",
+    STREAM: "streamed the denoiser's weights",
+    RELEASE: "unloaded the denoiser while decoding",
+    CPU_DECODE: "decoded on the CPU",
+}
+SMALLEST_TILE = 8  # latent cells a side; smaller tiles are nearly all seam
+PICTURE_BYTES = 3 * 3 * 4  # a pixel of the finished tiles, of those being joined, and of the whole
+
+T = TypeVar("T")
+
+
+# -- chosen before a run
+
+
+class Variant(NamedTuple):
+    """A way to run: the names of the fallbacks that it takes from the start, and its stages then."""
+
+    fallbacks: tuple[str, ...]
+    stages: list[Stage]
+
+
+def variants(
+    family: Family,
+    weights: dict[str, Weights],
+    shape: Shape,
+    dtype: str,
+    device: str,
+    keys: Mapping[str, str] | None = None,  # component -> the planner's key for it
+    measured: int | None = None,  # working memory of such a run as it was asked for
+) -> list[Variant]:
+    """The run as it was asked for, then the lower-memory variants."""
+    stages_of = partial(stages_for, family, weights, dtype=dtype, device=device, keys=keys)
+    asked = Variant((), stages_of(shape, measured=measured))
+    return [asked, *lower_memory(stages_of, shape, decoder_config(weights, family))]
+
+
+def lower_memory(
+    stages_of: Callable[[Shape], list[Stage]], shape: Shape, decoder: dict[str, Any] | None
+) -> Iterator[Variant]:
+    """Decode image by image, denoise one at a time, decode in tiles; tiles last, for they alone change the picture."""
+    alone = replace(shape, batch=1)
+    tile = tile_pixels(decoder, max(shape.width, shape.height)) if decoder else None
+    if shape.batch > 1:
+        if tile is not None:
+            yield Variant((SLICE,), _with_decode(stages_of(shape), stages_of(alone)))
+        yield Variant((SINGLE,), stages_of(alone))
+    if tile is not None:
+        small = replace(alone, width=min(tile, shape.width), height=min(tile, shape.height))
+        picture = shape.width * shape.height * PICTURE_BYTES
+        tiled = stages_of(small)
+        names = (SLICE, TILE) if shape.batch > 1 else (TILE,)
+        yield Variant(names, _with_decode(stages_of(shape), tiled, picture))
+        if shape.batch > 1:
+            yield Variant((*names, SINGLE), _with_decode(stages_of(alone), tiled, picture))
+
+
+def first_that_fits(variants: list[Variant], attempt: Callable[[list[Stage]], T]) -> tuple[Variant, T]:
+    """The first variant that the budget holds, and what `attempt` made of its stages. Raises DoesNotFit, with the
+    arithmetic of the last variant: the least that would do."""
+    refused: DoesNotFit | None = None
+    for variant in variants:
+        try:
+            return variant, attempt(variant.stages)
+        except DoesNotFit as error:
+            refused = error
+    assert refused is not None
+    raise refused
+
+
+def decoder_config(weights: dict[str, Weights], family: Family) -> dict[str, Any] | None:
+    """The autoencoder's configuration with its class, which a single file leaves to the family; None without one."""
+    name = family.decoder or ""
+    if name not in weights:
+        return None
+    named = family.blueprint.parts.get(name, ("", "")) if family.blueprint else ("", "")
+    return {"_class_name": named[1]} | weights[name].config
+
+
+def tile_pixels(config: dict[str, Any], pixels: int) -> int | None:
+    """The side of a tile for a picture whose longer side has `pixels`, from the autoencoder's configuration; None where
+    it has no tiles, or none small enough."""
+    levels = config.get("block_out_channels") or config.get("decoder_block_out_channels") or ()
+    own = {"AutoencoderKL": config.get("sample_size"), "AutoencoderTiny": 512}.get(config.get("_class_name", ""))
+    return _tile_side(own, 2 ** (len(levels) - 1), pixels) if isinstance(own, int) and levels else None
+
+
+def _tile_side(own: int, scale: int, pixels: int) -> int | None:
+    """The autoencoder's own tile; half the picture where that is no larger than one of them."""
+    cells = own // scale if pixels > own else pixels // scale // 2
+    return cells * scale if cells >= SMALLEST_TILE else None
+
+
+def _with_decode(stages: list[Stage], other: list[Stage], more: int = 0) -> list[Stage]:
+    """`stages` with the working memory that decoding takes in `other`."""
+    decode = next((stage.activation + more for stage in other if stage.name == DECODE), 0)
+    return [replace(s, activation=min(s.activation, decode)) if s.name == DECODE else s for s in stages]
+
+
+# -- taken when a run is out of memory
+
+
+class Exhausted(OutOfMemory):
+    """Nothing more can be tried; the message says what was, and carries the arithmetic."""
+
+
+class Restart(Exception):
+    """A fallback was taken that changes what is denoised together: this batch has to begin again."""
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """`take` is done at once and lasts for the lease; `around` is held around each decoding."""
+
+    name: str
+    helps: frozenset[str]  # stages
+    applies: Callable[[], bool] = lambda: True  # whether it would change anything now
+    take: Callable[[], None] | None = None
+    around: Callable[[], AbstractContextManager[Any]] | None = None
+
+
+class Fallbacks:
+    """Those open to one lease of a model. `taken` names those that its runs use; they add up."""
+
+    def __init__(
+        self,
+        fallbacks: tuple[Fallback, ...] = (),
+        taken: tuple[str, ...] = (),
+        remember: Callable[[tuple[str, ...]], None] = lambda taken: None,
+        arithmetic: Callable[[str], str] = lambda stage: "The device's memory did not suffice.",
+    ):
+        self._all, self._remember, self._arithmetic = fallbacks, remember, arithmetic
+        self.taken = self._remembered = self._in_order(taken)
+        self._used: set[str] = set()
+
+    @property
+    def single(self) -> bool:
+        """Whether images are to be denoised one at a time."""
+        return SINGLE in self.taken
+
+    def begin(self) -> None:
+        """A run begins, or its denoiser was loaded again: take again what was taken before."""
+        for fallback in self._taken():
+            if fallback.applies():
+                self._take(fallback)
+
+    def retry(self, stage: str, work: Callable[[], T]) -> T:
+        """What `work` returns, called again with one more fallback each time that it is out of memory. Raises Exhausted,
+        Restart, and whatever else `work` raises."""
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler: the traceback holds the tensors of the failed call.
+            if self.take_next(stage).name == SINGLE:
+                raise Restart
+
+    def take_next(self, stage: str) -> Fallback:
+        """Take the next fallback that helps this stage; raises Exhausted after the last."""
+        give_back()
+        for fallback in self._all:
+            if stage in fallback.helps and fallback.name not in self.taken and fallback.applies():
+                self.taken = self._in_order((*self.taken, fallback.name))
+                self._take(fallback)
+                return fallback
+        tried = ", ".join(NOTES[name] for name in self.taken) or "nothing, because no fallback helps here"
+        raise Exhausted(f"{self._arithmetic(stage)} Tried without success: {tried}.")
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Held around one call of the decoder; everything is undone at the end."""
+        with ExitStack() as stack:
+            for fallback in self._taken():
+                if fallback.around is not None and fallback.applies():
+                    stack.enter_context(fallback.around())
+                    self._used.add(fallback.name)
+            yield
+
+    def succeeded(self) -> None:
+        """A batch is done: what it took is remembered for the next run of its kind."""
+        if self.taken != self._remembered:
+            self._remember(self.taken)
+            self._remembered = self.taken
+
+    def notes(self) -> tuple[str, ...]:
+        """For the recipe: what this lease's runs used so far."""
+        return tuple(NOTES[name] for name in self.taken if name in self._used or name == SINGLE)
+
+    def _take(self, fallback: Fallback) -> None:
+        if fallback.take is not None:
+            fallback.take()
+            self._used.add(fallback.name)
+
+    def _taken(self) -> list[Fallback]:
+        return [fallback for fallback in self._all if fallback.name in self.taken]
+
+    def _in_order(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(fallback.name for fallback in self._all if fallback.name in names)
+
+
+def fallbacks_for(
+    decoder: Any,  # the autoencoder, or None
+    shape: Shape,
+    device: Any,
+    *,
+    idle: Callable[[], bool],  # whether anything is in memory that could be evicted
+    evict: Callable[[], None],
+    movable: Callable[[], bool],  # whether the denoiser is in memory whole, and may be streamed or unloaded
+    stream: Callable[[], None],
+    released: Callable[[], AbstractContextManager[None]],  # the denoiser unloaded for the length of a `with`
+) -> tuple[Fallback, ...]:
+    """Those of one model at one shape, in the order in which they are taken."""
+    run, decode, pixels = frozenset({ENCODE, DENOISE}), frozenset({DECODE}), max(shape.width, shape.height)
+    found = [Fallback(EVICT, run | decode, idle, take=evict)]
+    if hasattr(decoder, "use_slicing") and shape.batch > 1:
+        found.append(Fallback(SLICE, decode, around=lambda: _sliced(decoder)))
+    if hasattr(decoder, "use_tiling") and tile_sizes(decoder, pixels) is not None:
+        found.append(Fallback(TILE, decode, around=lambda: _tiled(decoder, pixels)))
+    if shape.batch > 1:
+        found.append(Fallback(SINGLE, run))
+    found.append(Fallback(STREAM, run, movable, take=stream))
+    found.append(Fallback(RELEASE, decode, movable, around=released))
+    if decoder is not None and device.type != "cpu":
+        found.append(Fallback(CPU_DECODE, decode, around=lambda: _on_the_cpu(decoder, device)))
+    return tuple(found)
+
+
+@contextmanager
+def _sliced(decoder: Any) -> Iterator[None]:
+    decoder.enable_slicing()
+    try:
+        yield
+    finally:
+        decoder.disable_slicing()
+
+
+@contextmanager
+def _tiled(decoder: Any, pixels: int) -> Iterator[None]:
+    sizes = tile_sizes(decoder, pixels) or {}
+    own = {name: getattr(decoder, name) for name in sizes}
+    vars(decoder).update(sizes)
+    decoder.enable_tiling()
+    try:
+        yield
+    finally:
+        decoder.disable_tiling()
+        vars(decoder).update(own)
+
+
+def tile_sizes(decoder: Any, pixels: int) -> dict[str, int] | None:
+    """The attributes to set for tiles that are smaller than the picture; {}: the autoencoder's own do; None: there are none."""
+    sample, latent = getattr(decoder, "tile_sample_min_size", None), getattr(decoder, "tile_latent_min_size", None)
+    if not (isinstance(sample, int) and isinstance(latent, int) and 0 < latent <= sample):
+        return {}
+    scale = sample // latent
+    side = _tile_side(sample, scale, pixels)
+    return None if side is None else {"tile_sample_min_size": side, "tile_latent_min_size": side // scale}
+
+
+@contextmanager
+def _on_the_cpu(decoder: Any, device: Any) -> Iterator[None]:
+    """The autoencoder on the CPU; the caller moves the latents to it and the pixels back."""
+    hook = getattr(decoder, "_hf_hook", None)
+    if hook is not None:
+        hook.pre_forward(decoder)  # run stage by stage, its weights are loaded here, and to the device
+    decoder.to("cpu")
+    give_back()
+    try:
+        yield
+    finally:
+        decoder.to(device)
