@@ -1,8 +1,12 @@
 """Which of diffusers' pipelines a folder may name: those that make an image from a prompt, and for the rest the true reason."""
 
+from pathlib import Path
+
 import pytest
 
+from scripts import pipelines_table
 from studio.manager.families import generic_family, refusal
+from studio.manager.families.pipeline_table import accepts
 
 TAKEN = (
     "AuraFlowPipeline", "ChromaPipeline", "CogView4Pipeline", "Flux2Pipeline", "HunyuanDiTPipeline", "KolorsPipeline",
@@ -26,6 +30,7 @@ REFUSED = {
     "SanaVideoPipeline": "makes video",
     "StableAudioPipeline": "makes sound",
     "ShapEPipeline": "makes shapes in space",
+    "AttentionStore": "is not a pipeline of the installed diffusers",
     "NoSuchPipeline": "is not a pipeline of the installed diffusers",
 }
 
@@ -41,3 +46,43 @@ def test_a_pipeline_that_makes_an_image_from_a_prompt_is_taken(name: str) -> Non
 def test_any_other_is_refused_with_what_it_does_instead(name: str) -> None:
     assert generic_family(name) is None
     assert refusal(name) == REFUSED[name]
+
+
+def test_the_table_is_what_the_installed_diffusers_says(capsys: pytest.CaptureFixture[str]) -> None:
+    status = pipelines_table.main(["--check"])
+    assert status == 0, f"run python scripts/pipelines_table.py and read the difference:\n{capsys.readouterr().out}"
+
+
+def test_a_row_that_differs_is_shown_as_it_is_and_as_it_ought_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = pipelines_table.FILE.read_text(encoding="utf-8")
+    wrong = tmp_path / "pipelines.json"
+    wrong.write_text(
+        right.replace('"FluxPipeline": {', '"FluxPipeline": {"refused": "makes sound", '), encoding="utf-8"
+    )
+    monkeypatch.setattr(pipelines_table, "FILE", wrong)
+    monkeypatch.setattr(pipelines_table, "table", lambda: right)
+    was, ought = pipelines_table.differences()
+    assert was.startswith('-    "FluxPipeline": {"refused": "makes sound"')
+    assert ought.startswith('+    "FluxPipeline": {"takes"')
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parameter", "expected"),
+    [
+        ("StableDiffusionPipeline", "guidance_rescale", True),
+        ("StableDiffusionImg2ImgPipeline", "guidance_rescale", False),
+        ("StableDiffusionImg2ImgPipeline", "strength", True),
+        ("NoSuchPipeline", "strength", False),
+    ],
+)
+def test_whether_a_call_takes_a_parameter_is_known_of_refused_pipelines_too(
+    pipeline: str, parameter: str, expected: bool
+) -> None:
+    assert accepts(pipeline, parameter) is expected
+
+
+def test_a_parameter_that_the_table_leaves_out_is_an_error() -> None:
+    with pytest.raises(ValueError, match="does not say which pipelines take sigmas"):
+        accepts("StableDiffusionPipeline", "sigmas")

@@ -9,9 +9,8 @@ from typing import Any
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.manager.disk.folder_parts import component_config, read_json
-from studio.manager.families import Family, family_for
+from studio.manager.families import Family, family_for, pipeline_table
 from studio.manager.families.base import INDEX
-from studio.manager.families.pipeline_source import source_of
 
 # Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
 MENDING = frozenset({"StableDiffusionInpaintPipeline"})
@@ -32,7 +31,7 @@ def accepts(family: Family, variant: str, named: str | None, scheduler: Mapping[
     pipeline = pipeline_class_for(family, variant, named) or ""
     mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
     return {
-        "rescale": (source := source_of(pipeline)) is not None and "guidance_rescale" in source.call,
+        "rescale": pipeline_table.accepts(pipeline, "guidance_rescale"),
         "zero_snr": bool(scheduler.get("rescale_betas_zero_snr")),
         # One step cannot start at noise and end above zero.
         "fewest_steps": 2 if scheduler.get("shift_terminal") else 1,
