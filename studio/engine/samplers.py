@@ -6,6 +6,7 @@ the table's business (`core.samplers`), which model may use them `core.options`'
 
 import copy
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,11 +16,14 @@ import numpy as np
 from studio.core.errors import InvalidRequest
 from studio.core.request import DEFAULT
 from studio.core.samplers import OWN, SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
+from studio.engine.schedulers.beginning import Beginning
 
 # Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
 # ten steps, as timesteps of the models' shared training schedule.
 KEPT_TEMPLATES = 16
 _TEMPLATES: dict[tuple[Any, str], Any] = {}  # schedulers as configured, never run
+
+OURS = {"LMSDiscreteScheduler": "lms", "PNDMScheduler": "pndm"}  # scheduler class -> module of engine.schedulers
 
 AYS_TIMESTEPS: dict[str, tuple[float, ...]] = {
     "sd1": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24),
@@ -53,8 +57,9 @@ def build_scheduler(
         )
     try:
         scheduler = _fresh(scheduler_class, adapted | overrides)
-        grid = _TIMESTEPS.get(spacing)
-        _wrap_set_timesteps(scheduler, functools.partial(grid, family=family) if grid else None)
+        scheduler.__class__ = _adapted(scheduler_class)
+        if grid := _TIMESTEPS.get(spacing):
+            scheduler.grid = functools.partial(grid, family=family)
         _rehearse(scheduler, sampler, steps)
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
@@ -72,9 +77,12 @@ def _fresh(scheduler_class: Any, config: dict[str, Any]) -> Any:
 
 
 def scheduler_class_of(sampler: str) -> Any:
+    """Ours where there is one, else diffusers'."""
     import diffusers
 
-    return getattr(diffusers, SOLVERS.get(sampler, field="sampler").scheduler)
+    name = SOLVERS.get(sampler, field="sampler").scheduler
+    module = OURS.get(name)
+    return getattr(importlib.import_module(f"studio.engine.schedulers.{module}") if module else diffusers, name)
 
 
 def seed_scheduler(scheduler: Any, seeds: Sequence[int]) -> None:
@@ -83,22 +91,27 @@ def seed_scheduler(scheduler: Any, seeds: Sequence[int]) -> None:
         scheduler.noise_sampler_seed = list(seeds)
 
 
-def step_ends(scheduler: Any, steps: int | None = None) -> list[int]:
-    """For each sampling step, the number of the scheduler call that ends it; after `set_timesteps`.
+def step_ends(scheduler: Any, steps: int | None = None, begin: int = 0) -> list[int]:
+    """For each step of a run, the number of the scheduler call that ends it, counted from the run's first call.
 
-    Where `steps` were asked for and the grid has one more, its last is where the last step ends.
+    To be called after `set_timesteps`. `begin` is the place in the grid where the run begins (see `begins_at`): image to
+    image leaves out the first steps. Where `steps` were asked for and the grid has one more, its last is where the last
+    step ends.
 
     Second-order solvers call twice a step (and once for the last); PNDM repeats its first step, and takes four calls
     for each of its first three when its Runge-Kutta start is on.
     """
-    calls = len(scheduler.timesteps)
-    if calls - 1 == steps and float(scheduler.timesteps[-1]) == 0:
-        return list(range(steps))
+    timesteps = scheduler.timesteps[begin:]
+    calls = len(timesteps)
+    if len(scheduler.timesteps) - 1 == steps and float(scheduler.timesteps[-1]) == 0:
+        return list(range(calls - 1))
     if getattr(scheduler, "order", 1) == 2:
         return [min(call, calls - 1) for call in range(1, calls + 1, 2)]
     if hasattr(scheduler, "prk_timesteps"):
         start = len(scheduler.prk_timesteps)
-        warmup = [4 * (k + 1) - 1 for k in range(start // 4)] if start else [1]
+        repeated = calls > 1 and timesteps[0] == timesteps[1]
+        first = [1] if repeated or not begin else [0]
+        warmup = [4 * (k + 1) - 1 for k in range(start // 4)] if start else first
         return [*warmup, *range(warmup[-1] + 1, calls)] if calls > warmup[-1] else [calls - 1]
     return list(range(calls))
 
@@ -126,24 +139,22 @@ def _parameters(scheduler_class: Any) -> frozenset[str]:
     return frozenset(inspect.signature(scheduler_class.__init__).parameters)
 
 
-def _wrap_set_timesteps(scheduler: Any, grid: Callable[[Any, int], list[int]] | None) -> None:
-    """Make `set_timesteps(n)` use the timesteps of `grid`, if there is one, whichever pipeline calls it, and begin at the first.
+@functools.cache
+def _adapted(scheduler_class: Any) -> Any:
+    """A subclass of the same name with what is ours mixed in: pipelines look at schedulers' classes and signatures."""
 
-    Without a begin index schedulers look their place up by timestep, and where rounding made the first two equal they
-    take the second: one step is lost and the run ends in an IndexError.
-    """
-    original = scheduler.set_timesteps
-
-    @functools.wraps(original)
-    def set_timesteps(num_inference_steps: int | None = None, device: Any = None, **rest: Any) -> None:
-        if grid is None or num_inference_steps is None or rest:
-            original(num_inference_steps, device=device, **rest)
+    @functools.wraps(scheduler_class.set_timesteps)
+    def set_timesteps(self: Any, num_inference_steps: int | None = None, device: Any = None, **rest: Any) -> None:
+        """Uses the timesteps of `grid`, if there is one, whichever pipeline calls it."""
+        plain = scheduler_class.set_timesteps
+        if self.grid is None or num_inference_steps is None or rest:
+            plain(self, num_inference_steps, device=device, **rest)
         else:
-            original(device=device, timesteps=grid(scheduler, num_inference_steps))
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(0)
+            plain(self, device=device, timesteps=self.grid(self, num_inference_steps))
 
-    scheduler.set_timesteps = set_timesteps
+    own = {"grid": None, "set_timesteps": set_timesteps, "__module__": scheduler_class.__module__}
+    mixed = (Beginning, scheduler_class) if hasattr(scheduler_class, "index_for_timestep") else (scheduler_class,)
+    return type(scheduler_class.__name__, mixed, own)
 
 
 def _sgm_uniform(scheduler: Any, steps: int, family: str | None) -> list[int]:

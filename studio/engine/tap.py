@@ -20,6 +20,7 @@ from studio.core.errors import Cancelled, NonFinite
 from studio.engine.layout import as_batch, conditional_first, own_part, pair_in
 from studio.engine.levels import Level, level_of, number, predicted_x0
 from studio.engine.samplers import step_ends
+from studio.engine.schedulers.beginning import begins_at
 
 FINITE_EVERY = 5  # steps between checks for NaN and infinity; the first and the last step are always checked
 
@@ -92,7 +93,7 @@ class Tap:
         """Stands in for `scheduler.step`: same arguments, same result."""
         self._stop_if_cancelled()
         if not self._ends:
-            self._ends = step_ends(self.scheduler, self._steps)
+            self._ends = step_ends(self.scheduler, self._steps, begins_at(self.scheduler, timestep))
         as_object = kwargs.pop("return_dict", True)
         if "generator" in self._parameters and not args and kwargs.get("generator") is None:
             # A pipeline that hands its steps no generator would draw their noise from the global one.

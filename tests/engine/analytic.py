@@ -60,11 +60,16 @@ def sample(scheduler: Any, steps: int, prediction: str, *, count: int = 1024, se
     scheduler.set_timesteps(steps)
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(1, 1, 1, count, generator=generator)
-    x = start * getattr(scheduler, "init_noise_sigma", 1.0)
     seed_scheduler(scheduler, [seed])
+    return start, walk(scheduler, start * getattr(scheduler, "init_noise_sigma", 1.0), 0, prediction, generator)
+
+
+def walk(scheduler: Any, x: torch.Tensor, begin: int, prediction: str, generator: torch.Generator) -> torch.Tensor:
+    """A pipeline's loop from that place of the grid on."""
     draws = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    for timestep, level in zip(scheduler.timesteps, model_levels(scheduler, prediction), strict=True):
+    timesteps, levels = scheduler.timesteps[begin:], model_levels(scheduler, prediction)[begin:]
+    for timestep, level in zip(timesteps, levels, strict=True):
         shown = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
         output = predict(shown, *level, prediction)
         x = scheduler.step(output, timestep, x, return_dict=False, **draws)[0]
-    return start, x
+    return x

@@ -17,8 +17,8 @@ import torch  # noqa: E402
 from studio.core.errors import InvalidRequest, NonFinite, StudioError  # noqa: E402
 from studio.core.options import legal_samplers  # noqa: E402
 from studio.core.recipe import pixel_hash  # noqa: E402
+from studio.core.samplers import SOLVERS  # noqa: E402
 from studio.engine.generate import batches, generate  # noqa: E402
-from studio.engine.samplers import scheduler_class_of  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 
 # Arguments of the stock pipelines' own calls, written out as a person would who had only diffusers.
@@ -48,7 +48,7 @@ def bare_pipeline(folder: Path) -> Any:
 def bare(studio: Studio, name: str, sampler: str, steps: int, seed: int, **options: Any) -> np.ndarray:
     """What diffusers alone makes: from_pretrained, a scheduler swapped by from_config, a generator."""
     pipeline, config = bare_pipeline(studio.folder(name))
-    pipeline.scheduler = scheduler_class_of(sampler).from_config(config, **options)
+    pipeline.scheduler = getattr(diffusers, SOLVERS.get(sampler).scheduler).from_config(config, **options)
     generator = torch.Generator().manual_seed(seed)
     call = BARE_CALLS[name]
     return np.asarray(pipeline(**call, num_inference_steps=steps, generator=generator).images[0].convert("RGB"))
