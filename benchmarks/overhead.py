@@ -34,11 +34,13 @@ def compare(options: Any, folder: Path) -> int:
     from studio.core.recipe import pixel_hash
     from studio.core.request import GenerationRequest
     from studio.core.settings import Settings
+    from studio.engine.effects import Context, call_arguments, no_images
     from studio.engine.samplers import scheduler_class_of
     from studio.execution import execute
     from studio.jobs.archive import Archive
     from studio.jobs.database import Database
     from studio.jobs.frames import FrameStore
+    from studio.jobs.inputs import InputStore
     from studio.manager.manager import Manager
 
     models, name = model_folder(folder, options.model)
@@ -47,11 +49,12 @@ def compare(options: Any, folder: Path) -> int:
     info = find_model(manager.catalog.models(), name)
     database = Database(outputs / ".unnoise" / "studio.db")
     archive, frames = Archive(outputs, database), FrameStore(outputs / ".unnoise" / "frames", database)
-    wish = GenerationRequest(
+    asked = GenerationRequest(
         model=info.id, prompt=PROMPT, sampler=options.sampler, steps=options.steps, seed=SEED, dtype=options.dtype,
         guidance_scale=options.guidance,
     )  # fmt: skip
-    request = resolve(wish, info)
+    request = resolve(asked, info)
+    inputs = InputStore(outputs / ".unnoise" / "inputs")
     made: dict[str, set[str]] = {"bare": set(), "off": set(), "on": set()}
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[options.dtype]
@@ -59,7 +62,7 @@ def compare(options: Any, folder: Path) -> int:
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = scheduler_class_of(options.sampler).from_config(pipeline.scheduler.config)
     with manager.lease(info, options.dtype, lambda what, fraction: None) as loaded:
-        call = loaded.family.call_arguments(request, pipeline, 1)
+        call = call_arguments(Context(request, loaded, pipeline, (0,), {}, no_images))
 
     def bare() -> None:
         image = pipeline(**call, generator=torch.Generator().manual_seed(SEED)).images[0]
@@ -68,10 +71,10 @@ def compare(options: Any, folder: Path) -> int:
 
     def studio(previews: bool) -> None:
         events: list[Any] = []
-        wished = request.model_copy(update={"previews": previews})
+        asked = request.model_copy(update={"previews": previews})
         execute(
-            f"bench-{previews}", wished, manager=manager, catalog=manager.catalog, archive=archive, frames=frames,
-            emit=events.append,
+            f"bench-{previews}", asked, manager=manager, catalog=manager.catalog, archive=archive, frames=frames,
+            inputs=inputs, emit=events.append,
         )  # fmt: skip
         if events[-1].kind != "done":
             raise SystemExit(f"the studio's run failed: {events[-1]}")

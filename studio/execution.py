@@ -1,7 +1,7 @@
 """One request carried out: from the leases of its models to archived images and events.
 
-The one way there is, in the worker process and in a CLI's own process alike. It wires the rooms together; it refuses to
-know how any of them works. Importing it loads torch, and wants `compat.prepare()` before.
+The one way there is, in the worker process and in a CLI's own process alike. It wires the rooms together and knows
+how none of them works. Importing it loads torch, and wants `compat.prepare()` before.
 """
 
 import time
@@ -14,13 +14,14 @@ from studio.core.errors import Cancelled, ModelError, StudioError
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
-from studio.engine.cascade import generate_all, planned
 from studio.engine.generate import Watch
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
+from studio.engine.stages import generate_all, planned
 from studio.jobs.archive import Sink
 from studio.jobs.frames import FrameStore
+from studio.jobs.inputs import InputStore
 from studio.jobs.storage import PRIVATE
 from studio.manager.disk.catalog import Catalog
 from studio.manager.manager import Loaded, Manager
@@ -36,13 +37,14 @@ def execute(
     catalog: Catalog,
     archive: Sink,
     frames: FrameStore | None,  # None: no previews are kept
+    inputs: InputStore,  # the pictures that requests start from
     emit: Emit,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
     began = time.monotonic()
     try:
-        _run(request, manager, catalog, archive, _ProgressReporter(job, frames, emit, cancelled))
+        _run(request, manager, catalog, archive, inputs, _ProgressReporter(job, frames, emit, cancelled))
     except Cancelled:
         emit(events.Cancelled())
     except StudioError as error:
@@ -58,19 +60,19 @@ def execute(
 
 
 class _ProgressReporter:
-    """Says what becomes of one job, and hears whether it is still wanted."""
+    """Reports what becomes of one job, and knows whether it was cancelled."""
 
     def __init__(self, job: str, frames: FrameStore | None, emit: Emit, cancelled: Callable[[], bool]):
         self.job, self.frames, self.emit, self.cancelled = job, frames, emit, cancelled
         self.model = ""  # title of the one that is being made ready
-        self._said: events.Loading | None = None
+        self._reported: events.Loading | None = None
 
     def loading(self, what: str, fraction: float | None) -> None:
         if self.cancelled():
             raise Cancelled
         news = events.Loading(model=self.model, what=what, fraction=fraction)
-        if news != self._said:  # who waits for an import asks often
-            self._said = news
+        if news != self._reported:  # who waits for an import asks often
+            self._reported = news
             self.emit(news)
 
     def put_frame(self, image: int, step: int, kind: str, jpeg: bytes) -> None:
@@ -79,14 +81,19 @@ class _ProgressReporter:
 
 
 def _run(
-    request: GenerationRequest, manager: Manager, catalog: Catalog, archive: Sink, reporter: _ProgressReporter
+    request: GenerationRequest,
+    manager: Manager,
+    catalog: Catalog,
+    archive: Sink,
+    inputs: InputStore,
+    reporter: _ProgressReporter,
 ) -> None:
     models = catalog.models()
     info = find_model(models, request.model)
     if info.problem:  # of a file that was spoilt after the request was taken
         raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
     reporter.model = info.title
-    reporter.loading("waking up", None)
+    reporter.loading("starting", None)
     previewer = Previewer(archive.private / "previews") if request.previews and reporter.frames is not None else None
     lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", reporter.loading)
     recorder_class = recorder_for(manager.device)
@@ -94,14 +101,15 @@ def _run(
 
         @contextmanager
         def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
-            recorder.catch_up()  # the last steps before it are told before the wait
+            recorder.catch_up()  # the last steps before it are reported before the wait
             reporter.model = wanted.title
             with lease(number, wanted, asked) as loaded:
                 if previewer is not None:
                     previewer.show(loaded)
                 yield loaded
 
-        watch = Watch(recorder.take, reporter.cancelled, previewer.learn if previewer else None)
+        observers = (recorder, previewer) if previewer else (recorder,)
+        watch = Watch(observers, reporter.cancelled, inputs.open)
         for result in generate_all(request, planned(request, info, models), leased, watch):
             recorder.catch_up()
             reporter.emit(archive.save(result.image, result.recipe, reporter.job))

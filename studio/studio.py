@@ -84,7 +84,8 @@ class Studio:
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
         model, path = self._found(request.model)
-        resolved = resolve(request, model)
+        resolved = resolve(request, model, self._catalog.models())
+        self._check_images(resolved)
         check_request(resolved, model, path)
         job = self._queue.put(resolved, replaces=replaces)
         self._host.wake()
@@ -94,6 +95,14 @@ class Studio:
             except NotFound:
                 pass  # what is gone needs no replacing
         return job
+
+    def _check_images(self, request: GenerationRequest) -> None:
+        """Refuse a request whose pictures were never stored, or no longer are."""
+        for digest in request.images():
+            if not self._inputs.path(digest).exists():
+                raise InvalidRequest(
+                    "A picture that this starts from is not here any more; choose it again.", field="task.image"
+                )
 
     def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
         self._queue.get(job_id)
@@ -135,7 +144,7 @@ class Studio:
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
         width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-        shape = planning.Shape(width, height, wish.batch, info.guided)
+        shape = planning.Shape(width, height, wish.batch, info.capabilities.guided)
         return planning.view(planning.turns(self._catalog, info, path, budget, shape, wish.dtype, device))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:

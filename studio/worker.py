@@ -10,7 +10,6 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from studio import compat
 from studio.core import events
@@ -24,11 +23,9 @@ from studio.jobs.archive import Archive
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
+from studio.jobs.inputs import InputStore
 from studio.jobs.queue import waiting
 from studio.jobs.storage import PRIVATE
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +96,7 @@ class Worker:
         self._catalog = self._manager.catalog
         self._archive = Archive(settings.outputs, database)
         self._frames = FrameStore(private / "frames", database)
+        self._inputs = InputStore(private / "inputs")
         self._manager.imports.told = self._tell_imports
         inbox.imports = self._import
 
@@ -129,6 +127,7 @@ class Worker:
                 catalog=self._catalog,
                 archive=self._archive,
                 frames=self._frames,
+                inputs=self._inputs,
                 emit=lambda event: self._emit(job, event),
                 cancelled=lambda: self._inbox.is_cancelled(job),
             )

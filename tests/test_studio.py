@@ -172,6 +172,8 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(error: Exception, fit: b
     compat.prepare()
     from studio.execution import execute
 
-    assert fit is execute("j", wish(), manager=broken, catalog=broken, archive=archive, frames=None, emit=told.append)
+    assert fit is execute(
+        "j", wish(), manager=broken, catalog=broken, archive=archive, frames=None, inputs=broken, emit=told.append
+    )
     (end,) = told
     assert isinstance(end, Failed) and type(error).__name__ in end.message and "CUDA" not in end.message

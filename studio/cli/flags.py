@@ -1,86 +1,131 @@
-"""Draws command-line flags from pydantic models, so that bounds, titles and help are declared once.
+"""Draws command-line flags from values: the request's core, the tasks and the parts, each field declared once.
 
-Argparse only collects text here; what a value may be is the model's to say, in its own sentence.
+Argparse only collects text here; what a value may be is said by the value itself, in its own sentence. A flag of a task's
+field chooses the task: with `--image` a picture is made from a picture. A part is one flag that may be repeated:
+`--vae NAME`, `--lora NAME,weight=0.8`.
 """
 
 import argparse
 import re
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest
+from studio.core.fields import FieldSpec, specs
+from studio.core.parts import PARTS
+from studio.core.tasks import TASKS
 
-__all__ = ["Parser", "add_fields", "flag_of", "given", "size_of"]
+__all__ = ["Parser", "add_fields", "add_parts", "add_tasks", "flag_of", "given", "parts_of", "size_of", "task_of"]
+
+StoreImage = Callable[[str], str]  # a file's path -> the hash under which the input store keeps it
+
+PART = "part:"  # before a part's kind, in argparse's namespace
+TASK = "task:"  # before a field's name
 
 
-def flag_of(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def flag_of(spec: FieldSpec) -> str:
+    return "--" + (spec.extra.flag or spec.name.replace("_", "-"))
 
 
 def add_fields(
     parser: argparse.ArgumentParser,
-    model: type[BaseModel],
+    kind: type[BaseModel],
     *,
     skip: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """One flag for each field of `model`; `names` spells some differently. A flag that is not given is not in the result."""
-    for name, info in model.model_fields.items():
+    """One flag for each field of `kind`; `names` spells some differently. A flag that is not given is not in the result."""
+    for name, spec in specs(kind).items():
         if name not in skip:
-            flag = (names or {}).get(name, flag_of(name))
-            parser.add_argument(flag, dest=name, default=argparse.SUPPRESS, help=_help(info), **_kind(info, flag))
+            _add(parser, name, spec, (names or {}).get(name, flag_of(spec)))
 
 
-def given(arguments: argparse.Namespace, model: type[BaseModel]) -> dict[str, Any]:
-    """The fields of `model` that the command line set."""
-    return {name: value for name, value in vars(arguments).items() if name in model.model_fields}
+def add_tasks(parser: argparse.ArgumentParser) -> None:
+    """One flag for each field of the tasks that a person may ask for; tasks share a flag where they share a field's name."""
+    seen: set[str] = set()
+    for task in TASKS.values():
+        for name, spec in specs(task).items() if task.offered else ():
+            if name not in seen:
+                _add(parser, TASK + name, spec, flag_of(spec))
+            seen.add(name)
+
+
+def add_parts(parser: argparse.ArgumentParser) -> None:
+    for kind, part in PARTS.items():
+        names = list(specs(part))
+        syntax = f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
+        flag = "--" + kind.replace("_", "-")
+        more = " May be repeated." if part.many else ""
+        parser.add_argument(
+            flag, dest=PART + kind, action="append", default=argparse.SUPPRESS, metavar=syntax, help=part.help + more
+        )
+
+
+def given(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any]:
+    """The fields of `kind` that the command line set."""
+    return {name: value for name, value in vars(arguments).items() if name in kind.model_fields}
+
+
+def task_of(arguments: argparse.Namespace, store: StoreImage) -> dict[str, Any]:
+    """The task that the flags ask for: of those that have all fields given, the one with the fewest. Raises InvalidRequest."""
+    values = {key.removeprefix(TASK): value for key, value in vars(arguments).items() if key.startswith(TASK)}
+    fitting = [task for task in TASKS.values() if task.offered and values.keys() <= specs(task).keys()]
+    if not fitting:
+        flags = ", ".join("--" + name.replace("_", "-") for name in values)
+        raise InvalidRequest(f"No task takes all of {flags}.")
+    task = min(fitting, key=lambda each: len(specs(each)))
+    return {"kind": task.model_fields["kind"].default} | _stored(task, values, store)
+
+
+def parts_of(arguments: argparse.Namespace, store: StoreImage) -> list[dict[str, Any]]:
+    """The parts that the flags ask for, in the order of the table. Raises InvalidRequest."""
+    parts = []
+    for kind, part in PARTS.items():
+        for text in getattr(arguments, PART + kind, ()):
+            parts.append({"kind": kind} | _stored(part, part.parse(text), store))
+    return parts
 
 
 def size_of(text: str) -> dict[str, str]:
-    """ "1024x768" -> the request's fields; what they may be is the request's to say. Raises InvalidRequest."""
+    """ "1024x768" -> the request's fields; what they may be is said by the request. Raises InvalidRequest."""
     size = re.fullmatch(r"(-?\d{1,9})[xX×](-?\d{1,9})", text)
     if size is None:
         raise InvalidRequest(f"--size must be WIDTHxHEIGHT, like 128x128; got {text[:40]!r}.")
     return {"width": size[1], "height": size[2]}
 
 
-def _kind(info: FieldInfo, flag: str) -> dict[str, Any]:
-    if info.annotation is bool:
-        return {"action": argparse.BooleanOptionalAction}
-    metavar = flag.strip("-").replace("-", "_").upper()
-    if typing.get_origin(info.annotation) is tuple:
-        return {"action": "append", "metavar": metavar}
-    return {"metavar": metavar}
+def _stored(kind: type[BaseModel], values: dict[str, Any], store: StoreImage) -> dict[str, Any]:
+    """Pictures are given as files and named by their hashes."""
+    pictures = {name for name, spec in specs(kind).items() if spec.kind == "image"}
+    return {name: store(value) if name in pictures else value for name, value in values.items()}
 
 
-def _help(info: FieldInfo) -> str:
-    choices = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
-    least = next((m.ge for m in info.metadata if getattr(m, "ge", None) is not None), None)
-    most = next((m.le for m in info.metadata if getattr(m, "le", None) is not None), None)
-    notes = []
-    if choices:
-        notes.append(" | ".join(map(str, choices)))
-    if least is not None and most is not None:
-        notes.append(f"{least:g} to {most:,}")
-    default = _shown_default(info)
-    if default:
-        notes.append(f"default {default}")
-    text = (info.description or info.title or "").strip()
+def _add(parser: argparse.ArgumentParser, dest: str, spec: FieldSpec, flag: str) -> None:
+    metavar = "FILE" if spec.kind == "image" else flag.strip("-").replace("-", "_").upper()
+    how: dict[str, Any] = {"action": argparse.BooleanOptionalAction} if spec.kind == "boolean" else {"metavar": metavar}
+    if spec.several:
+        how["action"] = "append"
+    parser.add_argument(flag, dest=dest, default=argparse.SUPPRESS, help=_help(spec), **how)
+
+
+def _help(spec: FieldSpec) -> str:
+    notes = [" | ".join(value for value, _ in spec.choices)] if spec.choices else []
+    if spec.range:
+        notes.append(spec.range.removeprefix("from "))
+    if spec.extra.per_model:
+        notes.append("default the model's own")
+    elif not (spec.required or spec.default is None or isinstance(spec.default, bool) or spec.default in ("", ())):
+        notes.append(f"default {_shown(spec.default)}")
+    text = spec.help.strip()
     if notes:
         text = f"{text.rstrip('.')} ({'; '.join(notes)})." if text else "; ".join(notes)
     return text.replace("%", "%%")
 
 
-def _shown_default(info: FieldInfo) -> str:
-    if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("per_model"):
-        return "the model's own"
-    value = info.get_default(call_default_factory=False)
-    if value is None or isinstance(value, bool) or value == "" or info.is_required():
-        return ""
-    values = value if isinstance(value, tuple) else (value,)
-    return ", ".join(getattr(v, "name", None) or str(v) for v in values)
+def _shown(value: Any) -> str:
+    return ", ".join(
+        getattr(each, "name", "") or str(each) for each in (value if isinstance(value, tuple) else (value,))
+    )

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from studio.cli.flags import Parser, add_fields, given, size_of
+from studio.cli.flags import Parser, StoreImage, add_fields, add_parts, add_tasks, given, parts_of, size_of, task_of
 from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
@@ -20,10 +20,9 @@ from studio.core.request import GenerationRequest, parse_request
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
+from studio.jobs.inputs import InputStore
 from studio.jobs.storage import PRIVATE
 
-# As people write them; the other flags are named after their fields.
-NAMES = {"guidance_scale": "--cfg", "upper_guidance_scale": "--upper-cfg"}
 WINDOW_ONLY = ("host", "port", "presets", "auth", "allow_hosts", "open_browser")
 
 Show = Callable[[Path, Recipe], None]
@@ -31,22 +30,24 @@ Show = Callable[[Path, Recipe], None]
 
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
-    request, settings = request_from(arguments), settings_from(arguments)
-    run(request, settings, out=arguments.out, show=_print_json if arguments.json else _print_path)
+    settings = settings_from(arguments)
+    inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
+    request = request_from(arguments, lambda file: inputs.add(_read(file)))
+    run(request, settings, inputs, out=arguments.out, show=_print_json if arguments.json else _print_path)
     return 0
 
 
-def run(request: GenerationRequest, settings: Settings, *, out: Path | None, show: Show) -> None:
+def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, out: Path | None, show: Show) -> None:
     """Makes the images and shows each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
     from studio import compat
     from studio.cli.folder import Folder
-    from studio.jobs.storage import PRIVATE
     from studio.manager.disk.accepts import check_request
     from studio.manager.disk.catalog import Catalog
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
-    model = find_model(catalog.models(), request.model)
-    resolved = resolve(request, model)
+    models = catalog.models()
+    model = find_model(models, request.model)
+    resolved = resolve(request, model, models)
     if (path := catalog.path(model.id)) is not None:
         check_request(resolved, model, path)
 
@@ -78,16 +79,17 @@ def run(request: GenerationRequest, settings: Settings, *, out: Path | None, sho
 
     job = f"cli-{secrets.token_hex(6)}"
     try:
-        execute(job, resolved, manager=manager, catalog=manager.catalog, archive=sink, frames=None, emit=emit)
+        execute(job, resolved, manager=manager, catalog=catalog, archive=sink, frames=None, inputs=inputs, emit=emit)
     finally:
         _progress("")
     if failure is not None:
         raise failure
 
 
-def request_from(arguments: argparse.Namespace) -> GenerationRequest:
-    """The request that the flags make; raises InvalidRequest with one sentence."""
+def request_from(arguments: argparse.Namespace, store: StoreImage) -> GenerationRequest:
+    """The request that the flags make; `store` keeps a picture's file and gives its hash. Raises InvalidRequest."""
     values = {"prompt": arguments.prompt, "previews": False} | given(arguments, GenerationRequest)
+    values |= {"task": task_of(arguments, store), "parts": parts_of(arguments, store)}
     if arguments.size is not None:
         values |= size_of(arguments.size)
     return parse_request(values)
@@ -96,12 +98,22 @@ def request_from(arguments: argparse.Namespace) -> GenerationRequest:
 def _parser() -> Parser:
     parser = Parser(prog="python -m studio generate", description="Make images from a prompt.")
     parser.add_argument("prompt", metavar="PROMPT", help="what the picture should show, in words")
-    add_fields(parser, GenerationRequest, skip=("prompt", "width", "height", "previews"), names=NAMES)
+    add_fields(parser, GenerationRequest, skip=("prompt", "width", "height", "previews", "task", "parts"))
+    add_tasks(parser)
+    add_parts(parser)
     parser.add_argument("--size", metavar="WxH", help="width and height in pixels (default: the model's own)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the images (default: the studio's archive)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each")
     add_settings(parser, skip=WINDOW_ONLY)
     return parser
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).expanduser().read_bytes()
+    except OSError as error:
+        reason = (error.strerror or "no such file").lower()
+        raise InvalidRequest(f"{Path(file).name or file} cannot be read: {reason}.") from None
 
 
 def _archive(settings: Settings) -> Archive:

@@ -116,11 +116,11 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
         "kind": info.kind,
         "family": info.family or "-",
         "variant": info.variant or "-",
-        "predicts": info.prediction,
+        "predicts": info.capabilities.prediction,
         "dtype": info.dtype or "-",
         "size": f"{info.bytes / 2**20:,.0f} MiB",
-        "does": ", ".join(task.replace("_", " ") for task in info.tasks) or "-",
-        "own size": f"{info.defaults.width}x{info.defaults.height}" if info.tasks else "-",
+        "does": ", ".join(task.replace("_", " ") for task in info.capabilities.tasks) or "-",
+        "own size": f"{info.defaults.width}x{info.defaults.height}" if info.capabilities.tasks else "-",
         "enlarged": ", ".join(f"by {each.id}" for each in info.cascade.enlargers) if info.cascade else "-",
         "sha256": info.sha256 or "-",
         "problem": info.problem or "-",
@@ -135,7 +135,7 @@ def shape_of(info: ModelInfo, size: str | None, batch: int) -> "Shape":
     values: dict[str, Any] = {"model": info.id, "batch_size": batch}
     request = resolve(parse_request(values | (size_of(size) if size is not None else {})), info)
     assert request.width is not None and request.height is not None
-    return Shape(request.width, request.height, batch, info.guided)
+    return Shape(request.width, request.height, batch, info.capabilities.guided)
 
 
 def show_plan(
@@ -181,7 +181,9 @@ def table(models: list[ModelInfo]) -> str:
     """Aligned columns; a model that cannot be used shows why instead of its size."""
     rows = [("model", "family", "kind", "size", "makes")]
     for model in models:
-        makes = model.problem or (f"{model.defaults.width}x{model.defaults.height}" if model.tasks else "-")
+        makes = model.problem or (
+            f"{model.defaults.width}x{model.defaults.height}" if model.capabilities.tasks else "-"
+        )
         rows.append((model.id, model.family or "-", model.kind, f"{model.bytes / 2**20:,.0f} MiB", makes))
     widths = [
         min(max(map(len, column)), WIDEST) for column in zip(*rows, strict=True)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from studio.cli.flags import add_fields, flag_of, given
 from studio.core.errors import InvalidRequest
+from studio.core.fields import specs
 from studio.core.settings import Settings
 
 # Spelled for people: a folder is given one at a time, and a browser is something one switches off.
@@ -38,7 +39,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         values["auth"] = os.environ[AUTH_VARIABLE]
     empty = next((name for name in ("outputs", "presets", "models") if "" in _given(values, name)), None)
     if empty:
-        raise InvalidRequest(f"{flag_of(empty)} names no folder.", field=empty)
+        raise InvalidRequest(f"{_flag(empty)} names no folder.", field=empty)
     for name in ("outputs", "presets"):
         if name in values:
             values[name] = Path(values[name]).expanduser().absolute()
@@ -50,7 +51,11 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         reason = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        raise InvalidRequest(f"{NAMES.get(name, flag_of(name))} {reason}.", field=name) from None
+        raise InvalidRequest(f"{_flag(name)} {reason}.", field=name) from None
+
+
+def _flag(name: str) -> str:
+    return NAMES.get(name) or flag_of(specs(Settings)[name])
 
 
 def _given(values: dict[str, Any], name: str) -> tuple[str, ...]:

@@ -1,21 +1,11 @@
 """A cascade: models run one after another, each enlarging the picture of the one before it (Ho et al. 2021). Pure values.
 
-The size that is asked for says how far a run goes: the first model's own size needs it alone. Knows no family; which
-models belong together is found by the catalog.
+Which models belong together is found by the catalog; how the upper ones are run is said by the part `core.parts.cascade`.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
-
-from studio.core.errors import InvalidRequest
-from studio.core.request import DEFAULT, GenerationRequest
-
-if TYPE_CHECKING:
-    from studio.core.models import ModelInfo
-
-FIELDS = ("upper_steps", "upper_guidance_scale", "noise_level")  # of a request, that only a cascade has a use for
 
 
 class Enlarger(BaseModel):
@@ -63,46 +53,3 @@ class Cascade(BaseModel):
         depth = self.depth(width, height)
         whole = self.factor(depth)
         return [(width * self.factor(k) // whole, height * self.factor(k) // whole) for k in range(depth + 1)]
-
-
-def runs_of(request: GenerationRequest, model: "ModelInfo") -> list[tuple[str, GenerationRequest]]:
-    """(id of a model, what is asked of it) in the order they run, of a resolved request; one for most models."""
-    if model.cascade is None:
-        return [(model.id, request)]
-    assert request.width is not None and request.height is not None
-    first, *upper = model.cascade.parts(request.width, request.height)
-    runs = [(model.id, _with(request, first))]
-    for enlarger, size in zip(model.cascade.enlargers, upper, strict=False):  # a small picture takes fewer
-        runs.append((enlarger.id, _with(request, size, **_settings(request, enlarger))))
-    return runs
-
-
-def check_stages(request: GenerationRequest, model: "ModelInfo", width: int, height: int) -> None:
-    """Raises InvalidRequest for a setting of the upper stages that the model has no use for, or that they cannot take."""
-    given = [name for name in FIELDS if getattr(request, name) is not None]
-    if given and model.cascade is None:
-        title = GenerationRequest.model_fields[given[0]].title
-        raise InvalidRequest(
-            f"{title}: only models that work in stages take this, and {model.title} is not one here.", field=given[0]
-        )
-    depth = model.cascade.depth(width, height) if model.cascade else 0
-    for enlarger in model.cascade.enlargers[:depth] if model.cascade else ():
-        if request.noise_level is not None and request.noise_level > enlarger.most_noise:
-            raise InvalidRequest(
-                f"{enlarger.title} knows noise levels up to {enlarger.most_noise}; got {request.noise_level}.",
-                field="noise_level",
-            )
-
-
-def _settings(request: GenerationRequest, enlarger: Enlarger) -> dict[str, Any]:
-    own = {
-        "steps": (request.upper_steps, enlarger.steps),
-        "guidance_scale": (request.upper_guidance_scale, enlarger.guidance_scale),
-        "noise_level": (request.noise_level, enlarger.noise_level),
-    }
-    values = {name: default if given is None else given for name, (given, default) in own.items()}
-    return values | {"model": enlarger.id, "sampler": enlarger.sampler, "spacing": DEFAULT}
-
-
-def _with(request: GenerationRequest, size: tuple[int, int], **values: Any) -> GenerationRequest:
-    return GenerationRequest(**(request.model_dump() | {"width": size[0], "height": size[1]} | values))

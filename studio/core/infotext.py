@@ -13,10 +13,14 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from studio import __version__
 from studio.core.errors import InvalidRequest
+from studio.core.fields import specs
+from studio.core.parts import PARTS, PartBase
 from studio.core.recipe import Recipe
-from studio.core.request import DEFAULT, parse_request
+from studio.core.request import DEFAULT, GenerationRequest, parse_request
 
 NEGATIVE = "Negative prompt:"
 _ITEM = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -69,17 +73,15 @@ _SAMPLER_OF = {theirs.lower(): ours for ours, theirs in reversed(SAMPLERS.items(
 _SPACING_OF = {theirs.lower(): ours for ours, theirs in SPACINGS.items()} | {"automatic": DEFAULT}
 _OLD_SUFFIXES = ("Karras", "Exponential", "SGM Uniform", "Uniform")
 
-# Their keys that are settings of ours.
-_FIELDS = {
-    "Steps": "steps",
-    "CFG scale": "guidance_scale",
-    "Guidance rescale": "guidance_rescale",
-    "Upper steps": "upper_steps",
-    "Upper CFG scale": "upper_guidance_scale",
-    "Noise level": "noise_level",
-    "Seed": "seed",
-    "Size-1": "width",
-    "Size-2": "height",
+# Their keys that are settings of ours, as the fields declare them: key -> the request's own field, or (part's kind, field).
+_FIELDS: dict[str, str] = {
+    spec.extra.infotext: name for name, spec in specs(GenerationRequest).items() if spec.extra.infotext
+}
+_PART_FIELDS: dict[str, tuple[str, str]] = {
+    spec.extra.infotext: (kind, name)
+    for kind, part in PARTS.items()
+    for name, spec in specs(part).items()
+    if spec.extra.infotext
 }
 # Their keys that change no picture here, or are spoken of on their own.
 _KNOWN = {
@@ -91,7 +93,9 @@ _KNOWN = {
     "Version",
     "User",
     "Face restoration",
-} | _FIELDS.keys()
+    *_FIELDS,
+    *_PART_FIELDS,
+}
 _HARMLESS = {"Clip skip": "1", "Batch size": None, "Batch pos": None, "ENSD": "0"}
 
 
@@ -113,26 +117,45 @@ class Settings:
 
 
 def write(recipe: Recipe) -> str:
-    """The infotext of one image."""
+    """The infotext of one image: what A1111 has words for under its keys, tasks and parts as their fields declare."""
     request = recipe.request
     params: dict[str, Any] = {
         "Steps": request.steps,
         "Sampler": SAMPLERS.get(request.sampler, request.sampler),
         "Schedule type": None if request.spacing == DEFAULT else SPACINGS.get(request.spacing, request.spacing),
-        "CFG scale": f"{request.guidance_scale:g}",
+        "CFG scale": request.guidance_scale,
         "Seed": recipe.seed,
         "Size": f"{request.width}x{request.height}",
         "Model hash": _short_hash(recipe),
         "Model": recipe.model.rsplit("/", 1)[-1],
         "RNG": recipe.rng.upper(),
-        "Guidance rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else None,
-        "Upper steps": request.upper_steps,
-        "Upper CFG scale": None if request.upper_guidance_scale is None else f"{request.upper_guidance_scale:g}",
-        "Noise level": request.noise_level,
-        "Version": f"unnoise {__version__}",
+        "Guidance rescale": request.guidance_rescale or None,
+        **_of_value(request.task),
     }
-    shown = {key: str(value) for key, value in params.items() if value is not None}
+    counts: dict[str, int] = {}
+    for part in request.parts:
+        number = counts[part.kind] = counts.get(part.kind, -1) + 1
+        params |= _of_part(part, number)
+    params["Version"] = f"unnoise {__version__}"
+    shown = {key: _plain(value) for key, value in params.items() if value is not None}
     return compose(Infotext(request.prompt, request.negative_prompt, shown))
+
+
+def _of_value(value: BaseModel) -> dict[str, Any]:
+    """A task's fields, or a part's that A1111 has keys for. A picture goes by its hash."""
+    return {spec.extra.infotext or spec.title: getattr(value, name) for name, spec in specs(type(value)).items()}
+
+
+def _of_part(part: PartBase, number: int) -> dict[str, Any]:
+    """The keys that its fields declare; else one key for the whole, as A1111's extensions have it."""
+    fields = {name: spec for name, spec in specs(type(part)).items() if getattr(part, name) is not None}
+    if all(spec.extra.infotext for spec in fields.values()):
+        return {spec.extra.infotext: getattr(part, name) for name, spec in fields.items()}
+    return {f"{part.title} {number}": ", ".join(f"{s.title}: {_plain(getattr(part, n))}" for n, s in fields.items())}
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def compose(text: Infotext) -> str:
@@ -168,11 +191,25 @@ def settings(text: Infotext) -> Settings:
     for key, name in _FIELDS.items():
         if key in text.params:
             _keep(fields, notes, name, _number(text.params[key]))
+    _add_parts(fields, notes, text.params)
     _add_sampler(fields, notes, text.params)
     if model := text.params.get("Model"):
         fields["model"] = model
     notes += _remarks(text.params)
     return Settings(fields, tuple(notes))
+
+
+def _add_parts(fields: dict[str, Any], notes: list[str], params: dict[str, str]) -> None:
+    parts: dict[str, dict[str, Any]] = {}
+    for key, (kind, name) in _PART_FIELDS.items():
+        if key in params:
+            parts.setdefault(kind, {"kind": kind})[name] = _number(params[key])
+    for values in parts.values():
+        try:
+            parse_request({"parts": [values]})
+            fields["parts"] = [*fields.get("parts", []), values]
+        except InvalidRequest as error:
+            notes.append(f"Left out: {error}")
 
 
 def _split_prompts(body: str) -> tuple[str, str]:

@@ -37,19 +37,13 @@ class Defaults(BaseModel):
     height: int = 512
 
 
-class ModelInfo(BaseModel):
-    """One model on disk. `id` is its path below its models folder, with "/" and without suffix, and addresses it everywhere."""
+class Capabilities(BaseModel):
+    """Everything that a model can do and accepts of a request. Made by its family, handed through whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str
-    title: str
-    kind: Kind
-    family: str | None = None  # a name of manager.families, e.g. "sd1", "sdxl", "pixart"
-    variant: str = ""  # "inpaint", "refiner", "v-prediction", "few-step"
-    pipeline: str | None = None  # diffusers pipeline class that a folder names
-    tasks: tuple[str, ...] = ()  # "text_to_image", "image_to_image", "inpaint", "unconditional", "upscale"
-    cascade: Cascade | None = None  # the models here that enlarge its picture
+    tasks: tuple[str, ...] = ("text_to_image",)  # kinds of `core.tasks`
+    parts: tuple[str, ...] = ()  # kinds of `core.parts`
     prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction | consistency
     spacing: str = ""  # the spacing that its own scheduler's configuration names; empty if it names none
     solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction
@@ -61,11 +55,27 @@ class ModelInfo(BaseModel):
     zero_snr: bool = False  # trained down to zero signal, which not every sampler can start from
     runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
     fewest_steps: int = 1  # that its own noise schedule can be laid out over
+    partial_steps: Literal["floor", "ceil"] = "floor"  # how strength * steps is rounded by its pipelines
     multiple: int = 8  # width and height are multiples of this
     sizes: tuple[tuple[int, int], ...] = ()  # (width, height) of the only pictures that it makes; empty: any
     area: int | None = None  # pixels in all of any picture that it makes, whatever its shape; None: any
     fixed_size: bool = False  # makes only its own size
-    distilled: bool = False
+    distilled: bool = False  # made for few steps, which its samplers must be too
+
+
+class ModelInfo(BaseModel):
+    """One model on disk. `id` is its path below its models folder, with "/" and without suffix, and addresses it everywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    title: str
+    kind: Kind
+    family: str | None = None  # a name of manager.families, e.g. "sd1", "sdxl", "pixart"
+    variant: str = ""  # "inpaint", "refiner", "v-prediction", "few-step"
+    pipeline: str | None = None  # diffusers pipeline class that a folder names
+    capabilities: Capabilities = Field(default_factory=Capabilities)
+    cascade: Cascade | None = None  # the models here that enlarge its picture
     defaults: Defaults = Field(default_factory=Defaults)
     dtype: str | None = None
     needs: tuple[str, ...] = ()  # components that a single file does not carry: they come from other files or a folder
@@ -74,14 +84,14 @@ class ModelInfo(BaseModel):
     description: str = ""
     shipped: bool = False
     preview: str | None = None  # name of a picture that lies beside the file
-    vae: str | None = None  # id of the VAE that decodes in place of its own, as the user wished
-    hidden: bool = False  # kept out of lists and menus, as the user wished; its id addresses it all the same
+    vae: str | None = None  # id of the VAE that decodes in place of its own, as the user set it
+    hidden: bool = False  # kept out of lists and menus by the user; its id addresses it all the same
     overridden: tuple[str, ...] = ()  # which of Override's fields the card beside it, or the user, has set
     problem: str | None = None  # why it cannot be used, in one sentence; None: usable
 
 
 class Override(BaseModel):
-    """The user's own word on a model. A field that is not given stays as it is; None takes the user's word back."""
+    """What the user says of a model. A field that is not given stays as it is; None removes what was said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,14 +1,16 @@
 """Checks a request against the model that is to make it and fills in the model's own defaults. Pure; loads nothing."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from studio.core.cascade import check_stages
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
+from studio.core.parts import PARTS, PartBase
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
 from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from, least_steps, needs
 from studio.core.sizes import size_of
+from studio.core.tasks import TASKS
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -42,23 +44,24 @@ def options_for(model: ModelInfo) -> ModelOptions:
     )
 
 
-def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
-    """The request with the model's id, size, sampler and a drawn seed in place; raises InvalidRequest where it cannot be run.
+def resolve(request: GenerationRequest, model: ModelInfo, models: Sequence[ModelInfo] = ()) -> GenerationRequest:
+    """The request with all that was left to the model in place: its id, size, sampler, implied parts, a drawn seed.
 
-    Steps and guidance that were not given are the model's own. Nothing is replaced silently: a value that the
-    person gave is kept or refused.
+    Raises InvalidRequest where it cannot be run. Steps and guidance that were not given are the model's own. Nothing is
+    replaced silently: a value that the person gave is kept or refused. `models` are those that parts may name.
     """
     if model.problem:
         raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
     if model.kind not in MODEL_KINDS:
         kind = model.kind.replace("_", " ")
         raise InvalidRequest(f"{model.title} is of kind {kind}, which makes no pictures by itself.", field="model")
+    _check_task(request, model)
     sampler = model.defaults.sampler if request.sampler == DEFAULT else request.sampler
     samplers = legal_samplers(model)
     if sampler not in samplers:
         SOLVERS.get(sampler, field="sampler")
         raise InvalidRequest(
-            f"Sampler {sampler} does not work with {model.title} ({model.prediction}). It takes: {', '.join(samplers)}.",
+            f"Sampler {sampler} does not work with {model.title} ({model.capabilities.prediction}). It takes: {', '.join(samplers)}.",
             field="sampler",
         )
     spacings = legal_spacings(model, sampler)
@@ -69,17 +72,70 @@ def resolve(request: GenerationRequest, model: ModelInfo) -> GenerationRequest:
             f"Spacing {request.spacing} does not go with sampler {sampler} on {model.title}. It takes: {', '.join(spacings)}.",
             field="spacing",
         )
-    check_steps(sampler, request.steps, model.runge_kutta)
-    if request.steps < model.fewest_steps:
-        raise InvalidRequest(f"{model.title} needs at least {model.fewest_steps} steps.", field="steps")
+    check_steps(sampler, request.steps, model.capabilities.runge_kutta)
+    if request.steps < model.capabilities.fewest_steps:
+        raise InvalidRequest(f"{model.title} needs at least {model.capabilities.fewest_steps} steps.", field="steps")
     _check_words(request, model)
     width, height = size_of(request, model)
-    check_stages(request, model, width, height)
+    if request.task.steps_run(request.steps, model.capabilities.partial_steps) < 1:
+        raise InvalidRequest(
+            f"At this strength none of {request.steps} steps would run; raise the strength or the steps.",
+            field="task.strength",
+        )
     seed = request.seed
     if seed == RANDOM_SEED:
         seed = secrets.randbelow(2**32 - request.count)
     changes = {"model": model.id, "sampler": sampler, "width": width, "height": height, "seed": seed}
-    return GenerationRequest(**(request.model_dump() | changes))
+    settled = request.changed(**changes)
+    return settled.changed(parts=resolve_parts(settled, model, models))
+
+
+def resolve_parts(
+    request: GenerationRequest, model: ModelInfo, models: Sequence[ModelInfo] = ()
+) -> tuple[PartBase, ...]:
+    """The request's parts with full ids, and those that the model implies. Raises InvalidRequest at the part's own field."""
+    given = {part.kind for part in request.parts}
+    implied = [part for kind in PARTS.values() if (part := kind.implied(request, model)) and part.kind not in given]
+    resolved: list[PartBase] = []
+    for number, part in enumerate((*request.parts, *implied)):
+        if part.kind not in model.capabilities.parts:
+            raise InvalidRequest(f"{model.title} takes no {part.plural}.", field=f"parts.{number}")
+        try:
+            resolved.append(_with_file(part, model, models).resolved(request, model))
+        except InvalidRequest as error:
+            raise InvalidRequest(str(error), field=f"parts.{number}.{error.field}" if error.field else None) from None
+    return tuple(resolved)
+
+
+def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo]) -> PartBase:
+    """The part with the full id of the file that it names, which must be there, of its kind and of the model's family."""
+    if not part.model_kind:
+        return part
+    name = str(part.model_dump()["model"])
+    fitting = [each for each in models if each.kind == part.model_kind]
+    found = _by_name(fitting, name)
+    if found is None:
+        raise UnknownName(part.title, name, [each.id for each in fitting if fits(each, model)], field="model")
+    if found.problem:
+        raise InvalidRequest(f"{found.title} cannot be used: {found.problem}", field="model")
+    if not fits(found, model):
+        raise InvalidRequest(
+            f"{found.title} is made for {found.family}, and {model.title} is {model.family}; they do not fit.",
+            field="model",
+        )
+    return part.model_copy(update={"model": found.id})
+
+
+def fits(file: ModelInfo, model: ModelInfo) -> bool:
+    """Whether a part's file is of the model's family, as far as its header says."""
+    return file.family is None or file.family == model.family
+
+
+def _check_task(request: GenerationRequest, model: ModelInfo) -> None:
+    task, tasks = request.task, model.capabilities.tasks
+    if not task.offered or task.kind not in tasks:
+        able = ", ".join(TASKS[kind].title.lower() for kind in tasks if TASKS[kind].offered)
+        raise InvalidRequest(f"{model.title} cannot do {task.title.lower()}. It does: {able}.", field="model")
 
 
 def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:
@@ -90,9 +146,9 @@ def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:
 
 def _check_words(request: GenerationRequest, model: ModelInfo) -> None:
     """What the model has no use for is refused, never dropped."""
-    if request.negative_prompt and not model.negative:
+    if request.negative_prompt and not model.capabilities.negative:
         raise InvalidRequest(f"{model.title} takes no negative prompt; leave it empty.", field="negative_prompt")
-    if request.guidance_rescale and not model.rescale:
+    if request.guidance_rescale and not model.capabilities.rescale:
         raise InvalidRequest(f"{model.title} takes no guidance rescale; set it to 0.", field="guidance_rescale")
 
 
@@ -105,40 +161,45 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
         usable = [m for m in models if m.problem is None and m.kind in MODEL_KINDS and not m.hidden]
         if not usable:
             raise InvalidRequest("No usable model was found in the models folders.", field="model")
-        return max(usable, key=lambda m: (m.shipped, len(m.tasks)))  # the most able; of equals the first
+        return max(usable, key=lambda m: (m.shipped, len(m.capabilities.tasks)))  # the most able; of equals the first
+    if (found := _by_name(models, name)) is not None:
+        return found
+    raise UnknownName("model", name, [m.id for m in models if m.problem is None and not m.hidden], field="model")
+
+
+def _by_name(models: Sequence[ModelInfo], name: str) -> ModelInfo | None:
+    """By id, by its last part or by title; None if there is none. Raises InvalidRequest where several have the name."""
     exact = [m for m in models if m.id == name]
     short = exact or [m for m in models if m.id.rsplit("/", 1)[-1] == name or m.title == name]
-    if len(short) == 1:
-        return short[0]
     if len(short) > 1:
         raise InvalidRequest(
             f"{name} could be any of: {', '.join(m.id for m in short)}. Give one of these.", field="model"
         )
-    raise UnknownName("model", name, [m.id for m in models if m.problem is None and not m.hidden], field="model")
+    return short[0] if short else None
 
 
 def _advice(model: ModelInfo, sampler: str) -> dict[str, Advice]:
     """For each spacing that is poor at few steps, from how many on it is good. `default` is the model's own."""
-    effective = {name: name for name in legal_spacings(model, sampler)} | {DEFAULT: model.spacing}
-    least = least_steps(sampler, model.runge_kutta)
-    told = {
+    effective = {name: name for name in legal_spacings(model, sampler)} | {DEFAULT: model.capabilities.spacing}
+    least = least_steps(sampler, model.capabilities.runge_kutta)
+    found = {
         name: Advice(below=good_from(sampler, column), sentence=advice(sampler, column))
         for name, column in effective.items()
         if good_from(sampler, column) > 1
     }
     if least > 1:
-        told |= {name: Advice(below=least, sentence=needs(sampler, least)) for name in effective}
-    return told
+        found |= {name: Advice(below=least, sentence=needs(sampler, least)) for name in effective}
+    return found
 
 
 def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
-    """The prediction must fit, whatever else; then the family's own list decides, or else the solver's wish."""
-    if model.prediction not in solver.predictions:
+    """The prediction must fit, whatever else; then the family's own list decides, or else the solver's."""
+    if model.capabilities.prediction not in solver.predictions:
         return False
-    if model.zero_snr and not solver.zero_snr:
+    if model.capabilities.zero_snr and not solver.zero_snr:
         return False
-    if model.solvers is not None:
-        return solver.name in model.solvers
+    if model.capabilities.solvers is not None:
+        return solver.name in model.capabilities.solvers
     if solver.families is not None and model.family not in solver.families:
         return False
-    return model.distilled or not solver.distilled
+    return model.capabilities.distilled or not solver.distilled

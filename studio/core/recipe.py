@@ -21,7 +21,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = 1
+    version: int = 2  # 1: before tasks and parts; its request is upgraded where it is read
     request: GenerationRequest  # resolved; its seed and count are the job's
     index: int  # which image of the job
     seed: Seed
@@ -37,7 +37,7 @@ class Recipe(BaseModel):
     device: str
     rng: str = "cpu"  # where noise is drawn
     libraries: dict[str, str]  # name -> version
-    notes: tuple[str, ...] = ()  # whatever else touched the pixels, such as a rung of the out-of-memory ladder
+    notes: tuple[str, ...] = ()  # whatever else touched the pixels, such as a fallback on out-of-memory
     pixels: str | None = None  # sha256 of the RGB bytes
 
 
@@ -53,7 +53,7 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
         a, b = getattr(then, name), getattr(now, name)
         if a != b:
             out.append(f"{name}: was {a}, is {b}")
-    if then.notes != now.notes:  # a rung of the ladder, say: tiles change pixels
+    if then.notes != now.notes:  # a fallback on out-of-memory, say: tiles change pixels
         out.append(f"notes: was {'; '.join(then.notes) or 'none'}, is {'; '.join(now.notes) or 'none'}")
     out += _dict_differences("weights of", then.weights, now.weights)
     out += _dict_differences("", then.libraries, now.libraries)

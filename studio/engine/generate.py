@@ -1,9 +1,9 @@
-"""One resolved request, batch by batch, to pictures with their recipes. The stock pipeline samples; the tap watches.
+"""One stage of a run, batch by batch, to pictures with their recipes. The stock pipeline samples; the tap watches.
 
 Noise is drawn on the CPU, one generator per image seeded with that image's own seed, so an image does not depend on
 its batch: the noise is equal to the last bit, and the pixels up to one step of 255, since a kernel may sum a batch in
-another order (a batch of one is exact, and so is a replay, which runs the same batch). What a family's pipeline is
-called with is the family's business; where models come from, the manager's.
+another order (a batch of one is exact, and so is a replay, which runs the same batch). What a pipeline is called with is
+said by its family (`manager/families`), the task and the parts (`engine/effects.py`).
 """
 
 import warnings
@@ -18,10 +18,13 @@ from diffusers.guiders.guider_utils import BaseGuidance
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
+from studio.engine import parts, tasks  # noqa: F401 (they register what they add to a call)
 from studio.engine.decoding import watched_decoder, with_fallbacks
+from studio.engine.effects import Context, ReadImage, applied, call_arguments, no_images
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.layout import Spatial
 from studio.engine.loops import attention_as_before, put_scheduler, watched_loops
+from studio.engine.observers import Calling, Observer
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep
 from studio.manager.manager import Loaded
@@ -30,8 +33,6 @@ from studio.manager.out_of_memory import is_out_of_memory
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-
-OnDecode = Callable[[torch.Tensor, torch.Tensor], None]  # (latents, pixels) as the decoder took and gave them
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,24 @@ class Result:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told of a run while it lasts, and may end it."""
+    """Who watches a run, who may end it, and where it finds the pictures that it starts from."""
 
-    on_step: Callable[[TapStep], None] = lambda step: None
+    observers: tuple[Observer, ...] = ()
     cancelled: Callable[[], bool] = lambda: False
-    on_decode: OnDecode | None = None
+    read_image: ReadImage = no_images
+
+    def on_step(self, step: TapStep) -> None:
+        for observer in self.observers:
+            observer.on_step(step)
+
+    def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
+        for observer in self.observers:
+            observer.on_decode(latents, pixels)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Images of a job that are denoised together, with what another model has made of them so far: a row each."""
+    """Images of a job that are denoised together, with what the stage before made of them: a row each."""
 
     images: tuple[int, ...]  # indices within the job
     handed: dict[str, Any] = field(default_factory=dict)  # name -> tensor (images, ...)
@@ -75,7 +84,7 @@ class Made:
     recipe: Recipe
 
     def piece(self) -> Piece:
-        """For the next model of a cascade; the pipeline was asked for tensors."""
+        """For the next stage; the pipeline was asked for tensors."""
         return Piece(self.images, {"image": self.output[0]} | self.embeddings)
 
     def results(self) -> list[Result]:
@@ -97,17 +106,18 @@ def generate(
     request: GenerationRequest,  # resolved by core.options
     loaded: Loaded,  # a lease's model
     *,
-    on_step: Callable[[TapStep], None] = lambda step: None,
+    on_step: Callable[[TapStep], None] | None = None,
+    on_decode: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
     cancelled: Callable[[], bool] = lambda: False,
-    on_decode: OnDecode | None = None,
+    read_image: ReadImage = no_images,
 ) -> Iterator[Result]:
-    """Yield each picture of a model that needs no other, when its batch is done. Ceasing to iterate stops the job after
-    the batch; `engine.cascade` is the same for models that follow one another.
+    """Yield each picture of a request of one stage, when its batch is done. Ceasing to iterate stops the job after the
+    batch; `engine.stages` is the same for any number of stages.
 
     Raises Cancelled within one step of `cancelled()`, NonFinite instead of a black picture, InvalidRequest for what
     the model cannot do, OutOfMemory.
     """
-    watch = Watch(on_step, cancelled, on_decode)
+    watch = Watch((Calling(on_step, on_decode),), cancelled, read_image)
     for images in batches(request):
         for made in sample(request, loaded, Piece(images), watch):
             yield from made.results()
@@ -155,10 +165,12 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     seeds = [request.seed + k for k in piece.images]
     pipeline = prepare_pipeline(request, loaded, seeds)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image)
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),
         attention_as_before(pipeline),
+        applied(context),
         watched_decoder(pipeline, loaded.family.decoder, loaded.fallbacks, watch.on_decode) as notes,
         with_fallbacks(getattr(pipeline, loaded.family.denoiser), loaded.fallbacks),
         watched_loops(
@@ -173,9 +185,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
             spatial=_spatial(request, loaded),
         ),
     ):
-        arguments = loaded.family.call_arguments(request, pipeline, len(piece.images))
-        if loaded.family.enlarging:
-            arguments |= loaded.family.enlarging.takes(piece.handed)
+        arguments = call_arguments(context)
         output = pipeline(
             **arguments | ({"output_type": "pt"} if onward else {}),
             generator=generators if len(generators) > 1 else generators[0],
@@ -190,7 +200,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
 
 def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int]) -> Any:
     """A fresh shell with a fresh scheduler of the sampler and spacing asked for."""
-    pipeline = loaded.pipeline("text_to_image")
+    pipeline = loaded.pipeline(loaded.call(request))
     # The shell has already put right what it knows to be wrong in old scheduler configs; build on that, as users do.
     own = getattr(pipeline, loaded.family.scheduler)
     scheduler = build_scheduler(

@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 
-from studio.core.cascade import runs_of
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
+from studio.core.stages import stages_of
+from studio.engine.effects import Context, call_arguments, no_images
 from studio.engine.environment import describe_device
 from studio.engine.generate import prepare_pipeline
 from studio.manager.families import family_for
@@ -181,13 +182,13 @@ class _Captured(Exception):
 def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of the first forward that the model's own pipeline makes, guidance on, at its own size up to LARGEST_SIDE."""
     info = loaded.info
-    free = not (info.fixed_size or info.sizes or info.area)
+    free = not (info.capabilities.fixed_size or info.capabilities.sizes or info.capabilities.area)
     size = {"width": _capped(info.defaults.width), "height": _capped(info.defaults.height)} if free else {}
     # "0" is a prompt like any other, and the name of a class where a model knows only classes.
-    wish = GenerationRequest(
-        prompt="0" if info.prompted else "", steps=info.defaults.steps, guidance_scale=5.0, seed=0, **size
+    request = GenerationRequest(
+        prompt="0" if info.capabilities.prompted else "", steps=info.defaults.steps, guidance_scale=5.0, seed=0, **size
     )
-    _, request = runs_of(resolve(wish, info), info)[0]
+    request = stages_of(resolve(request, info), info)[0].request
     pipeline = prepare_pipeline(request, loaded, [0])
     caught: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
@@ -197,7 +198,7 @@ def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
     denoiser = loaded.components[loaded.family.denoiser]
     hook = denoiser.register_forward_pre_hook(catch, with_kwargs=True)
-    arguments = loaded.family.call_arguments(request, pipeline, 1)
+    arguments = call_arguments(Context(request, loaded, pipeline, (0,), {}, no_images))
     try:
         pipeline(**arguments, generator=torch.Generator().manual_seed(0))
     except _Captured:

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 
+from studio.core.frames import X0, XT
+from studio.engine.observers import Observer
 from studio.engine.patch_map import PatchMap, PatchMapLearner
 from studio.engine.tap import TapStep
 from studio.manager.families import LatentFormat
@@ -83,7 +85,7 @@ class Patches:
 Map = Pixels | Factors | Patches
 
 
-class Previewer:
+class Previewer(Observer):
     """Turns steps' tensors into frames, of each model that it was shown. One per run; safe to use from a side thread.
 
     `folder` keeps the maps that are learned from finished runs (outputs/.unnoise/previews); None: learn nothing.
@@ -113,7 +115,7 @@ class Previewer:
         """(step, kind, image, JPEG) of each image of each step: "x0" as predicted, "xt" as the denoiser is shown it."""
         wanted = []
         for step in steps:
-            states = {"x0": step.x0, "xt": step.x_t * step.scale}
+            states = {X0.name: step.x0, XT.name: step.x_t * step.scale}
             wanted += [(step, kind, x) for kind, x in states.items() if x is not None and self.shows(x)]
         for _, same in itertools.groupby(wanted, key=lambda row: row[2].shape[1:]):
             rows = list(same)
@@ -138,7 +140,7 @@ class Previewer:
     def _map_of(self, latents: torch.Tensor) -> Map | None:
         return next((known for known in self._maps if latents.shape[1] in known.accepts), None)
 
-    def learn(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
+    def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """Take in what the decoder made of `latents`; a later `for_model` of the same decoder is the better for it."""
         shown = latents.ndim == 4 and latents.is_floating_point()  # and no tokens of a codebook
         if shown and self._learner is not None and self._learner.wants_more:

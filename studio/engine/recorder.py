@@ -1,7 +1,7 @@
 """Turns the tap's steps into events and frames, so that every step of a run can be seen and the run hardly notices.
 
-Steps are told several at a time where they are quick, seven times a second, and the last of them is drawn before it is
-told; those passed over are drawn when the run is over. Knows neither files nor processes: it is handed two functions.
+Quick steps are reported several at a time, seven times a second, and the last of them is drawn before it is reported;
+the others are drawn when the run is over. Knows neither files nor processes: it is given two functions.
 """
 
 import logging
@@ -16,19 +16,20 @@ import torch
 
 from studio.core.errors import StorageError
 from studio.core.events import Norms, Step
+from studio.core.frames import FRAMES, XT
+from studio.engine.observers import Observer
 from studio.engine.previews import Previewer
 from studio.engine.tap import TapStep
 
 log = logging.getLogger(__name__)
 
-KINDS = ("x0", "xt")
-PACE = 0.15  # seconds between two times that steps are told; slower ones are told one by one
+PACE = 0.15  # seconds between two reports of steps; slower ones are reported one by one
 WAITING_BYTES = 512 * 2**20  # of tensors kept for frames to come; past that they are drawn without delay
 
 PutFrame = Callable[[int, int, str, bytes], None]  # image, step, kind, JPEG
 
 
-class StepRecorder:
+class StepRecorder(Observer):
     """Use as a context manager around a job's run; on leaving, every event is out and every frame is put away.
 
     Works in the run's own thread, for on a CPU the denoiser has every core: a thread beside it costs twice as much.
@@ -39,17 +40,17 @@ class StepRecorder:
         self._emit, self._put_frame, self._images = emit, put_frame, images
         self._fresh: deque[TapStep] = deque()  # no event yet
         self._later: deque[TapStep] = deque()  # event out, frames to come
-        self._told_at = -math.inf
+        self._reported_at = -math.inf
         self._done = 0  # images of which every step was taken
 
-    def take(self, step: TapStep) -> None:
+    def on_step(self, step: TapStep) -> None:
         """A matter of microseconds, save for one step in PACE seconds."""
         self._fresh.append(step)
-        if time.monotonic() - self._told_at >= PACE or self._waiting_bytes() > WAITING_BYTES:
+        if time.monotonic() - self._reported_at >= PACE or self._waiting_bytes() > WAITING_BYTES:
             self.catch_up()
 
     def catch_up(self) -> None:
-        """Have each step taken told."""
+        """Report each step that was taken."""
         fresh = list(self._fresh)
         self._fresh.clear()
         self._show(fresh)
@@ -64,22 +65,22 @@ class StepRecorder:
         self._draw(self._later)
 
     def _show(self, fresh: list[TapStep]) -> None:
-        """Draw the newest, so that its frames can be fetched when it is told, and tell of all."""
+        """Draw the newest, so that its frames can be fetched when it is reported, and report all."""
         if not fresh:
             return
         self._draw(fresh[-1:])
         for step in fresh:
             try:
-                self._tell(step)
+                self._report(step)
             except Exception:  # showing must not stop the run
-                log.exception("A step could not be told.")
+                log.exception("A step could not be reported.")
         if self._previewer is not None:
             self._later.extend(fresh[:-1])
         while self._waiting_bytes() > WAITING_BYTES:
             self._draw([self._later.popleft()])
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
 
-    def _tell(self, step: TapStep) -> None:
+    def _report(self, step: TapStep) -> None:
         # Batches like this one that are to come: how many images go together may change while a job runs.
         others = math.ceil(max(self._images - self._done - len(step.images), 0) / len(step.images))
         left = step.total - step.index - 1 + others * step.total
@@ -103,7 +104,7 @@ class StepRecorder:
         """The frames that the step has or will have."""
         if self._previewer is None or not self._previewer.shows(step.x_t):
             return ()
-        return KINDS if step.x0 is not None else ("xt",)
+        return tuple(FRAMES) if step.x0 is not None else (XT.name,)
 
     def _draw(self, steps: Sequence[TapStep]) -> None:
         if self._previewer is None:
@@ -135,7 +136,7 @@ class SideRecorder(StepRecorder):
         self._busy = self._closing = False
         self._thread = threading.Thread(target=self._work, name="step-recorder", daemon=True)
 
-    def take(self, step: TapStep) -> None:
+    def on_step(self, step: TapStep) -> None:
         """A matter of microseconds unless memory is short."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting_bytes() < WAITING_BYTES)

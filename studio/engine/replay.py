@@ -1,4 +1,4 @@
-"""Makes an image again from its recipe, and says bit-identical or what differs. Knows recipes; refuses to know files."""
+"""Makes an image again from its recipe, and says bit-identical or what differs. Knows recipes, not files."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,8 +12,10 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.recipe import Recipe, differences
 from studio.core.request import GenerationRequest
-from studio.engine.cascade import generate_all, planned
+from studio.engine.effects import ReadImage, no_images
 from studio.engine.generate import Watch
+from studio.engine.observers import Calling
+from studio.engine.stages import generate_all, planned
 from studio.engine.tap import TapStep
 from studio.manager.manager import Loaded, Manager
 
@@ -47,6 +49,7 @@ def replay(
     picture: PIL.Image.Image | None = None,  # the first one, to measure by how much they differ
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
+    read_image: ReadImage = no_images,
 ) -> Replay:
     """Run the recipe's batch again, in its dtype, and compare. Raises UnknownName if the model is gone."""
     if recipe.pixels is None and picture is None:
@@ -57,7 +60,8 @@ def replay(
     def lease(number: int, wanted: ModelInfo, asked: GenerationRequest) -> AbstractContextManager[Loaded]:
         return manager.lease(wanted, recipe.dtype, channels_last=channels_last, request=asked)
 
-    runs, watch = planned(recipe.request, info, models), Watch(on_step, cancelled)
+    runs = planned(recipe.request, info, models)
+    watch = Watch((Calling(on_step),), cancelled, read_image)
     results = list(generate_all(recipe.request, runs, lease, watch, only=recipe.index))
     again = next((result for result in results if result.index == recipe.index), None)
     if again is None:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from studio.core.frames import FRAMES
 from studio.jobs.database import Database
 from studio.jobs.storage import explained
 
-KINDS = ("x0", "xt")
 CAP_BYTES = 2 * 2**30
 CAP_JOBS = 2000
 KNOWN_FILMS = 32  # jobs whose places are remembered by a reader
@@ -53,7 +53,7 @@ class FrameStore:
 
     def put(self, job: str, image: int, step: int, kind: str, jpeg: bytes) -> None:
         """Raises StorageError, and leaves the frames that are there as they are."""
-        record = _HEAD.pack(_MARK, image, step, KINDS.index(kind), len(jpeg)) + jpeg
+        record = _HEAD.pack(_MARK, image, step, FRAMES.get(kind).number, len(jpeg)) + jpeg
         with self._lock, explained("keep the step's preview"):
             descriptor = self._opened(job)
             end = os.lseek(descriptor, 0, os.SEEK_END)
@@ -66,11 +66,11 @@ class FrameStore:
 
     def get(self, job: str, image: int, step: int, kind: str) -> bytes | None:
         """None if there is no such frame: not yet, no longer, or never."""
-        if kind not in KINDS or not _JOB.fullmatch(job):
+        if kind not in FRAMES or not _JOB.fullmatch(job):
             return None
         try:
             with self._path(job).open("rb") as file, self._lock:
-                place = self._places(job, file.fileno()).get((int(image), int(step), KINDS.index(kind)))
+                place = self._places(job, file.fileno()).get((int(image), int(step), FRAMES.get(kind).number))
                 return None if place is None else os.pread(file.fileno(), place[1], place[0])
         except OSError:
             return None
@@ -78,13 +78,15 @@ class FrameStore:
     def film(self, job: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
         """(step, JPEG) of every frame of an image that is there, far apart ones first; what is let go meanwhile comes all the
         same."""
-        if kind not in KINDS or not _JOB.fullmatch(job):
+        if kind not in FRAMES or not _JOB.fullmatch(job):
             return
         try:
             with self._path(job).open("rb") as file:
                 with self._lock:
                     places = dict(self._places(job, file.fileno()))
-                wanted = {step: place for (i, step, k), place in places.items() if (i, k) == (image, KINDS.index(kind))}
+                wanted = {
+                    step: place for (i, step, k), place in places.items() if (i, k) == (image, FRAMES.get(kind).number)
+                }
                 for step in spread(wanted):
                     start, length = wanted[step]
                     yield step, os.pread(file.fileno(), length, start)

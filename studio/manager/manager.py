@@ -309,10 +309,10 @@ def shape_of(info: ModelInfo, request: GenerationRequest | None) -> Shape:
     defaults = info.defaults
     if request is None:
         first = info.cascade or defaults  # of a cascade's first model, which makes only the first and smallest picture
-        return Shape(first.width, first.height, 1, info.guided)
+        return Shape(first.width, first.height, 1, info.capabilities.guided)
     return Shape(
         request.width or defaults.width,
         request.height or defaults.height,
         min(request.batch_size, request.count),
-        info.guided and request.guidance_scale > 1,
+        info.capabilities.guided and request.guidance_scale > 1,
     )

@@ -5,7 +5,7 @@ Knows how values travel over HTTP, and nothing of what they mean. Errors are JSO
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
+from studio.core.frames import FRAMES, X0
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.protocol import Studio
 from studio.core.request import parse_request
@@ -23,6 +24,7 @@ from studio.server.stream import event_stream, joined, page_stream
 ID = r"^[A-Za-z0-9_-]{1,100}$"
 Id = Annotated[str, Path(pattern=ID)]
 Number = Annotated[int, Path(ge=0, le=1_000_000)]
+FrameName = Annotated[str, Query(pattern=f"^({'|'.join(FRAMES)})$")]
 
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 # What an id addresses never changes, so a browser need not ask twice.
@@ -65,7 +67,7 @@ def build_router(studio: Studio) -> APIRouter:
         return {"cancelled": studio.cancel(job)}
 
     @router.get("/frames/{job}/{image}/{step}.jpg")
-    def frame(job: Id, image: Number, step: Number, kind: Literal["x0", "xt"] = "x0") -> Response:
+    def frame(job: Id, image: Number, step: Number, kind: FrameName = X0.name) -> Response:
         """The preview of one step of one of the job's images; no content while the job has not ended and it may yet come."""
         data = studio.frame(job, image, step, kind)
         if data is None:
@@ -73,7 +75,7 @@ def build_router(studio: Studio) -> APIRouter:
         return Response(data, media_type="image/jpeg", headers=FOREVER)
 
     @router.get("/frames/{job}/{image}.film")
-    def film(job: Id, image: Number, kind: Literal["x0", "xt"] = "x0") -> StreamingResponse:
+    def film(job: Id, image: Number, kind: FrameName = X0.name) -> StreamingResponse:
         """All previews of one of the job's images that are there: for each its step and its length, as two numbers of four
         bytes (the higher first), then the JPEG. Far apart ones come first."""
         over = studio.job(job).state in TERMINAL

@@ -11,18 +11,18 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from studio.core import cascade
 from studio.core.errors import StudioError
+from studio.core.fields import specs
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions
 from studio.core.presets import Style
 from studio.core.protocol import Studio
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest, parse_request
 from studio.ui.fields import Number, Seed, Select, Switch, plain, plain_by, shown
-from studio.ui.stages import sizes_note, stage_props
+from studio.ui.stages import sizes_note
 
 # What the sliders span: the values people use. The number boxes take all that the request allows.
 SOFT = {"steps": (1, 60, 1), "guidance_scale": (0, 15, 0.5), "guidance_rescale": (0, 1, 0.05)}
-OPTIONAL = frozenset(name for name, info in GenerationRequest.model_fields.items() if info.default is None)
+OPTIONAL = frozenset(name for name, spec in specs(GenerationRequest).items() if spec.optional)
 NUMBERS = OPTIONAL | {"steps", "guidance_scale", "guidance_rescale", "count", "batch_size"}
 PLACEHOLDERS = {
     "prompt": "a large red heart, striped yellow background",
@@ -33,7 +33,7 @@ NO_MODEL = (
     "Put checkpoints or diffusers folders into the models folder, then load this page again. The Models tab says why a "
     "file that is there cannot be used."
 )
-TASKS = frozenset({"text_to_image", "unconditional"})
+TASKS = frozenset({"text_to_image"})
 DTYPES = (
     Choice(name="auto", title="Automatic", help="What measures fastest on this device."),
     Choice(name="fp32", title="32-bit float", help="The most exact, and the slowest on most devices."),
@@ -134,7 +134,6 @@ class Form:
             "guidance_scale": gr.update(locked=_guidance_lock(options.model)),
             "guidance_rescale": gr.update(locked=_rescale_lock(options.model)),
         } | {name: gr.update(**_words(options.model, name)) for name in PLACEHOLDERS}
-        updates |= {name: gr.update(**props) for name, props in stage_props(options.model).items()}
         return {self.fields[name]: update for name, update in updates.items() if name in self.fields}
 
 
@@ -152,7 +151,7 @@ def model_choices(studio: Studio, chosen: ModelInfo | None = None) -> list[Choic
     return [
         Choice(name=m.id, title=m.title, help=m.description)
         for m in models
-        if not m.tasks or TASKS.intersection(m.tasks)
+        if not m.capabilities.tasks or TASKS.intersection(m.capabilities.tasks)
     ]
 
 
@@ -167,36 +166,37 @@ def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[C
 
 def _size_lock(model: ModelInfo) -> str:
     """Why the control does nothing for this model, in a sentence; empty where it does something."""
-    return "This model makes only this size." if model.fixed_size else ""
+    return "This model makes only this size." if model.capabilities.fixed_size else ""
 
 
 def _guidance_lock(model: ModelInfo) -> str:
-    return "" if model.guided else "This model takes no guidance."
+    return "" if model.capabilities.guided else "This model takes no guidance."
 
 
 def _rescale_lock(model: ModelInfo) -> str:
-    return _guidance_lock(model) or ("" if model.rescale else "This model takes no guidance rescale.")
+    return _guidance_lock(model) or ("" if model.capabilities.rescale else "This model takes no guidance rescale.")
 
 
 def _blank(model: ModelInfo) -> dict[str, Any]:
     """What is left out of the request, whatever stands in the controls, because the model has no use for it."""
     words = {name: "" for name, why in _unused_words(model).items() if why}
-    stages = {} if model.cascade else dict.fromkeys(cascade.FIELDS)
-    return words | stages | ({"guidance_rescale": 0.0} if _rescale_lock(model) else {})
+    return words | ({"guidance_rescale": 0.0} if _rescale_lock(model) else {})
 
 
 def _unused_words(model: ModelInfo) -> dict[str, str]:
     """For the prompt and the negative prompt: why the model has no use for it; empty where it has."""
     return {
-        "prompt": "" if model.prompted else "This model takes no prompt: it makes pictures of its one kind.",
-        "negative_prompt": "" if model.negative else "This model takes no negative prompt.",
+        "prompt": ""
+        if model.capabilities.prompted
+        else "This model takes no prompt: it makes pictures of its one kind.",
+        "negative_prompt": "" if model.capabilities.negative else "This model takes no negative prompt.",
     }
 
 
 def _words(model: ModelInfo | None, name: str) -> dict[str, Any]:
     """What a text control shows and says for this model."""
     unused = _unused_words(model)[name] if model else ""
-    special = model.prompt_help if model and name == "prompt" else ""
+    special = model.capabilities.prompt_help if model and name == "prompt" else ""
     plain_words = not (unused or special)
     return {
         "interactive": not unused,
@@ -271,8 +271,6 @@ def _sampler(studio: Studio, name: str) -> Component:
 
 def _number(studio: Studio, name: str) -> Component:
     model = default_model(studio)
-    if name in cascade.FIELDS:
-        return Number(name, None, **stage_props(model)[name])
     if name in OPTIONAL:
         own = shown(getattr(model.defaults, name)) if model else ""
         note = sizes_note(model) if name == "width" else ""

@@ -1,23 +1,6 @@
-"""What the form shows for a model that works in stages: which sizes take which, and the settings of the upper ones."""
+"""What the form says of the sizes of a model that works in stages."""
 
-from typing import Any
-
-from studio.core.cascade import FIELDS
 from studio.core.models import ModelInfo
-from studio.ui.fields import shown
-
-_OF_ENLARGER = dict(zip(FIELDS, ("steps", "guidance_scale", "noise_level"), strict=True))
-
-
-def stage_props(model: ModelInfo | None) -> dict[str, dict[str, Any]]:
-    """Props of the controls by the field's name; without stages the controls are not there."""
-    cascade = model.cascade if model else None
-    enlargers = cascade.enlargers if cascade else ()
-    props: dict[str, dict[str, Any]] = {}
-    for name, own in _OF_ENLARGER.items():
-        values = dict.fromkeys(shown(getattr(enlarger, own)) for enlarger in enlargers)
-        props[name] = {"absent": cascade is None, "placeholder": ", ".join(values)}
-    return props
 
 
 def sizes_note(model: ModelInfo | None) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.models import ModelInfo
+from studio.core.models import Capabilities, ModelInfo
 from studio.core.options import resolve
 from studio.core.presets import read_presets, read_styles
 from studio.core.request import GenerationRequest, parse_request
@@ -16,7 +16,8 @@ def test_every_shipped_preset_runs_on_the_starter_families(root: Path, predictio
     presets = read_presets(root / "presets")
     assert {"quick", "standard", "careful"} <= {preset.name for preset in presets}
     for family in ("sd1", "pixart"):
-        model = ModelInfo(id="m", title="M", kind="diffusers", family=family, prediction=prediction)
+        model = ModelInfo(id="m", title="M", kind="diffusers", family=family)
+        model = model.model_copy(update={"capabilities": Capabilities(prediction=prediction)})
         for preset in presets:
             assert preset.title and preset.description
             resolve(parse_request({"prompt": "a red star"} | preset.values), model)

@@ -40,7 +40,7 @@ def test_the_last_image_of_a_job_has_a_seed_too() -> None:
 
 def test_what_was_not_given_is_the_models_own() -> None:
     turbo = ModelInfo(
-        id="turbo", title="Turbo", kind="diffusers", prediction="epsilon", tasks=("text_to_image",),
+        id="turbo", title="Turbo", kind="diffusers",
         defaults=Defaults(sampler="euler", spacing="trailing", steps=4, guidance_scale=1.0),
     )  # fmt: skip
     own = resolve(GenerationRequest(prompt="a cat"), turbo)

@@ -65,28 +65,3 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, s
         window.field("Spacing").select_option("trailing")
         expect(said).to_be_hidden()
         window.page.close()
-
-
-def test_settings_of_upper_stages_come_and_go_with_the_model(visit: Visit, studio: FakeStudio) -> None:
-    with served(studio) as address:
-        window = visit(address)
-        expect(window.field("Batch size")).to_be_visible()
-        expect(window.field("Upper stages' steps")).to_be_hidden()
-        window.field("Model").select_option("other/stages")
-        expect(window.field("Upper stages' steps")).to_be_visible()
-        expect(window.page.locator("#field-width")).to_contain_text("128 × 128: then Ink")
-        window.fill(Prompt="a heart")
-        window.field("Upper stages' steps").fill("7")
-        window.generate.click()
-        made = studio.job(window.wait("done")).request
-        assert (made.upper_steps, made.noise_level) == (7, None)
-        window.field("Model").select_option("starter/pencil")
-        expect(window.field("Noise level")).to_be_hidden()
-        expect(window.page.locator("#field-width .field-note")).to_be_empty()
-        window.page.close()
-
-
-def test_what_only_a_cascade_has_takes_no_room_for_other_models(window: Window) -> None:
-    expect(window.field("Batch size")).to_be_visible()
-    expect(window.field("Noise level")).to_be_hidden()
-    expect(window.page.locator("#more > .pair").last).to_be_hidden()

@@ -8,7 +8,7 @@ from tests.e2e.test_models_tab import FILES, shop  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
 
-SINGLE = [info.model_copy(update={"tasks": ("text_to_image",)}) for info in FILES[:2]]
+SINGLE = FILES[:2]
 
 
 def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(shop, visit) -> None:  # type: ignore[no-untyped-def]  # noqa: F811

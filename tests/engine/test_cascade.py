@@ -16,21 +16,23 @@ import diffusers  # noqa: E402
 import torch  # noqa: E402
 
 from studio.core import events  # noqa: E402
-from studio.core.cascade import runs_of  # noqa: E402
 from studio.core.errors import Cancelled, InvalidRequest, UnknownName  # noqa: E402
 from studio.core.options import find_model, resolve  # noqa: E402
 from studio.core.request import GenerationRequest  # noqa: E402
 from studio.core.settings import Settings  # noqa: E402
-from studio.engine.cascade import generate_all, planned  # noqa: E402
+from studio.core.stages import stages_of  # noqa: E402
 from studio.engine.generate import Result, Watch  # noqa: E402
+from studio.engine.observers import Calling  # noqa: E402
 from studio.engine.precision import leases  # noqa: E402
 from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
+from studio.engine.stages import generate_all, planned  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.execution import execute  # noqa: E402
 from studio.jobs.archive import Archive  # noqa: E402
 from studio.jobs.database import Database  # noqa: E402
 from studio.jobs.frames import FrameStore  # noqa: E402
+from studio.jobs.inputs import InputStore  # noqa: E402
 from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
@@ -38,7 +40,6 @@ from studio.manager.memory.ledger import read_ledger  # noqa: E402
 from tests.models import tiny_cascade, tiny_models  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
-STEPS = {"steps": 3, "upper_steps": 4}
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +58,15 @@ def manager(models: Path, tmp_path: Path) -> Iterator[Manager]:
     manager.unload()
 
 
-def wish(manager: Manager, **values: Any) -> GenerationRequest:
-    given = {"model": ONE, "prompt": "a red heart", "seed": 5} | STEPS | values
+def asked(manager: Manager, upper: dict[str, Any] | None = None, **values: Any) -> GenerationRequest:
+    parts = [{"kind": "cascade", "steps": 4} | (upper or {})]
+    given = {"model": ONE, "prompt": "a red heart", "seed": 5, "steps": 3, "parts": parts} | values
     return resolve(GenerationRequest(**given), find_model(manager.catalog.models(), ONE))
 
 
 def run(manager: Manager, request: GenerationRequest, steps: list[TapStep] | None = None) -> list[Result]:
     listed = manager.catalog.models()
-    watch = Watch(on_step=steps.append if steps is not None else lambda step: None)
+    watch = Watch((Calling(steps.append),) if steps is not None else ())
     runs = planned(request, find_model(listed, ONE), listed)
     return list(generate_all(request, runs, leases(manager, "fp32"), watch))
 
@@ -122,7 +124,7 @@ def test_the_stages_are_found_and_belong_together(manager: Manager) -> None:
 def test_a_cascade_gives_what_bare_diffusers_gives(
     manager: Manager, models: Path, size: int | None, depth: int
 ) -> None:
-    request = wish(manager, width=size, height=size)
+    request = asked(manager, width=size, height=size)
     steps: list[TapStep] = []
     result = run(manager, request, steps)[0]
     assert np.array_equal(np.asarray(result.image), bare(models, depth)[0])
@@ -136,7 +138,7 @@ def test_a_cascade_gives_what_bare_diffusers_gives(
 
 
 def test_the_first_stage_alone_is_its_own_size(manager: Manager, models: Path) -> None:
-    request = wish(manager, width=16, height=16)
+    request = asked(manager, width=16, height=16)
     steps: list[TapStep] = []
     result = run(manager, request, steps)[0]
     assert result.image.size == (16, 16)
@@ -145,8 +147,8 @@ def test_the_first_stage_alone_is_its_own_size(manager: Manager, models: Path) -
 
 
 def test_a_batch_is_what_each_image_is_alone(manager: Manager, models: Path) -> None:
-    together = run(manager, wish(manager, count=2, batch_size=2))
-    alone = run(manager, wish(manager, count=2, batch_size=1))
+    together = run(manager, asked(manager, count=2, batch_size=2))
+    alone = run(manager, asked(manager, count=2, batch_size=1))
     for one, other in zip(together, alone, strict=True):
         gap = np.abs(np.asarray(one.image, dtype=int) - np.asarray(other.image, dtype=int))
         assert gap.max() <= 1
@@ -154,16 +156,16 @@ def test_a_batch_is_what_each_image_is_alone(manager: Manager, models: Path) -> 
 
 
 def test_settings_of_the_upper_stages_are_theirs(manager: Manager, models: Path) -> None:
-    request = wish(manager, upper_guidance_scale=1.5, noise_level=20)
+    request = asked(manager, {"guidance_scale": 1.5, "noise_level": 20})
     result = run(manager, request)[0]
     assert np.array_equal(np.asarray(result.image), bare(models, 1, upper_guidance=(1.5, 1.5), noise_level=(20, 20))[0])
-    assert result.recipe.notes[0] == f"enlarged to 32 x 32 by {TWO}: 4 steps, CFG 1.5, noise level 20"
+    assert result.recipe.notes[0] == f"then upscale to 32 x 32 by {TWO}: 4 steps, CFG 1.5, noise level 20"
     assert result.recipe.pipeline == "IFPipeline + IFSuperResolutionPipeline"
     assert set(result.recipe.weights) == {"text_encoder", "unet", f"unet of {TWO}"}
 
 
 def test_a_recipe_is_replayed_bit_for_bit(manager: Manager) -> None:
-    results = run(manager, wish(manager, width=128, height=128, count=2))
+    results = run(manager, asked(manager, width=128, height=128, count=2))
     again = replay(results[1].recipe, manager, manager.catalog.models(), picture=results[1].image)
     assert again.verdict == "bit-identical"
 
@@ -171,12 +173,12 @@ def test_a_recipe_is_replayed_bit_for_bit(manager: Manager) -> None:
 def test_a_budget_that_holds_one_stage_at_a_time_changes_no_pixel(
     manager: Manager, models: Path, tmp_path: Path
 ) -> None:
-    expected = run(manager, wish(manager))[0]
+    expected = run(manager, asked(manager))[0]
     small = Manager(Settings(models=(models,), outputs=tmp_path / "small", device="cpu"))
     upper = folder_weights(models / TWO)["unet"]
     stages = stages_for(family_for(small.catalog.models()[1]), {"unet": upper}, Shape(32, 32), "fp32")
     small.set_budget(stages[0].activation + 4 * upper.elements + 1000)
-    result = run(small, wish(small))[0]
+    result = run(small, asked(small))[0]
     assert result.recipe.pixels == expected.recipe.pixels
     moves = [(row["move"], row["component"]) for row in read_ledger(tmp_path / "small/.unnoise/ledger.jsonl", 100)]
     assert ("evict", "unet") in moves
@@ -185,8 +187,8 @@ def test_a_budget_that_holds_one_stage_at_a_time_changes_no_pixel(
 
 def test_it_is_stopped_within_a_step_of_the_upper_stage(manager: Manager) -> None:
     listed, seen = manager.catalog.models(), list[TapStep]()
-    request = wish(manager)
-    watch = Watch(on_step=seen.append, cancelled=lambda: len(seen) >= 5)
+    request = asked(manager)
+    watch = Watch((Calling(seen.append),), cancelled=lambda: len(seen) >= 5)
     with pytest.raises(Cancelled):
         list(generate_all(request, planned(request, find_model(listed, ONE), listed), leases(manager, "fp32"), watch))
     assert len(seen) == 5
@@ -195,7 +197,7 @@ def test_it_is_stopped_within_a_step_of_the_upper_stage(manager: Manager) -> Non
 
 def test_every_step_of_every_stage_has_its_pictures(manager: Manager, tmp_path: Path) -> None:
     steps: list[TapStep] = []
-    run(manager, wish(manager), steps)
+    run(manager, asked(manager), steps)
     previewer = Previewer(tmp_path)
     for name in (ONE, TWO):
         with manager.lease(find_model(manager.catalog.models(), name), "fp32") as loaded:
@@ -208,26 +210,26 @@ def test_every_step_of_every_stage_has_its_pictures(manager: Manager, tmp_path: 
     ("values", "field", "sentence"),
     [
         ({"width": 24, "height": 24}, "width", "multiple of 16"),
-        ({"width": 128, "height": 128, "noise_level": 351}, "noise_level", "up to 350"),
+        ({"width": 128, "height": 128, "upper": {"noise_level": 351}}, "parts.0.noise_level", "up to 350"),
     ],
 )
 def test_what_the_cascade_cannot_do_is_refused(
     manager: Manager, values: dict[str, Any], field: str, sentence: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=sentence) as refused:
-        wish(manager, **values)
+        asked(manager, **values)
     assert refused.value.field == field
 
 
 def test_a_model_of_one_stage_has_no_use_for_their_settings(manager: Manager) -> None:
     info = find_model(manager.catalog.models(), ONE).model_copy(update={"cascade": None})
-    with pytest.raises(InvalidRequest, match="only models that work in stages") as refused:
-        resolve(GenerationRequest(upper_steps=3), info)
-    assert refused.value.field == "upper_steps"
+    with pytest.raises(InvalidRequest, match="Only models that work in stages") as refused:
+        resolve(GenerationRequest(parts=[{"kind": "cascade", "steps": 3}]), info)
+    assert refused.value.field == "parts.0.steps"
 
 
 def test_a_stage_that_has_gone_is_named(manager: Manager) -> None:
-    request = wish(manager)
+    request = asked(manager)
     listed = manager.catalog.models()
     left = [info for info in listed if info.id != TWO]
     with pytest.raises(UnknownName, match=TWO):
@@ -240,7 +242,7 @@ def test_alone_the_first_stage_makes_its_own_size(models: Path, tmp_path: Path) 
     info = alone.catalog.models()[0]
     assert info.cascade is None
     assert info.defaults.width == 16
-    assert [model for model, _ in runs_of(resolve(GenerationRequest(), info), info)] == [ONE]
+    assert [stage.model for stage in stages_of(resolve(GenerationRequest(), info), info)] == [ONE]
 
 
 def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,8 +262,9 @@ def test_a_job_tells_every_step_of_every_model_and_keeps_its_pictures(manager: M
     database = Database(tmp_path / "studio.db")
     archive, frames = Archive(tmp_path, database), FrameStore(tmp_path / "frames", database)
     told: list[events.Event] = []
-    request = wish(manager, width=128, height=128, count=2)
+    request = asked(manager, width=128, height=128, count=2)
     how: dict[str, Any] = {"manager": manager, "catalog": manager.catalog, "archive": archive, "frames": frames}
+    how["inputs"] = InputStore(tmp_path / "inputs")
     for _ in range(2):  # the maps of latents are learned from finished runs
         told.clear()
         assert execute("casc", request, emit=told.append, **how)

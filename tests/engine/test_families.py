@@ -21,6 +21,7 @@ from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from tests.engine.conftest import KINDS, Studio  # noqa: E402
 from tests.models import tiny_models, tiny_variants  # noqa: E402
+from tests.models.calls import arguments_of  # noqa: E402
 
 OTHERS = sorted(set(tiny_models.BUILDERS) - set(KINDS))
 STEPS = 4
@@ -45,12 +46,12 @@ def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio
         result = next(iter(generate(request, loaded, on_step=steps.append)))
         previewer = Previewer.for_model(loaded, tmp_path)
         frames = [jpeg for _, _, _, jpeg in previewer.frames(steps[:1])]
-        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        arguments = arguments_of(request, loaded)
         scheduler = type(prepare_pipeline(request, loaded, [request.seed]).scheduler)
     assert [step.index for step in steps] == list(range(request.steps))
     assert all(step.x_t.ndim == 4 and step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
     assert all(frame.startswith(b"\xff\xd8") for frame in frames)
-    if info.guided and request.guidance_scale > 1:
+    if info.capabilities.guided and request.guidance_scale > 1:
         assert steps[0].uncond is None or not torch.equal(steps[0].cond, steps[0].uncond)
     bare = bare_image(others.folder(kind), scheduler, arguments, request.seed)
     assert np.array_equal(np.asarray(result.image), bare)
@@ -59,7 +60,9 @@ def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio
 def wish(studio: Studio, kind: str) -> GenerationRequest:
     info = studio.info(kind)
     steps = min(STEPS, info.defaults.steps)
-    prompt = {"consistency": "3"}.get(kind, "a red heart" if info.prompted else "")  # that one knows only classes
+    prompt = {"consistency": "3"}.get(
+        kind, "a red heart" if info.capabilities.prompted else ""
+    )  # that one knows only classes
     return studio.request(kind, prompt=prompt, steps=steps, seed=9)
 
 

@@ -80,7 +80,7 @@ def test_a_folder_makes_the_same_picture_in_any_form(form: Callable[[Path], None
     form(folder)
     info, made = picture(folder)
     _, wanted = picture(source)
-    assert info.tasks[0] == "text_to_image"
+    assert info.capabilities.tasks[0] == "text_to_image"
     off = np.abs(made.astype(int) - wanted.astype(int)).max()
     assert off <= (3 if form is half_precision_alone else 0)
 

@@ -35,6 +35,7 @@ from studio.manager.memory import estimate  # noqa: E402
 from studio.manager.memory.estimate import folder_weights, stages_for  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 from tests.models import generic_models, generic_packed, generic_plain  # noqa: E402
+from tests.models.calls import arguments_of  # noqa: E402
 
 NAMES = sorted(generic_models.BUILDERS)
 STEPS = 2
@@ -77,7 +78,7 @@ def test_it_runs_as_the_bare_pipeline_does_and_every_step_is_told(pipelines: Stu
     with pipelines.loaded(name) as loaded:
         watch = {"on_step": steps.append, "on_decode": lambda *pair: decoded.append(pair)}
         [made] = generate(request, loaded, **watch)
-        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        arguments = arguments_of(request, loaded)
         for latents, colours in decoded:
             assert colours.shape[1] == 3
             check_latents(loaded, steps[-1], latents)
@@ -112,8 +113,8 @@ def test_guidance_and_the_negative_prompt_change_the_picture_where_they_are_offe
     info = pipelines.info(name)
     plain = pixels(pipelines, name)
     for scale in (1.0, 9.0):
-        assert info.guided == (not np.array_equal(plain, pixels(pipelines, name, guidance_scale=scale)))
-    if info.negative:
+        assert info.capabilities.guided == (not np.array_equal(plain, pixels(pipelines, name, guidance_scale=scale)))
+    if info.capabilities.negative:
         assert not np.array_equal(plain, pixels(pipelines, name, negative_prompt="a blue star"))
     else:
         with pytest.raises(InvalidRequest, match="takes no negative prompt"):
@@ -122,7 +123,9 @@ def test_guidance_and_the_negative_prompt_change_the_picture_where_they_are_offe
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - ONE_PREDICTION - {"hidream"}))
 def test_the_conditional_prediction_is_the_one_that_an_unguided_run_makes(pipelines: Studio, name: str) -> None:
-    guided = watched(pipelines, name, guidance_scale=4.0, negative_prompt="a blue star" * pipelines.info(name).negative)
+    guided = watched(
+        pipelines, name, guidance_scale=4.0, negative_prompt="a blue star" * pipelines.info(name).capabilities.negative
+    )
     alone = watched(pipelines, name, guidance_scale=1.0)
     cond, uncond, expected = guided[0].cond, guided[0].uncond, alone[0].cond
     assert cond is not None and uncond is not None and expected is not None
@@ -146,11 +149,11 @@ def test_two_together_are_the_two_alone(pipelines: Studio, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_size_is_made_as_asked_or_refused_beforehand(pipelines: Studio, name: str) -> None:
     info = pipelines.info(name)
-    side, step = info.defaults.width, info.multiple
+    side, step = info.defaults.width, info.capabilities.multiple
     if step > 8:
         with pytest.raises(InvalidRequest, match=f"must be a multiple of {step}"):
             pipelines.request(name, width=side + step - 8)
-    if info.area is None:
+    if info.capabilities.area is None:
         made = pixels(pipelines, name, width=side + step, height=side)
         assert made.shape == (side, side + step, 3)
     else:
@@ -237,6 +240,6 @@ def test_steps_that_a_schedule_cannot_be_stretched_over_are_refused(pipelines: S
 @pytest.mark.parametrize(("name", "guided"), [("klein-distilled", False), ("hunyuan-distilled", True)])
 def test_a_distilled_model_is_offered_no_more_than_it_heeds(pipelines: Studio, name: str, guided: bool) -> None:
     info = pipelines.info(name)
-    assert (info.guided, info.negative) == (guided, False)
+    assert (info.capabilities.guided, info.capabilities.negative) == (guided, False)
     assert info.defaults.steps == (50 if guided else 8)
     assert np.array_equal(pixels(pipelines, name), pixels(pipelines, name, guidance_scale=9.0)) is not guided

@@ -31,6 +31,7 @@ from studio.manager.loading import component_class  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
+from tests.models.calls import arguments_of  # noqa: E402
 from tests.models.generic_unets import UNETS, latent_unconditional  # noqa: E402
 
 STEPS = 2
@@ -79,7 +80,7 @@ def test_it_runs_as_the_bare_pipeline_does_and_every_step_is_told(unets: Studio,
     request, steps = unets.request(name, steps=STEPS), list[TapStep]()
     with unets.loaded(name) as loaded:
         [made] = generate(request, loaded, on_step=steps.append)
-        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        arguments = arguments_of(request, loaded)
         frames = [jpeg for _, _, _, jpeg in Previewer.for_model(loaded, tmp_path).frames(steps)]
     total = STEPS + OTHER_STEPS.get(name, 0)
     assert [(step.index, step.total) for step in steps] == [(k, total) for k in range(total)]
@@ -111,13 +112,13 @@ def test_what_could_not_be_followed_is_refused(unets: Studio, name: str) -> None
 @pytest.mark.parametrize("name", SMALL)
 def test_guidance_and_the_negative_prompt_change_the_picture_where_they_are_offered(unets: Studio, name: str) -> None:
     info = unets.info(name)
-    assert info.guided
+    assert info.capabilities.guided
     plain = pixels(unets, name, guidance_scale=9.0)
     if name in ALWAYS_GUIDED:
         with pytest.raises(InvalidRequest, match="CFG above 1"):
             pixels(unets, name, guidance_scale=1.0)
     assert not np.array_equal(plain, pixels(unets, name, guidance_scale=2.0 if name in ALWAYS_GUIDED else 1.0))
-    if info.negative:
+    if info.capabilities.negative:
         assert not np.array_equal(plain, pixels(unets, name, guidance_scale=9.0, negative_prompt="blue star"))
     else:
         with pytest.raises(InvalidRequest, match="negative prompt"):
@@ -200,7 +201,12 @@ def test_latents_without_a_prompt_run_with_every_sampler(tmp_path: Path) -> None
     latent_unconditional(tmp_path / "models/ldm-celebahq-256")
     studio = Studio(Manager(Settings(models=(tmp_path / "models",), outputs=tmp_path / "outputs", device="cpu")))
     [info] = studio.models
-    assert (info.family, info.tasks, info.prompted, info.fixed_size) == ("ldm", ("unconditional",), False, True)
+    assert (info.family, info.capabilities.tasks, info.capabilities.prompted, info.capabilities.fixed_size) == (
+        "ldm",
+        ("text_to_image",),
+        False,
+        True,
+    )
     for sampler in legal_samplers(info):
         seen: list[TapStep] = []
         [made] = studio.run(info.id, callbacks={"on_step": seen.append}, prompt="", steps=4, sampler=sampler)
@@ -217,7 +223,7 @@ def test_a_map_that_is_learned_from_runs_shows_the_picture_that_comes(unets: Stu
     request, steps = unets.request(name, steps=STEPS, count=6, width=128, height=128), list[TapStep]()
     with unets.loaded(name) as loaded:
         learning = Previewer.for_model(loaded, tmp_path)
-        list(generate(request, loaded, on_decode=learning.learn))
+        list(generate(request, loaded, on_decode=learning.on_decode))
         again = request.model_copy(update={"count": 1, "seed": 99})
         [made] = generate(again, loaded, on_step=steps.append)
         jpegs = [jpeg for _, _, _, jpeg in Previewer.for_model(loaded, tmp_path).frames(steps[-1:])]

@@ -138,7 +138,7 @@ def test_a_model_without_a_map_shows_its_familys_colours_and_learns_its_own(stud
         decoded: list[torch.Tensor] = []
 
         def on_decode(latents: torch.Tensor, pixels: torch.Tensor) -> None:
-            previewer.learn(latents, pixels)
+            previewer.on_decode(latents, pixels)
             decoded.append(pixels)
 
         studio.run("sd1", callbacks={"on_step": step.append, "on_decode": on_decode}, **request)

@@ -26,6 +26,7 @@ from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 from tests.models import tiny_models  # noqa: E402
+from tests.models.calls import arguments_of  # noqa: E402
 
 EDM = {"sigma_min": 0.002, "sigma_max": 80.0, "sigma_data": 0.5}
 
@@ -140,7 +141,7 @@ def test_it_makes_what_diffusers_makes_of_it(published: Studio, name: str) -> No
     request, steps = published.request(name, steps=3), list[TapStep]()
     with published.loaded(name) as loaded:
         [made] = generate(request, loaded, on_step=steps.append)
-        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        arguments = arguments_of(request, loaded)
     assert len(steps) == 3
     assert all(step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
     bare = (

@@ -58,7 +58,7 @@ def test_beside_the_run_the_newest_step_is_drawn_first_and_every_frame_ends_up_p
     with SideRecorder(Preview(gate), told.append, put_frame, 3) as recorder:
         for images in ((0, 1), (2,)):
             for index in range(5):
-                recorder.take(tap_step(index, images=images))
+                recorder.on_step(tap_step(index, images=images))
         gate.set()
         recorder.catch_up()
         assert [(step.index, step.images) for step in told] == [(k, (0, 1)) for k in range(5)] + [
@@ -84,7 +84,7 @@ def test_quick_steps_are_told_together_and_the_last_of_them_can_be_seen_at_once(
 
     with StepRecorder(Preview(), emit, lambda *frame: put.append(frame[:3]), 1) as recorder:
         for index, clock[0] in enumerate((1.0, 1.05, 1.1, 1.16, 1.17, 2.0, 2.05)):
-            recorder.take(tap_step(index, total=7))
+            recorder.on_step(tap_step(index, total=7))
         recorder.catch_up()
     assert [told_at for told_at, _, _ in told] == [1.0, 1.16, 1.16, 1.16, 2.0, 2.0, 2.05]
     assert [(index, drawn) for _, index, drawn in told] == [
@@ -98,7 +98,7 @@ def test_steps_that_wait_are_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) 
     put: list[int] = []
     with StepRecorder(Preview(), lambda _: None, lambda *f: put.append(f[1]) if f[2] == "xt" else None, 1) as recording:
         for index in range(8):
-            recording.take(tap_step(index))
+            recording.on_step(tap_step(index))
             assert index - len(put) < 4
     assert sorted(put) == list(range(8))
 
@@ -112,7 +112,7 @@ def test_only_the_cpu_records_in_the_runs_thread() -> None:
 def test_without_a_previewer_steps_are_told_without_frames(kind: type[StepRecorder]) -> None:
     told: list[Step] = []
     with kind(None, told.append, lambda *_: pytest.fail("no frame was wanted"), 1) as recorder:
-        recorder.take(tap_step(0, sigma=math.inf))
+        recorder.on_step(tap_step(0, sigma=math.inf))
     assert told[0].frames == () and told[0].sigma is None
 
 
@@ -125,7 +125,7 @@ def test_a_full_disk_costs_frames_and_not_the_run(kind: type[StepRecorder]) -> N
 
     with kind(Preview(), told.append, full, 1) as recorder:
         for index in range(3):
-            recorder.take(tap_step(index))
+            recorder.on_step(tap_step(index))
             recorder.catch_up()
     assert [step.frames for step in told] == [()] * 3
 
@@ -140,7 +140,7 @@ def test_showing_that_fails_neither_stops_the_run_nor_leaves_it_waiting(kind: ty
 
     with kind(None, emit, lambda *_: None, 1) as recorder:
         for index in range(3):
-            recorder.take(tap_step(index))
+            recorder.on_step(tap_step(index))
             recorder.catch_up()
     assert seen == [0, 1, 2]
 

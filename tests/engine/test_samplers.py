@@ -12,7 +12,7 @@ compat.prepare()
 import diffusers  # noqa: E402
 
 from studio.core.errors import InvalidRequest, UnknownName  # noqa: E402
-from studio.core.models import ModelInfo  # noqa: E402
+from studio.core.models import Capabilities, ModelInfo  # noqa: E402
 from studio.core.options import legal_samplers, legal_spacings, options_for, resolve  # noqa: E402
 from studio.core.request import GenerationRequest  # noqa: E402
 from studio.core.samplers import RUNGE_KUTTA_STEPS, SOLVERS, SPACINGS, good_from  # noqa: E402
@@ -158,8 +158,9 @@ def test_align_your_steps_is_the_published_table_at_ten_steps() -> None:
     assert [abs(a - b) <= 1 for a, b in zip(scheduler.timesteps.tolist(), published, strict=True)] == [True] * 10
 
 
-def model(**values: object) -> ModelInfo:
-    return ModelInfo(**({"id": "m", "title": "M", "kind": "diffusers", "family": "sd1"} | values))
+def model(**values: Any) -> ModelInfo:
+    family = values.pop("family", "sd1")
+    return ModelInfo(id="m", title="M", kind="diffusers", family=family, capabilities=Capabilities(**values))
 
 
 def test_the_form_offers_what_resolve_accepts_and_nothing_else() -> None:

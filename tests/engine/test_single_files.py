@@ -33,6 +33,7 @@ import diffusers  # noqa: E402
 import torch  # noqa: E402
 
 from studio.engine.generate import generate  # noqa: E402
+from tests.models.calls import arguments_of  # noqa: E402
 
 T5_TOKENIZER = {"flux": "tokenizer_2", "sd3": "tokenizer_3"}
 SIZE = 32
@@ -75,11 +76,11 @@ def test_a_file_is_found_imported_run_and_unloaded(
         tiny_files.all_in_one(models / "checkpoints/sd3.5_tiny_incl_clips_t5.safetensors", sources[family], family)
     manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
     info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
-    assert (info.family, info.problem, info.prediction) == (family, None, "flow_prediction")
+    assert (info.family, info.problem, info.capabilities.prediction) == (family, None, "flow_prediction")
     request = resolve(wish(info), info)
     with manager.lease(info, "fp32") as loaded:
         made = np.asarray(next(iter(generate(request, loaded))).image)
-        arguments = loaded.family.call_arguments(request, loaded.pipeline(), 1)
+        arguments = arguments_of(request, loaded)
     assert np.array_equal(made, bare(sources[family], arguments, request.seed))
     assert manager.residency.held() > 0
     manager.unload()
@@ -246,7 +247,7 @@ def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: di
     original = tiny_files.flux_original(tiny_files.parts_of(sources["flux"])["transformer"])
     tiny_files.gguf_file(models / f"unet/flux1-dev-{packing}.gguf", original, "flux", packing)
     info = next(info for info in Catalog((models,), None).models() if info.kind == "gguf")
-    assert (info.family, info.problem, info.tasks[0]) == ("flux", None, "text_to_image")
+    assert (info.family, info.problem, info.capabilities.tasks[0]) == ("flux", None, "text_to_image")
     made = tiny_files.parts_of(imported(models, info.id))["transformer"].state_dict()
     wanted = tiny_files.parts_of(sources["flux"])["transformer"].state_dict()
     assert made.keys() == wanted.keys()

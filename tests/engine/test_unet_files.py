@@ -61,7 +61,7 @@ def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[
     tiny_variants.xl_checkpoint(models / "checkpoints/xl.safetensors", parts)
     info = described(models, "checkpoints/xl")
     assert (info.family, info.variant, info.problem) == ("sdxl", "" if variant == "base" else variant, None)
-    assert info.tasks[0] == "text_to_image"
+    assert info.capabilities.tasks[0] == "text_to_image"
     folder = imported(models, info)
     made = tiny_files.parts_of(folder)
     assert {name for name, part in made.items() if part is not None} == {

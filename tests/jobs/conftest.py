@@ -16,7 +16,6 @@ MODEL = ModelInfo(
     title="Fake",
     kind="diffusers",
     family="sd1",
-    tasks=("text_to_image",),
     defaults=Defaults(width=16, height=16, steps=4),
     shipped=True,
 )

@@ -10,28 +10,39 @@ import pytest
 
 from studio import compat
 from studio.core.errors import InvalidRequest
-from studio.core.models import ModelInfo
+from studio.core.models import Capabilities, ModelInfo
 from studio.core.options import legal_samplers, options_for, resolve
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.core.settings import Settings
-from studio.manager.disk.accepts import accepts, check_request, pipeline_class_for
+from studio.manager.disk.accepts import check_request
 from studio.manager.disk.catalog import describe_path
-from studio.manager.families import FAMILIES, generic_family
+from studio.manager.families import FAMILIES, Family, generic_family
+from studio.manager.families.capabilities import capabilities_of
 from studio.manager.families.dit import labels_of
 from studio.studio import Studio
 from tests.models import tiny_models
 
 compat.prepare()
 
-MODEL = ModelInfo(id="m", title="M", kind="diffusers", family="pixart", tasks=("text_to_image",))
+MODEL = ModelInfo(
+    id="m", title="M", kind="diffusers", family="pixart", capabilities=Capabilities(tasks=("text_to_image",))
+)
 WAYS = [
     (name, variant, named)
     for name, family in FAMILIES.items()
-    if family.pipelines
-    for variant in ("", *family.stand_ins)
+    if family.tasks
+    for variant in ("", *family.variant_tasks)
     for named in (None, *sorted(family.alternatives))
 ]
+
+
+def accepts(family: Family, variant: str, named: str | None, scheduler: dict[str, Any]) -> Capabilities:
+    return capabilities_of(family, variant, named, "epsilon", scheduler, solvers=None, distilled=False)
+
+
+def able_to(**values: Any) -> ModelInfo:
+    return MODEL.model_copy(update={"capabilities": MODEL.capabilities.model_copy(update=values)})
 
 
 def parameters(pipeline: str) -> Any:
@@ -45,9 +56,8 @@ def test_whether_a_family_takes_guidance_rescale_is_what_its_pipeline_s_call_say
     name: str, variant: str, named: str | None
 ) -> None:
     family = FAMILIES.get(name)
-    pipeline = pipeline_class_for(family, variant, named)
-    assert pipeline is not None
-    assert accepts(family, variant, named, {})["rescale"] == ("guidance_rescale" in parameters(pipeline))
+    pipeline = next(iter(family.calls(variant, named).values())).pipeline
+    assert accepts(family, variant, named, {}).rescale == ("guidance_rescale" in parameters(pipeline))
 
 
 def test_a_pipeline_of_the_generic_family_is_asked_itself() -> None:
@@ -55,7 +65,7 @@ def test_a_pipeline_of_the_generic_family_is_asked_itself() -> None:
         family = generic_family(pipeline)
         if family is not None:
             expected = "guidance_rescale" in parameters(pipeline)
-            assert accepts(family, "", pipeline, {})["rescale"] == expected, pipeline
+            assert accepts(family, "", pipeline, {}).rescale == expected, pipeline
 
 
 @pytest.mark.parametrize(
@@ -82,10 +92,10 @@ def test_pndm_of_too_few_steps_is_refused_at_once_and_only_where_the_scheduler_w
     if variant == "inpaint" and own.get("skip_prk_steps", True) is False:
         own = dict(own) | {"skip_prk_steps": True}
     found = accepts(FAMILIES.get(family), variant, None, config)
-    model = MODEL.model_copy(update=found)
+    model = MODEL.model_copy(update={"capabilities": found})
     three = GenerationRequest(model="m", sampler="pndm", steps=3)
     advice = options_for(model).advice.get("pndm", {}).get("default")
-    if found["runge_kutta"]:
+    if found.runge_kutta:
         with pytest.raises(InvalidRequest, match="at least 4 steps") as refused:
             resolve(three, model)
         assert refused.value.field == "steps" and advice is not None and advice.below == 4
@@ -111,7 +121,7 @@ def test_samplers_that_cannot_start_from_zero_signal_are_not_offered_to_a_model_
         )
     }
     assert {name for name, solver in SOLVERS.items() if solver.zero_snr} == able
-    zero = MODEL.model_copy(update={"prediction": "v_prediction", "zero_snr": True})
+    zero = able_to(prediction="v_prediction", zero_snr=True)
     assert set(legal_samplers(MODEL)) - set(legal_samplers(zero)) >= {"heun", "lms", "pndm", "deis"}
     with pytest.raises(InvalidRequest, match="heun does not work with M") as refused:
         resolve(GenerationRequest(model="m", sampler="heun"), zero)
@@ -126,7 +136,7 @@ def test_what_the_pipeline_takes_none_of_is_refused_at_its_field(lacks: str, val
     (field,) = values
     resolve(GenerationRequest(model="m", **values), MODEL)
     with pytest.raises(InvalidRequest, match="M takes no") as refused:
-        resolve(GenerationRequest(model="m", **values), MODEL.model_copy(update={lacks: False}))
+        resolve(GenerationRequest(model="m", **values), able_to(**{lacks: False}))
     assert refused.value.field == field
 
 
@@ -144,7 +154,7 @@ def test_a_class_that_the_model_has_not_is_refused_before_anything_is_loaded(
     info = describe_path(tmp_path, folder)
     for prompt in good:
         check_request(GenerationRequest(prompt=prompt), info, folder)
-    for prompt in bad if info.prompted else ():
+    for prompt in bad if info.capabilities.prompted else ():
         with pytest.raises(InvalidRequest, match="class") as refused:
             check_request(GenerationRequest(prompt=prompt), info, folder)
         assert refused.value.field == "prompt"

@@ -26,6 +26,8 @@ from tests.models import tiny_models
 compat.prepare()
 import torch  # noqa: E402
 
+from tests.models.calls import arguments_of  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,7 +57,7 @@ def picture(manager: Manager, name: str, runs: int = 1) -> Any:
     with manager.lease(info, "fp32", request=request_for(info)) as loaded:
         for _ in range(runs):
             pipeline = loaded.pipeline()
-            arguments = loaded.family.call_arguments(request_for(info), pipeline, 1)
+            arguments = arguments_of(request_for(info), loaded, pipeline)
             out = pipeline(**arguments, generator=[torch.Generator().manual_seed(7)], output_type="np").images[0]
     return out
 

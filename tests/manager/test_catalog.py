@@ -167,7 +167,12 @@ def test_the_user_s_word_goes_before_the_header_s(tmp_path: Path) -> None:
     (tmp_path / "m/x.unnoise.json").write_text('{"prediction": "epsilon", "variant": "", "title": "Mine"}')
     (tmp_path / "m/x.preview.png").write_bytes(b"png")
     info = only(tmp_path / "m")
-    assert (info.prediction, info.variant, info.title, info.preview) == ("epsilon", "", "Mine", "x.preview.png")
+    assert (info.capabilities.prediction, info.variant, info.title, info.preview) == (
+        "epsilon",
+        "",
+        "Mine",
+        "x.preview.png",
+    )
 
 
 def test_what_a_card_hides_is_listed_as_hidden_and_what_is_shipped_for_something_else_not_at_all(

@@ -71,7 +71,7 @@ def test_of_several_revisions_the_main_one_has_the_plain_name(folder: Path, tmp_
 def test_the_name_tells_what_the_header_does_not(folder: Path, tmp_path: Path) -> None:
     cached(tmp_path / "hub", "stabilityai/sd-turbo", TWO, folder)
     (info,) = listed(tmp_path / "hub").values()
-    assert (info.title, info.variant, info.distilled) == ("sd-turbo", "few-step", True)
+    assert (info.title, info.variant, info.capabilities.distilled) == ("sd-turbo", "few-step", True)
 
 
 def test_what_was_not_fetched_whole_says_so(folder: Path, tmp_path: Path) -> None:

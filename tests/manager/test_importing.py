@@ -211,7 +211,7 @@ def test_a_checkpoint_is_described_without_being_converted(tmp_path: Path) -> No
         "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
     }
     info = describe_file(write_sparse(tmp_path / "v1-5.safetensors", shapes), "v1-5")
-    assert (info.family, info.tasks[0], info.problem) == ("sd1", "text_to_image", None)
+    assert (info.family, info.capabilities.tasks[0], info.problem) == ("sd1", "text_to_image", None)
     assert os.listdir(tmp_path) == ["v1-5.safetensors"]
 
 

@@ -19,6 +19,8 @@ from tests.models import tiny_models
 compat.prepare()
 import torch  # noqa: E402
 
+from tests.models.calls import arguments_of  # noqa: E402
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -45,7 +47,7 @@ def render(manager: Manager, info: ModelInfo, dtype: str = "fp32", **values: Any
     )
     with manager.lease(info, dtype) as loaded:
         pipeline = loaded.pipeline()
-        arguments = loaded.family.call_arguments(request, pipeline, 1)
+        arguments = arguments_of(request, loaded, pipeline)
         generator = [torch.Generator().manual_seed(7)]
         return pipeline(**arguments | {"output_type": "np"}, generator=generator).images[0]
 
@@ -74,7 +76,11 @@ def test_a_lease_gives_what_bare_diffusers_gives(manager: Manager, folder: Path)
 
 def test_pipelines_are_shells_over_the_same_modules(manager: Manager) -> None:
     with manager.lease(info_of(manager, "sd1"), "fp32") as loaded:
-        first, second, third = loaded.pipeline(), loaded.pipeline(), loaded.pipeline("image_to_image")
+        first, second, third = (
+            loaded.pipeline(),
+            loaded.pipeline(),
+            loaded.pipeline(loaded.family.calls("")["image_to_image"]),
+        )
     assert first.unet is second.unet is third.unet
     assert first.scheduler is not second.scheduler
     assert type(third).__name__ == "StableDiffusionImg2ImgPipeline"
@@ -108,9 +114,9 @@ def test_the_weights_are_named_by_their_hash(manager: Manager, folder: Path) -> 
 def test_a_task_that_a_model_cannot_do_is_refused_by_name(manager: Manager) -> None:
     with (
         manager.lease(info_of(manager, "pixart"), "fp32") as loaded,
-        pytest.raises(InvalidRequest, match="cannot do inpaint; it does: text_to_image"),
+        pytest.raises(InvalidRequest, match="cannot do upscale; it does: text to image"),
     ):
-        loaded.pipeline("inpaint")
+        loaded.call(GenerationRequest(task={"kind": "upscale"}))
 
 
 def test_what_a_pipeline_does_not_take_is_refused_not_dropped(manager: Manager) -> None:

@@ -55,7 +55,7 @@ def test_a_word_is_written_into_the_card_and_its_other_keys_stay(catalog: Catalo
         "prediction": "v_prediction",
     }
     info = only(catalog)
-    assert (info.title, info.prediction, info.defaults.steps) == ("Old faithful", "v_prediction", 7)
+    assert (info.title, info.capabilities.prediction, info.defaults.steps) == ("Old faithful", "v_prediction", 7)
     assert info.overridden == ("title", "prediction")
     catalog.overrides.write(model, Override(title=None))
     assert (only(catalog).title, only(catalog).prediction) == (model.stem, "v_prediction")

@@ -32,7 +32,7 @@ FEW = {
 def test_a_few_step_sdxl_starts_with_its_publisher_s_settings(name: str, tmp_path: Path) -> None:
     info = describe_file(write_sparse(tmp_path / f"{name}.safetensors", xl()), name)
     d = info.defaults
-    assert (info.variant, info.distilled) == ("few-step", True)
+    assert (info.variant, info.capabilities.distilled) == ("few-step", True)
     assert (d.sampler, d.spacing, d.steps, d.guidance_scale, d.width) == FEW[name]
     runs_as_it_is(info)
 
@@ -70,12 +70,17 @@ def test_stable_diffusion_2_is_told_by_a_bias_what_it_predicts(
     tensors[SD2_TELLTALE] = (np.random.default_rng(0).standard_normal(320) * spread).astype(np.float16)
     save_file(tensors, tmp_path / f"{name}.safetensors")
     info = describe_file(tmp_path / f"{name}.safetensors", name)
-    assert (info.family, info.prediction, info.defaults.width) == ("sd2", prediction, side)
+    assert (info.family, info.capabilities.prediction, info.defaults.width) == ("sd2", prediction, side)
 
 
 def test_sd_turbo_predicts_noise_in_few_steps(tmp_path: Path) -> None:
     info = describe_file(write_sparse(tmp_path / "sd_turbo.safetensors", unet(1024)), "sd_turbo")
-    assert (info.prediction, info.variant, info.defaults.width, info.defaults.steps) == ("epsilon", "few-step", 512, 4)
+    assert (info.capabilities.prediction, info.variant, info.defaults.width, info.defaults.steps) == (
+        "epsilon",
+        "few-step",
+        512,
+        4,
+    )
     runs_as_it_is(info)
 
 
@@ -83,7 +88,7 @@ def test_a_turbo_folder_is_told_by_its_name_and_schnell_by_its_configuration(tmp
     tiny_models.stable_diffusion_xl(tmp_path / "sdxl-turbo")
     tiny_models.flux(tmp_path / "distilled-flow", guided=False)
     turbo, schnell = (read_folder(tmp_path / name, name) for name in ("sdxl-turbo", "distilled-flow"))
-    assert (turbo.variant, turbo.distilled, turbo.defaults.sampler, turbo.defaults.steps) == (
+    assert (turbo.variant, turbo.capabilities.distilled, turbo.defaults.sampler, turbo.defaults.steps) == (
         "few-step", True, "euler_a", 4,
     )  # fmt: skip
     assert turbo.defaults.width == 32  # its own size goes before the method's
@@ -97,12 +102,16 @@ def test_the_person_s_word_on_what_it_predicts_goes_before_all(tmp_path: Path) -
     tensors[SD2_TELLTALE] = np.zeros(320, np.float16)
     save_file(tensors, tmp_path / "m.safetensors")
     info = describe_file(tmp_path / "m.safetensors", "m", {"prediction": "v_prediction"})
-    assert (info.prediction, info.defaults.width) == ("v_prediction", 768)
+    assert (info.capabilities.prediction, info.defaults.width) == ("v_prediction", 768)
 
 
 def test_a_v_predicting_sdxl_starts_without_karras(tmp_path: Path) -> None:
     info = describe_file(write_sparse(tmp_path / "noob.safetensors", xl() | {"v_pred": (0,), "ztsnr": (0,)}), "noob")
-    assert (info.prediction, info.defaults.sampler, info.defaults.spacing) == ("v_prediction", "euler", "default")
+    assert (info.capabilities.prediction, info.defaults.sampler, info.defaults.spacing) == (
+        "v_prediction",
+        "euler",
+        "default",
+    )
     runs_as_it_is(info)
 
 

@@ -80,7 +80,7 @@ def test_a_checkpoint_of_few_steps_whose_name_does_not_say_so(tmp_path: Path) ->
     assert plain.variant == ""
     beside(file, ".civitai.info", {"baseModel": "SDXL Lightning", "model": {"name": "Dreamy"}, "name": "v2"})
     info = only(tmp_path)
-    assert (info.title, info.variant, info.distilled) == ("dreamy_v2", "few-step", True)
+    assert (info.title, info.variant, info.capabilities.distilled) == ("dreamy_v2", "few-step", True)
     assert info.defaults.steps < plain.defaults.steps
     assert info.description == "Dreamy v2"
 

@@ -51,7 +51,7 @@ def test_what_cannot_be_used_says_why(shapes: Shapes, reason: str, tmp_path: Pat
 def test_a_lora_in_the_checkpoints_folder_is_a_lora_and_no_problem(tmp_path: Path) -> None:
     _, shapes, _, _ = CASES["kohya LoRA"]
     info = describe_file(write_sparse(tmp_path / "checkpoints/l.safetensors", shapes), "l")
-    assert (info.kind, info.tasks, info.problem) == ("lora", (), None)
+    assert (info.kind, info.capabilities.tasks, info.problem) == ("lora", (), None)
 
 
 def gguf(path: Path, tensors: dict[str, tuple[int, ...]]) -> Path:

@@ -21,7 +21,7 @@ from studio.core.cascade import Cascade, Enlarger
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
-from studio.core.models import Defaults, ModelInfo, ModelOptions
+from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
@@ -35,7 +35,7 @@ MODELS = [
         title="Pencil",
         kind="diffusers",
         family="sd1",
-        prediction="v_prediction",
+        capabilities=Capabilities(prediction="v_prediction"),
         defaults=Defaults(steps=12, guidance_scale=4.0, width=SIZE, height=SIZE),
         description="Draws coloured shapes.",
         shipped=True,
@@ -45,8 +45,7 @@ MODELS = [
         title="Crayon",
         kind="diffusers",
         family="pixart",
-        solvers=("dpmpp_2m", "ddim", "euler"),
-        fixed_size=True,
+        capabilities=Capabilities(solvers=("dpmpp_2m", "ddim", "euler"), fixed_size=True),
         defaults=Defaults(steps=8, guidance_scale=3.0, width=SIZE, height=SIZE),
         description="Draws them softer.",
     ),
@@ -57,21 +56,24 @@ BLOBS = ModelInfo(
     title="Blobs",
     kind="diffusers",
     family="ddpm",
-    solvers=("ddpm", "ddim"),
-    prompted=False,
-    negative=False,
-    guided=False,
-    fixed_size=True,
+    capabilities=Capabilities(solvers=("ddpm", "ddim"), prompted=False, negative=False, guided=False, fixed_size=True),
     defaults=Defaults(sampler="ddim", steps=10, guidance_scale=1.0, width=SIZE, height=SIZE),
 )
 CLASSES = BLOBS.model_copy(
-    update={"id": "other/classes", "title": "Classes", "prompted": True, "prompt_help": "One class of this model."}
+    update={
+        "id": "other/classes",
+        "title": "Classes",
+        "capabilities": BLOBS.capabilities.model_copy(
+            update={"prompted": True, "prompt_help": "One class of this model."}
+        ),
+    }
 )
 STAGES = MODELS[0].model_copy(
     update={
         "id": "other/stages",
         "title": "Sketch",
         "shipped": False,
+        "capabilities": MODELS[0].capabilities.model_copy(update={"parts": ("vae", "cascade")}),
         "cascade": Cascade(
             width=SIZE // 4,
             height=SIZE // 4,

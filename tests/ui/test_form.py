@@ -8,12 +8,13 @@ import gradio as gr
 import pytest
 
 from studio.core.errors import InvalidRequest
+from studio.core.fields import specs
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.ui.fields import shown
 from studio.ui.form import DEFAULT, Form
 from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, FakeStudio
 
-FIELDS = list(GenerationRequest.model_fields)
+FIELDS = [name for name, spec in specs(GenerationRequest).items() if spec.kind != "values"]
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def after(form: Form, values: dict[str, Any]) -> dict[Any, Any]:
 
 
 def test_every_field_of_a_request_has_a_control_with_its_title(form: Form) -> None:
-    for name, info in GenerationRequest.model_fields.items():
-        assert form.fields[name].label == info.title
+    for name in FIELDS:
+        assert form.fields[name].label == specs(GenerationRequest)[name].title
 
 
 def test_the_form_as_drawn_is_a_good_request_with_the_models_own_settings(form: Form) -> None:
@@ -179,24 +180,10 @@ def test_numbers_stand_in_their_boxes_as_people_write_them(value: Any, text: str
     assert shown(value) == text
 
 
-def test_a_model_that_works_in_stages_has_the_settings_of_the_upper_ones(form: Form) -> None:
-    upper = {"upper_steps": 20, "upper_guidance_scale": 2.5, "noise_level": 100}
-    wish = GenerationRequest(model="other/stages", prompt="a heart", steps=9, guidance_scale=3.0, **upper)
-    assert form.read(after(form, wish.model_dump())) == wish
-    updates = form.fill({"model": "other/stages"})
-    steps, width = updates[form.fields["upper_steps"]], updates[form.fields["width"]]
-    assert (steps["absent"], steps["placeholder"]) == (False, "30")
-    assert width["note"] == "32 × 32: Sketch alone\n128 × 128: then Ink"
-
-
-def test_what_stood_there_is_left_out_for_a_model_of_one_stage(form: Form) -> None:
-    request = form.read(typed(form, model="starter/crayon", upper_steps="20", noise_level="7"))
-    assert (request.upper_steps, request.noise_level) == (None, None)
-    assert form.fill({"model": "starter/crayon"})[form.fields["noise_level"]]["absent"] is True
-
-
 def test_guidance_rescale_is_locked_with_its_reason_where_the_pipeline_takes_none(tmp_path: Path) -> None:
-    plain = MODELS[1].model_copy(update={"id": "other/plain", "rescale": False})
+    plain = MODELS[1].model_copy(
+        update={"id": "other/plain", "capabilities": MODELS[1].capabilities.model_copy(update={"rescale": False})}
+    )
     studio = FakeStudio(tmp_path, models=[*MODELS, plain, BLOBS])
     with gr.Blocks(analytics_enabled=False):
         form = Form(studio)

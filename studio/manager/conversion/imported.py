@@ -63,7 +63,8 @@ class Conversion:
     def replaces(self, other: "Conversion") -> bool:
         """Whether the other folder was made of the same for the same, but for what lies beside it."""
         mine, theirs = (
-            (one.file, one.dtype, one.info.family, one.info.variant, one.info.prediction) for one in (self, other)
+            (one.file, one.dtype, one.info.family, one.info.variant, one.info.capabilities.prediction)
+            for one in (self, other)
         )
         return mine == theirs and self.target != other.target
 
@@ -85,7 +86,16 @@ def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: 
         others = [(str(other), other.stat().st_size, other.stat().st_mtime_ns) for other in beside]
     except OSError:
         raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.") from None
-    made_from = (str(file), stat.st_size, stat.st_mtime_ns, info.family, info.variant, info.prediction, dtype, *others)
+    made_from = (
+        str(file),
+        stat.st_size,
+        stat.st_mtime_ns,
+        info.family,
+        info.variant,
+        info.capabilities.prediction,
+        dtype,
+        *others,
+    )
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
     stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     words = re.sub(r"[^\w.-]+", "_", file.stem).replace(PARTIAL, "_")

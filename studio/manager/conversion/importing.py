@@ -155,10 +155,10 @@ def _schedule(info: ModelInfo, blueprint: Blueprint, denoiser: tuple[str, Origin
     """What is known of this file's training: what it predicts, and whether it was trained down to zero signal."""
     name, origin = denoiser
     with WeightsFile(origin.files[0]) as file:
-        if info.prediction == "flow_prediction":
+        if info.capabilities.prediction == "flow_prediction":
             return schedule_of(blueprint.parts[name][1], file.shapes(origin.prefix))
         zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-        return {"prediction_type": info.prediction} | (zero if "ztsnr" in file.tensors else {})
+        return {"prediction_type": info.capabilities.prediction} | (zero if "ztsnr" in file.tensors else {})
 
 
 def _all_t5_tokenizers(blueprint: Blueprint) -> set[str]:

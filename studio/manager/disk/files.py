@@ -11,21 +11,20 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from studio.core.errors import ModelError
-from studio.core.models import MODEL_KINDS, Defaults, ModelInfo
-from studio.manager.disk.accepts import accepts
+from studio.core.models import MODEL_KINDS, Capabilities, Defaults, ModelInfo
 from studio.manager.disk.companions import needs_of
 from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
 from studio.manager.disk.few_step import few_step_defaults, named_few_step
 from studio.manager.disk.folder_parts import size_of
-from studio.manager.disk.folders import CARD, Card, preview_beside, read_card, spacing_of, tasks_of
+from studio.manager.disk.folders import CARD, Card, preview_beside, read_card
 from studio.manager.disk.headers import Header, read_header, readable, shown
 from studio.manager.disk.names import file_name, parts_of
 from studio.manager.disk.sidecars import base_beside, described_beside, told_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
 from studio.manager.families import FAMILIES, Blueprint, Family
+from studio.manager.families.capabilities import capabilities_of
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
-LATENT_CELL = 8
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09
 # Variants whose denoiser wants a picture beside the prompt.
@@ -84,6 +83,7 @@ def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Head
     prediction = card.prediction or found.prediction
     blueprint = family.blueprint_of(variant) if family else None
     model = family if usable and family else None
+    few = card.distilled or variant == "few-step"
     return ModelInfo(
         id=model_id,
         title=readable(card.title or name),
@@ -91,17 +91,9 @@ def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Head
         family=told,
         variant=variant,
         pipeline=blueprint.pipeline if blueprint else None,
-        tasks=tasks_of(model, variant) if model else (),
-        prediction=prediction,
-        spacing=spacing_of(blueprint.configs.get("scheduler", {})) if blueprint else "",
-        solvers=family.solvers if family else None,
-        guided=model.guided if model else True,
-        prompted=model.prompted if model else True,
-        prompt_help=model.prompt_help if model else "",
-        negative=model.negative if model else True,
-        **(accepts(model, variant, None, _scheduler(blueprint, prediction, header)) if model and blueprint else {}),
-        multiple=family.multiple if family else LATENT_CELL,
-        distilled=card.distilled or variant == "few-step",
+        capabilities=_capabilities(model, blueprint, variant, prediction, header, few)
+        if model and blueprint
+        else Capabilities(tasks=(), prediction=prediction, distilled=few),
         defaults=card.apply(defaults_of(model, variant, prediction, f"{name} {base_beside(path)}"))
         if model
         else Defaults(),
@@ -114,6 +106,13 @@ def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Head
         overridden=card.words(),
         problem=problem_of(found, family, card),
     )
+
+
+def _capabilities(
+    family: Family, blueprint: Blueprint, variant: str, prediction: str, header: Header, distilled: bool
+) -> Capabilities:
+    scheduler = _scheduler(blueprint, prediction, header)
+    return capabilities_of(family, variant, None, prediction, scheduler, solvers=family.solvers, distilled=distilled)
 
 
 def _scheduler(blueprint: Blueprint, prediction: str, header: Header) -> dict[str, Any]:

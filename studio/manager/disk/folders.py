@@ -20,8 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from studio.core.errors import ModelError
 from studio.core.models import Defaults, ModelInfo, Override, Prediction
-from studio.core.samplers import spacing_of
-from studio.manager.disk.accepts import accepts
 from studio.manager.disk.few_step import few_step_defaults, named_few_step
 from studio.manager.disk.folder_parts import (
     CONFIGS,
@@ -38,10 +36,11 @@ from studio.manager.disk.names import folder_name
 from studio.manager.disk.needed_parts import check_parts
 from studio.manager.disk.own_scheduler import defaults_of, solvers_of
 from studio.manager.families import Family, family_of, fitted, generic_family, refusal
+from studio.manager.families.capabilities import capabilities_of
 
 __all__ = [
     "CARD", "CONFIGS", "SKIPPED", "Card", "component_config", "components_of", "default_size", "folder_family",
-    "needs_mask", "prediction_of", "preview_beside", "preview_in", "read_card", "read_folder", "read_json", "tasks_of",
+    "needs_mask", "prediction_of", "preview_beside", "preview_in", "read_card", "read_folder", "read_json",
     "vae_scale", "weight_bytes", "weight_files",
 ]  # fmt: skip
 
@@ -104,7 +103,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
     family = fitted(folder_family(pipeline, configs), index, configs)
-    spared = family.enlarging.spared if family.enlarging else frozenset[str]()
+    spared = family.enlarging.not_needed if family.enlarging else frozenset[str]()
     check_folder(folder, {name: part for name, part in components.items() if name not in spared}, configs)
     check_parts(folder, family, components, spared)
     scheduler_class = components.get(family.scheduler, ("", ""))[1]
@@ -123,20 +122,17 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         family=family.name,
         variant=variant,
         pipeline=pipeline,
-        tasks=tasks_of(family, variant),
-        prediction=prediction,
-        spacing=spacing_of(scheduler),
-        solvers=solvers_of(family, scheduler_class, scheduler, prediction),
-        guided=family.guided,
-        prompted=family.prompted,
-        prompt_help=family.prompt_help,
-        negative=family.negative,
-        **accepts(family, variant, pipeline, scheduler),
-        multiple=_multiple(family, configs),
-        sizes=family.sizes,
-        area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
-        fixed_size=family.fixed_size,
-        distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
+        capabilities=capabilities_of(
+            family,
+            variant,
+            pipeline,
+            prediction,
+            scheduler,
+            solvers=solvers_of(family, scheduler_class, scheduler, prediction),
+            distilled=card.distilled or variant == "few-step" or scheduler_class in FEW_STEP_SCHEDULERS,
+            multiple=_multiple(family, configs),
+            area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
+        ),
         defaults=card.apply(defaults.model_copy(update={"width": width, "height": height})),
         dtype=_dtype(folder / family.denoiser),
         bytes=weight_bytes(folder),
@@ -246,12 +242,6 @@ def _variant(name: str, family: Family, pipeline: str, prediction: str, configs:
 def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:
     """Inpainting U-Nets take the mask and the masked latent beside the latent: 4 + 1 + 4 channels."""
     return configs.get("unet", {}).get("in_channels") == 9
-
-
-def tasks_of(family: Family, variant: str) -> tuple[str, ...]:
-    """A variant whose denoiser wants a picture does the task that has one, and makes one from a prompt by its pipeline."""
-    stand_in = family.stand_ins.get(variant)
-    return ("text_to_image", stand_in) if stand_in else tuple(family.pipelines)
 
 
 def _dtype(part: Path) -> str | None:

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
-from studio.manager.families.base import FAMILIES, PREFIXES, Blueprint, Family, LatentFormat, Loop, accepted, family_of
+from studio.manager.families.base import (
+    FAMILIES,
+    PREFIXES,
+    Blueprint,
+    Call,
+    Family,
+    LatentFormat,
+    Loop,
+    accepted,
+    family_of,
+)
 from studio.manager.families.generic import fitted, generic_family, refusal
 
 
@@ -17,6 +27,6 @@ def family_for(info: ModelInfo) -> Family:
 
 
 __all__ = [
-    "FAMILIES", "PREFIXES", "Blueprint", "Family", "LatentFormat", "Loop", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
+    "FAMILIES", "PREFIXES", "Blueprint", "Call", "Family", "LatentFormat", "Loop", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
     "family_for", "family_of", "fitted", "flux", "generic", "generic_family", "lcm", "pixart", "refusal", "sd1", "sd2", "sd3", "sdxl",
 ]  # fmt: skip

@@ -5,8 +5,8 @@ manager finds them. Nothing here knows of a device, a file or a sampler's workin
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from studio.core.errors import InvalidRequest
@@ -90,6 +90,24 @@ class Blueprint:
 
 
 @dataclass(frozen=True)
+class Call:
+    """How a family does one task: the pipeline class, and what its call is given for a request's core.
+
+    What the task itself and the parts add is the engine's to say (`engine/tasks`, `engine/parts`). `with_parts` names the
+    class that does the same task with a kind of part that the plain one does not take.
+    """
+
+    pipeline: str
+    arguments: CallArguments
+    with_parts: Mapping[str, str] = field(default_factory=dict)
+
+    def having(self, parts: Iterable[str]) -> "Call":
+        """The call for a request with parts of these kinds."""
+        named = next((self.with_parts[kind] for kind in parts if kind in self.with_parts), None)
+        return replace(self, pipeline=named) if named else self
+
+
+@dataclass(frozen=True)
 class Loop:
     """One of a pipeline's denoising loops: the components that predict in it, its scheduler, and its call's parameter for
     the number of steps."""
@@ -103,28 +121,27 @@ class Loop:
 class Enlarging:
     """How a family's models enlarge the picture of another model, in a cascade.
 
-    `takes` turns what the model before hands on into arguments of the pipeline's call: {"image": (n, 3, h, w) in -1..1},
-    and the embeddings of the prompts where that model computed them. `spared` components are then not needed.
+    `takes` turns what the model before made into arguments of the pipeline's call: {"image": (n, 3, h, w) in -1..1},
+    and the embeddings of the prompts where that model computed them. The components in `not_needed` are then not loaded.
     """
 
     takes: Callable[[dict[str, Any]], dict[str, Any]]
     noise_level: int
     most_noise: int
     factor: int | None = None  # None: what its own size is to that of the model before
-    spared: frozenset[str] = frozenset()
+    not_needed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Family:
-    """One family. `pipelines` maps a task to the class that does it; `covers` lists the classes a folder may name."""
+    """One family. `tasks` maps a task to how it is done; `covers` lists the classes that a folder may name."""
 
     name: str
     title: str
-    pipelines: dict[str, str]
+    tasks: dict[str, Call]
     covers: frozenset[str]
-    call_arguments: CallArguments
-    # Refuses beforehand what `call_arguments` would refuse of a folder that names this pipeline and holds these
-    # configurations, its index among them as INDEX.
+    # Refuses beforehand what a call would refuse of a folder that names this pipeline and holds these configurations,
+    # its index among them as INDEX.
     check: Check = lambda request, pipeline, configs: None
     denoiser: str = "unet"
     scheduler: str = "scheduler"  # the component that a sampler takes the place of
@@ -155,10 +172,29 @@ class Family:
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
     variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
-    stand_ins: dict[str, str] = field(default_factory=dict)  # variant -> the task whose pipeline serves text_to_image
+    variant_tasks: dict[str, dict[str, Call]] = field(
+        default_factory=dict
+    )  # of variants whose denoisers want other calls
+    attachments: tuple[str, ...] = ()  # kinds of parts that are attached to its modules, such as "lora"
+    partial_steps: Literal["floor", "ceil"] = "floor"  # how its pipelines round strength * steps
     source: str = ""  # the folder to fetch where a single file does not suffice
     enlarging: Enlarging | None = None  # its models make no picture of their own
     enlargers: tuple[str, ...] = ()  # families whose models may follow, each on the one before
+
+    def calls(self, variant: str, named: str | None = None) -> dict[str, Call]:
+        """Task -> how a model of this variant does it, whose folder names the pipeline class `named`."""
+        calls = dict(self.variant_tasks.get(variant, self.tasks))
+        if named in self.alternatives and calls:
+            first = next(iter(calls))
+            calls[first] = replace(calls[first], pipeline=str(named))
+        return calls
+
+    def parts(self, variant: str) -> tuple[str, ...]:
+        """Kinds of parts that a model of this variant takes."""
+        own = ("vae",) if self.decoder == "vae" else ()
+        stages = ("cascade",) if self.enlargers else ()
+        classes = tuple(kind for call in self.calls(variant).values() for kind in call.with_parts)
+        return tuple(dict.fromkeys((*own, *stages, *classes, *self.attachments)))
 
     def blueprint_of(self, variant: str) -> Blueprint | None:
         return self.variants.get(variant, self.blueprint)
@@ -213,14 +249,4 @@ def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
         "height": request.height,
         "num_images_per_prompt": count,
     }
-    if "mask_image" in known:
-        arguments |= _nothing_to_keep(request)
     return {name: value for name, value in arguments.items() if name in known}
-
-
-def _nothing_to_keep(request: GenerationRequest) -> dict[str, Any]:
-    """An inpainting model asked for a picture from a prompt alone paints all of it anew, as AUTOMATIC1111 has it."""
-    from PIL import Image
-
-    size = (request.width or 0, request.height or 0)  # both are set in a resolved request
-    return {"image": Image.new("RGB", size, "gray"), "mask_image": Image.new("L", size, 255), "strength": 1.0}

@@ -6,27 +6,27 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Configs, Family, refuse_rescale, register
+from studio.manager.families.base import Call, Configs, Family, refuse_rescale, register
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
     """A prompt, if there is one, is the number of a class. Tensors are asked for, as of DDPM."""
     refuse_rescale(request, pipeline)
     arguments: dict[str, Any] = {"batch_size": count, "num_inference_steps": request.steps, "output_type": "pt"}
-    wish = class_of(request.prompt, pipeline.unet.config.num_class_embeds)
-    if wish is not None:
-        arguments["class_labels"] = [wish] * count
+    number = class_of(request.prompt, pipeline.unet.config.num_class_embeds)
+    if number is not None:
+        arguments["class_labels"] = [number] * count
     return arguments
 
 
 def class_of(prompt: str, classes: int | None) -> int | None:
     """The class that a prompt names by its number; None where it names none, or there are none."""
-    wish = prompt.strip()
-    if not (classes and wish):
+    word = prompt.strip()
+    if not (classes and word):
         return None
-    if not wish.isdecimal() or int(wish) >= classes:
+    if not word.isdecimal() or int(word) >= classes:
         raise InvalidRequest(f"Write the number of a class, from 0 to {classes - 1}.", field="prompt")
-    return int(wish)
+    return int(word)
 
 
 def check(request: GenerationRequest, pipeline: str, configs: Configs) -> None:
@@ -41,9 +41,8 @@ CONSISTENCY = register(
     Family(
         name="consistency",
         title="Consistency model",
-        pipelines={"unconditional": "ConsistencyModelPipeline"},
+        tasks={"text_to_image": Call("ConsistencyModelPipeline", call_arguments)},
         covers=frozenset({"ConsistencyModelPipeline"}),
-        call_arguments=call_arguments,
         check=check,
         fits=lambda configs: not _conditional(configs),
         guidance="none",

@@ -8,7 +8,7 @@ from typing import Any
 
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Family, refuse_rescale, register
+from studio.manager.families.base import Call, Family, refuse_rescale, register
 
 
 def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
@@ -21,9 +21,8 @@ DDPM = register(
     Family(
         name="ddpm",
         title="DDPM",
-        pipelines={"unconditional": "DDPMPipeline"},
+        tasks={"text_to_image": Call("DDPMPipeline", call_arguments)},
         covers=frozenset({"DDPMPipeline", "DDIMPipeline", "PNDMPipeline"}),
-        call_arguments=call_arguments,
         guidance="none",
         # The pipeline neither scales its input nor starts from a sigma, and hands every step a generator.
         solvers=("ddpm", "ddim", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m_sde", "dpmpp_2s", "sa_solver"),
@@ -49,9 +48,8 @@ LDM = register(
         DDPM,
         name="ldm",
         title="Latent diffusion, unconditional",
-        pipelines={"unconditional": "LDMPipeline"},
+        tasks={"text_to_image": Call("LDMPipeline", latent_call_arguments)},
         covers=frozenset({"LDMPipeline"}),
-        call_arguments=latent_call_arguments,
         solvers=None,
         decoder="vqvae",
         precise=True,  # its pipeline goes through NumPy, which knows no bf16

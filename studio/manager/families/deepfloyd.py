@@ -1,4 +1,4 @@
-"""DeepFloyd IF, a cascade in the manner of Imagen (Saharia et al. 2022): pixels at 64 px from a frozen T5, and upwards.
+"""DeepFloyd IF, a cascade in the manner of Imagen (Saharia et al. 2022): pixels at 64 px from a frozen T5, then larger.
 
 Stage II makes them 256 px. Stage III was never published; Stable Diffusion's x4 upscaler serves, as its authors advise.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Enlarging, Family, prompt_arguments, refuse_rescale, register
+from studio.manager.families.base import Call, Enlarging, Family, prompt_arguments, refuse_rescale, register
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 
@@ -34,7 +34,7 @@ def upper_arguments(request: GenerationRequest, pipeline: Any, count: int) -> di
     arguments = prompt_arguments(request, pipeline, count)
     for name in ("prompt", "negative_prompt"):
         del arguments[name]
-    return arguments | {"noise_level": request.noise_level, "num_images_per_prompt": 1, "clean_caption": False}
+    return arguments | {"num_images_per_prompt": 1, "clean_caption": False}
 
 
 def upscale_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
@@ -45,7 +45,6 @@ def upscale_arguments(request: GenerationRequest, pipeline: Any, count: int) -> 
         "negative_prompt": [request.negative_prompt] * count,
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance_scale,
-        "noise_level": request.noise_level,
     }
 
 
@@ -62,13 +61,12 @@ DEEPFLOYD = register(
     Family(
         name="deepfloyd",
         title="DeepFloyd IF",
-        pipelines={
-            "text_to_image": "IFPipeline",
-            "image_to_image": "IFImg2ImgPipeline",
-            "inpaint": "IFInpaintingPipeline",
+        tasks={
+            "text_to_image": Call("IFPipeline", call_arguments),
+            "image_to_image": Call("IFImg2ImgPipeline", call_arguments),
+            "inpaint": Call("IFInpaintingPipeline", call_arguments),
         },
         covers=frozenset({"IFPipeline", "IFImg2ImgPipeline", "IFInpaintingPipeline"}),
-        call_arguments=call_arguments,
         learned_variance=True,
         solvers=("ddpm",),
         defaults=Defaults(sampler="ddpm", steps=50, guidance_scale=7.0, width=64, height=64),
@@ -80,15 +78,14 @@ DEEPFLOYD_UPPER = register(
     Family(
         name="deepfloyd_upper",
         title="DeepFloyd IF, stage II",
-        pipelines={"upscale": "IFSuperResolutionPipeline"},
+        tasks={"upscale": Call("IFSuperResolutionPipeline", upper_arguments)},
         covers=frozenset({"IFSuperResolutionPipeline"}),
-        call_arguments=upper_arguments,
         learned_variance=True,
         solvers=("ddpm",),
         defaults=Defaults(sampler="ddpm", steps=50, guidance_scale=4.0, width=256, height=256),
         decoder=None,
         enlarging=Enlarging(
-            takes=_all, noise_level=250, most_noise=999, spared=frozenset({"text_encoder", "tokenizer"})
+            takes=_all, noise_level=250, most_noise=999, not_needed=frozenset({"text_encoder", "tokenizer"})
         ),
     )
 )
@@ -96,9 +93,8 @@ X4_UPSCALER = register(
     Family(
         name="x4_upscaler",
         title="Stable Diffusion x4 upscaler",
-        pipelines={"upscale": "StableDiffusionUpscalePipeline"},
+        tasks={"upscale": Call("StableDiffusionUpscalePipeline", upscale_arguments)},
         covers=frozenset({"StableDiffusionUpscalePipeline"}),
-        call_arguments=upscale_arguments,
         solvers=("ddim",),
         defaults=Defaults(sampler="ddim", steps=75, guidance_scale=9.0, width=1024, height=1024),
         enlarging=Enlarging(takes=_picture, noise_level=100, most_noise=350, factor=4),

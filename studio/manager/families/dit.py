@@ -6,19 +6,28 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import INDEX, Configs, Family, LatentFormat, refuse_negative, refuse_rescale, register
+from studio.manager.families.base import (
+    INDEX,
+    Call,
+    Configs,
+    Family,
+    LatentFormat,
+    refuse_negative,
+    refuse_rescale,
+    register,
+)
 from studio.manager.families.sd1 import LATENT_RGB
 
 
 def class_of(prompt: str, labels: dict[str, int]) -> int:
     """The class a prompt names: a number, or one of the model's own label words, whatever the case."""
-    wish = prompt.strip()
-    if wish.isdecimal() and int(wish) < 1000:
-        return int(wish)
+    word = prompt.strip()
+    if word.isdecimal() and int(word) < 1000:
+        return int(word)
     by_name = {name.lower(): index for name, index in labels.items()}
-    if wish.lower() in by_name:
-        return by_name[wish.lower()]
-    near = difflib.get_close_matches(wish.lower(), by_name, n=5) or sorted(by_name)[:5]
+    if word.lower() in by_name:
+        return by_name[word.lower()]
+    near = difflib.get_close_matches(word.lower(), by_name, n=5) or sorted(by_name)[:5]
     raise InvalidRequest(
         f"This model makes one of its classes: write a class name or a number from 0 to 999. Near: {', '.join(near)}.",
         field="prompt",
@@ -54,9 +63,8 @@ DIT = register(
     Family(
         name="dit",
         title="DiT",
-        pipelines={"text_to_image": "DiTPipeline"},
+        tasks={"text_to_image": Call("DiTPipeline", call_arguments)},
         covers=frozenset({"DiTPipeline"}),
-        call_arguments=call_arguments,
         check=check,
         denoiser="transformer",
         conditional_first=True,

@@ -14,6 +14,7 @@ from studio.manager.families.base import (
     T5_FILE,
     TEXT_PREFIXES,
     Blueprint,
+    Call,
     Companion,
     Family,
     LatentFormat,
@@ -95,13 +96,13 @@ FLUX = register(
     Family(
         name="flux",
         title="FLUX.1",
-        pipelines={
-            "text_to_image": "FluxPipeline",
-            "image_to_image": "FluxImg2ImgPipeline",
-            "inpaint": "FluxInpaintPipeline",
+        tasks={
+            "text_to_image": Call("FluxPipeline", call_arguments),
+            "image_to_image": Call("FluxImg2ImgPipeline", call_arguments),
+            "inpaint": Call("FluxInpaintPipeline", call_arguments),
         },
+        partial_steps="ceil",
         covers=frozenset({"FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"}),
-        call_arguments=call_arguments,
         denoiser="transformer",
         guidance="none",
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=3.5, width=1024, height=1024),

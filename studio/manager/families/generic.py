@@ -11,7 +11,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS, Solver
-from studio.manager.families.base import Configs, Family, LatentFormat, Loop, prompt_arguments, register
+from studio.manager.families.base import Call, Configs, Family, LatentFormat, Loop, prompt_arguments, register
 from studio.manager.families.pipeline_table import Row, row_of, takes_generator
 
 TRUE_SCALE = "true_cfg_scale"  # CFG of two predictions, where `guidance_scale` is a number that the denoiser takes
@@ -72,9 +72,8 @@ GENERIC = register(
     Family(
         name="generic",
         title="Other",
-        pipelines={},
+        tasks={},
         covers=frozenset(),
-        call_arguments=call_arguments,
         check=check,
         denoiser="transformer",
         guidance="inferred",
@@ -99,7 +98,7 @@ def generic_family(pipeline: str) -> Family | None:
     return replace(
         GENERIC,
         title=pipeline.removesuffix("Pipeline"),
-        pipelines={"text_to_image": pipeline},
+        tasks={"text_to_image": Call(pipeline, call_arguments)},
         denoiser=main.denoisers[0],
         loops=loops_of(row),
         scheduler=main.scheduler,

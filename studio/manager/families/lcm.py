@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from studio.core.models import Defaults
-from studio.manager.families.base import register
+from studio.manager.families.base import Call, prompt_arguments, register
 from studio.manager.families.sd1 import SD1
 
 LCM = register(
@@ -11,10 +11,11 @@ LCM = register(
         SD1,
         name="lcm",
         title="Latent consistency model",
-        pipelines={
-            "text_to_image": "LatentConsistencyModelPipeline",
-            "image_to_image": "LatentConsistencyModelImg2ImgPipeline",
+        tasks={
+            "text_to_image": Call("LatentConsistencyModelPipeline", prompt_arguments),
+            "image_to_image": Call("LatentConsistencyModelImg2ImgPipeline", prompt_arguments),
         },
+        variant_tasks={},
         covers=frozenset({"LatentConsistencyModelPipeline", "LatentConsistencyModelImg2ImgPipeline"}),
         guidance="none",
         negative=False,

@@ -4,7 +4,7 @@ from typing import Any
 
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Family, LatentFormat, prompt_arguments, register
+from studio.manager.families.base import Call, Family, LatentFormat, prompt_arguments, register
 from studio.manager.families.sd1 import LATENT_RGB
 
 
@@ -18,10 +18,9 @@ PIXART = register(
     Family(
         name="pixart",
         title="PixArt",
-        pipelines={"text_to_image": "PixArtAlphaPipeline"},
+        tasks={"text_to_image": Call("PixArtAlphaPipeline", call_arguments)},
         covers=frozenset({"PixArtAlphaPipeline", "PixArtSigmaPipeline"}),
         alternatives=frozenset({"PixArtSigmaPipeline"}),
-        call_arguments=call_arguments,
         denoiser="transformer",
         learned_variance=True,
         defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=4.5, width=1024, height=1024),

@@ -1,9 +1,10 @@
-"""Stable Diffusion 1.x and everything of its shape: a U-Net over 4-channel latents, told by one CLIP text encoder."""
+"""Stable Diffusion 1.x and everything of its shape: a U-Net over 4-channel latents, conditioned on one CLIP text encoder."""
 
 from studio.core.models import Defaults
 from studio.manager.families.base import (
     CLIP_L_FILE,
     Blueprint,
+    Call,
     Companion,
     Configs,
     Family,
@@ -90,25 +91,25 @@ BLUEPRINT = Blueprint(
         "vae": Companion("vae", "vae/vae-ft-mse-840000-ema-pruned.safetensors", family="sd1"),
     },
 )
+INPAINT = Call("StableDiffusionInpaintPipeline", prompt_arguments)
 
 SD1 = register(
     Family(
         name="sd1",
         title="Stable Diffusion 1.x",
-        pipelines={
-            "text_to_image": "StableDiffusionPipeline",
-            "image_to_image": "StableDiffusionImg2ImgPipeline",
-            "inpaint": "StableDiffusionInpaintPipeline",
+        tasks={
+            "text_to_image": Call("StableDiffusionPipeline", prompt_arguments),
+            "image_to_image": Call("StableDiffusionImg2ImgPipeline", prompt_arguments),
+            "inpaint": INPAINT,
         },
+        variant_tasks={"inpaint": {"text_to_image": INPAINT, "inpaint": INPAINT}},
         covers=frozenset(
             {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"}
         ),
-        call_arguments=prompt_arguments,
         fits=lambda configs: text_width(configs) != 1024,
         defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=7.0, width=512, height=512),
         latent=LATENT,
         blueprint=BLUEPRINT,
-        stand_ins={"inpaint": "inpaint"},
         source="stable-diffusion-v1-5/stable-diffusion-v1-5",
     )
 )

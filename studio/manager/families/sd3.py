@@ -1,4 +1,4 @@
-"""Stable Diffusion 3 and 3.5: a multimodal transformer trained by flow matching, told by two CLIPs and a T5."""
+"""Stable Diffusion 3 and 3.5: a multimodal transformer trained by flow matching, conditioned on two CLIPs and a T5."""
 
 from studio.core.models import Defaults
 from studio.manager.families.base import (
@@ -8,6 +8,7 @@ from studio.manager.families.base import (
     T5_FILE,
     TEXT_PREFIXES,
     Blueprint,
+    Call,
     Companion,
     Family,
     LatentFormat,
@@ -59,15 +60,15 @@ SD3 = register(
     Family(
         name="sd3",
         title="Stable Diffusion 3 / 3.5",
-        pipelines={
-            "text_to_image": "StableDiffusion3Pipeline",
-            "image_to_image": "StableDiffusion3Img2ImgPipeline",
-            "inpaint": "StableDiffusion3InpaintPipeline",
+        tasks={
+            "text_to_image": Call("StableDiffusion3Pipeline", prompt_arguments),
+            "image_to_image": Call("StableDiffusion3Img2ImgPipeline", prompt_arguments),
+            "inpaint": Call("StableDiffusion3InpaintPipeline", prompt_arguments),
         },
+        partial_steps="ceil",
         covers=frozenset(
             {"StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"}
         ),
-        call_arguments=prompt_arguments,
         denoiser="transformer",
         defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=5.0, width=1024, height=1024),
         latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609),

@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: base, inpainting, turbo and lightning; two text encoders, sizes told to the U-Net."""
+"""Stable Diffusion XL: base, inpainting, turbo and lightning; two text encoders, sizes given to the U-Net."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,10 +10,10 @@ from studio.manager.families.base import (
     CLIP_L_FILE,
     PREFIXES,
     Blueprint,
+    Call,
     Companion,
     Family,
     LatentFormat,
-    accepted,
     prompt_arguments,
     register,
 )
@@ -97,7 +97,7 @@ BASE = Blueprint(
 FEW_STEP = replace(
     BASE, configs=BASE.configs | {"scheduler": BASE.configs["scheduler"] | {"timestep_spacing": "trailing"}}
 )
-# The refiner: wider, told by the second encoder alone, and of how beautiful the picture is to be.
+# The refiner: wider, conditioned on the second encoder alone and on an aesthetic score.
 REFINER = replace(
     BASE,
     pipeline="StableDiffusionXLImg2ImgPipeline",
@@ -115,37 +115,39 @@ REFINER = replace(
 )
 
 
-def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+def from_nothing(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
     """The refiner, asked for a picture from a prompt alone, starts from an empty latent under all of the noise."""
-    arguments = prompt_arguments(request, pipeline, count)
-    if "aesthetic_score" in accepted(pipeline) and "mask_image" not in accepted(pipeline):
-        import torch
+    import torch
 
-        side = pipeline.vae_scale_factor
-        empty = torch.zeros(1, LATENT.channels, request.height // side, request.width // side)
-        arguments |= {"image": empty, "strength": 1.0}
-    return arguments
+    side = pipeline.vae_scale_factor
+    empty = torch.zeros(1, LATENT.channels, request.height // side, request.width // side)
+    return prompt_arguments(request, pipeline, count) | {"image": empty, "strength": 1.0}
 
+
+IMG2IMG = Call("StableDiffusionXLImg2ImgPipeline", prompt_arguments)
+INPAINT = Call("StableDiffusionXLInpaintPipeline", prompt_arguments)
 
 SDXL = register(
     Family(
         name="sdxl",
         title="Stable Diffusion XL",
-        pipelines={
-            "text_to_image": "StableDiffusionXLPipeline",
-            "image_to_image": "StableDiffusionXLImg2ImgPipeline",
-            "inpaint": "StableDiffusionXLInpaintPipeline",
+        tasks={
+            "text_to_image": Call("StableDiffusionXLPipeline", prompt_arguments),
+            "image_to_image": IMG2IMG,
+            "inpaint": INPAINT,
+        },
+        variant_tasks={
+            "inpaint": {"text_to_image": INPAINT, "inpaint": INPAINT},
+            "refiner": {"text_to_image": replace(IMG2IMG, arguments=from_nothing), "image_to_image": IMG2IMG},
         },
         covers=frozenset(
             {"StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"}
         ),
-        call_arguments=call_arguments,
         defaults=Defaults(sampler="dpmpp_2m", spacing="karras", steps=25, guidance_scale=6.0, width=1024, height=1024),
         latent=LATENT,
         encoders=("text_encoder", "text_encoder_2"),
         blueprint=BASE,
         variants={"few-step": FEW_STEP, "refiner": REFINER},
-        stand_ins={"inpaint": "inpaint", "refiner": "image_to_image"},
         source="stabilityai/stable-diffusion-xl-base-1.0",
     )
 )

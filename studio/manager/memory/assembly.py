@@ -69,7 +69,7 @@ class Assembler:
         path = self._catalog.path(info.id)
         if path is None or not path.exists():
             raise ModelError(f"{info.title} is no longer in the models folders.")
-        if info.problem or not (info.kind in MODEL_KINDS or info.tasks):
+        if info.problem or not (info.kind in MODEL_KINDS or info.capabilities.tasks):
             raise ModelError(f"{info.title} cannot be used: {info.problem or f'it is of kind {info.kind}'}")
         return path
 
@@ -144,7 +144,7 @@ class Assembler:
 
 def _absent(family: Family) -> frozenset[str]:
     """Components that are never loaded for a model of the family, whether or not its folder has them."""
-    return SKIPPED | (family.enlarging.spared if family.enlarging else frozenset())
+    return SKIPPED | (family.enlarging.not_needed if family.enlarging else frozenset())
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -9,8 +9,8 @@ from typing import Any
 
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
-from studio.manager.disk.accepts import pipeline_class_for
-from studio.manager.families import Family
+from studio.core.request import GenerationRequest
+from studio.manager.families import Call, Family
 from studio.manager.loading import pipeline_class
 from studio.manager.memory.fallbacks import Fallbacks
 
@@ -32,10 +32,21 @@ class Loaded:
     restart: Callable[[], None] = lambda: None  # told that a run begins, where components come and go
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
 
-    def pipeline(self, task: str = "text_to_image") -> Any:
-        """A fresh shell that does `task`, over the shared modules, with scheduler instances of its own."""
+    def call(self, request: GenerationRequest) -> Call:
+        """How its family does the request's task, with the request's parts. Raises InvalidRequest where it cannot."""
+        calls = self.family.calls(self.info.variant, self.info.pipeline)
+        if request.task.kind not in calls:
+            does = ", ".join(task.replace("_", " ") for task in calls)
+            raise InvalidRequest(
+                f"{self.info.title} cannot do {request.task.title.lower()}; it does: {does}.", field="model"
+            )
+        return calls[request.task.kind].having(part.kind for part in request.parts)
+
+    def pipeline(self, call: Call | None = None) -> Any:
+        """A fresh shell of the call's class, or of the first task's, over the shared modules, with schedulers of its own."""
         self.restart()
-        cls = pipeline_class(self._class_for(task))
+        call = call or next(iter(self.family.calls(self.info.variant, self.info.pipeline).values()))
+        cls = pipeline_class(call.pipeline)
         if not self.whole:
             cls = _on(cls, self.device)
         known = inspect.signature(cls.__init__).parameters
@@ -44,20 +55,6 @@ class Loaded:
         pipeline = cls(**parts)
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
-
-    def _class_for(self, task: str) -> str:
-        """The pipeline class for a task; a model's first task serves for text_to_image, so that DDPM needs no other word."""
-        tasks = self.family.pipelines
-        first = next(iter(tasks))
-        wish = first if task == "text_to_image" and task not in tasks else task
-        if wish not in tasks or wish not in self.info.tasks:
-            raise InvalidRequest(
-                f"{self.info.title} cannot do {task.replace('_', ' ')}; it does: {', '.join(self.info.tasks)}.",
-                field="model",
-            )
-        if task == "text_to_image" or wish == first:
-            return pipeline_class_for(self.family, self.info.variant, self.info.pipeline) or tasks[wish]
-        return tasks[wish]
 
 
 def _on(cls: Any, device: Any) -> Any:

@@ -46,7 +46,7 @@ def forecast(
         )
     weights = with_vae(weights, vae)
     if family.enlarging:
-        weights = {name: part for name, part in weights.items() if name not in family.enlarging.spared}
+        weights = {name: part for name, part in weights.items() if name not in family.enlarging.not_needed}
     options = variants(family, weights, shape, dtype, device)
     (fallbacks, stages), made = first_that_fits(options, lambda stages: plan(stages, (), budget))
     total = sum({part.key: part.bytes for stage in stages for part in stage.parts}.values())

@@ -84,22 +84,22 @@ def overridden(studio: Studio, wish: Any) -> dict[str, Any]:
 
 def _plain(info: ModelInfo) -> dict[str, Any]:
     usable = info.problem is None and info.kind in MODEL_KINDS
-    size = f"{info.defaults.width} × {info.defaults.height}" if info.tasks and info.problem is None else ""
+    size = f"{info.defaults.width} × {info.defaults.height}" if info.capabilities.tasks and info.problem is None else ""
     return {
         "id": info.id,
         "title": info.title,
         "kind": info.kind.replace("_", " "),
         "family": info.family or "",
         "variant": info.variant,
-        "prediction": info.prediction,
+        "prediction": info.capabilities.prediction,
         "facts": [fact for fact in (info.dtype or "", size) if fact],
         "bytes": info.bytes,
         "dtype": info.dtype or "",
         "width": info.defaults.width,
         "height": info.defaults.height,
         "enlargers": [enlarger.title for enlarger in info.cascade.enlargers] if info.cascade else [],
-        "multiple": info.multiple,
-        "fixed": info.fixed_size,
+        "multiple": info.capabilities.multiple,
+        "fixed": info.capabilities.fixed_size,
         "sha256": info.sha256 or "",
         "description": info.description,
         "preview": info.preview is not None,

@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from studio.core import cascade
 from studio.core.errors import StudioError
 from studio.core.protocol import Studio
 from studio.ui import canvas as canvases
@@ -71,8 +70,6 @@ class TextToImage:
                 for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
                     with gr.Row(elem_classes=["pair"]):
                         self.form.draw(*pair)
-                with gr.Row(elem_classes=["pair"]):
-                    self.form.draw(*cascade.FIELDS)
                 self.form.draw("previews")
             self.picture = gr.UploadButton(
                 "Settings from a picture",

@@ -1,0 +1,17 @@
+"""The parts. A new one is a file here, a line below, a file in `manager/parts` (what it loads) and one in `engine/parts`
+(what it adds to the call)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from studio.core.parts.base import PartBase
+from studio.core.parts.cascade import Cascade
+from studio.core.parts.vae import VAE
+
+KINDS: tuple[type[PartBase], ...] = (VAE, Cascade)
+Part = Annotated[VAE | Cascade, Field(discriminator="kind")]
+
+PARTS: dict[str, type[PartBase]] = {str(kind.model_fields["kind"].default): kind for kind in KINDS}
+
+__all__ = ["KINDS", "PARTS", "VAE", "Cascade", "Part", "PartBase"]

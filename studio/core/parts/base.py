@@ -1,0 +1,60 @@
+"""What every part is: a frozen value with a `kind` that adds something to a model's run: a VAE, a LoRA, a ControlNet."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from studio.core.errors import InvalidRequest
+from studio.core.fields import specs
+
+if TYPE_CHECKING:
+    from studio.core.models import ModelInfo
+    from studio.core.request import GenerationRequest
+    from studio.core.stages import Stage
+
+
+class PartBase(BaseModel):
+    """A part's fields hold all that decides what it does. `kind` names it everywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    kind: str
+    title: ClassVar[str]
+    plural: ClassVar[str]
+    help: ClassVar[str]
+    many: ClassVar[bool] = False  # whether a request may have several of the kind
+    model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
+
+    def images(self) -> tuple[str, ...]:
+        """Hashes of the pictures that it needs."""
+        return tuple(
+            v for name, spec in specs(type(self)).items() if spec.kind == "image" and (v := getattr(self, name))
+        )
+
+    @classmethod
+    def implied(cls, request: "GenerationRequest", model: "ModelInfo") -> "PartBase | None":
+        """The part that the model brings with it where the request has none of the kind; None for most."""
+        return None
+
+    def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "PartBase":
+        """The part with the model's own values in place of what was not given. Raises InvalidRequest for what does not fit;
+        its field is the part's own, such as "weight"."""
+        return self
+
+    def stages(self, stages: "tuple[Stage, ...]", model: "ModelInfo") -> "tuple[Stage, ...]":
+        """The run's stages with those that this part adds or changes; as they are for most."""
+        return stages
+
+    @classmethod
+    def parse(cls, text: str) -> dict[str, Any]:
+        """Fields from the command line's "VALUE,name=value,...": the first is the first field's."""
+        names = list(specs(cls))
+        values: dict[str, Any] = {}
+        for number, item in enumerate(text.split(",")):
+            name, equals, value = item.partition("=")
+            if not equals and number == 0:
+                name, value = names[0], item
+            elif name.strip() not in names:
+                raise InvalidRequest(f"{cls.title} has no setting {name.strip()!r}; it has: {', '.join(names)}.")
+            values[name.strip()] = value.strip()
+        return values

@@ -1,0 +1,86 @@
+"""What a task or a part adds to a pipeline's call, and what it changes of the pipeline for the length of the call.
+
+One file a task in `engine/tasks`, one a part in `engine/parts`; each registers an `Effect` under its kind. Nothing here
+knows a kind.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import PIL.Image
+
+from studio.core.errors import NotFound
+from studio.core.parts import PartBase
+from studio.core.registry import Registry
+from studio.core.request import GenerationRequest
+from studio.manager.families import accepted
+from studio.manager.manager import Loaded
+
+ReadImage = Callable[[str], PIL.Image.Image]  # a picture of the input store by its hash; raises NotFound
+
+
+def no_images(digest: str) -> PIL.Image.Image:
+    """For runs that start from no picture."""
+    raise NotFound("input", digest)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an effect may look at. `handed` is what the stage before made: tensors with one row an image."""
+
+    request: GenerationRequest
+    loaded: Loaded
+    pipeline: Any
+    images: tuple[int, ...]  # indices within the job of those that are denoised together
+    handed: dict[str, Any]
+    read_image: ReadImage
+
+    def takes(self, name: str) -> bool:
+        """Whether the pipeline's call has a parameter of that name."""
+        return name in accepted(self.pipeline)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the pictures asked for."""
+        return self.request.width or 0, self.request.height or 0
+
+
+@dataclass(frozen=True)
+class Effect:
+    """`arguments(value, context)`: what the call is given beside the family's. `around(value, context)`: held during the
+    call, and undoes on leaving what it changed. A task's value is the task, a part's all parts of its kind."""
+
+    arguments: Callable[[Any, Context], dict[str, Any]] = lambda value, context: {}
+    around: Callable[[Any, Context], AbstractContextManager[Any]] = lambda value, context: nullcontext()
+
+
+TASK_EFFECTS: Registry[Effect] = Registry("task")
+PART_EFFECTS: Registry[Effect] = Registry("kind of part")
+
+
+def call_arguments(context: Context) -> dict[str, Any]:
+    """Everything that the pipeline is called with, but for the generators: the family's part, the task's, the parts'."""
+    arguments = context.loaded.call(context.request).arguments(context.request, context.pipeline, len(context.images))
+    for effect, value in _effects(context.request):
+        arguments |= effect.arguments(value, context)
+    return arguments
+
+
+@contextmanager
+def applied(context: Context) -> Iterator[None]:
+    """What the task and the parts change of the pipeline, for the length of a call."""
+    with ExitStack() as stack:
+        for effect, value in _effects(context.request):
+            stack.enter_context(effect.around(value, context))
+        yield
+
+
+def _effects(request: GenerationRequest) -> Iterator[tuple[Effect, Any]]:
+    yield TASK_EFFECTS.get(request.task.kind, field="task"), request.task
+    kinds: dict[str, list[PartBase]] = {}
+    for part in request.parts:
+        kinds.setdefault(part.kind, []).append(part)
+    for kind, parts in kinds.items():
+        yield PART_EFFECTS.get(kind, field="parts"), tuple(parts)

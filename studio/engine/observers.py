@@ -1,0 +1,39 @@
+"""Who watches a run: a list of observers, each in a file of its own (the recorder, the previewer, later trace and attention).
+
+An observer sees what passes and changes nothing, unless its own file says that it does.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from studio.engine.tap import TapStep
+
+
+class Observer:
+    """Override what is of interest. All is called in the run's thread; what takes long belongs elsewhere."""
+
+    def on_step(self, step: TapStep) -> None:
+        """A denoising step is done. Its tensors are never to be written to."""
+
+    def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
+        """The decoder made `pixels` (n, 3, h, w) of `latents` (n, c, h, w), as it took and gave them."""
+
+
+class Calling(Observer):
+    """Plain functions that are called with each step and each decoding."""
+
+    def __init__(
+        self,
+        on_step: Callable[[TapStep], None] | None = None,
+        on_decode: Callable[[torch.Tensor, torch.Tensor], None] | None = None,
+    ):
+        self._on_step, self._on_decode = on_step, on_decode
+
+    def on_step(self, step: TapStep) -> None:
+        if self._on_step is not None:
+            self._on_step(step)
+
+    def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
+        if self._on_decode is not None:
+            self._on_decode(latents, pixels)

@@ -1,0 +1,5 @@
+"""One file a kind of part: what it adds to a pipeline's call. Importing this package registers them."""
+
+from studio.engine.parts import cascade, vae
+
+__all__ = ["cascade", "vae"]

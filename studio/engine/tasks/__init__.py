@@ -1,0 +1,5 @@
+"""One file a task: what it adds to a pipeline's call. Importing this package registers them."""
+
+from studio.engine.tasks import text_to_image, upscale
+
+__all__ = ["text_to_image", "upscale"]
