@@ -58,7 +58,7 @@ def test_a_word_is_written_into_the_card_and_its_other_keys_stay(catalog: Catalo
     assert (info.title, info.capabilities.prediction, info.defaults.steps) == ("Old faithful", "v_prediction", 7)
     assert info.overridden == ("title", "prediction")
     catalog.overrides.write(model, Override(title=None))
-    assert (only(catalog).title, only(catalog).prediction) == (model.stem, "v_prediction")
+    assert (only(catalog).title, only(catalog).capabilities.prediction) == (model.stem, "v_prediction")
 
 
 def test_the_last_word_taken_back_leaves_no_card(catalog: Catalog, model: Path) -> None:

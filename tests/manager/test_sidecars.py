@@ -101,9 +101,9 @@ def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(
 ) -> None:
     file = write_sparse(tmp_path / "m/x.safetensors", CASES[case][1])
     catalog = Catalog((tmp_path / "m",), tmp_path / "index.db")
-    assert catalog.models()[0].prediction == CASES[case][3][3]
+    assert catalog.models()[0].capabilities.prediction == CASES[case][3][3]
     beside(file, ".yaml", text)
-    assert catalog.models()[0].prediction == prediction
+    assert catalog.models()[0].capabilities.prediction == prediction
 
 
 # (path of the VAE, channels, what lies beside it) -> its family
