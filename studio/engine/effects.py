@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import PIL.Image
+import torch
 
 from studio.core.errors import NotFound
 from studio.core.parts import PartBase
@@ -36,6 +37,7 @@ class Context:
     images: tuple[int, ...]  # indices within the job of those that are denoised together
     handed: dict[str, Any]
     read_image: ReadImage
+    generators: tuple[torch.Generator, ...] = ()  # one an image, in the state in which the pipeline will take them
 
     def takes(self, name: str) -> bool:
         """Whether the pipeline's call has a parameter of that name."""

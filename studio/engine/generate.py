@@ -165,7 +165,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     seeds = [request.seed + k for k in piece.images]
     pipeline = prepare_pipeline(request, loaded, seeds)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image)
+    context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image, tuple(generators))
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     with (
         _sentences(),

@@ -168,7 +168,7 @@ class Family:
     # Where 2 x 2 latent cells are folded into channels, the cells vary slower than the channels.
     cells_first: bool = False
     needs: dict[str, str] = field(default_factory=dict)  # parts that its pipeline cannot be made without -> their class
-    alternatives: frozenset[str] = frozenset()  # classes kept, for the first task, where a folder names them
+    alternatives: frozenset[str] = frozenset()  # classes kept, where a folder names them, in place of the first task's
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
     variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
@@ -185,8 +185,9 @@ class Family:
         """Task -> how a model of this variant does it, whose folder names the pipeline class `named`."""
         calls = dict(self.variant_tasks.get(variant, self.tasks))
         if named in self.alternatives and calls:
-            first = next(iter(calls))
-            calls[first] = replace(calls[first], pipeline=str(named))
+            first = next(iter(calls.values())).pipeline
+            same = {task: call for task, call in calls.items() if call.pipeline == first}
+            calls |= {task: replace(call, pipeline=str(named)) for task, call in same.items()}
         return calls
 
     def parts(self, variant: str) -> tuple[str, ...]:

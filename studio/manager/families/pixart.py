@@ -18,7 +18,10 @@ PIXART = register(
     Family(
         name="pixart",
         title="PixArt",
-        tasks={"text_to_image": Call("PixArtAlphaPipeline", call_arguments)},
+        tasks={
+            "text_to_image": Call("PixArtAlphaPipeline", call_arguments),
+            "image_to_image": Call("PixArtAlphaPipeline", call_arguments),
+        },
         covers=frozenset({"PixArtAlphaPipeline", "PixArtSigmaPipeline"}),
         alternatives=frozenset({"PixArtSigmaPipeline"}),
         denoiser="transformer",

@@ -1,0 +1,94 @@
+"""Image to image with pipelines that have no such class: the stock text-to-image loop begins midway (SDEdit, Meng et al. 2022).
+
+The state at the first step that runs is the encoded picture under that step's noise; the steps before it are left out.
+What is drawn, and in which order, is as in diffusers' image-to-image pipelines: the latent's sample, then the noise.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from studio.core.errors import InvalidRequest
+from studio.engine.effects import Context
+
+
+class Remaining(torch.Tensor):
+    """Timesteps of which iteration gives those from `begin` on. Everything else sees all of them, as a scheduler needs."""
+
+    begin: int
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def of(timesteps: torch.Tensor, begin: int) -> "Remaining":
+        remaining = timesteps.as_subclass(Remaining)
+        remaining.begin = begin
+        return remaining
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(self.as_subclass(torch.Tensor)[getattr(self, "begin", 0) :].unbind())
+
+
+def noised(picture: Image.Image, context: Context) -> torch.Tensor:
+    """(n, c, h, w): the picture's latents under the noise of the first step that runs, one row an image, as the pipeline's
+    `latents` wants them (it multiplies by `init_noise_sigma` itself)."""
+    scheduler, vae = _scheduler(context), context.pipeline.vae
+    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+    pixels = pixels.to(vae.device, vae.dtype)
+    shift = getattr(vae.config, "shift_factor", None) or 0.0
+    latents = torch.cat(
+        [(_sample(vae.encode(pixels), g) - shift) * vae.config.scaling_factor for g in context.generators]
+    )
+    noise = torch.cat([torch.randn(latents[:1].shape, generator=g, dtype=latents.dtype) for g in context.generators])
+    scheduler.set_timesteps(context.request.steps)  # as `beginning` has it
+    begin = _begin(context)
+    first = scheduler.timesteps[begin : begin + 1].expand(len(latents))
+    add = getattr(scheduler, "add_noise", None) or scheduler.scale_noise
+    return add(latents, noise.to(latents.device), first) / scheduler.init_noise_sigma
+
+
+@contextmanager
+def beginning(context: Context) -> Iterator[None]:
+    """For the length of a call the pipeline is left with the steps that remain; what `noised` asks is asked within it."""
+    scheduler = _scheduler(context)
+    set_timesteps, set_begin_index = scheduler.set_timesteps, getattr(scheduler, "set_begin_index", None)
+    begin = _begin(context)
+
+    @functools.wraps(set_timesteps)
+    def from_midway(*args: Any, **kwargs: Any) -> None:
+        set_timesteps(*args, **kwargs)
+        scheduler.timesteps = Remaining.of(scheduler.timesteps, begin)
+        if set_begin_index is not None:
+            set_begin_index(begin)
+
+    scheduler.set_timesteps = from_midway
+    if set_begin_index is not None:  # pipelines that know of no midway set it to 0
+        scheduler.set_begin_index = lambda begin_index=0: set_begin_index(begin)
+    try:
+        yield
+    finally:
+        for name in ("set_timesteps", "set_begin_index"):
+            vars(scheduler).pop(name, None)
+
+
+def _scheduler(context: Context) -> Any:
+    if not context.takes("latents") or not hasattr(context.pipeline, "vae"):
+        raise InvalidRequest(f"{context.loaded.info.title} cannot start from a picture.", field="model")
+    return getattr(context.pipeline, context.loaded.family.scheduler)
+
+
+def _begin(context: Context) -> int:
+    """The place in the grid of the first call of the first step that runs."""
+    request = context.request
+    run = request.task.steps_run(request.steps, context.loaded.info.capabilities.partial_steps)
+    return (request.steps - run) * int(getattr(_scheduler(context), "order", 1))
+
+
+def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
+    distribution = getattr(encoded, "latent_dist", None)
+    return encoded.latents if distribution is None else distribution.sample(generator)
