@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 from pydantic import ValidationError
 
 from studio.core import infotext
 from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
-from studio.core.events import Event
+from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
@@ -55,13 +56,13 @@ class Studio:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Settings | None = None,  # None: as started without flags
         *,
         catalog: Catalog | None = None,
         entry: str = WORKER,
         patience: Patience | None = None,
     ):
-        self.settings = settings
+        self.settings = settings = settings or Settings()
         private = settings.outputs.resolve() / PRIVATE
         self._lock = FolderLock(private / "lock")
         self._database = Database(private / "studio.db")
@@ -98,11 +99,23 @@ class Studio:
 
     def _check_images(self, request: GenerationRequest) -> None:
         """Refuse a request whose pictures were never stored, or no longer are."""
-        for digest in request.images():
+        for field, digest in request.images().items():
             if not self._inputs.path(digest).exists():
-                raise InvalidRequest(
-                    "A picture that this starts from is not here any more; choose it again.", field="task.image"
-                )
+                raise InvalidRequest("This picture is not here any more; choose it again.", field=field)
+
+    def generate(self, request: GenerationRequest) -> list[PIL.Image.Image]:
+        """The request's pictures, when all are made; they are in the archive as well. Raises StudioError."""
+        job = self.submit(request)
+        for event in self.follow(job):
+            if isinstance(event, Failed):
+                raise StudioError(event.message, field=event.field)
+        return [PIL.Image.open(self.image_file(image)) for image in self.job(job).images]
+
+    def __enter__(self) -> "Studio":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
         self._queue.get(job_id)

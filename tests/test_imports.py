@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # room -> rooms of studio it may import. None: everything (the only wiring).
 MAY_IMPORT: dict[str, frozenset[str] | None] = {
+    "": None,  # the package's own `__init__`, the Python API, which imports a name when it is asked for
     "core": frozenset(),
     "compat": frozenset(),
     "jobs": frozenset({"core"}),

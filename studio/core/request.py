@@ -166,9 +166,10 @@ class GenerationRequest(BaseModel):
         """The request with other values, checked anew."""
         return GenerationRequest(**(dict(self) | values))
 
-    def images(self) -> tuple[str, ...]:
-        """Hashes of all pictures that it starts from or needs."""
-        return (*self.task.images(), *(digest for part in self.parts for digest in part.images()))
+    def images(self) -> dict[str, str]:
+        """Path of a field -> hash, of all pictures that it starts from or needs: {"task.image": ..., "parts.0.image": ...}."""
+        values = {"task": self.task, **{f"parts.{number}": part for number, part in enumerate(self.parts)}}
+        return {f"{path}.{name}": digest for path, value in values.items() for name, digest in value.images().items()}
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal requests, equal digests."""

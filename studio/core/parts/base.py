@@ -25,11 +25,10 @@ class PartBase(BaseModel):
     many: ClassVar[bool] = False  # whether a request may have several of the kind
     model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
 
-    def images(self) -> tuple[str, ...]:
-        """Hashes of the pictures that it needs."""
-        return tuple(
-            v for name, spec in specs(type(self)).items() if spec.kind == "image" and (v := getattr(self, name))
-        )
+    def images(self) -> dict[str, str]:
+        """Field -> hash of the pictures that it needs."""
+        pictures = [name for name, spec in specs(type(self)).items() if spec.kind == "image"]
+        return {name: digest for name in pictures if (digest := getattr(self, name))}
 
     @classmethod
     def implied(cls, request: "GenerationRequest", model: "ModelInfo") -> "PartBase | None":

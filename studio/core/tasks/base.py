@@ -17,11 +17,10 @@ class TaskBase(BaseModel):
     help: ClassVar[str]
     offered: ClassVar[bool] = True  # whether a person may ask for it; a stage's own task is not
 
-    def images(self) -> tuple[str, ...]:
-        """Hashes of the pictures that it starts from."""
-        return tuple(
-            v for name, spec in specs(type(self)).items() if spec.kind == "image" and (v := getattr(self, name))
-        )
+    def images(self) -> dict[str, str]:
+        """Field -> hash of the pictures that it needs."""
+        pictures = [name for name, spec in specs(type(self)).items() if spec.kind == "image"]
+        return {name: digest for name in pictures if (digest := getattr(self, name))}
 
     def steps_run(self, steps: int, partial: str) -> int:
         """How many of `steps` the pipeline runs; `partial` is how it rounds, `Capabilities.partial_steps`."""
