@@ -20,19 +20,23 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from studio.manager.disk.catalog import Catalog
-from tests.models import true_layouts as true
-from tests.models.layouts import write_sparse
-from tests.models.true_layouts import SD1_TEXT, SDXL_TEXT, Shapes, checkpoint
+from tests.models import published_layouts as published
+from tests.models.published_layouts import SD1_TEXT, SDXL_TEXT, Shapes, checkpoint
+from tests.models.sparse_headers import write_sparse
 
 # (share of the files, folder, tensors)
 LIBRARY: tuple[tuple[float, str, Callable[[], Shapes]], ...] = (
-    (0.15, "Stable-diffusion/sd15", lambda: checkpoint(true.sd1(), SD1_TEXT)),
-    (0.15, "Stable-diffusion/sdxl", lambda: checkpoint(true.sdxl(), SDXL_TEXT)),
-    (0.30, "Lora/sdxl", lambda: true.kohya(true.sdxl())),
-    (0.15, "Lora/sd15", lambda: true.kohya(true.sd1()) | true.kohya_text(true.clip_text(), "lora_te_")),
+    (0.15, "Stable-diffusion/sd15", lambda: checkpoint(published.sd1(), SD1_TEXT)),
+    (0.15, "Stable-diffusion/sdxl", lambda: checkpoint(published.sdxl(), SDXL_TEXT)),
+    (0.30, "Lora/sdxl", lambda: published.kohya(published.sdxl())),
+    (
+        0.15,
+        "Lora/sd15",
+        lambda: published.kohya(published.sd1()) | published.kohya_text(published.clip_text(), "lora_te_"),
+    ),
     (0.15, "embeddings", lambda: {"emb_params": (8, 768)}),
-    (0.05, "VAE", true.ldm_vae),
-    (0.05, "ESRGAN", true.rrdb),
+    (0.05, "VAE", published.ldm_vae),
+    (0.05, "ESRGAN", published.rrdb),
 )
 
 

@@ -64,7 +64,7 @@ def random_unet(folder: Path) -> Path:
     import torch
     from diffusers import AutoencoderTiny, DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
-    from tests.models.tiny_models import clip_text, clip_tokenizer
+    from tests.models.tiny_text import clip_text, clip_tokenizer
 
     torch.manual_seed(0)
     tokenizer = clip_tokenizer(max_length=40)

@@ -25,11 +25,11 @@ from studio.manager.conversion.imported import Conversion
 from studio.manager.disk.clip_vocabulary import END, SIZE
 from studio.manager.loading import pipeline_class
 from studio.manager.manager import Manager
-from tests.models import true_layouts
+from tests.models import published_layouts
 
 LAYOUTS = {
-    "sd1": lambda: true_layouts.checkpoint(true_layouts.sd1(), true_layouts.SD1_TEXT),
-    "sdxl": lambda: true_layouts.checkpoint(true_layouts.sdxl(), true_layouts.SDXL_TEXT),
+    "sd1": lambda: published_layouts.checkpoint(published_layouts.sd1(), published_layouts.SD1_TEXT),
+    "sdxl": lambda: published_layouts.checkpoint(published_layouts.sdxl(), published_layouts.SDXL_TEXT),
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 CODES = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}

@@ -1,6 +1,5 @@
 """The Models tab over the real studio: its worker loads, unloads and converts real (if tiny) files, and the page sees it happen."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from studio.studio import Studio
 from tests.e2e.conftest import served
 from tests.e2e.window import Window
 from tests.manager import small_child
-from tests.models import tiny_models
+from tests.models import single_files, tiny_models
 
 pytestmark = pytest.mark.browser
 
@@ -28,15 +27,11 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     models = tmp_path / "models"
     folder = tiny_models.stable_diffusion(models / "starter/folder", vae="kl", tokens=77)
     Image.new("RGB", (200, 100), "teal").save(folder / "preview.png")
-    tiny_models.ldm_checkpoint(models / "checkpoints/file.safetensors", folder)
+    single_files.sd1_checkpoint(models / "checkpoints/file.safetensors", folder)
     (models / "checkpoints/page.safetensors").write_bytes(b"<!DOCTYPE html><html>log in</html>")
     (models / "vae").mkdir()
     shutil.copy(folder / "vae/diffusion_pytorch_model.safetensors", models / "vae/clear.safetensors")
-    words = models / "tokenizers/clip"
-    words.mkdir(parents=True)
-    (words / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
-    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
-    (words / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    single_files.clip_files(models / "tokenizers/clip")
     monkeypatch.setenv(small_child.SOURCE, str(folder))
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     settings = Settings(models=(models,), outputs=tmp_path / "out", device="cpu")

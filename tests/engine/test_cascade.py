@@ -37,7 +37,7 @@ from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
-from tests.models import tiny_cascade, tiny_models  # noqa: E402
+from tests.models import tiny_models  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
 
@@ -46,8 +46,8 @@ ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cascade") / "models"
     tiny_models.deepfloyd(folder / ONE)
-    tiny_cascade.stage_two(folder / TWO, seed=1)
-    tiny_cascade.x4_upscaler(folder / THREE, seed=2)
+    tiny_models.deepfloyd_two(folder / TWO, seed=1)
+    tiny_models.x4_upscaler(folder / THREE, seed=2)
     return folder
 
 

@@ -20,7 +20,7 @@ from studio.engine.previews import Previewer  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 from tests.engine.conftest import KINDS, Studio  # noqa: E402
-from tests.models import tiny_models, tiny_variants  # noqa: E402
+from tests.models import tiny_models  # noqa: E402
 from tests.models.calls import arguments_of  # noqa: E402
 
 OTHERS = sorted(set(tiny_models.BUILDERS) - set(KINDS))
@@ -30,13 +30,13 @@ STEPS = 4
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     folder = tmp_path_factory.mktemp("families")
-    for kind, build in (tiny_models.BUILDERS | tiny_variants.VARIANTS).items():
+    for kind, build in (tiny_models.BUILDERS | tiny_models.VARIANTS).items():
         if kind not in KINDS:
             build(folder / "models" / kind)
     return Studio(Manager(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu")))
 
 
-@pytest.mark.parametrize("kind", [*OTHERS, *tiny_variants.VARIANTS])
+@pytest.mark.parametrize("kind", [*OTHERS, *tiny_models.VARIANTS])
 def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio, kind: str, tmp_path: Path) -> None:
     info = others.info(kind)
     assert info.problem is None, info.problem

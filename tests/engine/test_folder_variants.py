@@ -15,7 +15,7 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.manager import Manager
-from tests.models import tiny_models
+from tests.models import components, tiny_models
 
 compat.prepare()
 import torch  # noqa: E402
@@ -46,7 +46,7 @@ def half_precision_alone(folder: Path) -> None:
 
 
 def in_shards(folder: Path) -> None:
-    unet = tiny_models.unet_conditioned().from_pretrained(folder / "unet")
+    unet = components.unet().from_pretrained(folder / "unet")
     shutil.rmtree(folder / "unet")
     unet.save_pretrained(folder / "unet", max_shard_size="200KB")
     assert len(list((folder / "unet").glob("*.safetensors"))) > 2

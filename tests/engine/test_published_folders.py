@@ -55,19 +55,7 @@ def pixart_lcm(folder: Path) -> None:
 
 def pixart_sigma(folder: Path) -> None:
     """At 2K: positions four times as far apart."""
-    tiny_models._seeded(0)
-    tokenizer = tiny_models.t5_tokenizer(300)
-    transformer = diffusers.PixArtTransformer2DModel(
-        num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=8, num_layers=2, cross_attention_dim=32,
-        caption_channels=32, sample_size=16, patch_size=2, use_additional_conditions=False, interpolation_scale=4,
-    )  # fmt: skip
-    diffusers.PixArtSigmaPipeline(
-        tokenizer=tokenizer,
-        text_encoder=tiny_models.t5_text(tokenizer),
-        vae=tiny_models.vae_kl(),
-        transformer=transformer.eval(),
-        scheduler=diffusers.DPMSolverMultistepScheduler(beta_schedule="linear"),
-    ).save_pretrained(folder)
+    tiny_models.pixart_sigma(folder, interpolation_scale=4)
 
 
 def sd35_medium(folder: Path) -> None:

@@ -24,9 +24,9 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
 from studio.manager.manager import Manager
 from tests.engine import tiny_child
-from tests.models import tiny_files
+from tests.models import single_files
 from tests.models.conversions import convert_here
-from tests.models.original_names import save, t5_llama_names, text_original
+from tests.models.original_names import flux_original, save, t5_llama_names, text_original
 
 compat.prepare()
 import diffusers  # noqa: E402
@@ -42,7 +42,7 @@ SIZE = 32
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("sources")
-    return {"flux": tiny_files.flux_folder(root / "flux"), "sd3": tiny_files.sd3_folder(root / "sd3")}
+    return {"flux": single_files.flux_folder(root / "flux"), "sd3": single_files.sd3_folder(root / "sd3")}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(clip_vocabulary, "SIZE", clip_vocabulary.SIZE)
     monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
     for family, folder in sources.items():
-        tiny_files.shrink(family, folder)
+        single_files.shrink(family, folder)
         monkeypatch.setenv(tiny_child.SOURCE + family, str(folder))
     monkeypatch.setattr(imports, "CHILD", tiny_child.__name__)
     yield
@@ -69,11 +69,11 @@ def models(tmp_path: Path) -> Path:
 def test_a_file_is_found_imported_run_and_unloaded(
     family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path
 ) -> None:
-    tiny_files.tokenizers(models, sources[family], T5_TOKENIZER[family])
+    single_files.tokenizers(models, sources[family], T5_TOKENIZER[family])
     if layout == "comfy":
-        tiny_files.comfy_layout(models, sources[family], family)
+        single_files.comfy_layout(models, sources[family], family)
     else:
-        tiny_files.all_in_one(models / "checkpoints/sd3.5_tiny_incl_clips_t5.safetensors", sources[family], family)
+        single_files.all_in_one(models / "checkpoints/sd3.5_tiny_incl_clips_t5.safetensors", sources[family], family)
     manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
     info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
     assert (info.family, info.problem, info.capabilities.prediction) == (family, None, "flow_prediction")
@@ -94,7 +94,7 @@ def test_a_denoiser_alone_is_completed_from_a_folder_that_lacks_just_that(
     """What a person has who fetched the small half of a gated repository and the denoiser from elsewhere."""
     donor = models / "diffusers/FLUX.1-dev"
     shutil.copytree(sources["flux"], donor, ignore=lambda folder, names: ["transformer"])
-    tiny_files.comfy_layout(models / "elsewhere", sources["flux"], "flux")
+    single_files.comfy_layout(models / "elsewhere", sources["flux"], "flux")
     file = models / "unet/flux1-dev.safetensors"
     file.parent.mkdir()
     (models / "elsewhere/diffusion_models/flux1-dev.safetensors").rename(file)
@@ -109,8 +109,8 @@ def test_another_text_encoder_beside_means_another_import(
 ) -> None:
     """What was made from the old one goes; what is in memory of both is the same, and comes from where it is now."""
     convert_here(monkeypatch)
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.comfy_layout(models, sources["flux"], "flux")
     manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
     place = tmp_path / "out/.unnoise/imported"
 
@@ -144,8 +144,8 @@ def test_another_text_encoder_beside_means_another_import(
 
 @pytest.mark.parametrize("name", ["t5xxl-{:05d}-of-00002", "text_encoder_2/model-{:05d}-of-00002"])
 def test_a_text_encoder_in_several_files_is_one(name: str, sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.comfy_layout(models, sources["flux"], "flux")
     whole = models / "text_encoders/t5xxl_fp16.safetensors"
     tensors = load_file(whole)
     whole.unlink()
@@ -166,8 +166,8 @@ def test_a_text_encoder_in_several_files_is_one(name: str, sources: dict[str, Pa
 
 
 def test_components_that_two_files_share_take_their_room_once(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = single_files.comfy_layout(models, sources["flux"], "flux")
     shutil.copyfile(file, file.with_name("another.safetensors"))
     first, second = (imported(models, f"diffusion_models/{name}") for name in ("flux1-dev", "another"))
     for name, shared in (("text_encoder_2", True), ("vae", True), ("transformer", False)):
@@ -178,10 +178,10 @@ def test_components_that_two_files_share_take_their_room_once(sources: dict[str,
 
 
 def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.comfy_layout(models, sources["flux"], "flux")
     folder = imported(models, "diffusion_models/flux1-dev", torch.bfloat16)
-    wanted = tiny_files.parts_of(sources["flux"])
+    wanted = single_files.components_of(sources["flux"])
     made = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.bfloat16).components
     for name in ("transformer", "text_encoder", "text_encoder_2", "vae"):
         with safe_open(next((folder / name).glob("*.safetensors")), "pt") as file:
@@ -191,9 +191,9 @@ def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Pa
 
 
 def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["sd3"], None)
+    single_files.tokenizers(models, sources["sd3"], None)
     file = models / "checkpoints/sd3_medium_incl_clips.safetensors"
-    tiny_files.all_in_one(file, sources["sd3"], "sd3", without=("text_encoder_3",))
+    single_files.all_in_one(file, sources["sd3"], "sd3", without=("text_encoder_3",))
     folder = imported(models, "checkpoints/sd3_medium_incl_clips")
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, text_encoder_3=None, tokenizer_3=None)
     pipeline.set_progress_bar_config(disable=True)
@@ -201,9 +201,9 @@ def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models
 
 
 def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models: Path) -> None:
-    source = tiny_files.flux_folder(tmp_path / "schnell", guided=False)
-    tiny_files.tokenizers(models, source, "tokenizer_2")
-    tiny_files.all_in_one(models / "checkpoints/flux1-schnell.safetensors", source, "flux")
+    source = single_files.flux_folder(tmp_path / "schnell", guided=False)
+    single_files.tokenizers(models, source, "tokenizer_2")
+    single_files.all_in_one(models / "checkpoints/flux1-schnell.safetensors", source, "flux")
     (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
     assert (info.variant, info.defaults.steps, info.defaults.guidance_scale) == ("few-step", 4, 1.0)
     folder = imported(models, info.id)
@@ -215,11 +215,11 @@ def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models
 
 def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], models: Path) -> None:
     """ComfyUI's fp8: the denoiser as it is, the T5 with a scale beside each weight."""
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
-    parts = tiny_files.parts_of(sources["flux"])
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = single_files.comfy_layout(models, sources["flux"], "flux")
+    parts = single_files.components_of(sources["flux"])
     eight = torch.float8_e4m3fn
-    save(file, tiny_files.flux_original(parts["transformer"]), eight)
+    save(file, flux_original(parts["transformer"]), eight)
     t5 = text_original(parts["text_encoder_2"])
     scaled: dict[str, Any] = {"scaled_fp8": torch.zeros(2, dtype=eight)}
     for key, tensor in t5.items():
@@ -231,7 +231,7 @@ def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], mod
             scaled[key] = tensor
     (models / "text_encoders/t5xxl_fp16.safetensors").unlink()
     save(models / "text_encoders/t5xxl_fp8_e4m3fn_scaled.safetensors", scaled)
-    made = tiny_files.parts_of(imported(models, "diffusion_models/flux1-dev"))
+    made = single_files.components_of(imported(models, "diffusion_models/flux1-dev"))
     key = "transformer_blocks.0.attn.to_q.weight"
     wanted = parts["transformer"].state_dict()[key].to(eight).float()
     assert torch.equal(made["transformer"].state_dict()[key], wanted)
@@ -242,39 +242,39 @@ def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], mod
 
 @pytest.mark.parametrize(("packing", "most"), [("F16", 1e-3), ("Q8_0", 0.01), ("Q4_0", 0.15)])
 def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    tiny_files.comfy_layout(models, sources["flux"], "flux").unlink()
-    original = tiny_files.flux_original(tiny_files.parts_of(sources["flux"])["transformer"])
-    tiny_files.gguf_file(models / f"unet/flux1-dev-{packing}.gguf", original, "flux", packing)
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.comfy_layout(models, sources["flux"], "flux").unlink()
+    original = flux_original(single_files.components_of(sources["flux"])["transformer"])
+    single_files.gguf_file(models / f"unet/flux1-dev-{packing}.gguf", original, "flux", packing)
     info = next(info for info in Catalog((models,), None).models() if info.kind == "gguf")
     assert (info.family, info.problem, info.capabilities.tasks[0]) == ("flux", None, "text_to_image")
-    made = tiny_files.parts_of(imported(models, info.id))["transformer"].state_dict()
-    wanted = tiny_files.parts_of(sources["flux"])["transformer"].state_dict()
+    made = single_files.components_of(imported(models, info.id))["transformer"].state_dict()
+    wanted = single_files.components_of(sources["flux"])["transformer"].state_dict()
     assert made.keys() == wanted.keys()
     worst = max(float((made[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
     assert worst <= most
 
 
 def test_a_quantised_t5_serves_a_quantised_denoiser(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.comfy_layout(models, sources["flux"], "flux")
     (models / "text_encoders/t5xxl_fp16.safetensors").unlink()
-    t5 = tiny_files.parts_of(sources["flux"])["text_encoder_2"]
-    tiny_files.gguf_file(
+    t5 = single_files.components_of(sources["flux"])["text_encoder_2"]
+    single_files.gguf_file(
         models / "text_encoders/t5-v1_1-xxl-encoder-Q8_0.gguf", t5_llama_names(t5), "t5encoder", "Q8_0"
     )
     kinds = {info.id: (info.kind, info.variant, info.problem) for info in Catalog((models,), None).models()}
     assert kinds["text_encoders/t5-v1_1-xxl-encoder-Q8_0"] == ("text_encoder", "t5xxl", None)
-    made = tiny_files.parts_of(imported(models, "diffusion_models/flux1-dev"))["text_encoder_2"].state_dict()
+    made = single_files.components_of(imported(models, "diffusion_models/flux1-dev"))["text_encoder_2"].state_dict()
     wanted = t5.state_dict()
     worst = max(float((made[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
     assert worst <= 0.01
 
 
 def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.comfy_layout(models, sources["flux"], "flux")
+    single_files.comfy_layout(models, sources["flux"], "flux")
     shutil.rmtree(models / "vae")
-    tiny_files.tokenizers(models, sources["flux"], None)
+    single_files.tokenizers(models, sources["flux"], None)
     (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
     assert info.problem == (
         "The file lacks its VAE and the tokenizer of its text encoder, and nothing else here has it. Fetch "
@@ -286,9 +286,9 @@ def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Pa
 
 
 def test_weights_packed_for_another_library_are_refused(sources: dict[str, Path], models: Path) -> None:
-    tiny_files.tokenizers(models, sources["flux"], "tokenizer_2")
-    file = tiny_files.comfy_layout(models, sources["flux"], "flux")
-    tensors = tiny_files.flux_original(tiny_files.parts_of(sources["flux"])["transformer"])
+    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    file = single_files.comfy_layout(models, sources["flux"], "flux")
+    tensors = flux_original(single_files.components_of(sources["flux"])["transformer"])
     tensors["double_blocks.0.img_mlp.0.weight"] = torch.zeros(512, 128, dtype=torch.int8)
     save(file, tensors)
     with pytest.raises(ModelError, match=r"quantised in a way that is not read here \(I8"):
@@ -319,7 +319,7 @@ def imported(models: Path, model_id: str, dtype: Any = torch.float32) -> Path:
 
 
 def same_weights(made: Path, wanted: Path) -> bool:
-    one, other = tiny_files.parts_of(made), tiny_files.parts_of(wanted)
+    one, other = single_files.components_of(made), single_files.components_of(wanted)
     modules = [name for name, part in other.items() if isinstance(part, torch.nn.Module)]
     return all(
         torch.equal(tensor, one[name].state_dict()[key])

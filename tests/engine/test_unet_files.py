@@ -13,7 +13,7 @@ from studio.manager.conversion.importing import import_checkpoint
 from studio.manager.disk import attachments, checkpoints, clip_vocabulary
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES, family_for
-from tests.models import tiny_files, tiny_models, tiny_variants
+from tests.models import original_names, single_files, tiny_models
 from tests.models.original_names import P, save, text_original
 
 compat.prepare()
@@ -21,9 +21,9 @@ compat.prepare()
 import torch  # noqa: E402
 
 BUILDERS = {
-    "base": lambda folder: tiny_variants.sdxl(folder, tokens=77),
-    "inpaint": lambda folder: tiny_variants.sdxl(folder, tokens=77, channels=9),
-    "refiner": lambda folder: tiny_variants.sdxl_refiner(folder, tokens=77),
+    "base": lambda folder: tiny_models.stable_diffusion_xl(folder, tokens=77),
+    "inpaint": lambda folder: tiny_models.sdxl_inpaint(folder, tokens=77),
+    "refiner": lambda folder: tiny_models.sdxl_refiner(folder, tokens=77),
     "sd1": lambda folder: tiny_models.stable_diffusion(folder, vae="kl", tokens=77),
 }
 
@@ -41,9 +41,9 @@ def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
     for width, family in ((64, "sdxl"), (32, "sd1")):
         monkeypatch.setitem(attachments.CONTEXT_FAMILY, width, family)
-    tiny_files.shrink("sdxl", sources["base"])
-    tiny_files.shrink("sdxl", sources["refiner"], "refiner")
-    tiny_files.shrink("sd1", sources["sd1"])
+    single_files.shrink("sdxl", sources["base"])
+    single_files.shrink("sdxl", sources["refiner"], "refiner")
+    single_files.shrink("sd1", sources["sd1"])
     yield
     FAMILIES._items.clear()
     FAMILIES._items.update(families)
@@ -51,19 +51,19 @@ def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def models(tmp_path: Path, sources: dict[str, Path]) -> Path:
-    tiny_files.tokenizers(tmp_path / "models", sources["sd1"], None)
+    single_files.tokenizers(tmp_path / "models", sources["sd1"], None)
     return tmp_path / "models"
 
 
 @pytest.mark.parametrize("variant", ["base", "inpaint", "refiner"])
 def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[str, Path], models: Path) -> None:
-    parts = tiny_files.parts_of(sources[variant])
-    tiny_variants.xl_checkpoint(models / "checkpoints/xl.safetensors", parts)
+    parts = single_files.components_of(sources[variant])
+    single_files.xl_checkpoint(models / "checkpoints/xl.safetensors", parts)
     info = described(models, "checkpoints/xl")
     assert (info.family, info.variant, info.problem) == ("sdxl", "" if variant == "base" else variant, None)
     assert info.capabilities.tasks[0] == "text_to_image"
     folder = imported(models, info)
-    made = tiny_files.parts_of(folder)
+    made = single_files.components_of(folder)
     assert {name for name, part in made.items() if part is not None} == {
         name for name, part in parts.items() if part is not None
     }
@@ -74,8 +74,8 @@ def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[
 
 
 def test_the_refiner_s_folder_says_that_it_wants_an_aesthetic_score(sources: dict[str, Path], models: Path) -> None:
-    parts = tiny_files.parts_of(sources["refiner"])
-    tiny_variants.xl_checkpoint(models / "checkpoints/sd_xl_refiner_1.0.safetensors", parts)
+    parts = single_files.components_of(sources["refiner"])
+    single_files.xl_checkpoint(models / "checkpoints/sd_xl_refiner_1.0.safetensors", parts)
     index = json.loads(
         (imported(models, described(models, "checkpoints/sd_xl_refiner_1.0")) / "model_index.json").read_text()
     )
@@ -88,15 +88,15 @@ def test_the_refiner_s_folder_says_that_it_wants_an_aesthetic_score(sources: dic
 def test_a_quantised_unet_takes_its_text_encoder_and_vae_from_beside(
     packing: str, sources: dict[str, Path], models: Path
 ) -> None:
-    parts = tiny_files.parts_of(sources["sd1"])
-    unet = {key.removeprefix(P): tensor for key, tensor in tiny_models.unet_to_ldm(parts["unet"]).items()}
-    tiny_files.gguf_file(models / f"unet/sd15-{packing}.gguf", unet, "sd1", packing, rearranged=True)
+    parts = single_files.components_of(sources["sd1"])
+    unet = {key.removeprefix(P): tensor for key, tensor in original_names.unet_original(parts["unet"]).items()}
+    single_files.gguf_file(models / f"unet/sd15-{packing}.gguf", unet, "sd1", packing, rearranged=True)
     save(models / "text_encoders/clip_l.safetensors", text_original(parts["text_encoder"]))
-    save(models / "vae/vae-ft-mse.safetensors", tiny_models.vae_to_ldm(parts["vae"]))
+    save(models / "vae/vae-ft-mse.safetensors", original_names.vae_original(parts["vae"]))
     info = described(models, f"unet/sd15-{packing}")
     assert (info.kind, info.family, info.problem) == ("gguf", "sd1", None)
     assert info.needs == ("vae", "text_encoder")
-    made = tiny_files.parts_of(imported(models, info))
+    made = single_files.components_of(imported(models, info))
     wanted = parts["unet"].state_dict()
     got = made["unet"].state_dict()
     worst = max(float((got[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
@@ -105,8 +105,8 @@ def test_a_quantised_unet_takes_its_text_encoder_and_vae_from_beside(
 
 
 def test_a_checkpoint_without_its_vae_borrows_one_of_a_folder(sources: dict[str, Path], models: Path) -> None:
-    parts = tiny_files.parts_of(sources["base"])
-    file = tiny_variants.xl_checkpoint(models / "checkpoints/novae.safetensors", parts)
+    parts = single_files.components_of(sources["base"])
+    file = single_files.xl_checkpoint(models / "checkpoints/novae.safetensors", parts)
     from safetensors.torch import load_file
 
     save(file, {key: tensor for key, tensor in load_file(file).items() if not key.startswith("first_stage_model.")})
@@ -114,7 +114,7 @@ def test_a_checkpoint_without_its_vae_borrows_one_of_a_folder(sources: dict[str,
     shutil.copytree(sources["base"], models / "diffusers/xl-base")
     info = described(models, "checkpoints/novae")
     assert info.problem is None
-    made = tiny_files.parts_of(imported(models, info))["vae"].state_dict()
+    made = single_files.components_of(imported(models, info))["vae"].state_dict()
     assert all(torch.equal(made[key], tensor) for key, tensor in parts["vae"].state_dict().items())
 
 

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from studio.manager.conversion.import_child import main
-from tests.models import tiny_files
+from tests.models import single_files
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and the family's name
 
 if __name__ == "__main__":
     for name, folder in os.environ.items():
         if name.startswith(SOURCE):
-            tiny_files.shrink(name.removeprefix(SOURCE), Path(folder))
+            single_files.shrink(name.removeprefix(SOURCE), Path(folder))
     sys.exit(main())

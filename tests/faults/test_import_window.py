@@ -1,7 +1,6 @@
 """A single file through the whole studio: prepared while a job runs, told to the window, waited for by a job, cancelled, lost
 with the worker; what follows works."""
 
-import json
 import os
 import shutil
 import signal
@@ -22,7 +21,7 @@ from studio.core.settings import Settings
 from studio.manager.disk.attachments import CONTEXT_FAMILY
 from studio.studio import Studio
 from tests.manager import small_child
-from tests.models import tiny_models
+from tests.models import single_files, tiny_models
 
 FILE, FOLDER = "checkpoints/tiny", "starter/folder"
 ENTRY = "tests.manager.small_worker:main"
@@ -33,12 +32,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One model as a folder, and as a single file; the vocabulary that the latter needs."""
     root = tmp_path_factory.mktemp("models")
     folder = tiny_models.stable_diffusion(root / FOLDER, vae="kl", tokens=77)
-    tiny_models.ldm_checkpoint(root / f"{FILE}.safetensors", folder)
-    words = root / "tokenizers/clip"
-    words.mkdir(parents=True)
-    (words / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
-    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
-    (words / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    single_files.sd1_checkpoint(root / f"{FILE}.safetensors", folder)
+    single_files.clip_files(root / "tokenizers/clip")
     return root
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.models.layouts import CASES, unet, write_sparse, xl
+from tests.models.sparse_headers import CASES, unet, write_sparse, xl
 
 CHECKPOINT = CASES["SD 1.5"][1]
 

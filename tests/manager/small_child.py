@@ -10,7 +10,7 @@ from studio.manager.conversion import importing
 from studio.manager.conversion.import_child import main
 from studio.manager.disk import clip_vocabulary
 from studio.manager.families import FAMILIES
-from tests.models import tiny_models
+from tests.models import single_files, tiny_text
 
 SOURCE = "UNNOISE_TEST_SOURCE"  # the folder that SD 1 is as small as
 SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer
@@ -18,8 +18,8 @@ SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer
 
 def shrink(source: Path) -> None:
     """Make SD 1 in this process as small as the folder."""
-    FAMILIES._items["sd1"] = replace(FAMILIES.get("sd1"), blueprint=tiny_models.tiny_blueprint(source))
-    clip_vocabulary.SIZE = len(tiny_models.clip_tokenizer().get_vocab())
+    FAMILIES._items["sd1"] = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
+    clip_vocabulary.SIZE = len(tiny_text.clip_tokenizer().get_vocab())
 
 
 def slow_down(seconds: float) -> None:

@@ -21,7 +21,7 @@ from studio.manager.memory.estimate import folder_weights, stages_for
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import anonymous
 from studio.manager.memory.residency import KEPT_SHELLS
-from tests.models import tiny_models
+from tests.models import original_names, tiny_models
 
 compat.prepare()
 import torch  # noqa: E402
@@ -233,7 +233,7 @@ def test_a_card_may_put_another_vae_in_place_of_the_model_s_own(naming: str, mod
         from diffusers import AutoencoderKL
         from safetensors.torch import save_file
 
-        names = tiny_models.vae_to_ldm(AutoencoderKL.from_pretrained(models / "b/vae"))
+        names = original_names.vae_original(AutoencoderKL.from_pretrained(models / "b/vae"))
         tensors = {key.removeprefix("first_stage_model."): tensor.contiguous() for key, tensor in names.items()}
         save_file(tensors, root / "vae/other.safetensors")
     (root / "sd/unnoise.json").write_text('{"vae": "vae/other"}')

@@ -14,7 +14,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk import catalog as catalog_module
 from studio.manager.disk.catalog import Catalog
 from tests.models import tiny_models
-from tests.models.layouts import CASES, unet, write_sparse
+from tests.models.sparse_headers import CASES, unet, write_sparse
 
 
 def only(folder: Path) -> ModelInfo:

@@ -10,8 +10,8 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES
 from studio.manager.loading import component_class
 from studio.manager.memory.planning import Shape, forecast
-from tests.models.layouts import Shapes, write_sparse
 from tests.models.original_names import flux_original
+from tests.models.sparse_headers import Shapes, write_sparse
 
 compat.prepare()
 import torch  # noqa: E402

@@ -11,7 +11,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk import extra_paths
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.clip_vocabulary import vocabulary_places
-from tests.models.layouts import CASES, write_sparse
+from tests.models.sparse_headers import CASES, write_sparse
 
 FILE = extra_paths.FILE
 

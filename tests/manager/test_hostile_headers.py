@@ -17,7 +17,7 @@ from studio.core.models import ModelInfo
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.headers import MAX_HEADER, MAX_TENSORS, read_header
 from studio.manager.disk.sniff import sniff
-from tests.models.layouts import CASES, write_sparse
+from tests.models.sparse_headers import CASES, write_sparse
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -73,7 +73,7 @@ def test_true_tables_of_random_shapes_are_read_and_judged(tmp_path: Path, shapes
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_true_file_spoilt_anywhere_is_read_or_refused(case: str, tmp_path: Path) -> None:
     chance = random.Random(case)
-    file = write_sparse(tmp_path / "true.safetensors", CASES[case][1])
+    file = write_sparse(tmp_path / "published.safetensors", CASES[case][1])
     with file.open("rb") as opened:
         head = bytearray(opened.read(8))
         head += opened.read(int.from_bytes(head, "little"))

@@ -14,7 +14,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.manager import Manager
 from tests.models import tiny_models
 from tests.models.hub_cache import ONE, TWO, cached
-from tests.models.layouts import CASES, write_sparse
+from tests.models.sparse_headers import CASES, write_sparse
 
 compat.prepare()
 import torch  # noqa: E402

@@ -22,9 +22,9 @@ from studio.manager.disk.clip_vocabulary import byte_letters, find_vocabulary, r
 from studio.manager.disk.files import describe_file
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
-from tests.models import tiny_models
+from tests.models import single_files, tiny_models, tiny_text
 from tests.models.conversions import convert_here
-from tests.models.layouts import unet, write_sparse
+from tests.models.sparse_headers import unet, write_sparse
 
 compat.prepare()
 import torch  # noqa: E402
@@ -34,7 +34,7 @@ import torch  # noqa: E402
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny SD in diffusers' layout, and below it the same as one file."""
     folder = tiny_models.stable_diffusion(tmp_path_factory.mktemp("source") / "sd", vae="kl", tokens=77)
-    tiny_models.ldm_checkpoint(folder.parent / "single/tiny.safetensors", folder)
+    single_files.sd1_checkpoint(folder.parent / "single/tiny.safetensors", folder)
     return folder
 
 
@@ -43,14 +43,10 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     """A manager whose SD 1 is as small as the test's: text of width 32, a vocabulary of a few hundred words."""
     models = tmp_path / "models"
     shutil.copytree(source.parent / "single", models / "checkpoints")
-    shutil.copytree(source / "tokenizer", models / "tokenizers/clip")
-    words = tiny_models.clip_tokenizer().get_vocab()
-    (models / "tokenizers/clip/vocab.json").write_text(json.dumps(words))
-    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
-    (models / "tokenizers/clip/merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
-    monkeypatch.setattr(clip_vocabulary, "SIZE", len(words))
+    single_files.clip_files(models / "tokenizers/clip")
+    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
     monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
-    small = replace(FAMILIES.get("sd1"), blueprint=tiny_models.tiny_blueprint(source))
+    small = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
     monkeypatch.setitem(FAMILIES._items, "sd1", small)
     convert_here(monkeypatch)
     return Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))

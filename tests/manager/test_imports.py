@@ -1,6 +1,5 @@
 """A conversion is a process of its own: heard of while it runs, joined, left, killed; it never leaves anything half made."""
 
-import json
 import os
 import shutil
 import signal
@@ -26,7 +25,7 @@ from studio.manager.disk import attachments, clip_vocabulary
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
 from tests.manager import small_child
-from tests.models import tiny_models
+from tests.models import single_files, tiny_models, tiny_text
 from tests.models.conversions import convert_here
 
 compat.prepare()
@@ -36,16 +35,16 @@ compat.prepare()
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny SD in diffusers' layout, and below it the same as one file."""
     folder = tiny_models.stable_diffusion(tmp_path_factory.mktemp("source") / "sd", vae="kl", tokens=77)
-    tiny_models.ldm_checkpoint(folder.parent / "single/tiny.safetensors", folder)
+    single_files.sd1_checkpoint(folder.parent / "single/tiny.safetensors", folder)
     return folder
 
 
 @pytest.fixture
 def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SD 1 is as small as the test's, here and in the child."""
-    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_models.clip_tokenizer().get_vocab()))
+    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
     monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
-    blueprint = tiny_models.tiny_blueprint(source)
+    blueprint = single_files.tiny_blueprint(source)
     monkeypatch.setitem(FAMILIES._items, "sd1", replace(FAMILIES.get("sd1"), blueprint=blueprint))
     monkeypatch.setattr(imports, "CHILD", small_child.__name__)
     monkeypatch.setenv(small_child.SOURCE, str(source))
@@ -55,7 +54,7 @@ def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def make_manager(source: Path, small: None, tmp_path: Path) -> Callable[..., Manager]:
     models = tmp_path / "models"
     shutil.copytree(source.parent / "single", models / "checkpoints")
-    write_vocabulary(models / "tokenizers/clip")
+    single_files.clip_files(models / "tokenizers/clip")
 
     def make(outputs: Path = tmp_path / "out") -> Manager:
         return Manager(Settings(models=(models,), outputs=outputs, device="cpu"))
@@ -70,13 +69,6 @@ def manager(make_manager: Callable[..., Manager]) -> Iterator[Manager]:
     for info in manager.catalog.models():
         manager.imports.cancel(info.id)
     wait_for(lambda: not running(manager))
-
-
-def write_vocabulary(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    (folder / "vocab.json").write_text(json.dumps(tiny_models.clip_tokenizer().get_vocab()))
-    merges = [" ".join(pair) for pair in tiny_models.clip_merges()]
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
 
 
 def wait_for(true: Callable[[], Any], seconds: float = 60.0) -> None:

@@ -5,8 +5,8 @@ import pytest
 from studio.manager.disk.header_values import Header, Tensor
 from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.sniff import sniff
-from tests.models import true_layouts as true
-from tests.models.layouts import Shapes
+from tests.models import published_layouts as published
+from tests.models.sparse_headers import Shapes
 
 # diffusers' class, with its published sizes -> the family of a LoRA on all its layers, and of one on attention alone
 TRAINED: dict[str, tuple[str | None, str | None]] = {
@@ -52,7 +52,7 @@ def peft(layers: Shapes, prefix: str) -> Shapes:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_of_every_transformer(name: str) -> None:
-    every = true.made(name)
+    every = published.made(name)
     attention = {
         key: shape for key, shape in every.items() if key.endswith((".to_q.weight", ".to_k.weight", ".to_v.weight"))
     }

@@ -16,7 +16,7 @@ from studio.manager.memory.estimate import Shape, Weights
 from studio.manager.memory.fallbacks import SINGLE, SLICE, TILE, decoder_config, lower_memory, tile_pixels, tile_sizes
 from studio.manager.memory.planner import Part, Stage
 from studio.manager.memory.planning import forecast, table
-from tests.models import tiny_models
+from tests.models import components, tiny_models
 
 compat.prepare()
 
@@ -50,7 +50,7 @@ def test_what_knows_no_tiles_is_only_made_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("pixels", [32, 48, 64, 128, 512, 1024])
-@pytest.mark.parametrize("build", [tiny_models.vae_kl, tiny_models.vae_tiny])
+@pytest.mark.parametrize("build", [components.vae_kl, components.vae_tiny])
 def test_the_tiles_that_are_planned_are_those_that_are_cut(build: object, pixels: int) -> None:
     vae = build()  # type: ignore[operator]
     sizes = tile_sizes(vae, pixels)

@@ -18,7 +18,7 @@ from studio.manager.disk.headers import readable
 from studio.manager.disk.index import Index
 from tests.manager.messy import FILES, good, make_messy, unmake, zipped_pickle
 from tests.models import tiny_models
-from tests.models.layouts import CASES, unet, write_sparse
+from tests.models.sparse_headers import CASES, unet, write_sparse
 
 DAC_OVERRIDE, DAC_READ_SEARCH, DROP_BOUNDING = 1, 2, 24
 

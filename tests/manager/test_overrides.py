@@ -13,7 +13,7 @@ from studio.core.options import find_model
 from studio.manager.disk import overrides
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.overrides import Overrides, check_override
-from tests.models.layouts import CASES, write_sparse
+from tests.models.sparse_headers import CASES, write_sparse
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.conversion.tensors import WeightsFile
 from studio.manager.disk.catalog import Catalog
-from tests.models import true_layouts as true
-from tests.models.layouts import CASES, Shapes, write_sparse
+from tests.models import published_layouts as published
+from tests.models.sparse_headers import CASES, Shapes, write_sparse
 
 
 def listed(root: Path) -> dict[str, ModelInfo]:
@@ -29,12 +29,12 @@ def umt5(vocabulary: int = 256_384) -> Shapes:
 
 
 def long_clip() -> Shapes:
-    return true.clip_text() | {"text_model.embeddings.position_embedding.weight": (248, 768)}
+    return published.clip_text() | {"text_model.embeddings.position_embedding.weight": (248, 768)}
 
 
 def int8_t5() -> Shapes:
     """As bitsandbytes writes it, and InvokeAI keeps it."""
-    return true.t5() | {"encoder.block.0.layer.0.SelfAttention.q.SCB": (4096,)}
+    return published.t5() | {"encoder.block.0.layer.0.SelfAttention.q.SCB": (4096,)}
 
 
 # path -> (tensors, dtype, kind, family, variant, words of the problem)
@@ -42,9 +42,9 @@ Case = tuple[Callable[[], Shapes], str, str, str | None, str, str | None]
 FILES: dict[str, Case] = {
     "text_encoders/umt5_xxl_fp16.safetensors": (umt5, "F16", "text_encoder", None, "umt5xxl", None),
     "text_encoders/long_clip.safetensors": (long_clip, "F16", "text_encoder", None, "clip_l of 248 words", None),
-    "text_encoders/t5xxl_fp16.safetensors": (true.t5, "F16", "text_encoder", None, "t5xxl", None),
+    "text_encoders/t5xxl_fp16.safetensors": (published.t5, "F16", "text_encoder", None, "t5xxl", None),
     "any/t5_encoder/t5_bnb_int8/text_encoder_2/model.safetensors": (int8_t5, "I8", "text_encoder", None, "t5xxl", "quantised (I8)"),
-    "vae/odd.safetensors": (lambda: true.ldm_vae(), "U8", "vae", "sd1", "", "quantised (U8)"),
+    "vae/odd.safetensors": (lambda: published.ldm_vae(), "U8", "vae", "sd1", "", "quantised (U8)"),
 }  # fmt: skip
 
 
@@ -66,19 +66,19 @@ AUTOENCODERS: dict[str, tuple[str | None, str]] = {
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
 def test_an_autoencoder_is_told_for_what_it_decodes(name: str, tmp_path: Path) -> None:
-    write_sparse(tmp_path / "good.safetensors", true.made(name))
+    write_sparse(tmp_path / "good.safetensors", published.made(name))
     info = listed(tmp_path)["good"]
     assert (info.kind, info.family, info.variant) == ("vae", *AUTOENCODERS[name])
 
 
 def test_a_tiny_autoencoder_completes_no_checkpoint(tmp_path: Path) -> None:
-    write_sparse(tmp_path / "vae/tiny.safetensors", true.made("AutoencoderTiny"))
-    write_sparse(tmp_path / "unet/sd15.safetensors", true.sd1())
+    write_sparse(tmp_path / "vae/tiny.safetensors", published.made("AutoencoderTiny"))
+    write_sparse(tmp_path / "unet/sd15.safetensors", published.sd1())
     catalog = Catalog((tmp_path,), None)
     info = next(info for info in catalog.models() if info.kind == "checkpoint")
     assert "vae" in info.needs and "vae" not in catalog.beside(info)
     assert "lacks its VAE" in (info.problem or "")
-    write_sparse(tmp_path / "vae/whole.safetensors", true.ldm_vae())
+    write_sparse(tmp_path / "vae/whole.safetensors", published.ldm_vae())
     catalog.models()
     assert catalog.beside(info)["vae"].files[0].name == "whole.safetensors"
 
@@ -103,8 +103,8 @@ def test_only_a_text_encoder_that_fits_completes_a_denoiser(tmp_path: Path) -> N
     """The largest of them fit none: UMT5 knows another vocabulary, the long CLIP more positions, the int8 one no floats."""
     for path, (making, dtype, *_) in FILES.items():
         write_sparse(tmp_path / path, making(), dtype)
-    write_sparse(tmp_path / "text_encoders/clip_l.safetensors", true.clip_text())
-    write_sparse(tmp_path / "vae/ae.safetensors", true.ldm_vae(16, quant=False))
+    write_sparse(tmp_path / "text_encoders/clip_l.safetensors", published.clip_text())
+    write_sparse(tmp_path / "vae/ae.safetensors", published.ldm_vae(16, quant=False))
     write_sparse(tmp_path / "diffusion_models/flux1-dev.safetensors", CASES["FLUX dev"][1])
     catalog = Catalog((tmp_path,), None)
     info = next(info for info in catalog.models() if info.kind == "checkpoint")

@@ -14,7 +14,7 @@ from studio.manager.disk.catalog import Catalog, describe_path
 from studio.manager.families import FAMILIES
 from studio.manager.memory.planner import DoesNotFit
 from studio.manager.memory.planning import Shape, forecast
-from tests.models.layouts import Shapes, write_sparse
+from tests.models.sparse_headers import Shapes, write_sparse
 
 GIB = 1 << 30
 TEXT = "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight"

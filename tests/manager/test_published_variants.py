@@ -12,7 +12,7 @@ from studio.core.request import GenerationRequest
 from studio.manager.disk.files import SD2_TELLTALE, describe_file
 from studio.manager.disk.folders import read_folder
 from tests.models import tiny_models
-from tests.models.layouts import flux, sd3, unet, write_sparse, xl
+from tests.models.sparse_headers import flux, sd3, unet, write_sparse, xl
 
 # file name -> sampler, spacing, steps, guidance, width
 FEW = {

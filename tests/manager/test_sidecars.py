@@ -9,8 +9,8 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.sidecars import family_of_base
-from tests.models import true_layouts as true
-from tests.models.layouts import CASES, write_sparse
+from tests.models import published_layouts as published
+from tests.models.sparse_headers import CASES, write_sparse
 
 # As Civitai calls them, with what that is; those of no family here are None.
 BASES = {
@@ -139,7 +139,7 @@ VAES: dict[str, tuple[str, int, dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", VAES)
 def test_autoencoders_of_one_shape_are_told_apart(case: str, tmp_path: Path) -> None:
     path, channels, written, family = VAES[case]
-    file = write_sparse(tmp_path / "m" / path, true.ldm_vae(channels, quant=channels == 4))
+    file = write_sparse(tmp_path / "m" / path, published.ldm_vae(channels, quant=channels == 4))
     for name, told in written.items():
         if name == "config.json":
             file.with_name(name).write_text(json.dumps(told))

@@ -11,7 +11,7 @@ from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.sniff import sniff
-from tests.models.layouts import CASES, Shapes, flux, unet, write_sparse, xl
+from tests.models.sparse_headers import CASES, Shapes, flux, unet, write_sparse, xl
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -11,7 +11,7 @@ from studio.core.options import find_model
 from studio.manager.disk.catalog import NO_TEXT, Catalog
 from studio.manager.manager import Manager
 from tests.manager.test_importing import manager, source
-from tests.models.layouts import CASES, write_sparse
+from tests.models.sparse_headers import CASES, write_sparse
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file
 

@@ -10,7 +10,7 @@ from studio.manager.families import FAMILIES
 from studio.manager.families.sd1 import SD1
 from studio.manager.manager import Manager
 from tests.manager.test_importing import manager, picture, source
-from tests.models import tiny_models
+from tests.models import original_names
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file
 
@@ -20,7 +20,7 @@ def vae_in(naming: str, source: Path, file: Path) -> None:
     from safetensors.torch import save_file
 
     module = AutoencoderKL.from_pretrained(source / "vae", local_files_only=True)
-    tensors = tiny_models.vae_to_ldm(module)
+    tensors = original_names.vae_original(module)
     if naming == "bare":
         tensors = {key.removeprefix("first_stage_model."): tensor for key, tensor in tensors.items()}
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.models import generic_text as text
+from tests.models.components import seeded
 from tests.models.generic_parts import PACKED, dynamic, flow, flux2_vae, kl, model, qwen_vae, save, wan_vae
-from tests.models.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from tests.models.tiny_text import clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
 def flux2(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model("Flux2Transformer2DModel", **PACKED, joint_attention_dim=48, axes_dims_rope=(4, 4, 4, 4))
     return save(
         folder,
@@ -26,7 +27,7 @@ def flux2(folder: Path, seed: int = 0) -> Path:
 
 
 def _klein(folder: Path, pipeline: str, seed: int, **arguments: Any) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "Flux2Transformer2DModel",
         **PACKED,
@@ -55,7 +56,7 @@ def flux2_klein_kv(folder: Path, seed: int = 0) -> Path:
 
 
 def flux_kontext(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     clip, t5 = clip_tokenizer(), t5_tokenizer()
     transformer = model(
         "FluxTransformer2DModel",
@@ -79,7 +80,7 @@ def flux_kontext(folder: Path, seed: int = 0) -> Path:
 
 
 def chroma(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     tokenizer = t5_tokenizer()
     transformer = model(
         "ChromaTransformer2DModel",
@@ -102,7 +103,7 @@ def chroma(folder: Path, seed: int = 0) -> Path:
 
 
 def bria(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     tokenizer = t5_tokenizer()
     transformer = model(
         "BriaTransformer2DModel",
@@ -122,7 +123,7 @@ def bria(folder: Path, seed: int = 0) -> Path:
 
 
 def bria_fibo(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "BriaFiboTransformer2DModel",
         **PACKED,
@@ -152,7 +153,7 @@ def bria_fibo(folder: Path, seed: int = 0) -> Path:
 
 
 def longcat_image(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "LongCatImageTransformer2DModel",
         **(PACKED | {"in_channels": 64}),
@@ -173,7 +174,7 @@ def longcat_image(folder: Path, seed: int = 0) -> Path:
 
 
 def ovis_image(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "OvisImageTransformer2DModel",
         **PACKED,
@@ -193,7 +194,7 @@ def ovis_image(folder: Path, seed: int = 0) -> Path:
 
 
 def qwen_image(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "QwenImageTransformer2DModel",
         patch_size=2,
@@ -217,7 +218,7 @@ def qwen_image(folder: Path, seed: int = 0) -> Path:
 
 
 def qwen_image_21(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "QwenImage21Transformer2DModel",
         patch_size=1,
@@ -253,7 +254,7 @@ def qwen_image_21(folder: Path, seed: int = 0) -> Path:
 
 
 def krea2(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "Krea2Transformer2DModel",
         in_channels=16,
@@ -285,7 +286,7 @@ def krea2(folder: Path, seed: int = 0) -> Path:
 
 
 def nucleus_moe(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "NucleusMoEImageTransformer2DModel",
         patch_size=2,
@@ -312,7 +313,7 @@ def nucleus_moe(folder: Path, seed: int = 0) -> Path:
 
 def ideogram4(folder: Path, seed: int = 0) -> Path:
     """Two transformers: one for the prompt, and one for none."""
-    _seeded(seed)
+    seeded(seed)
     sizes = {
         "in_channels": 16,
         "num_layers": 1,

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.models.tiny_models import vae_kl
+from tests.models.components import vae_kl
 
 SIDE = 32
 

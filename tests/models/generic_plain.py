@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.models import generic_text as text
+from tests.models.components import seeded
 from tests.models.generic_parts import deep_vae, dynamic, flow, flux2_vae, kl, model, save
-from tests.models.tiny_models import _seeded, clip_text, clip_tokenizer, t5_text, t5_tokenizer
+from tests.models.tiny_text import clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 
 def _z_image_transformer(**config: Any) -> Any:
@@ -29,7 +30,7 @@ def _z_image_transformer(**config: Any) -> Any:
 
 
 def z_image(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     return save(
         folder,
         "ZImagePipeline",
@@ -42,7 +43,7 @@ def z_image(folder: Path, seed: int = 0) -> Path:
 
 
 def z_image_omni(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     from transformers import Siglip2ImageProcessor, Siglip2VisionConfig, Siglip2VisionModel
 
     vision = Siglip2VisionConfig(
@@ -79,7 +80,7 @@ def _sana_transformer(**config: Any) -> Any:
 
 
 def sana(folder: Path, seed: int = 0, *, pipeline: str = "SanaPipeline") -> Path:
-    _seeded(seed)
+    seeded(seed)
     from diffusers import DPMSolverMultistepScheduler
 
     return save(
@@ -97,7 +98,7 @@ def sana(folder: Path, seed: int = 0, *, pipeline: str = "SanaPipeline") -> Path
 
 
 def sana_sprint(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     from diffusers import SCMScheduler
 
     return save(
@@ -113,7 +114,7 @@ def sana_sprint(folder: Path, seed: int = 0) -> Path:
 
 
 def lumina(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "LuminaNextDiT2DModel",
         sample_size=4,
@@ -139,7 +140,7 @@ def lumina(folder: Path, seed: int = 0) -> Path:
 
 
 def lumina2(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "Lumina2Transformer2DModel",
         sample_size=4,
@@ -167,7 +168,7 @@ def lumina2(folder: Path, seed: int = 0) -> Path:
 
 
 def cogview3(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     from diffusers import CogVideoXDDIMScheduler
 
     tokenizer = t5_tokenizer(max_length=224)
@@ -200,7 +201,7 @@ def cogview3(folder: Path, seed: int = 0) -> Path:
 
 
 def cogview4(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "CogView4Transformer2DModel",
         patch_size=2,
@@ -228,7 +229,7 @@ def cogview4(folder: Path, seed: int = 0) -> Path:
 
 def hidream(folder: Path, seed: int = 0) -> Path:
     """It makes pictures of one area alone, 128 latent cells a side: with a shallow autoencoder those are few pixels."""
-    _seeded(seed)
+    seeded(seed)
     clip, t5 = clip_tokenizer(128), t5_tokenizer(max_length=128)
     transformer = model(
         "HiDreamImageTransformer2DModel",
@@ -300,13 +301,13 @@ def _hunyuan_dit_parts() -> dict[str, Any]:
 
 
 def hunyuan_dit(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     return save(folder, "HunyuanDiTPipeline", **_hunyuan_dit_parts())
 
 
 def hunyuan_image(folder: Path, seed: int = 0, *, distilled: bool = False) -> Path:
     """Guided by objects of their own; the distilled one is told its guidance in the call."""
-    _seeded(seed)
+    seeded(seed)
     from diffusers import AdaptiveProjectedMixGuidance
     from transformers import ByT5Tokenizer
 
@@ -359,7 +360,7 @@ def hunyuan_image(folder: Path, seed: int = 0, *, distilled: bool = False) -> Pa
 
 
 def bria_fibo2(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "BriaFibo2Transformer2DModel",
         in_channels=4,
@@ -391,7 +392,7 @@ def bria_fibo2(folder: Path, seed: int = 0) -> Path:
 
 
 def ernie_image(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     transformer = model(
         "ErnieImageTransformer2DModel",
         hidden_size=32,
@@ -431,7 +432,7 @@ def _prx_transformer(**config: Any) -> Any:
 
 
 def prx(folder: Path, seed: int = 0) -> Path:
-    _seeded(seed)
+    seeded(seed)
     from transformers import T5GemmaConfig
 
     encoder = text.t5_gemma()
@@ -455,7 +456,7 @@ def prx(folder: Path, seed: int = 0) -> Path:
 
 def prx_pixel(folder: Path, seed: int = 0) -> Path:
     """In pixels, without an autoencoder."""
-    _seeded(seed)
+    seeded(seed)
     return save(
         folder,
         "PRXPixelPipeline",
@@ -468,7 +469,7 @@ def prx_pixel(folder: Path, seed: int = 0) -> Path:
 
 def glm_image(folder: Path, seed: int = 0) -> Path:
     """A language model writes a coarse picture in tokens, which the transformer then paints."""
-    _seeded(seed)
+    seeded(seed)
     from transformers import (
         ByT5Tokenizer,
         GlmImageConfig,

@@ -6,9 +6,9 @@ Each builder is `(folder, seed=0) -> folder`, as in `tiny_models`.
 from pathlib import Path
 from typing import Any
 
-from tests.models import tiny_models
+from tests.models.components import seeded, vae_kl
 from tests.models.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
-from tests.models.tiny_models import clip_text, clip_tokenizer, t5_text, t5_tokenizer, vae_kl
+from tests.models.tiny_text import clip_merges, clip_text, clip_tokenizer, t5_text, t5_tokenizer, trained_bpe
 
 
 def _kandinsky_unet(**config: Any) -> Any:
@@ -56,7 +56,7 @@ def _of_prior(parts: dict[str, Any]) -> dict[str, Any]:
 
 def kandinsky(folder: Path, seed: int = 0) -> Path:
     """KandinskyCombinedPipeline (2.1): multilingual CLIP tells the decoder too."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import KandinskyCombinedPipeline
     from diffusers.pipelines.kandinsky.text_encoder import MCLIPConfig, MultilingualCLIP
 
@@ -77,7 +77,7 @@ def kandinsky(folder: Path, seed: int = 0) -> Path:
 
 
 def kandinsky_22(folder: Path, seed: int = 0) -> Path:
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import DDPMScheduler, KandinskyV22CombinedPipeline
 
     pipeline = KandinskyV22CombinedPipeline(
@@ -90,7 +90,7 @@ def kandinsky_22(folder: Path, seed: int = 0) -> Path:
 
 
 def kandinsky_3(folder: Path, seed: int = 0) -> Path:
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import DDPMScheduler, Kandinsky3Pipeline, Kandinsky3UNet
 
     tokenizer = t5_tokenizer(128)
@@ -115,7 +115,7 @@ def _wuerstchen_text() -> tuple[Any, Any]:
 
 def wuerstchen(folder: Path, seed: int = 0) -> Path:
     """WuerstchenCombinedPipeline: stage C makes a small latent, stage B a larger one from it, `vqgan` the picture."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     import torch
     from diffusers import DDPMWuerstchenScheduler, WuerstchenCombinedPipeline
     from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel, WuerstchenDiffNeXt, WuerstchenPrior
@@ -141,7 +141,7 @@ def wuerstchen(folder: Path, seed: int = 0) -> Path:
 
 
 def stable_cascade(folder: Path, seed: int = 0) -> Path:
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import DDPMWuerstchenScheduler, StableCascadeCombinedPipeline, StableCascadeUNet
     from diffusers.pipelines.deprecated.wuerstchen import PaellaVQModel
 
@@ -176,7 +176,7 @@ def stable_cascade(folder: Path, seed: int = 0) -> Path:
 
 def unclip(folder: Path, seed: int = 0) -> Path:
     """UnCLIPPipeline: a prior, a decoder in pixels and two super-resolution U-Nets, three schedulers, no `scheduler`."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import UnCLIPPipeline, UnCLIPScheduler, UNet2DConditionModel, UNet2DModel
     from diffusers.pipelines.deprecated.unclip.text_proj import UnCLIPTextProjModel
 
@@ -218,7 +218,7 @@ def unclip(folder: Path, seed: int = 0) -> Path:
 
 def amused(folder: Path, seed: int = 0) -> Path:
     """AmusedPipeline: masked tokens of a codebook rather than noise."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import AmusedPipeline, AmusedScheduler, UVit2DModel, VQModel
 
     tokenizer = clip_tokenizer(77)
@@ -245,7 +245,7 @@ def amused(folder: Path, seed: int = 0) -> Path:
 
 def vq_diffusion(folder: Path, seed: int = 0) -> Path:
     """VQDiffusionPipeline: discrete diffusion over a codebook."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     import torch
     from diffusers import Transformer2DModel, VQDiffusionPipeline, VQDiffusionScheduler, VQModel
     from diffusers.pipelines.deprecated.vq_diffusion.pipeline_vq_diffusion import (
@@ -276,7 +276,7 @@ def vq_diffusion(folder: Path, seed: int = 0) -> Path:
 
 def unidiffuser(folder: Path, seed: int = 0) -> Path:
     """UniDiffuserPipeline: text and pictures by one transformer, which is called `unet`."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     import torch
     from diffusers import (
         DPMSolverMultistepScheduler,
@@ -287,7 +287,7 @@ def unidiffuser(folder: Path, seed: int = 0) -> Path:
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection, GPT2Tokenizer
 
     tokenizer = clip_tokenizer(24)
-    bpe = tiny_models._trained_bpe()
+    bpe = trained_bpe()
     vocab = dict(bpe["vocab"]) | {"<|endoftext|>": len(bpe["vocab"]), "<|EOS|>": len(bpe["vocab"]) + 1}
     unet = UniDiffuserModel(
         text_dim=WIDTH, clip_img_dim=WIDTH, num_text_tokens=24, num_attention_heads=2, attention_head_dim=8, in_channels=4,
@@ -311,7 +311,7 @@ def unidiffuser(folder: Path, seed: int = 0) -> Path:
         clip_image_processor=CLIPImageProcessor(size=32, crop_size=32),
         clip_tokenizer=tokenizer,
         text_decoder=decoder,
-        text_tokenizer=GPT2Tokenizer(vocab=vocab, merges=tiny_models.clip_merges()),
+        text_tokenizer=GPT2Tokenizer(vocab=vocab, merges=clip_merges()),
         unet=unet,
         scheduler=DPMSolverMultistepScheduler(beta_schedule="scaled_linear", solver_order=3),
     )  # fmt: skip

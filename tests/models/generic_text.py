@@ -6,7 +6,7 @@ short enough to read. Called after `tiny_models._seeded`, which prepares the lib
 
 from typing import Any
 
-from tests.models.tiny_models import _trained_bpe
+from tests.models.tiny_text import trained_bpe
 
 MARKS = (
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
@@ -25,7 +25,7 @@ def byte_vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Every byte as a letter, and the marks: no prompt is unknown, and none is short."""
     from tokenizers import pre_tokenizers
 
-    assert _trained_bpe()
+    assert trained_bpe()
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     return {token: number for number, token in enumerate((*letters, *MARKS))}, []
 

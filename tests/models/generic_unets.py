@@ -11,15 +11,16 @@ from typing import Any
 
 from tests.models import generic_priors as priors
 from tests.models import generic_text, tiny_models
+from tests.models.components import seeded, unet, vae_kl
 from tests.models.generic_unets_parts import WIDTH, ddim, movq, roberta_tokenizer, saved
-from tests.models.tiny_models import WORDS, clip_text, clip_tokenizer, t5_text, t5_tokenizer, unet_conditioned, vae_kl
+from tests.models.tiny_text import WORDS, clip_text, clip_tokenizer, t5_text, t5_tokenizer
 
 # ---- Stable Diffusion's shape --------------------------------------------------------------------------------------
 
 
 def sd_kin(folder: Path, seed: int = 0, *, pipeline: str, scheduler: str = "DDIMScheduler") -> Path:
     """A pipeline with Stable Diffusion's parts under another name."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     import diffusers
 
     tokenizer = clip_tokenizer()
@@ -28,7 +29,7 @@ def sd_kin(folder: Path, seed: int = 0, *, pipeline: str, scheduler: str = "DDIM
         vae=vae_kl(),
         text_encoder=clip_text(tokenizer),
         tokenizer=tokenizer,
-        unet=unet_conditioned(),
+        unet=unet(),
         scheduler=steps(beta_schedule="scaled_linear", clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
@@ -39,7 +40,7 @@ def sd_kin(folder: Path, seed: int = 0, *, pipeline: str, scheduler: str = "DDIM
 
 def alt_diffusion(folder: Path, seed: int = 0) -> Path:
     """AltDiffusionPipeline: XLM-RoBERTa for text."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import AltDiffusionPipeline
     from diffusers.pipelines.deprecated.alt_diffusion.modeling_roberta_series import (
         RobertaSeriesConfig,
@@ -55,7 +56,7 @@ def alt_diffusion(folder: Path, seed: int = 0) -> Path:
         vae=vae_kl(),
         text_encoder=RobertaSeriesModelWithTransformation(config).eval(),
         tokenizer=tokenizer,
-        unet=unet_conditioned(),
+        unet=unet(),
         scheduler=ddim(),
         safety_checker=None,
         feature_extractor=None,
@@ -66,7 +67,7 @@ def alt_diffusion(folder: Path, seed: int = 0) -> Path:
 
 def sdxl_pag(folder: Path, seed: int = 0) -> Path:
     """StableDiffusionXLPAGPipeline: a third prediction, with perturbed attention, in the batch."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPAGPipeline
 
     first, second = clip_tokenizer(), clip_tokenizer()
@@ -84,7 +85,7 @@ def sdxl_pag(folder: Path, seed: int = 0) -> Path:
 
 
 def _xl_unet(width: int, told: int) -> Any:
-    return unet_conditioned(
+    return unet(
         width,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
@@ -96,7 +97,7 @@ def _xl_unet(width: int, told: int) -> Any:
 
 def kolors(folder: Path, seed: int = 0, *, pipeline: str = "KolorsPipeline") -> Path:
     """SDXL's shape told by ChatGLM, which brings a SentencePiece model."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     import diffusers
     import torch
     from diffusers.pipelines.kolors import ChatGLMModel
@@ -148,7 +149,7 @@ def bert_tokenizer(max_length: int = 24) -> Any:
 
 def latent_diffusion(folder: Path, seed: int = 0) -> Path:
     """LDMTextToImagePipeline: `bert` for text, an autoencoder called `vqvae`, no images_per_prompt."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import LDMTextToImagePipeline
     from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 
@@ -165,7 +166,7 @@ def latent_diffusion(folder: Path, seed: int = 0) -> Path:
         vqvae=vae_kl(levels=4),
         bert=LDMBertModel(config).eval(),
         tokenizer=tokenizer,
-        unet=unet_conditioned(),
+        unet=unet(),
         scheduler=ddim(),
     )
     return saved(pipeline, folder)
@@ -173,7 +174,7 @@ def latent_diffusion(folder: Path, seed: int = 0) -> Path:
 
 def latent_unconditional(folder: Path, seed: int = 0) -> Path:
     """LDMPipeline: latents of a VQ autoencoder, no prompt."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import LDMPipeline, UNet2DModel
 
     unet = UNet2DModel(
@@ -188,7 +189,7 @@ def latent_unconditional(folder: Path, seed: int = 0) -> Path:
 
 
 def pixart_sigma_pag(folder: Path, seed: int = 0) -> Path:
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import DPMSolverMultistepScheduler, PixArtSigmaPAGPipeline, PixArtTransformer2DModel
 
     tokenizer = t5_tokenizer(max_length=300)
@@ -217,7 +218,7 @@ def sd3_pag(folder: Path, seed: int = 0) -> Path:
 
 def hunyuan_dit_pag(folder: Path, seed: int = 0) -> Path:
     """HunyuanDiTPAGPipeline: BERT and T5 for text."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import DDPMScheduler, HunyuanDiT2DModel, HunyuanDiTPAGPipeline
     from transformers import BertConfig, BertModel
 
@@ -250,7 +251,7 @@ def hunyuan_dit_pag(folder: Path, seed: int = 0) -> Path:
 
 def kandinsky_5(folder: Path, seed: int = 0) -> Path:
     """Kandinsky5T2IPipeline: Qwen and CLIP for text, a video transformer of one frame, seven sizes."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import FlowMatchEulerDiscreteScheduler, Kandinsky5T2IPipeline, Kandinsky5Transformer3DModel
 
     tokenizer = clip_tokenizer(77)
@@ -273,7 +274,7 @@ def kandinsky_5(folder: Path, seed: int = 0) -> Path:
 
 def omnigen(folder: Path, seed: int = 0) -> Path:
     """OmniGenPipeline: one transformer reads the prompt and denoises; no text encoder."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import FlowMatchEulerDiscreteScheduler, OmniGenPipeline, OmniGenTransformer2DModel
     from transformers import LlamaTokenizer
 
@@ -300,14 +301,14 @@ def omnigen(folder: Path, seed: int = 0) -> Path:
 
 def versatile(folder: Path, seed: int = 0) -> Path:
     """VersatileDiffusionTextToImagePipeline: its U-Net of pictures is called `image_unet`."""
-    tiny_models._seeded(seed)
+    seeded(seed)
     from diffusers import VersatileDiffusionTextToImagePipeline
 
     tokenizer = clip_tokenizer()
     pipeline = VersatileDiffusionTextToImagePipeline(
         tokenizer=tokenizer,
         text_encoder=clip_text(tokenizer, WIDTH, projection=WIDTH),
-        image_unet=unet_conditioned(),
+        image_unet=unet(),
         text_unet=None,
         vae=vae_kl(),
         scheduler=ddim(),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.models.tiny_models import WORDS
+from tests.models.tiny_text import WORDS
 
 WIDTH = 32  # of every text encoder here
 

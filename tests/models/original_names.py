@@ -1,114 +1,104 @@
-"""Models under the names that their publishers gave the tensors: written by hand, against the published files, not from our tables."""
+"""The tensors of models under their publishers' names: CompVis, OpenCLIP, Black Forest Labs, Stability, llama.cpp.
 
+Written by hand against the published files, and not from the studio's own tables.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from studio import compat
 
+compat.prepare()
+
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+Tensors = dict[str, Any]
 P = "model.diffusion_model."
 
 
-def flux_original(module: Any) -> dict[str, Any]:
-    """A FluxTransformer2DModel as black-forest-labs/flux names it."""
-    import torch
+def save(file: Path, tensors: Tensors, dtype: Any = None, metadata: dict[str, str] | None = None) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cast = {k: (t.to(dtype) if dtype and t.is_floating_point() else t).contiguous().clone() for k, t in tensors.items()}
+    save_file(cast, file, metadata)
+    return file
 
-    ours = module.state_dict()
-    out: dict[str, Any] = {}
 
-    def put(theirs: str, *names: str, leaf: str = "") -> None:
-        for ending in ("weight", "bias"):
-            if f"{names[0]}.{ending}" in ours:
-                out[f"{theirs}.{leaf or ending}"] = torch.cat([ours[f"{name}.{ending}"] for name in names])
+# ---- CompVis ---------------------------------------------------------------------------------------------------------
 
-    put("img_in", "x_embedder")
-    put("txt_in", "context_embedder")
-    for theirs, name in (("time_in", "timestep"), ("vector_in", "text"), ("guidance_in", "guidance")):
-        put(f"{theirs}.in_layer", f"time_text_embed.{name}_embedder.linear_1")
-        put(f"{theirs}.out_layer", f"time_text_embed.{name}_embedder.linear_2")
-    for i in range(module.config.num_layers):
-        a, b = f"double_blocks.{i}.", f"transformer_blocks.{i}."
-        put(a + "img_mod.lin", b + "norm1.linear")
-        put(a + "txt_mod.lin", b + "norm1_context.linear")
-        put(a + "img_attn.qkv", b + "attn.to_q", b + "attn.to_k", b + "attn.to_v")
-        put(a + "txt_attn.qkv", b + "attn.add_q_proj", b + "attn.add_k_proj", b + "attn.add_v_proj")
-        put(a + "img_attn.norm.query_norm", b + "attn.norm_q", leaf="scale")
-        put(a + "img_attn.norm.key_norm", b + "attn.norm_k", leaf="scale")
-        put(a + "txt_attn.norm.query_norm", b + "attn.norm_added_q", leaf="scale")
-        put(a + "txt_attn.norm.key_norm", b + "attn.norm_added_k", leaf="scale")
-        put(a + "img_attn.proj", b + "attn.to_out.0")
-        put(a + "txt_attn.proj", b + "attn.to_add_out")
-        put(a + "img_mlp.0", b + "ff.net.0.proj")
-        put(a + "img_mlp.2", b + "ff.net.2")
-        put(a + "txt_mlp.0", b + "ff_context.net.0.proj")
-        put(a + "txt_mlp.2", b + "ff_context.net.2")
-    for i in range(module.config.num_single_layers):
-        a, b = f"single_blocks.{i}.", f"single_transformer_blocks.{i}."
-        put(a + "modulation.lin", b + "norm.linear")
-        put(a + "linear1", b + "attn.to_q", b + "attn.to_k", b + "attn.to_v", b + "proj_mlp")
-        put(a + "linear2", b + "proj_out")
-        put(a + "norm.query_norm", b + "attn.norm_q", leaf="scale")
-        put(a + "norm.key_norm", b + "attn.norm_k", leaf="scale")
-    put("final_layer.linear", "proj_out")
-    put("final_layer.adaLN_modulation.1", "norm_out.linear")
-    _exchange_halves(out, "final_layer.adaLN_modulation.1")
+RESNET = {
+    "norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3",
+    "time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection",
+}  # fmt: skip
+VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+UNET_ENDS = {
+    "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2",
+    "conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2",
+    "mid_block.attentions.0": "middle_block.1", "mid_block.resnets.0": "middle_block.0",
+    "mid_block.resnets.1": "middle_block.2",
+}  # fmt: skip
+
+
+def unet_original(unet: Any) -> Tensors:
+    """A UNet2DConditionModel's tensors; the inverse of diffusers' own conversion."""
+    levels, layers = len(unet.config.block_out_channels), unet.config.layers_per_block
+    places = dict(UNET_ENDS)
+    for i in range(levels):
+        first = (layers + 1) * i
+        for j in range(layers):
+            places[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{first + j + 1}.0"
+            places[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{first + j + 1}.1"
+        places[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{first + layers + 1}.0.op"
+        for j in range(layers + 1):
+            places[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{first + j}.0"
+            places[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{first + j}.1"
+        after = 2 if "CrossAttn" in unet.config.up_block_types[i] else 1
+        places[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{first + layers}.{after}.conv"
+    return {
+        P + _placed(key, places, RESNET if ".resnets." in key else {}): tensor
+        for key, tensor in unet.state_dict().items()
+    }
+
+
+def vae_original(vae: Any) -> Tensors:
+    """An AutoencoderKL's tensors; its attention weights as 1x1 convolutions."""
+    levels, layers = len(vae.config.block_out_channels), vae.config.layers_per_block
+    places = {}
+    for i in range(levels):
+        up = levels - 1 - i
+        for j in range(layers):
+            places[f"encoder.down_blocks.{i}.resnets.{j}"] = f"encoder.down.{i}.block.{j}"
+        for j in range(layers + 1):
+            places[f"decoder.up_blocks.{i}.resnets.{j}"] = f"decoder.up.{up}.block.{j}"
+        places[f"encoder.down_blocks.{i}.downsamplers.0"] = f"encoder.down.{i}.downsample"
+        places[f"decoder.up_blocks.{i}.upsamplers.0"] = f"decoder.up.{up}.upsample"
+    for side in ("encoder", "decoder"):
+        places |= {f"{side}.mid_block.resnets.{i}": f"{side}.mid.block_{i + 1}" for i in range(2)}
+        places |= {f"{side}.mid_block.attentions.0": f"{side}.mid.attn_1", f"{side}.conv_norm_out": f"{side}.norm_out"}
+    out = {}
+    for key, tensor in vae.state_dict().items():
+        inside = VAE_ATTENTION if ".attentions." in key else {"conv_shortcut": "nin_shortcut"}
+        convolution = ".attentions." in key and tensor.ndim == 2
+        out["first_stage_model." + _placed(key, places, inside)] = tensor[:, :, None, None] if convolution else tensor
     return out
 
 
-def sd3_original(module: Any) -> dict[str, Any]:
-    """An SD3Transformer2DModel as Stability's sd3.5 names it."""
-    import torch
-
-    ours = module.state_dict()
-    out: dict[str, Any] = {"pos_embed": ours["pos_embed.pos_embed"]}
-
-    def put(theirs: str, *names: str) -> None:
-        for ending in ("weight", "bias"):
-            if f"{names[0]}.{ending}" in ours:
-                out[f"{theirs}.{ending}"] = torch.cat([ours[f"{name}.{ending}"] for name in names])
-
-    put("x_embedder.proj", "pos_embed.proj")
-    put("context_embedder", "context_embedder")
-    for theirs, name in (("t_embedder", "timestep"), ("y_embedder", "text")):
-        put(f"{theirs}.mlp.0", f"time_text_embed.{name}_embedder.linear_1")
-        put(f"{theirs}.mlp.2", f"time_text_embed.{name}_embedder.linear_2")
-    last = module.config.num_layers - 1
-    for i in range(last + 1):
-        x, c, b = f"joint_blocks.{i}.x_block.", f"joint_blocks.{i}.context_block.", f"transformer_blocks.{i}."
-        put(x + "attn.qkv", b + "attn.to_q", b + "attn.to_k", b + "attn.to_v")
-        put(c + "attn.qkv", b + "attn.add_q_proj", b + "attn.add_k_proj", b + "attn.add_v_proj")
-        put(x + "attn.proj", b + "attn.to_out.0")
-        put(c + "attn.proj", b + "attn.to_add_out")
-        put(x + "attn.ln_q", b + "attn.norm_q")
-        put(x + "attn.ln_k", b + "attn.norm_k")
-        put(c + "attn.ln_q", b + "attn.norm_added_q")
-        put(c + "attn.ln_k", b + "attn.norm_added_k")
-        put(x + "attn2.qkv", b + "attn2.to_q", b + "attn2.to_k", b + "attn2.to_v")
-        put(x + "attn2.proj", b + "attn2.to_out.0")
-        put(x + "attn2.ln_q", b + "attn2.norm_q")
-        put(x + "attn2.ln_k", b + "attn2.norm_k")
-        put(x + "adaLN_modulation.1", b + "norm1.linear")
-        put(c + "adaLN_modulation.1", b + "norm1_context.linear")
-        put(x + "mlp.fc1", b + "ff.net.0.proj")
-        put(x + "mlp.fc2", b + "ff.net.2")
-        put(c + "mlp.fc1", b + "ff_context.net.0.proj")
-        put(c + "mlp.fc2", b + "ff_context.net.2")
-    put("final_layer.linear", "proj_out")
-    put("final_layer.adaLN_modulation.1", "norm_out.linear")
-    _exchange_halves(out, "final_layer.adaLN_modulation.1")
-    _exchange_halves(out, f"joint_blocks.{last}.context_block.adaLN_modulation.1")
-    return out
+def _placed(key: str, places: dict[str, str], inside: dict[str, str]) -> str:
+    """Where a tensor of a module in `places` goes, its name in there changed by `inside`."""
+    module = next((module for module in places if key.startswith(module + ".")), "")
+    rest = key.removeprefix(module)
+    for ours, theirs in inside.items():
+        rest = rest.replace(f".{ours}.", f".{theirs}.")
+    return places.get(module, "") + rest
 
 
-def _exchange_halves(tensors: dict[str, Any], stem: str) -> None:
-    """Their last layers shift, then scale; diffusers scales, then shifts."""
-    import torch
-
-    for ending in ("weight", "bias"):
-        tensors[f"{stem}.{ending}"] = torch.cat(tensors[f"{stem}.{ending}"].chunk(2)[::-1])
+# ---- text encoders ---------------------------------------------------------------------------------------------------
 
 
-def text_original(module: Any, prefix: str = "") -> dict[str, Any]:
-    """A text encoder under transformers' published names, as ComfyUI keeps it; a projection that does nothing is left out."""
+def text_original(module: Any, prefix: str = "") -> Tensors:
+    """transformers' published names, as ComfyUI keeps them; a projection that does nothing is left out."""
     tied = set(getattr(module, "_tied_weights_keys", None) or ())
     clip = type(module).__name__.startswith("CLIP")
     out = {}
@@ -120,31 +110,137 @@ def text_original(module: Any, prefix: str = "") -> dict[str, Any]:
     return out
 
 
-def t5_llama_names(module: Any) -> dict[str, Any]:
-    """A T5EncoderModel as llama.cpp's converter names it."""
-    ours = module.state_dict()
+OPEN_CLIP_LAYER = {
+    "ln_1": "layer_norm1", "ln_2": "layer_norm2", "attn.out_proj": "self_attn.out_proj", "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}  # fmt: skip
+
+
+def open_clip_original(module: Any, prefix: str) -> Tensors:
+    """A CLIPTextModelWithProjection: queries, keys and values in one, the projection transposed."""
+    ours = {key.removeprefix("text_model."): tensor for key, tensor in module.state_dict().items()}
     out = {
-        "token_embd.weight": ours["shared.weight"],
-        "enc.output_norm.weight": ours["encoder.final_layer_norm.weight"],
+        "token_embedding.weight": ours["embeddings.token_embedding.weight"],
+        "positional_embedding": ours["embeddings.position_embedding.weight"],
+        "text_projection": ours["text_projection.weight"].T,
+        "ln_final.weight": ours["final_layer_norm.weight"],
+        "ln_final.bias": ours["final_layer_norm.bias"],
     }
-    names = {
-        "0.SelfAttention.q": "attn_q", "0.SelfAttention.k": "attn_k", "0.SelfAttention.v": "attn_v",
-        "0.SelfAttention.o": "attn_o", "0.SelfAttention.relative_attention_bias": "attn_rel_b",
-        "0.layer_norm": "attn_norm", "1.DenseReluDense.wi_0": "ffn_gate", "1.DenseReluDense.wi_1": "ffn_up",
-        "1.DenseReluDense.wo": "ffn_down", "1.layer_norm": "ffn_norm",
-    }  # fmt: skip
+    for i in range(module.config.num_hidden_layers):
+        theirs, mine = f"transformer.resblocks.{i}.", f"encoder.layers.{i}."
+        for ending in ("weight", "bias"):
+            out |= {f"{theirs}{a}.{ending}": ours[f"{mine}{b}.{ending}"] for a, b in OPEN_CLIP_LAYER.items()}
+            three = [ours[f"{mine}self_attn.{letter}_proj.{ending}"] for letter in "qkv"]
+            out[f"{theirs}attn.in_proj_{ending}"] = torch.cat(three)
+    return {prefix + key: tensor for key, tensor in out.items()}
+
+
+LLAMA_LAYER = {
+    "attn_q": "0.SelfAttention.q", "attn_k": "0.SelfAttention.k", "attn_v": "0.SelfAttention.v",
+    "attn_o": "0.SelfAttention.o", "attn_rel_b": "0.SelfAttention.relative_attention_bias", "attn_norm": "0.layer_norm",
+    "ffn_gate": "1.DenseReluDense.wi_0", "ffn_up": "1.DenseReluDense.wi_1", "ffn_down": "1.DenseReluDense.wo",
+    "ffn_norm": "1.layer_norm",
+}  # fmt: skip
+
+
+def t5_llama_names(module: Any) -> Tensors:
+    """A T5EncoderModel as llama.cpp's converter names it."""
+    places = {"token_embd": "shared", "enc.output_norm": "encoder.final_layer_norm"}
     for i in range(module.config.num_layers):
-        for mine, theirs in names.items():
-            if (key := f"encoder.block.{i}.layer.{mine}.weight") in ours:
-                out[f"enc.blk.{i}.{theirs}.weight"] = ours[key]
+        places |= {f"enc.blk.{i}.{theirs}": f"encoder.block.{i}.layer.{mine}" for theirs, mine in LLAMA_LAYER.items()}
+    return _joined(module, places)
+
+
+# ---- transformers of flow matching -----------------------------------------------------------------------------------
+
+FLUX_ENDS = {
+    "img_in": "x_embedder", "txt_in": "context_embedder", "final_layer.linear": "proj_out",
+    "final_layer.adaLN_modulation.1": "norm_out.linear",
+    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
+    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
+    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
+    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
+    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
+    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
+}  # fmt: skip
+FLUX_DOUBLE = {
+    "img_mod.lin": "norm1.linear", "txt_mod.lin": "norm1_context.linear",
+    "img_attn.qkv": "attn.to_q attn.to_k attn.to_v", "txt_attn.qkv": "attn.add_q_proj attn.add_k_proj attn.add_v_proj",
+    "img_attn.norm.query_norm": "attn.norm_q", "img_attn.norm.key_norm": "attn.norm_k",
+    "txt_attn.norm.query_norm": "attn.norm_added_q", "txt_attn.norm.key_norm": "attn.norm_added_k",
+    "img_attn.proj": "attn.to_out.0", "txt_attn.proj": "attn.to_add_out",
+    "img_mlp.0": "ff.net.0.proj", "img_mlp.2": "ff.net.2",
+    "txt_mlp.0": "ff_context.net.0.proj", "txt_mlp.2": "ff_context.net.2",
+}  # fmt: skip
+FLUX_SINGLE = {
+    "modulation.lin": "norm.linear", "linear1": "attn.to_q attn.to_k attn.to_v proj_mlp", "linear2": "proj_out",
+    "norm.query_norm": "attn.norm_q", "norm.key_norm": "attn.norm_k",
+}  # fmt: skip
+
+
+def flux_original(module: Any) -> Tensors:
+    """A FluxTransformer2DModel as black-forest-labs/flux names it."""
+    places = dict(FLUX_ENDS)
+    for i in range(module.config.num_layers):
+        places |= _block(f"double_blocks.{i}.", f"transformer_blocks.{i}.", FLUX_DOUBLE)
+    for i in range(module.config.num_single_layers):
+        places |= _block(f"single_blocks.{i}.", f"single_transformer_blocks.{i}.", FLUX_SINGLE)
+    out = _joined(module, places, lambda name: "scale" if name.endswith(("query_norm", "key_norm")) else "weight")
+    _exchange_halves(out, "final_layer.adaLN_modulation.1")
     return out
 
 
-def save(file: Path, tensors: dict[str, Any], dtype: Any = None, metadata: dict[str, str] | None = None) -> Path:
-    compat.prepare()
-    from safetensors.torch import save_file
+SD3_ENDS = {
+    "x_embedder.proj": "pos_embed.proj", "context_embedder": "context_embedder", "final_layer.linear": "proj_out",
+    "final_layer.adaLN_modulation.1": "norm_out.linear",
+    "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
+    "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
+    "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
+    "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
+}  # fmt: skip
+SD3_IMAGE = {
+    "attn.qkv": "attn.to_q attn.to_k attn.to_v", "attn.proj": "attn.to_out.0",
+    "attn.ln_q": "attn.norm_q", "attn.ln_k": "attn.norm_k",
+    "attn2.qkv": "attn2.to_q attn2.to_k attn2.to_v", "attn2.proj": "attn2.to_out.0",
+    "attn2.ln_q": "attn2.norm_q", "attn2.ln_k": "attn2.norm_k",
+    "adaLN_modulation.1": "norm1.linear", "mlp.fc1": "ff.net.0.proj", "mlp.fc2": "ff.net.2",
+}  # fmt: skip
+SD3_TEXT = {
+    "attn.qkv": "attn.add_q_proj attn.add_k_proj attn.add_v_proj", "attn.proj": "attn.to_add_out",
+    "attn.ln_q": "attn.norm_added_q", "attn.ln_k": "attn.norm_added_k",
+    "adaLN_modulation.1": "norm1_context.linear", "mlp.fc1": "ff_context.net.0.proj", "mlp.fc2": "ff_context.net.2",
+}  # fmt: skip
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    cast = {k: (t.to(dtype) if dtype and t.is_floating_point() else t).contiguous().clone() for k, t in tensors.items()}
-    save_file(cast, file, metadata)
-    return file
+
+def sd3_original(module: Any) -> Tensors:
+    """An SD3Transformer2DModel as Stability's sd3.5 names it."""
+    places = dict(SD3_ENDS)
+    for i in range(module.config.num_layers):
+        places |= _block(f"joint_blocks.{i}.x_block.", f"transformer_blocks.{i}.", SD3_IMAGE)
+        places |= _block(f"joint_blocks.{i}.context_block.", f"transformer_blocks.{i}.", SD3_TEXT)
+    out = {"pos_embed": module.state_dict()["pos_embed.pos_embed"]} | _joined(module, places)
+    _exchange_halves(out, "final_layer.adaLN_modulation.1")
+    _exchange_halves(out, f"joint_blocks.{module.config.num_layers - 1}.context_block.adaLN_modulation.1")
+    return out
+
+
+def _block(theirs: str, ours: str, names: dict[str, str]) -> dict[str, str]:
+    return {theirs + name: " ".join(ours + mine for mine in mines.split()) for name, mines in names.items()}
+
+
+def _joined(module: Any, places: dict[str, str], weight: Callable[[str], str] = lambda name: "weight") -> Tensors:
+    """Each of their layers from those of ours that it holds, one after another; what the module lacks is left out."""
+    ours, out = module.state_dict(), {}
+    for theirs, mine in places.items():
+        names = mine.split()
+        for ending in ("weight", "bias"):
+            if f"{names[0]}.{ending}" in ours:
+                leaf = weight(theirs) if ending == "weight" else ending
+                out[f"{theirs}.{leaf}"] = torch.cat([ours[f"{name}.{ending}"] for name in names])
+    return out
+
+
+def _exchange_halves(tensors: Tensors, stem: str) -> None:
+    """Their last layers shift, then scale; diffusers scales, then shifts."""
+    for ending in ("weight", "bias"):
+        tensors[f"{stem}.{ending}"] = torch.cat(tensors[f"{stem}.{ending}"].chunk(2)[::-1])

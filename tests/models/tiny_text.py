@@ -1,0 +1,252 @@
+"""Tiny tokenizers, processors and text encoders: random weights, real classes, real files.
+
+CLIP's byte-pair encoding is trained on a few words; the others know every letter or byte, so that no prompt is unknown.
+"""
+
+import functools
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from studio import compat
+
+compat.prepare()
+
+import transformers  # noqa: E402
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers  # noqa: E402
+
+WORDS = ("a", "red", "blue", "large", "small", "heart", "star", "ring", "on", "the", "left", "right", "ground", "white")
+START, END = "<|startoftext|>", "<|endoftext|>"
+LETTERS = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+PIECES = [("▁", -2.0), *(("▁" + word, -1.0) for word in WORDS), *((letter, -8.0) for letter in LETTERS)]
+MARKS = (
+    "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>",
+    "<unk>", "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<mask>", "[IMG]", "[IMG_BREAK]", "[IMG_END]",
+)  # fmt: skip
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+# ---- tokenizers ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def trained_bpe() -> dict[str, Any]:
+    """{"vocab": ..., "merges": ...} trained on WORDS."""
+    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False
+    )
+    bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
+    return json.loads(bpe.to_str())["model"]
+
+
+def clip_merges() -> list[tuple[str, str]]:
+    return [tuple(pair) for pair in trained_bpe()["merges"]]
+
+
+def clip_tokenizer(max_length: int = 24, **marks: str) -> Any:
+    """A CLIPTokenizer with merges really trained on WORDS (one without merges would drop whole words)."""
+    vocab: dict[str, int] = dict(trained_bpe()["vocab"])
+    letters = [letter + end for letter in sorted(pre_tokenizers.ByteLevel.alphabet()) for end in ("", "</w>")]
+    for token in (*letters, START, END):
+        vocab.setdefault(token, len(vocab))
+    marks = {"pad_token": END} | marks
+    return transformers.CLIPTokenizer(vocab=vocab, merges=clip_merges(), model_max_length=max_length, **marks)
+
+
+def t5_tokenizer(max_length: int = 24) -> Any:
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *PIECES]
+    return transformers.T5Tokenizer(vocab=vocab, extra_ids=0, model_max_length=max_length)
+
+
+def roberta_tokenizer(max_length: int = 24) -> Any:
+    vocab = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *PIECES, ("<mask>", 0.0)]
+    return transformers.XLMRobertaTokenizer(vocab=vocab, model_max_length=max_length)
+
+
+def bert_tokenizer(max_length: int = 77) -> Any:
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS, *("##" + letter for letter in LETTERS)]
+    return transformers.BertTokenizer(vocab=_numbered(names), model_max_length=max_length)
+
+
+def qwen_tokenizer(max_length: int = 4096) -> Any:
+    tokenizer = transformers.Qwen2Tokenizer(vocab=_byte_vocabulary(), merges=[], model_max_length=max_length)
+    marks = [transformers.AddedToken(mark, special=True) for mark in MARKS[1:7]]
+    tokenizer.add_special_tokens({"additional_special_tokens": marks})
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def gemma_tokenizer(max_length: int = 512) -> Any:
+    vocab = _numbered(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *map(chr, range(32, 127)), "\n", "▁"])
+    tokenizer = transformers.GemmaTokenizer(vocab=vocab, merges=[], model_max_length=max_length, padding_side="right")
+    tokenizer._tokenizer.post_processor = _begins_with("<bos>", vocab)
+    return tokenizer
+
+
+def llama_tokenizer(max_length: int = 512, **more: Any) -> Any:
+    """As HiDream's and CogView 4's folders name it: a fast tokenizer of no class of its own."""
+    vocab = _byte_vocabulary()
+    bpe = Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    bpe.post_processor = _begins_with("<s>", vocab)
+    marks = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, model_max_length=max_length, **marks, **more)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def omnigen_tokenizer() -> Any:
+    """Every printable character, for a prompt is read with the marks around it."""
+    words = ("▁" + word for word in WORDS)
+    vocab = _numbered(["<unk>", "<s>", "</s>", "▁", *words, *map(chr, range(32, 127)), "\n"])
+    return transformers.LlamaTokenizer(vocab=vocab, merges=[])
+
+
+def chatglm_tokenizer(folder: Path) -> Any:
+    """Kolors' tokenizer reads a SentencePiece model from a folder; this one is trained there."""
+    import sentencepiece
+    from diffusers.pipelines.kolors import ChatGLMTokenizer
+
+    model = io.BytesIO()
+    sizes = {"vocab_size": 60, "hard_vocab_limit": False, "minloglevel": 2}
+    lines = iter([" ".join(WORDS)] * 20)
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, **sizes)
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    return ChatGLMTokenizer(str(folder / "tokenizer.model"))
+
+
+def qwen_processor(kind: str) -> Any:
+    """Qwen2VL's or Qwen3VL's: the tokenizer, and what makes patches of pictures and of video."""
+    sizes = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    tokenizer = qwen_tokenizer()
+    return getattr(transformers, f"{kind}Processor")(
+        image_processor=transformers.Qwen2VLImageProcessor(min_pixels=32 * 32, max_pixels=64 * 64, **sizes),
+        tokenizer=tokenizer,
+        video_processor=getattr(transformers, f"{kind}VideoProcessor")(**sizes),
+        chat_template=tokenizer.chat_template,
+    )
+
+
+def pixtral_processor() -> Any:
+    tokenizer = llama_tokenizer()
+    tokenizer.padding_side = "left"
+    return transformers.PixtralProcessor(
+        image_processor=transformers.PixtralImageProcessor(), tokenizer=tokenizer, chat_template=tokenizer.chat_template
+    )
+
+
+def _numbered(tokens: list[str]) -> dict[str, int]:
+    return {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+
+
+def _byte_vocabulary() -> dict[str, int]:
+    return _numbered([*sorted(pre_tokenizers.ByteLevel.alphabet()), *MARKS])
+
+
+def _begins_with(mark: str, vocab: dict[str, int]) -> Any:
+    return processors.TemplateProcessing(single=f"{mark} $A", special_tokens=[(mark, vocab[mark])])
+
+
+# ---- text encoders ---------------------------------------------------------------------------------------------------
+
+SMALL = {
+    "vocab_size": 320,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+}
+VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+ROTARY = {"rope_parameters": {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1000000.0}}
+
+
+def encoder(name: str, **config: Any) -> Any:
+    """A class of transformers with this configuration."""
+    model = getattr(transformers, name)
+    return model(model.config_class(**config)).eval()
+
+
+def language(name: str, **config: Any) -> Any:
+    """A language model: SMALL, but for what is given."""
+    return encoder(name, **(SMALL | config))
+
+
+def clip_text(
+    tokenizer: Any,
+    width: int = 32,
+    *,
+    projection: int | None = None,
+    positions: int = 128,
+    layers: int = 2,
+    inner: int = 64,
+) -> Any:
+    return encoder(
+        "CLIPTextModelWithProjection" if projection else "CLIPTextModel",
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=positions,
+        projection_dim=projection or width,
+        **{f"{mark}_token_id": getattr(tokenizer, f"{mark}_token_id") for mark in ("bos", "eos", "pad")},
+    )
+
+
+def clip_vision(width: int = 32) -> Any:
+    sizes = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    return encoder("CLIPVisionModelWithProjection", **sizes, image_size=32, patch_size=16, projection_dim=width)
+
+
+def t5_text(tokenizer: Any, width: int = 32, *, name: str = "T5EncoderModel", **config: Any) -> Any:
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 1, "num_heads": 4}
+    marks = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return encoder(name, vocab_size=len(tokenizer) + 8, **sizes, **marks, decoder_start_token_id=0, **config)
+
+
+def bert(tokenizer: Any, width: int = 16) -> Any:
+    sizes = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": width}
+    return encoder("BertModel", vocab_size=len(tokenizer), **sizes)
+
+
+def qwen25_vl() -> Any:
+    text, vision = SMALL | ROTARY, VISION | {"fullatt_block_indexes": [0]}
+    return encoder("Qwen2_5_VLForConditionalGeneration", text_config=text, vision_config=vision)
+
+
+def qwen3_vl(name: str = "Qwen3VLForConditionalGeneration", layers: int = 2, width: int = 16) -> Any:
+    patches = {"patch_size": 16, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    text = SMALL | ROTARY | {"num_hidden_layers": layers, "hidden_size": width}
+    return encoder(name, text_config=text, vision_config=VISION | patches | {"out_hidden_size": width})
+
+
+def mistral3(name: str = "Mistral3ForConditionalGeneration", layers: int = 2) -> Any:
+    sizes = SMALL | {"max_position_embeddings": 1024, "sliding_window": None}
+    text = sizes | {"model_type": "mistral", "num_hidden_layers": layers}
+    vision = SMALL | {"model_type": "pixtral", "image_size": 32, "patch_size": 16, "num_hidden_layers": 1}
+    return encoder(name, text_config=text, vision_config=vision, image_token_index=1)
+
+
+def t5_gemma() -> Any:
+    """The encoder of T5Gemma, which transformers has no name for until PRX's pipeline gives it one."""
+    import diffusers
+
+    assert diffusers.PRXPipeline
+    layers = {"num_hidden_layers": 1, "num_key_value_heads": 1, "layer_types": ["full_attention"]}
+    sizes = {"max_position_embeddings": 256, "dropout_rate": 0.0, "query_pre_attn_scalar": 8}
+    config = transformers.T5GemmaModuleConfig(**(SMALL | layers | sizes))
+    return transformers.T5GemmaEncoder(config).eval()
