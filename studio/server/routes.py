@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
@@ -25,6 +26,10 @@ ID = r"^[A-Za-z0-9_-]{1,100}$"
 Id = Annotated[str, Path(pattern=ID)]
 Number = Annotated[int, Path(ge=0, le=1_000_000)]
 FrameName = Annotated[str, Query(pattern=f"^({'|'.join(FRAMES)})$")]
+POSITION = r"[A-Za-z0-9_-]{1,100}:[0-9]{1,9}"
+FollowedJob = Annotated[str, StringConstraints(pattern=f"^{POSITION}$")]
+FOLLOWED = re.compile(f"{POSITION}(,{POSITION})*")
+FOLLOWED_AT_MOST = 16  # jobs of one page, each of which has a thread while it is followed
 
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 # What an id addresses never changes, so a browser need not ask twice.
@@ -111,12 +116,15 @@ def build_router(studio: Studio) -> APIRouter:
 
     @router.get("/events")
     async def page_events(
-        job: Annotated[str | None, Query(pattern=ID)] = None,
-        after: Annotated[int, Query(ge=0)] = 0,
+        job: Annotated[list[FollowedJob], Query(max_length=FOLLOWED_AT_MOST)] = [],  # noqa: B006
         last_event_id: Annotated[str, Header()] = "",
     ) -> StreamingResponse:
-        """What a page is told: memory and queue, now and whenever they change, and the events of the job that it shows."""
-        return _streamed(page_stream(studio, job, _start(last_event_id, after)))
+        """What a page follows: memory and queue, now and whenever they change, and the events of the jobs that it shows, each
+        given as `{job}:{number of the last event it has}`."""
+        jobs = _positions(job)
+        if FOLLOWED.fullmatch(last_event_id):  # a browser that reconnects says how far it had read
+            jobs |= {name: at for name, at in _positions(last_event_id.split(",")).items() if name in jobs}
+        return _streamed(page_stream(studio, jobs))
 
     @router.post("/inputs", status_code=201)
     async def add_input(request: Request) -> dict[str, str]:
@@ -128,6 +136,10 @@ def build_router(studio: Studio) -> APIRouter:
 
 def _streamed(lines: AsyncIterator[str]) -> StreamingResponse:
     return StreamingResponse(lines, media_type="text/event-stream", headers=NEVER)
+
+
+def _positions(texts: list[str]) -> dict[str, int]:
+    return {job: int(number) for job, _, number in (text.partition(":") for text in texts)}
 
 
 def _start(last_event_id: str, after: int) -> int:

@@ -11,6 +11,7 @@ import struct
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import asdict, dataclass
 
 from studio.core.errors import StudioError
 from studio.core.events import Event, to_json
@@ -24,30 +25,69 @@ FRAME_HEAD = struct.Struct(">II")  # step, length of the JPEG that follows
 PIECE_BYTES = 1 << 16
 
 View = MemoryView | QueueView
-Item = Event | View | StudioError | None  # None: a beat
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    job: str
+    number: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class JobProblem:
+    """Why a job cannot be followed."""
+
+    job: str
+    message: str
+
+
+Item = JobEvent | JobProblem | View | None  # None: a beat
 
 
 async def event_stream(studio: Studio, job: str, after: int) -> AsyncIterator[str]:
     """A job's events alone. `id` is the number to go on from after a lost connection."""
-    async with aclosing(_heard({"follow-job": lambda: studio.follow(job, after)})) as items:
-        async for line in _written(items, after):
-            yield line
+    async with aclosing(_merged({"follow-job": lambda: _numbered(studio, job, after)})) as items:
+        async for item in items:
+            match item:
+                case None:
+                    yield BEAT
+                case JobProblem(message=message):
+                    yield _written("error", json.dumps({"error": message}))
+                case JobEvent(number=number, event=event):
+                    yield f"id: {number}\n{_written(event.kind, to_json(event))}"
 
 
-async def page_stream(studio: Studio, job: str | None, after: int) -> AsyncIterator[str]:
-    """All that a page is told, over one connection: memory and queue now and whenever they change, and a job's events.
+async def page_stream(studio: Studio, jobs: Mapping[str, int]) -> AsyncIterator[str]:
+    """Everything that a page follows, over one connection: memory and queue now and whenever they change, and the events
+    of these jobs, each after the number given.
 
-    One, because a browser keeps no more than six to a studio, for all its tabs together.
+    One connection, because a browser keeps no more than six to a server, for all its tabs together. `id` says how far each
+    job has been read: `{job}:{number}`, separated by commas.
     """
     listeners: dict[str, Callable[[], Iterator[Item]]] = {
         "watch-memory": lambda: _changes(studio.watch_memory),
         "watch-queue": lambda: _changes(studio.watch_queue),
     }
-    if job is not None:
-        listeners["follow-job"] = lambda: studio.follow(job, after)
-    async with aclosing(_heard(listeners)) as items:
-        async for line in _written(items, after):
-            yield line
+    for job, after in jobs.items():
+        listeners[f"follow-{job}"] = lambda job=job, after=after: _numbered(studio, job, after)  # type: ignore[misc]
+    read = dict(jobs)
+    async with aclosing(_merged(listeners)) as items:
+        async for item in items:
+            match item:
+                case None:
+                    yield BEAT
+                case MemoryView():
+                    yield _written("memory", item.model_dump_json())
+                case QueueView():
+                    yield _written("queue", item.model_dump_json())
+                case JobProblem():
+                    yield _written("problem", json.dumps(asdict(item)))
+                case JobEvent(job=job, number=number, event=event):
+                    read[job] = number
+                    position = ",".join(f"{name}:{count}" for name, count in read.items())
+                    data = f'{{"job":"{job}","number":{number},"event":{to_json(event)}}}'
+                    yield f"id: {position}\n{_written('job', data)}"
 
 
 def joined(frames: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
@@ -62,21 +102,16 @@ def joined(frames: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-async def _written(items: AsyncIterator[Item], number: int) -> AsyncIterator[str]:
-    """Each item as `event` and `data` lines; a job's events are numbered from `number` + 1 on."""
-    async for item in items:
-        match item:
-            case None:
-                yield BEAT
-            case StudioError():
-                yield f"event: error\ndata: {json.dumps({'error': str(item)})}\n\n"
-            case MemoryView():
-                yield f"event: memory\ndata: {item.model_dump_json()}\n\n"
-            case QueueView():
-                yield f"event: queue\ndata: {item.model_dump_json()}\n\n"
-            case _:
-                number += 1
-                yield f"id: {number}\nevent: {item.kind}\ndata: {to_json(item)}\n\n"
+def _written(name: str, data: str) -> str:
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+def _numbered(studio: Studio, job: str, after: int) -> Iterator[JobEvent | JobProblem]:
+    try:
+        for number, event in enumerate(studio.follow(job, after), after + 1):
+            yield JobEvent(job, number, event)
+    except StudioError as error:
+        yield JobProblem(job, str(error))
 
 
 def _changes(watch: Callable[[int, float], tuple[int, View]]) -> Iterator[View | None]:
@@ -88,8 +123,8 @@ def _changes(watch: Callable[[int, float], tuple[int, View]]) -> Iterator[View |
         seen = number
 
 
-async def _heard(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> AsyncGenerator[Item, None]:
-    """What each listener yields in a thread of its own, as it comes, and a StudioError that one raised; until all have ended."""
+async def _merged(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> AsyncGenerator[Item, None]:
+    """What each listener yields in a thread of its own, as it comes, until all have ended."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is a listener's end)
     gone = threading.Event()
@@ -106,8 +141,6 @@ async def _heard(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> Async
                 put(item)
                 if gone.is_set():
                     return
-        except StudioError as error:
-            put(error)
         finally:
             put(None, over=True)
 

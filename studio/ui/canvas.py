@@ -1,7 +1,7 @@
-"""The canvas: shows a job as it runs and plays its steps afterwards. Its manners are in `static/canvas.js`.
+"""The canvas: shows a job as it runs and plays its steps afterwards (`static/canvas.js`).
 
-Python tells it only which job to show, or why a wish was refused; it follows the job's events and fetches the frames
-by itself, so a reload, a lost connection or a second tab changes nothing for the job.
+Python sends it only which job to show, or why a request was refused. The script follows the job's events and fetches its frames
+by itself, so a reload, a lost connection or a second page changes nothing for the job.
 """
 
 import itertools
@@ -12,28 +12,22 @@ import gradio as gr
 from studio.core.errors import StudioError
 from studio.ui.assets import behaviour
 
-EXAMPLES = (
-    "a large red heart, striped yellow background",
-    "a yellow star on the left and a blue ring on the right, plain white background",
-    "a small house under the moon, snow",
-    "a white boat, sea",
-)
-
 
 class Canvas(gr.HTML):
-    """`value` is the last thing Python said to it: {"say": "show" | "refuse" | "newest", ..., "number"}."""
+    """`value` is the last message to it: {"kind": "show" | "pick" | "newest" | "refuse", ..., "number"}.
 
-    def __init__(self, name: str, *, purpose: str, examples: tuple[str, ...] = (), **props: Any):
+    `modes`: name -> the fields of a `Mode`, for the words on the empty canvas.
+    """
+
+    def __init__(self, modes: dict[str, dict[str, Any]], *, follows_newest: bool = True, **props: Any):
         super().__init__(
             value={},
             html_template="<div class='canvas-body'></div>",
             js_on_load=behaviour("canvas.js"),
             apply_default_css=False,
-            elem_id=f"canvas-{name}",
             elem_classes=["canvas-block"],
-            name=name,
-            purpose=purpose,
-            examples=list(examples),
+            modes=modes,
+            follows_newest=follows_newest,
             **props,
         )
 
@@ -44,26 +38,26 @@ class Canvas(gr.HTML):
 _NUMBERS = itertools.count(1)
 
 
-def _said(say: str, **what: Any) -> dict[str, Any]:
-    # Numbered, because the page hears only of values that differ from the last one.
-    return {"say": say, "number": next(_NUMBERS), **what}
+def _message(kind: str, **content: Any) -> dict[str, Any]:
+    # Numbered, because the page is notified only of values that differ from the last one.
+    return {"kind": kind, "number": next(_NUMBERS), **content}
 
 
 def show(job: str, *, live: bool = False) -> dict[str, Any]:
     """Follow a job that was just submitted; `live`: keep the last image until the new one has something to show."""
-    return _said("show", job=job, live=live)
+    return _message("show", job=job, live=live)
 
 
 def show_image(job: str, index: int) -> dict[str, Any]:
     """Show one image of an earlier job."""
-    return _said("pick", job=job, image=index)
+    return _message("pick", job=job, image=index)
 
 
 def newest(job: str | None) -> dict[str, Any]:
     """The studio's newest job, for a page that remembers none of its own."""
-    return _said("newest", job=job)
+    return _message("newest", job=job)
 
 
 def refuse(error: StudioError) -> dict[str, Any]:
     """Say why nothing was submitted, here and at the field."""
-    return _said("refuse", message=str(error), field=error.field)
+    return _message("refuse", message=str(error), field=error.field)

@@ -29,7 +29,6 @@ class Field(gr.HTML):
             js_on_load=behaviour("fields.js"),
             apply_default_css=False,
             label=title or (info.title if info else None) or field,
-            elem_id=f"field-{field}",
             elem_classes=["field", f"field-{kind}", f"is-{field}"],
             field=field,
             kind=kind,

@@ -245,7 +245,6 @@ def _text(studio: Studio, name: str) -> Component:
         lines=3 if first else 1,
         max_lines=10 if first else 6,
         **_words(default_model(studio), name),
-        elem_id=f"field-{name}",
         elem_classes=["field", "field-text", f"is-{name}"],
     )
 

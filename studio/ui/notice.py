@@ -11,7 +11,7 @@ _NUMBERS = itertools.count(1)
 
 
 class Notice(gr.HTML):
-    """`value` is `tell(sentence)`; an empty sentence clears the line."""
+    """`value` is `notice(sentence)`; an empty sentence clears the line."""
 
     def __init__(self, **props: Any):
         super().__init__(
@@ -19,7 +19,6 @@ class Notice(gr.HTML):
             html_template="<div class='notice-body' role='status'></div>",
             js_on_load=behaviour("notice.js"),
             apply_default_css=False,
-            elem_id="notice",
             elem_classes=["notice-block"],
             **props,
         )
@@ -28,5 +27,5 @@ class Notice(gr.HTML):
         return {"type": {}, "description": "a sentence"}
 
 
-def tell(sentence: str) -> dict[str, Any]:
+def notice(sentence: str) -> dict[str, Any]:
     return {"sentence": sentence, "number": next(_NUMBERS)}

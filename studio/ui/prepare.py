@@ -27,7 +27,6 @@ class Prepare(gr.HTML):
             html_template="<div class='prepare-body'></div>",
             js_on_load=behaviour("prepare.js"),
             apply_default_css=False,
-            elem_id="prepare",
             elem_classes=["prepare-block"],
             server_functions=[needed, manage],
             **props,

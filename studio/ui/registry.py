@@ -1,4 +1,4 @@
-"""The registry of tabs: name -> what draws it. A new tab is one file that registers itself and one import in the shell."""
+"""The registry of tabs: name -> `Tab`. A new tab is one file that registers itself and one name in the shell's order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -24,7 +24,6 @@ class Strip(gr.HTML):
             html_template="<div class='strip-body'></div>",
             js_on_load=behaviour("strip.js"),
             apply_default_css=False,
-            elem_id="strip",
             elem_classes=["strip-block"],
             server_functions=[recent],
             **props,

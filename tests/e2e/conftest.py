@@ -83,12 +83,14 @@ def browser(browser_path: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Window]]:
-    """Opens the page; `context` opens it as another tab of the same visitor. Whatever a test does, the page must ask no
-    other host for anything and raise no error of its own."""
+    """Opens the page and waits until it can be used; without `wait` it is the bare page. `context` opens it as another tab of the
+    same visitor. Whatever a test does, the page must send no other host a request and raise no error of its own."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
-    def open_page(address: str, *, context: BrowserContext | None = None, query: str = "", **options: Any) -> Window:
+    def open_page(
+        address: str, *, context: BrowserContext | None = None, query: str = "", wait: bool = True, **options: Any
+    ) -> Window | Page:
         if context is None:
             context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
             contexts.append(context)
@@ -96,7 +98,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Window]]:
         page.set_default_timeout(PATIENCE_MS)
         _watch(page, address, faults)
         page.goto(address + "/" + query, wait_until="commit")
-        return Window(page)
+        return Window(page) if wait else page
 
     yield open_page
     for context in contexts:

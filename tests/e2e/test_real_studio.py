@@ -42,7 +42,7 @@ def test_a_prompt_becomes_a_picture_whose_steps_play_and_whose_settings_come_bac
         assert len(steps) == 6
         window.fill(Prompt="", Steps="9")
         window.page.locator("input[type=file]").set_input_files(file)
-        window.page.wait_for_function("document.querySelector('#field-steps input').value === '6'")
+        window.page.wait_for_function("document.querySelector('.is-steps input').value === '6'")
         assert window.field("Prompt").input_value() == "a red heart"
         assert window.field("Seed").input_value() == "11"
         window.page.close()

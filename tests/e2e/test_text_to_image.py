@@ -374,7 +374,7 @@ def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sidewa
     window = visit(address, viewport={"width": 390, "height": 844})
     window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
     expect(window.results.first).to_be_visible()
-    tops = [window.page.locator(each).bounding_box() for each in ("#generate", ".stage", ".results", "#field-model")]
+    tops = [window.page.locator(each).bounding_box() for each in (".generate", ".stage", ".results", ".is-model")]
     heights = [box["y"] for box in tops if box]
     assert heights == sorted(heights) and len(heights) == 4
     assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -4,7 +4,7 @@ import asyncio
 import io
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from PIL import Image
 
 from studio.core.events import Cancelled, Done, Loading, Norms, Step
 from studio.core.request import GenerationRequest
+from studio.server import routes
 from studio.server.app import build_app
 from studio.server.policy import Policy
 from studio.server.stream import event_stream, page_stream
@@ -47,6 +48,15 @@ def png(width: int = 8, height: int = 8) -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (width, height)).save(out, "PNG")
     return out.getvalue()
+
+
+def name_of(text: str) -> str:
+    """The name of one server-sent event."""
+    return next(line[7:] for line in text.splitlines() if line.startswith("event: "))
+
+
+def data_of(text: str) -> dict[str, Any]:
+    return json.loads(next(line[6:] for line in text.splitlines() if line.startswith("data: ")))
 
 
 def test_health_answers(call: Call) -> None:
@@ -144,35 +154,57 @@ def test_events_arrive_as_they_happen(studio: MemoryStudio) -> None:
     ]
 
 
-def test_a_page_hears_of_memory_queue_and_its_job_over_one_connection(studio: MemoryStudio) -> None:
-    async def run() -> tuple[set[str], list[str], str]:
-        job = studio.submit(GenerationRequest())
-        studio.happen(job, Loading(model="tiny"))
-        async with aclosing(page_stream(studio, job, 1)) as stream:
-            first = {(await anext(stream)) for _ in range(3)}
-            studio.happen(job, Cancelled())
+def test_a_page_follows_memory_queue_and_all_its_jobs_over_one_connection(studio: MemoryStudio) -> None:
+    async def run() -> tuple[list[str], list[str], str]:
+        one, two = studio.submit(GenerationRequest()), studio.submit(GenerationRequest())
+        studio.happen(one, Loading(model="tiny"))
+        async with aclosing(page_stream(studio, {one: 1, two: 0})) as stream:
+            first = [await anext(stream) for _ in range(4)]
+            studio.happen(one, Cancelled())
             second = [await anext(stream)]
             studio.change(used=5)
-            third = {(await anext(stream)) for _ in range(2)}
+            third = [await anext(stream) for _ in range(2)]
+            studio.happen(two, Cancelled())
         return first, second, next(text for text in third if "memory" in text)
 
     first, second, changed = asyncio.run(run())
-    assert {text.split("\n")[0] for text in first} == {"event: memory", "event: queue", "id: 2"}
-    assert '"newest":"job0"' in next(text for text in first if text.startswith("event: queue"))
-    assert [text.split("\n")[:2] for text in second] == [["id: 3", "event: cancelled"]]
+    assert {name_of(text) for text in first} == {"memory", "queue", "job"}
+    jobs = [data_of(text) for text in [*first, *second] if name_of(text) == "job"]
+    read = {(told["job"], told["number"], told["event"]["kind"]) for told in jobs}
+    assert read == {("job0", 2, "loading"), ("job1", 1, "queued"), ("job0", 3, "cancelled")}
+    assert second[0].split("\n")[0] == "id: job0:3,job1:1"
+    assert '"newest":"job1"' in next(text for text in first if name_of(text) == "queue")
     assert '"used":5' in changed
 
 
+def test_a_page_that_reconnects_goes_on_where_each_of_its_jobs_was(call: Call, studio: MemoryStudio) -> None:
+    """The query says where the page began, the browser's header how far it came; a job that it no longer names is not followed."""
+    asked: list[dict[str, int]] = []
+
+    async def stream(_: object, jobs: dict[str, int]) -> AsyncIterator[str]:
+        asked.append(jobs)
+        yield "\n"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routes, "page_stream", stream)
+        for header in ("a:7,b:2,gone:4", "nonsense", "a:1:2"):
+            call("GET", "/events?job=a:3&job=b:0", headers={"Last-Event-ID": header})
+    assert asked == [{"a": 7, "b": 2}, {"a": 3, "b": 0}, {"a": 3, "b": 0}]
+
+
 def test_a_job_that_is_not_there_ends_its_part_alone(studio: MemoryStudio) -> None:
-    async def run() -> set[str]:
-        async with aclosing(page_stream(studio, "nobody", 0)) as stream:
-            return {(await anext(stream)).split("\n")[0] for _ in range(3)}
+    async def run() -> list[str]:
+        async with aclosing(page_stream(studio, {"nobody": 0})) as stream:
+            return [await anext(stream) for _ in range(3)]
 
-    assert asyncio.run(run()) == {"event: memory", "event: queue", "event: error"}
+    lines = asyncio.run(run())
+    assert {name_of(text) for text in lines} == {"memory", "queue", "problem"}
+    assert data_of(next(text for text in lines if name_of(text) == "problem"))["job"] == "nobody"
 
 
-def test_the_pages_stream_takes_no_name_that_is_none(call: Call) -> None:
-    assert call("GET", "/events?job=../../etc").status_code == 422
+@pytest.mark.parametrize("query", ["job=../../etc", "job=a", "job=a:-1", "job=a:b", "&".join(["job=a:0"] * 17)])
+def test_the_pages_stream_takes_only_jobs_and_positions_and_not_too_many(call: Call, query: str) -> None:
+    assert call("GET", f"/events?{query}").status_code == 422
 
 
 def test_a_frame_is_kept_by_the_browser_and_a_missing_one_is_not(call: Call, studio: MemoryStudio) -> None:

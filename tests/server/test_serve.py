@@ -58,7 +58,7 @@ def test_a_signal_ends_it_in_order(start: Start, number: signal.Signals) -> None
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("path", ["jobs/job0/events", "events", "events?job=job0"])
+@pytest.mark.parametrize("path", ["jobs/job0/events", "events", "events?job=job0:0"])
 def test_an_open_page_does_not_keep_it_alive(start: Start, path: str) -> None:
     process = start()
     url = address(process)

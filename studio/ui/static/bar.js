@@ -1,6 +1,6 @@
 // The bar on top: the model in use, memory against its budget, and the queue.
 
-import { workbenchOf, make } from "./workbench.js";
+import { currentWorkbench, eachWorkbench, make, onPage } from "./workbench.js";
 import { studio } from "./studio.js";
 import { deviceTitle } from "./units.js";
 
@@ -28,30 +28,19 @@ export function mount({ element }) {
     queue.textContent = running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready";
     queue.dataset.busy = String(running.length + waiting > 0);
   };
-  studio.hear("memory", showMemory);
-  studio.hear("queue", showQueue);
-  studio.hear("lost", () => {
+  studio.on("memory", showMemory);
+  studio.on("queue", showQueue);
+  studio.on("lost", () => {
     queue.textContent = "No connection";
     queue.dataset.busy = "false";
   });
 
-  const heard = new WeakSet();
-  const workbenches = () => [...document.querySelectorAll(".workbench")].map(workbenchOf);
-  const listen = () => {
-    for (const workbench of workbenches()) {
-      if (heard.has(workbench)) continue;
-      heard.add(workbench);
-      workbench.hear("field", ({ name }) => name === "model" && (model.textContent = modelTitle(workbench)));
-      model.textContent = modelTitle(workbench);
-    }
+  const showModel = () => {
+    const menu = currentWorkbench()?.fields.get("model");
+    model.textContent = menu ? menu.words() : "";
   };
-  listen();
-  new MutationObserver(listen).observe(document.querySelector("#tabs") ?? document.body, { childList: true, subtree: true });
-}
-
-function modelTitle(workbench) {
-  const menu = workbench.root.querySelector(".field.is-model select");
-  return menu?.disabled ? "No model" : (menu?.selectedOptions[0]?.textContent ?? "");
+  eachWorkbench((workbench) => workbench.on("field", ({ name }) => name === "model" && showModel()));
+  onPage("used", showModel);
 }
 
 function size(bytes) {

@@ -1,6 +1,6 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
-import { workbenchOf, make, whenDrawn } from "./workbench.js";
+import { isAnothers, make, onPage, whenDrawn, workbenchOf } from "./workbench.js";
 import { Feed, cancel } from "./feed.js";
 import { blame, forgive, wireForm } from "./form.js";
 import { Frames } from "./frames.js";
@@ -9,9 +9,8 @@ import { Stage } from "./stage.js";
 import { studio } from "./studio.js";
 import { duration, readout } from "./words.js";
 
-const REMEMBERED = "unnoise-job";
 const PHASES = { interrupted: "failed" };
-const BURST_MS = 30; // quick steps are told several at once, and only the last one's frames are there yet
+const BURST_MS = 30; // events of quick steps arrive several at once, and only the last one's frames are there yet
 const FRAME_MS = 16;
 const LONGEST_BURST_MS = 300;
 const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
@@ -19,30 +18,29 @@ const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replac
 export function mount({ element, props, trigger, watch }) {
   const workbench = workbenchOf(element);
   const canvas = new Canvas(element.querySelector(".canvas-body"), props, workbench, () => trigger("submit"));
-  watch("value", () => canvas.hear(props.value));
+  watch("value", () => canvas.receive(props.value));
   wireForm(workbench, { submit: () => canvas.submit(), shownSeed: () => canvas.shownSeed() });
   canvas.start(props.value);
 }
 
 class Canvas {
   constructor(root, props, workbench, send) {
-    Object.assign(this, { root, workbench, send });
+    Object.assign(this, { root, workbench, send, followsNewest: props.follows_newest });
     this.feed = null;
     this.frames = null;
     this.waiting = []; // jobs submitted here that follow the one shown
-    this.own = new Set(); // jobs submitted here, ever
     this.running = []; // jobs that run anywhere
     this.image = 0;
     this.position = null; // a step that a person looks at; null follows the run
     this.live = false;
     this.phase = "idle";
-    this.channel = "BroadcastChannel" in window ? new BroadcastChannel("unnoise") : null;
+    this.channel = "BroadcastChannel" in window ? new BroadcastChannel(`unnoise-${workbench.name}`) : null;
 
-    this.stage = new Stage(props, {
+    this.stage = new Stage(props.modes, {
       example: (prompt) => this.example(prompt),
       again: () => this.again(),
     });
-    this.player = new Player({
+    this.player = new Player(workbench, {
       seek: (step) => this.seek(step),
       kind: () => this.turned(),
       picked: (image) => this.choose(image),
@@ -53,6 +51,9 @@ class Canvas {
     root.dataset.testid = "canvas";
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "Canvas");
+    const enterMode = () => this.stage.welcomeTo(workbench.mode ?? Object.keys(props.modes)[0]);
+    workbench.on("mode", enterMode);
+    enterMode();
     this.wire();
     this.render();
   }
@@ -65,40 +66,43 @@ class Canvas {
       this.stopper = button;
       this.render();
     });
-    workbench.hear("edit", () => {
+    workbench.on("edit", () => {
       if (!this.refusal) return;
       this.refusal = null; // what was refused is being put right
       this.render();
     });
-    studio.hear("queue", ({ newest, running }) => {
+    studio.on("queue", ({ newest, running }) => {
       this.running = running;
-      this.converge(newest);
+      this.newest = newest;
+      this.converge();
       this.render();
     });
-    this.channel?.addEventListener("message", ({ data }) => this.converge(data.job));
+    onPage("answered", () => this.converge());
+    this.channel?.addEventListener("message", ({ data }) => this.isIdle() && this.show(data.job, { quiet: true }));
     setInterval(() => this.feed && !this.feed.ended && this.tick(), 100);
   }
 
-  /** A page that was reloaded finds its job again; a new one turns to the studio's newest. */
-  async start(said) {
-    const remembered = localStorage.getItem(REMEMBERED);
+  /** A page that was reloaded shows its job again; a new one shows the studio's newest. */
+  async start(message) {
+    const remembered = this.workbench.recall("job");
     if (remembered && (await this.show(remembered, { quiet: true }))) return;
     this.lost = true;
-    this.hear(said);
+    this.receive(message);
   }
 
-  hear(said) {
-    if (!said?.say) return;
-    const what = {
-      show: () => this.submitted(said),
-      pick: () => this.pick(said),
-      refuse: () => this.refused(said),
-      newest: () => this.lost && said.job && this.show(said.job, { quiet: true }),
+  /** What the server sent for this canvas. */
+  receive(message) {
+    if (!message?.kind) return;
+    const handlers = {
+      show: () => this.submitted(message),
+      pick: () => this.pick(message),
+      refuse: () => this.refused(message),
+      newest: () => this.lost && this.followsNewest && message.job && this.show(message.job, { quiet: true }),
     };
-    what[said.say]();
+    handlers[message.kind]();
   }
 
-  // --- pending ---------------------------------------------------------------------------------------------------
+  // --- requests --------------------------------------------------------------------------------------------------
 
   submit() {
     this.pending();
@@ -108,16 +112,16 @@ class Canvas {
   pending() {
     this.lost = false;
     forgive(this.workbench);
-    this.workbench.say("submitting");
+    this.workbench.submit();
     this.refusal = null;
-    this.wished = true;
+    this.requested = true;
     this.render();
   }
 
   submitted({ job, live }) {
-    this.wished = false;
+    this.requested = false;
     this.seen = job;
-    this.own.add(job);
+    this.workbench.answered(job);
     this.channel?.postMessage({ job });
     if (this.feed && !this.feed.ended && !live) {
       this.waiting.push(job);
@@ -127,7 +131,8 @@ class Canvas {
   }
 
   refused({ message, field }) {
-    this.wished = false;
+    this.requested = false;
+    this.workbench.answered();
     this.refusal = message;
     if (field) blame(this.workbench, field, message);
     this.speak(message);
@@ -142,14 +147,14 @@ class Canvas {
   /** The job that Stop ends: the one in view, else one of this page's own that runs out of view; never another page's. */
   stoppable() {
     if (this.feed && !this.feed.ended) return this.feed.id;
-    return this.running.find((job) => this.own.has(job)) ?? null;
+    return this.running.find((job) => this.workbench.jobs.has(job)) ?? null;
   }
 
   example(prompt) {
     const area = this.workbench.root.querySelector(".field.is-prompt textarea");
     area.value = prompt;
     area.dispatchEvent(new Event("input", { bubbles: true }));
-    // The form hears of the new words in this turn; the wish is sent in the next.
+    // The form takes the new words in this turn of the event loop; the request is sent in the next.
     setTimeout(() => this.workbench.root.querySelector(".generate")?.click());
   }
 
@@ -159,12 +164,12 @@ class Canvas {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(this.feed.request),
     });
-    const told = await answer.json();
-    if (answer.ok) this.submitted({ job: told.id, live: false });
-    else this.refused({ message: told.error, field: told.field });
+    const { id, error, field } = await answer.json();
+    if (answer.ok) this.submitted({ job: id, live: false });
+    else this.refused({ message: error, field });
   }
 
-  /** A person chose an earlier image; what else was wished goes on, but not before their eyes. */
+  /** A person chose an earlier image; other requests go on, but are not shown. */
   pick({ job, image }) {
     this.waiting = [];
     this.show(job, { image });
@@ -172,7 +177,7 @@ class Canvas {
 
   // --- jobs -----------------------------------------------------------------------------------------------------
 
-  /** Turn to a job; false if the studio does not know it. */
+  /** Show a job; false if the studio does not know it. */
   async show(id, { image = null, live = false, quiet = false } = {}) {
     if (this.feed?.id === id) {
       if (image !== null) this.choose(image);
@@ -192,17 +197,17 @@ class Canvas {
   adopt(feed, { image, live, quiet }) {
     this.feed?.close();
     this.frames?.close();
-    Object.assign(this, { feed, live, quiet, image: image ?? 0, position: null, refusal: null, wished: false });
+    Object.assign(this, { feed, live, quiet, image: image ?? 0, position: null, refusal: null, requested: false });
     this.chosen = image !== null; // a person asked for this very image, so a run that moves on leaves it in view
     this.frames = new Frames(feed.id, () => this.render());
     this.player.stop();
-    localStorage.setItem(REMEMBERED, feed.id);
+    this.workbench.remember("job", feed.id);
   }
 
   changed(feed, event) {
     if (feed !== this.feed) return feed.close();
     if (event.kind === "step") this.stepped(event);
-    if (event.kind === "image") this.workbench.say("made", event);
+    if (event.kind === "image") this.workbench.emit("made", event);
     this.announce(event);
     if (feed.ended) this.finish();
     if (event.kind === "step") this.renderSoon();
@@ -210,7 +215,7 @@ class Canvas {
     return undefined;
   }
 
-  /** The steps of a run that is over are told all at once. */
+  /** The steps of a run that has ended arrive all at once. */
   renderSoon() {
     this.due ??= setTimeout(() => this.render(), FRAME_MS);
   }
@@ -223,13 +228,18 @@ class Canvas {
     if (next) this.show(next);
   }
 
-  /** A job that was begun elsewhere is turned to by an idle page; one that a person works with stays as it is. */
-  converge(newest) {
+  /** An idle canvas shows a job that was submitted elsewhere; one that a person works with stays as it is. */
+  converge() {
+    const { newest } = this;
+    if (!this.followsNewest || newest === undefined || isAnothers(this.workbench, newest)) return;
     const before = this.seen;
     this.seen = newest;
-    if (!newest || newest === before || before === undefined || newest === this.feed?.id) return;
-    const idle = !this.wished && !this.waiting.length && (!this.feed || this.feed.ended) && this.position === null;
-    if (idle) this.show(newest, { quiet: true });
+    if (!newest || newest === before || before === undefined) return;
+    if (this.isIdle()) this.show(newest, { quiet: true });
+  }
+
+  isIdle() {
+    return !this.requested && !this.waiting.length && (!this.feed || this.feed.ended) && this.position === null;
   }
 
   // --- steps ----------------------------------------------------------------------------------------------------
@@ -294,7 +304,7 @@ class Canvas {
   render() {
     clearTimeout(this.due);
     this.due = undefined;
-    this.phase = this.refusal ? "failed" : this.wished && (!this.feed || this.feed.ended) ? "queued" : this.feedPhase();
+    this.phase = this.refusal ? "failed" : this.requested && (!this.feed || this.feed.ended) ? "queued" : this.feedPhase();
     const steps = this.steps();
     const last = steps.length - 1;
     const step = this.position ?? last;
@@ -308,7 +318,7 @@ class Canvas {
     const frame = final ? null : this.nearest(step);
     if (this.frame !== (final?.id ?? frame)) {
       this.frame = final?.id ?? frame;
-      this.workbench.say("shown", { seed: saved?.seed ?? null, id: saved?.id ?? null });
+      this.workbench.emit("shown", { seed: saved?.seed ?? null, id: saved?.id ?? null });
     }
     this.stage.render({
       phase: this.phase,

@@ -1,15 +1,15 @@
-// A picture dropped anywhere on the page goes to the button that reads settings from pictures.
+// A picture dropped on a workbench, or anywhere while it is the one in use, goes to its button that reads settings from pictures.
 
-import { make } from "./workbench.js";
+import { currentWorkbench, make } from "./workbench.js";
 
 export function wireDrop(workbench) {
-  const overlay = make("div", { class: "overlay", hidden: true }, make("p", { text: "Drop the picture to bring its settings back" }));
+  const overlay = make("div", { class: "overlay", hidden: true }, make("p", { text: "Drop the picture to restore its settings" }));
   workbench.root.append(overlay);
-  const carriesFile = (event) => workbench.visible() && [...(event.dataTransfer?.types ?? [])].includes("Files");
+  const isMeant = ({ target }) => (target.closest?.(".workbench") ?? currentWorkbench()?.root) === workbench.root;
+  const carriesFile = (event) => isMeant(event) && workbench.visible && [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault();
-    overlay.hidden = false;
+    overlay.hidden = !carriesFile(event);
+    if (!overlay.hidden) event.preventDefault();
   });
   document.addEventListener("dragleave", (event) => {
     if (!event.relatedTarget) overlay.hidden = true;

@@ -1,4 +1,4 @@
-// What is known of one job: its request, and what its events have told so far. Follows them until the job has ended.
+// What is known of one job: its request, and what its events have said so far. Follows them until the job has ended.
 
 import { address } from "./workbench.js";
 import { studio } from "./studio.js";
@@ -19,10 +19,11 @@ export class Feed {
     this.current = [0]; // images being made now
     this.images = new Map(); // index -> saved image
     this.latest = null;
+    this.seen = 0; // number of the last event taken
     this.message = null;
     this.field = null;
     this.seconds = null;
-    this.begun = null; // clock of this page when the first step or loading was heard of
+    this.begun = null; // clock of this page at the first event of loading or of a step
   }
 
   get ended() {
@@ -41,13 +42,8 @@ export class Feed {
     if (view.state === "queued") this.ahead = view.ahead;
     if (this.closed) return true;
     this.changed({ kind: "known" });
-    if (!this.closed) this.follow(); // another job may have been turned to meanwhile
+    if (!this.closed) studio.follow(this); // another job may be shown by now
     return true;
-  }
-
-  follow() {
-    this.seen = 0; // number of the last event taken
-    studio.follow(this);
   }
 
   take(event) {

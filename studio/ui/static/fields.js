@@ -9,30 +9,31 @@ export function mount(tools) {
   const { element, props, watch } = tools;
   const workbench = workbenchOf(element);
   const body = element.querySelector(".field-body");
-  const id = `${element.closest(".field").id}-input`;
+  const id = workbench.id(props.field);
   const changed = (value, how) => {
     const old = props.value;
     props.value = value;
     tools.trigger("input");
-    workbench.say("field", { name: props.field, value });
-    workbench.say("edit", { name: props.field, how, old });
+    workbench.emit("field", { name: props.field, value });
+    workbench.emit("edit", { name: props.field, how, old });
   };
   const control = KINDS[props.kind]({ ...tools, workbench, body, id, changed });
   const watched = ["value", "choices", "choices_by", "placeholder", "locked", "advice", "note", "absent"];
   watch(watched, () => {
     control.sync();
-    workbench.say("field", { name: props.field, value: props.value });
-    workbench.say("filled", { name: props.field });
+    workbench.emit("field", { name: props.field, value: props.value });
+    workbench.emit("filled", { name: props.field });
   });
   control.sync();
   workbench.fields.set(props.field, {
     get: () => props.value,
+    words: control.words,
     set: (value, how = "set") => {
       changed(value, how);
       control.sync();
     },
   });
-  workbench.say("field", { name: props.field, value: props.value });
+  workbench.emit("field", { name: props.field, value: props.value });
 }
 
 function label(props, id) {
@@ -64,13 +65,13 @@ function select({ props, body, id, changed, workbench }) {
     explain();
   };
   if (props.depends) {
-    workbench.hear("field", ({ name, value }) => {
+    workbench.on("field", ({ name, value }) => {
       if (name !== props.depends || value === leader) return;
       leader = value;
       sync();
     });
   }
-  return { sync };
+  return { sync, words: () => input.selectedOptions[0]?.textContent ?? "" };
 }
 
 function number({ props, body, id, changed, workbench }) {
@@ -116,8 +117,8 @@ function number({ props, body, id, changed, workbench }) {
     advise();
   };
   // The menus settle between them what goes together before anything is said of it.
-  workbench.hear("field", ({ name }) => (name === "sampler" || name === "spacing") && setTimeout(advise));
-  return { sync };
+  workbench.on("field", ({ name }) => (name === "sampler" || name === "spacing") && setTimeout(advise));
+  return { sync, words: () => input.value || input.placeholder };
 }
 
 /** What is to be said of this number with the sampler and spacing that are chosen; it is advice, and nothing is refused. */
@@ -141,7 +142,7 @@ function seed({ props, body, id, changed, workbench }) {
   const die = make("button", { type: "button", class: "tool", "aria-label": "Random seed", title: "A new seed each time (-1)", onclick: () => set("-1") }, icon("die"));
   const reuse = make("button", { type: "button", class: "tool", "aria-label": "Reuse seed", title: "Take the seed of the image shown", onclick: () => shown !== null && set(String(shown)) }, icon("reuse"));
   let shown = null;
-  workbench.hear("shown", ({ seed }) => {
+  workbench.on("shown", ({ seed }) => {
     shown = seed ?? null;
     reuse.setAttribute("aria-disabled", String(shown === null));
   });
@@ -149,6 +150,7 @@ function seed({ props, body, id, changed, workbench }) {
   input.addEventListener("input", () => changed(input.value, "typing"));
   body.append(label(props, id), make("div", { class: "joined" }, input, die, reuse));
   return {
+    words: () => input.value,
     sync: () => {
       if (input.value !== String(props.value)) input.value = props.value;
     },
@@ -159,6 +161,7 @@ function switchBox({ props, body, id, changed }) {
   const input = make("input", { id, type: "checkbox", onchange: () => changed(input.checked, "choice") });
   body.append(make("label", { class: "switch", for: id, title: props.help }, input, make("span", { text: props.label })));
   return {
+    words: () => (input.checked ? props.label : ""),
     sync: () => {
       input.checked = Boolean(props.value);
     },

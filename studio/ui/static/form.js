@@ -1,6 +1,6 @@
 // The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
 
-import { make, whenDrawn } from "./workbench.js";
+import { currentWorkbench, make, whenDrawn } from "./workbench.js";
 import { wireDrop } from "./drop.js";
 
 const TYPING_MS = 250;
@@ -12,7 +12,7 @@ const UNRENDERED = new Set(["live", "preset", "style-help"]);
 export function wireForm(workbench, { submit, shownSeed }) {
   workbench.root.addEventListener("input", (event) => {
     const holder = event.target.closest(".field-text");
-    if (holder) workbench.say("edit", { name: fieldName(holder), how: "typing" });
+    if (holder) workbench.emit("edit", { name: fieldName(holder), how: "typing" });
   });
   whenDrawn(workbench, ".field-text textarea", (area) => {
     area.dir = "auto";
@@ -20,12 +20,12 @@ export function wireForm(workbench, { submit, shownSeed }) {
     area.setAttribute("aria-label", area.closest("label").querySelector("[data-testid=block-info]").textContent.trim());
   });
   whenDrawn(workbench, ".field-text .info-text", (note) => {
-    note.id = `${note.closest(".field").id}-note`;
+    note.id = workbench.id(`${fieldName(note.closest(".field"))}-note`);
     note.closest("label").querySelector("textarea").setAttribute("aria-describedby", note.id);
   });
-  workbench.hear("edit", ({ name }) => forgive(workbench, name));
+  workbench.on("edit", ({ name }) => forgive(workbench, name));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && workbench.visible()) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && currentWorkbench() === workbench) {
       event.preventDefault();
       workbench.root.querySelector(".generate")?.click();
     }
@@ -47,7 +47,7 @@ export function blame(workbench, name, message) {
   forgive(workbench, name);
   const fold = holder.closest(".fold");
   if (fold?.classList.contains("folded")) fold.querySelector(".fold-button").click();
-  const note = make("p", { class: "field-error", id: `${holder.id}-error`, text: message });
+  const note = make("p", { class: "field-error", id: workbench.id(`${name}-error`), text: message });
   control.setAttribute("aria-invalid", "true");
   control.setAttribute("aria-errormessage", note.id);
   control.dataset.describedby = control.getAttribute("aria-describedby") ?? "";
@@ -71,8 +71,7 @@ export function forgive(workbench, name = null) {
 
 function wireFold(workbench) {
   whenDrawn(workbench, ".fold", (fold) => {
-    const key = `unnoise-fold-${fold.id}`;
-    const remembered = localStorage.getItem(key);
+    const remembered = workbench.recall("fold");
     const button = make("button", { type: "button", class: "fold-button", text: "More" });
     const set = (open) => {
       fold.classList.toggle("folded", !open);
@@ -81,7 +80,7 @@ function wireFold(workbench) {
     button.addEventListener("click", () => {
       const open = fold.classList.contains("folded");
       set(open);
-      localStorage.setItem(key, open ? "open" : "closed");
+      workbench.remember("fold", open ? "open" : "closed");
     });
     fold.prepend(button);
     set(remembered ? remembered === "open" : matchMedia("(min-width: 1000px)").matches);
@@ -115,7 +114,7 @@ function wireLive(workbench, submit, shownSeed) {
     if (pinned !== null && String(seed.get()) === pinned) seed.set("-1", "pin");
     pinned = null;
   };
-  workbench.hear("edit", ({ name, how }) => {
+  workbench.on("edit", ({ name, how }) => {
     if (name === "live") {
       if (on()) pin();
       else release();
@@ -128,10 +127,10 @@ function wireLive(workbench, submit, shownSeed) {
     else if (how === "slide") wish(SLIDING_MS, { push: false });
     else wish(how === "typing" ? TYPING_MS : 0);
   });
-  workbench.hear("filled", () => {
+  workbench.on("filled", () => {
     if (on() && timer !== null && due - performance.now() > FILLED_MS) wish(FILLED_MS);
   });
-  workbench.hear("submitting", () => {
+  workbench.on("submitting", () => {
     clearTimeout(timer);
     timer = null;
   });

@@ -55,7 +55,7 @@ class ModelBrowser {
     // The tab's contents are there before it is opened; the first sight of them is when to ask.
     new IntersectionObserver(() => this.look()).observe(element);
     document.addEventListener("visibilitychange", () => this.look());
-    studio.hear("memory", (memory) => this.follow(memory));
+    studio.on("memory", (memory) => this.follow(memory));
   }
 
   get seen() {

@@ -9,7 +9,7 @@ export function mount({ element, props, watch }) {
   };
   watch("value", sync);
   const workbench = workbenchOf(element);
-  workbench.hear("submitting", () => (line.textContent = ""));
-  workbench.hear("say", ({ sentence }) => (line.textContent = sentence));
+  workbench.on("submitting", () => (line.textContent = ""));
+  workbench.on("say", ({ sentence }) => (line.textContent = sentence));
   sync();
 }

@@ -8,7 +8,7 @@ const FRAME_MS = 90;
 const LONGEST_MS = 8000; // a run of many steps is played in strides, so that it is over in this time
 
 export class Player {
-  constructor({ seek, kind, picked }) {
+  constructor(workbench, { seek, kind, picked }) {
     this.seek = seek;
     this.picked = picked;
     this.kind = "x0";
@@ -18,13 +18,13 @@ export class Player {
     this.film = make("div", { class: "film", "aria-hidden": "true" });
     this.film.addEventListener("pointerdown", (event) => this.drag(event));
     this.film.addEventListener("pointermove", (event) => event.buttons && this.drag(event));
-    this.range = make("input", { type: "range", id: "step", min: 1, max: 1, value: 1, "aria-label": "Step" });
+    this.range = make("input", { type: "range", id: workbench.id("step"), min: 1, max: 1, value: 1, "aria-label": "Step" });
     this.range.addEventListener("input", () => {
       this.stop();
       this.seek(this.range.value - 1);
     });
     this.playing = make("button", { type: "button", class: "tool play", "aria-label": "Play", onclick: () => this.toggle() }, icon("play"));
-    this.kinds = kindSwitch((value) => {
+    this.kinds = kindSwitch(workbench.id("frame-kind"), (value) => {
       this.kind = value;
       kind();
     });
@@ -149,14 +149,14 @@ export class Player {
   }
 }
 
-function kindSwitch(changed) {
+function kindSwitch(name, changed) {
   const group = make("fieldset", { class: "segments" }, make("legend", { class: "only-read", text: "Show" }));
   const kinds = [
     ["x0", "Predicted x0", "0", "What the model takes the finished picture to be, at this step"],
     ["xt", "x_t", "t", "The noisy picture that this step worked on"],
   ];
-  for (const [value, name, index, help] of kinds) {
-    const attributes = { type: "radio", name: "frame-kind", value, checked: value === "x0", "aria-label": name };
+  for (const [value, title, index, help] of kinds) {
+    const attributes = { type: "radio", name, value, checked: value === "x0", "aria-label": title };
     const radio = make("input", { ...attributes, onchange: () => changed(value) });
     const words = make("span", { "aria-hidden": "true" }, value === "x0" ? "Predicted " : "", make("i", { text: "x" }), make("sub", { text: index }));
     group.append(make("label", { title: help }, radio, words));

@@ -21,8 +21,8 @@ class Prepare {
     this.bar = make("div", { class: "browser-progress", role: "progressbar", "aria-label": "Preparing the model", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
     this.body = element.querySelector(".prepare-body");
     this.body.append(this.sentence, this.button, this.bar);
-    workbench.hear("field", ({ name, value }) => name === "model" && this.choose(value));
-    studio.hear("memory", (memory) => this.follow(memory));
+    workbench.on("field", ({ name, value }) => name === "model" && this.choose(value));
+    studio.on("memory", (memory) => this.follow(memory));
     this.choose(workbench.fields.get("model")?.get() ?? null);
   }
 

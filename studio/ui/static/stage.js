@@ -7,9 +7,12 @@ import { loading } from "./words.js";
 const LARGEST_SCALE = 6; // a 128-pixel picture is shown at 768 at most
 
 export class Stage {
-  constructor({ purpose, examples }, { example, again }) {
+  /** `modes`: name -> what the empty stage says there, { purpose, examples }. */
+  constructor(modes, { example, again }) {
+    this.modes = modes;
+    this.example = example;
     this.holder = make("div", { class: "picture" });
-    this.welcome = welcome(purpose, examples, example);
+    this.welcome = make("div", { class: "welcome" });
     this.caption = make("p", { class: "stage-caption" });
     this.sentence = make("p");
     this.retry = make("button", { type: "button", class: "plain-button", text: "Try again", onclick: again });
@@ -18,6 +21,11 @@ export class Stage {
     this.root = make("div", { class: "stage" }, this.holder, this.welcome, this.caption, this.alarm, this.bar);
     this.size = [1, 1];
     new ResizeObserver(() => this.fit()).observe(this.root);
+  }
+
+  welcomeTo(mode) {
+    const { purpose, examples } = this.modes[mode];
+    this.welcome.replaceChildren(...welcome(purpose, examples, this.example));
   }
 
   render({ phase, feed, request, final, frame, message, retry, step, waiting }) {
@@ -76,7 +84,7 @@ function welcome(purpose, examples, example) {
     list.append(make("li", {}, make("button", { type: "button", class: "example", text: prompt, onclick: () => example(prompt) })));
   }
   const offer = examples.length ? [make("p", { class: "offer", text: "Try one of these" }), list] : [];
-  return make("div", { class: "welcome" }, make("h2", { text: purpose }), ...offer);
+  return [make("h2", { text: purpose }), ...offer];
 }
 
 function describe(request, step, total) {

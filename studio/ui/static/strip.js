@@ -33,14 +33,14 @@ export function mount({ element, props, trigger, watch, server }) {
       draw(await server.recent());
     }, 50);
   };
-  workbench.hear("made", refresh);
+  workbench.on("made", refresh);
   let before = null;
-  studio.hear("queue", ({ newest, running }) => {
+  studio.on("queue", ({ newest, running }) => {
     const now = `${newest} ${running}`; // another job was queued, or one has ended, perhaps in another page
     if (before !== null && now !== before) refresh();
     before = now;
   });
-  workbench.hear("shown", ({ id }) => {
+  workbench.on("shown", ({ id }) => {
     shown = id;
     mark();
   });

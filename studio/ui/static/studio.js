@@ -1,36 +1,36 @@
-// What the studio tells this page, over one connection: its memory, its queue, and the events of the job that is shown.
+// What the studio sends to this page, over one connection: its memory, its queue, and the events of the jobs that are shown.
 //
-// A browser keeps no more than six connections to a studio for all its tabs together, so each page has one, and one that
-// is not looked at has none; it catches up when it is looked at again.
+// A browser keeps no more than six connections to a server for all its tabs together, so each page has one, and a page that
+// is not visible has none; it catches up when it is visible again.
 
 import { address } from "./workbench.js";
 
 const AGAIN_MS = 3000;
-const JOB_EVENTS = ["queued", "loading", "step", "image", "done", "failed", "cancelled", "interrupted"];
 
 class Studio extends EventTarget {
   constructor() {
     super();
-    this.told = new Map(); // what was last said of memory and queue
-    this.feed = null; // { id, seen, take(event) }
+    this.latest = new Map(); // "memory" and "queue" -> what was last sent of them
+    this.feeds = new Set(); // { id, seen: number of the last event taken, take(event) }
     document.addEventListener("visibilitychange", () => this.connect());
   }
 
-  /** `listener` gets what is known of "memory" or "queue" at once, and each change. "lost" is the loss of the connection. */
-  hear(type, listener) {
+  /** `listener` gets the state of "memory" or "queue" at once, and each change. "lost" is the loss of the connection. */
+  on(type, listener) {
     this.addEventListener(type, ({ detail }) => listener(detail));
-    if (this.told.has(type)) listener(this.told.get(type));
+    if (this.latest.has(type)) listener(this.latest.get(type));
     else if (!this.source) this.connect();
   }
 
-  /** Follow another job, from event number `seen` + 1 on; it was being followed until now is let go. */
+  /** Follow a job too, from event number `feed.seen` + 1 on. */
   follow(feed) {
-    this.feed = feed;
+    this.feeds.add(feed);
     this.connect();
   }
 
+  /** The connection stays; what it still sends of the job is ignored. */
   leave(feed) {
-    if (this.feed === feed) this.feed = null; // the connection stays; what it still tells of the job is passed over
+    this.feeds.delete(feed);
   }
 
   connect() {
@@ -38,32 +38,45 @@ class Studio extends EventTarget {
     this.source = null;
     clearTimeout(this.timer);
     if (document.visibilityState !== "visible") return;
-    const { feed } = this;
-    const job = feed ? `?job=${encodeURIComponent(feed.id)}&after=${feed.seen}` : "";
-    const source = new EventSource(address(`events${job}`));
+    const source = new EventSource(address(`events${this.query()}`));
     this.source = source;
-    for (const type of ["memory", "queue"]) source.addEventListener(type, ({ data }) => this.say(type, JSON.parse(data)));
-    for (const kind of JOB_EVENTS) source.addEventListener(kind, (message) => this.pass(feed, message));
-    source.addEventListener("error", (message) => {
-      if (message.data !== undefined) return this.pass(feed, message);
+    for (const type of ["memory", "queue"]) source.addEventListener(type, ({ data }) => this.emit(type, JSON.parse(data)));
+    source.addEventListener("job", ({ data }) => this.pass(JSON.parse(data)));
+    source.addEventListener("problem", ({ data }) => {
+      const { job, message } = JSON.parse(data);
+      for (const feed of this.of(job)) feed.take({ kind: "failed", message });
+    });
+    source.addEventListener("error", () => {
       if (this.source !== source) return;
       this.dispatchEvent(new CustomEvent("lost"));
-      // The browser comes back by itself after a lost connection, but not after a refusal.
+      // The browser reconnects by itself after a lost connection, but not after a refusal.
       if (source.readyState === EventSource.CLOSED) this.timer = setTimeout(() => this.connect(), AGAIN_MS);
     });
   }
 
-  say(type, detail) {
-    this.told.set(type, detail);
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+  /** Each job once; two workbenches may show the same one. */
+  query() {
+    const after = new Map();
+    for (const { id, seen } of this.feeds) after.set(id, Math.min(seen, after.get(id) ?? seen));
+    const jobs = [...after].map(([id, seen]) => `job=${encodeURIComponent(`${id}:${seen}`)}`);
+    return jobs.length ? `?${jobs.join("&")}` : "";
   }
 
-  pass(feed, message) {
-    if (!feed || feed !== this.feed) return;
-    const told = JSON.parse(message.data);
-    if (message.type === "error") return feed.take({ kind: "failed", message: told.error });
-    feed.seen = Number(message.lastEventId);
-    feed.take(told);
+  of(job) {
+    return [...this.feeds].filter((feed) => feed.id === job);
+  }
+
+  pass({ job, number, event }) {
+    for (const feed of this.of(job)) {
+      if (number <= feed.seen) continue;
+      feed.seen = number;
+      feed.take(event);
+    }
+  }
+
+  emit(type, detail) {
+    this.latest.set(type, detail);
+    this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 }
 

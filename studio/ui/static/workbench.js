@@ -1,34 +1,104 @@
-// A workbench is one tab's form, canvas and results. Its parts talk through it, never to another tab's.
+// A workbench: a form, a canvas and its results, which talk to each other through it and never to another workbench's.
+// The id of its root is its name, which begins the ids of what is drawn in it and the keys of what it remembers.
 
-const workbenches = new WeakMap();
+const workbenches = new Map(); // root -> Workbench, in the order in which they were drawn
+const page = new EventTarget();
+let lastUsed = null;
 
 class Workbench extends EventTarget {
   constructor(root) {
     super();
     this.root = root;
-    this.fields = new Map(); // name -> { get(), set(value, { quiet }) }
+    this.name = root.id;
+    this.fields = new Map(); // name -> { get(), set(value, how), words() }
+    this.jobs = new Set(); // jobs submitted here since the page was opened
+    this.submitting = false; // a request was sent and has not been answered yet
+    this.mode = null; // what it is used for; the page's tabs set it
+    for (const type of ["pointerdown", "focusin"]) root.addEventListener(type, () => use(this));
   }
 
-  say(type, detail = {}) {
+  emit(type, detail = {}) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
-  hear(type, listener) {
+  on(type, listener) {
     this.addEventListener(type, (event) => listener(event.detail));
   }
 
-  visible() {
-    return this.root.offsetParent !== null || this.root === document.body;
+  get visible() {
+    return this.root.offsetParent !== null;
+  }
+
+  turn(mode) {
+    this.mode = mode;
+    this.root.dataset.mode = mode;
+    this.emit("mode", { mode });
+  }
+
+  /** An id that no other workbench of the page has. */
+  id(part) {
+    return `${this.name}-${part}`;
+  }
+
+  remember(key, value) {
+    localStorage.setItem(`unnoise-${this.id(key)}`, value);
+  }
+
+  recall(key) {
+    return localStorage.getItem(`unnoise-${this.id(key)}`);
+  }
+
+  /** A request is sent; `answered` follows, with the job if it was accepted. */
+  submit() {
+    this.submitting = true;
+    this.emit("submitting");
+  }
+
+  answered(job = null) {
+    this.submitting = false;
+    if (job) this.jobs.add(job);
+    page.dispatchEvent(new CustomEvent("answered"));
   }
 }
 
 export function workbenchOf(element) {
-  const root = element.closest(".workbench") ?? document.body;
-  if (!workbenches.has(root)) workbenches.set(root, new Workbench(root));
+  const root = element.closest(".workbench");
+  if (!workbenches.has(root)) {
+    workbenches.set(root, new Workbench(root));
+    page.dispatchEvent(new CustomEvent("drawn", { detail: workbenches.get(root) }));
+  }
   return workbenches.get(root);
 }
 
-/** Calls `found` for each element of the workbench that matches, now or when Gradio gets round to drawing it. */
+/** Calls `found` for each workbench of the page, now and as they are drawn. */
+export function eachWorkbench(found) {
+  workbenches.forEach(found);
+  page.addEventListener("drawn", ({ detail }) => found(detail));
+}
+
+/** The workbench that keys and dropped pictures are meant for: of those that can be seen, the one that was used last. */
+export function currentWorkbench() {
+  if (lastUsed?.visible) return lastUsed;
+  return [...workbenches.values()].find((workbench) => workbench.visible) ?? null;
+}
+
+/** "used": another workbench was turned to; "answered": a request of some workbench was answered. */
+export function onPage(type, listener) {
+  page.addEventListener(type, () => listener());
+}
+
+/** Whether this job was, or may turn out to be, submitted in another workbench of this page. */
+export function isAnothers(workbench, job) {
+  return [...workbenches.values()].some((other) => other !== workbench && (other.submitting || other.jobs.has(job)));
+}
+
+function use(workbench) {
+  if (lastUsed === workbench) return;
+  lastUsed = workbench;
+  page.dispatchEvent(new CustomEvent("used"));
+}
+
+/** Calls `found` for each element of the workbench that matches, now and when Gradio draws it. */
 export function whenDrawn(workbench, selector, found) {
   const seen = new WeakSet();
   const look = () => {
@@ -42,7 +112,7 @@ export function whenDrawn(workbench, selector, found) {
   look();
 }
 
-/** An address of the studio's, wherever a proxy may have put it. */
+/** A path of the studio as an address, also where a proxy has put the studio below a path of its own. */
 export function address(path) {
   return new URL(path, document.baseURI).href;
 }

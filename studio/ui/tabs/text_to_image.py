@@ -1,174 +1,27 @@
 """The Text to image tab: words in, a picture out, and every step on the way."""
 
-import logging
-from pathlib import Path
-from typing import Any
-
 import gradio as gr
-from gradio.components import Component
 
-from studio.core.errors import StudioError
 from studio.core.protocol import Studio
-from studio.ui import canvas as canvases
-from studio.ui.canvas import EXAMPLES, Canvas
-from studio.ui.fields import Switch
-from studio.ui.form import NONE, Form
-from studio.ui.notice import Notice, tell
-from studio.ui.prepare import Prepare
+from studio.ui.mode import Mode
 from studio.ui.registry import TABS, Tab
-from studio.ui.strip import Strip, recent_images
+from studio.ui.workbench import Workbench
 
 NAME = "text_to_image"
-PURPOSE = "Describe a picture and watch it come out of the noise, step by step."
-BROKEN = "Something went wrong inside the studio; its log says what."
-Updates = dict[Component, Any]
-log = logging.getLogger(__name__)
+MODE = Mode(
+    task="text_to_image",
+    purpose="Describe a picture and watch it come out of the noise, step by step.",
+    examples=(
+        "a large red heart, striped yellow background",
+        "a yellow star on the left and a blue ring on the right, plain white background",
+        "a small house under the moon, snow",
+        "a white boat, sea",
+    ),
+)
 
 
 def build(studio: Studio, page: gr.Blocks, tab: gr.Tab) -> None:
-    TextToImage(studio).wire(page, tab)
-
-
-class TextToImage:
-    """Draws the tab in the current Blocks context; `wire` connects it."""
-
-    def __init__(self, studio: Studio):
-        self.studio = studio
-        self.form = Form(studio)
-        self.job = gr.State(None)  # the job last submitted from this page, which Live replaces
-        self.model = gr.State("")  # the model before the one that is being chosen
-        with gr.Column(elem_classes=["workbench"]):
-            self._draw_prompt()
-            with gr.Column(elem_classes=["canvas-panel"]):
-                self.canvas = Canvas(NAME, purpose=PURPOSE, examples=EXAMPLES)
-                self.strip = Strip(studio)
-            self._draw_settings()
-
-    def _draw_prompt(self) -> None:
-        with gr.Column(elem_classes=["compose"]):
-            self.form.draw("prompt", "negative_prompt")
-            with gr.Row(elem_classes=["actions"]):
-                self.generate = gr.Button("Generate", variant="primary", elem_id="generate", elem_classes=["generate"])
-                self.stop = gr.Button("Stop", elem_id="stop", elem_classes=["stop"])
-                self.live = Switch(
-                    "live",
-                    False,
-                    title="Live",
-                    help="Render again at once, with the same seed, whenever a setting changes.",
-                )
-            self.notice = Notice()
-
-    def _draw_settings(self) -> None:
-        with gr.Column(elem_classes=["settings"]):
-            self.form.draw("model")
-            Prepare(self.studio)
-            for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
-                with gr.Row(elem_classes=["pair"]):
-                    self.form.draw(*pair)
-            self.form.draw("seed")
-            with gr.Column(elem_classes=["fold"], elem_id="more"):
-                for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
-                    with gr.Row(elem_classes=["pair"]):
-                        self.form.draw(*pair)
-                self.form.draw("previews")
-            self.picture = gr.UploadButton(
-                "Settings from a picture",
-                file_types=[".png", ".jpg", ".jpeg", ".webp"],
-                elem_id="settings-from-picture",
-                elem_classes=["from-picture"],
-                size="sm",
-            )
-
-    def wire(self, page: gr.Blocks, tab: gr.Tab) -> None:
-        """Handlers are quick and own no work: they hand a wish to the studio or settings to the form."""
-        form, fields = self.form, self.form.fields
-        everything = {*form.inputs(), self.live, self.job}
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        wish: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
-        self.generate.click(trigger_mode="multiple", **wish)
-        self.canvas.submit(trigger_mode="always_last", **wish)  # Live: the newest wish is the one that counts
-        filled = [*fields.values(), self.notice, self.model]
-        fields["model"].input(
-            self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
-        )
-        fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
-        self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
-        self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
-        tab.select(self.look_again, inputs=fields["model"], outputs=filled, **quiet)
-        page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
-
-    def submit(self, data: dict[Component, Any]) -> Updates:
-        live = bool(data[self.live])
-        try:
-            job = self.studio.submit(self.form.read(data), replaces=data[self.job] if live else None)
-        except StudioError as error:
-            return {self.canvas: canvases.refuse(error)}
-        except Exception:
-            log.exception("submit failed")
-            return {self.canvas: canvases.refuse(StudioError(BROKEN))}
-        return {self.canvas: canvases.show(job, live=live), self.job: job}
-
-    def choose_model(self, data: dict[Component, Any]) -> Updates:
-        chosen = str(data[self.form.fields["model"]])
-        try:
-            return {**self.form.adopt(chosen, data[self.model], data), self.model: chosen}
-        except StudioError as error:
-            return {self.notice: tell(str(error))}
-
-    def choose_preset(self, name: str) -> Updates:
-        preset = next((each for each in self.studio.presets() if each.name == name), None)
-        if preset is None or name == NONE:
-            return {self.notice: tell("")}
-        return {**self.form.fill(preset.values), self.notice: tell(preset.description)}
-
-    def pick(self, event: gr.EventData) -> Updates:
-        """A result was clicked: its settings, its own seed, and itself on the canvas."""
-        try:
-            image = self.studio.image(str(event.id))
-        except StudioError as error:
-            return {self.notice: tell(str(error))}
-        values = image.request.model_dump() | {"seed": image.seed, "count": 1}
-        return {
-            **self._fill(values, "The settings of this image are back."),
-            self.canvas: canvases.show_image(image.job, image.index),
-        }
-
-    def read_picture(self, path: str) -> Updates:
-        try:
-            values = dict(self.studio.read_settings(Path(path).read_bytes()))
-        except StudioError as error:
-            return {self.notice: tell(str(error))}
-        except OSError:
-            return {self.notice: tell("The picture could not be read.")}
-        notes = [str(note) for note in values.pop("notes", ())]
-        return self._fill(values, " ".join(["The picture’s settings are back.", *notes]))
-
-    def open(self, model: str) -> Updates:
-        """The page was opened or loaded again: offer what there is now, and the newest job."""
-        try:
-            jobs = self.studio.jobs(limit=1)
-            updates = self.form.refreshed(model)
-        except StudioError as error:
-            return {self.notice: tell(str(error)), self.canvas: canvases.newest(None)}
-        chosen = updates[self.form.fields["model"]]["value"]
-        newest = canvases.newest(jobs[0].id if jobs else None)
-        return {**updates, self.model: chosen, self.strip: recent_images(self.studio), self.canvas: newest}
-
-    def look_again(self, model: str) -> Updates:
-        """The tab is turned to again: models may have come, gone, or been hidden meanwhile."""
-        try:
-            updates = self.form.refreshed(model)
-        except StudioError as error:
-            return {self.notice: tell(str(error))}
-        return {**updates, self.model: updates[self.form.fields["model"]]["value"]}
-
-    def _fill(self, values: dict[str, Any], sentence: str) -> Updates:
-        updates = self.form.fill(values)
-        model = updates.get(self.form.fields["model"])
-        if "model" in values and model is None:
-            sentence = f"{sentence} Its model, {values['model']}, is not here; the chosen one stays."
-        settled = {self.model: model["value"]} if model else {}
-        return {**updates, **settled, self.notice: tell(sentence)}
+    Workbench(studio, "create", {NAME: MODE}).wire(page, tab.select)
 
 
 TABS.add(NAME, Tab("Text to image", build))

@@ -1,0 +1,176 @@
+"""A workbench: the form, the canvas and the recent results, drawn once and used in several modes (`studio/ui/mode.py`).
+
+Everything on the page belongs to one workbench: its name begins the ids, and its scripts look at nothing outside it. A page may
+hold several, each with its own job.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.core.errors import StudioError
+from studio.core.protocol import Studio
+from studio.ui import canvas as canvases
+from studio.ui.canvas import Canvas
+from studio.ui.fields import Switch
+from studio.ui.form import NONE, Form
+from studio.ui.mode import Mode, ModeSwitch
+from studio.ui.notice import Notice, notice
+from studio.ui.prepare import Prepare
+from studio.ui.strip import Strip, recent_images
+
+BROKEN = "Something went wrong inside the studio; its log says what."
+Updates = dict[Component, Any]
+log = logging.getLogger(__name__)
+
+
+class Workbench:
+    """Draws itself in the current Blocks context, in the first of its modes; `wire` connects it.
+
+    `follows_newest`: while idle it shows jobs that were submitted elsewhere, and on a new page the studio's newest one.
+    """
+
+    def __init__(self, studio: Studio, name: str, modes: Mapping[str, Mode], *, follows_newest: bool = True):
+        self.studio = studio
+        self.modes = modes
+        self.form = Form(studio)
+        self.job = gr.State(None)  # the job last submitted here, which Live replaces
+        self.model = gr.State("")  # the model before the one that is being chosen
+        with gr.Column(elem_id=name, elem_classes=["workbench"]):
+            self.mode = ModeSwitch(next(iter(modes)))
+            self._draw_prompt()
+            with gr.Column(elem_classes=["canvas-panel"]):
+                self.canvas = Canvas({key: asdict(mode) for key, mode in modes.items()}, follows_newest=follows_newest)
+                self.strip = Strip(studio)
+            self._draw_settings()
+
+    def _draw_prompt(self) -> None:
+        with gr.Column(elem_classes=["compose"]):
+            self.form.draw("prompt", "negative_prompt")
+            with gr.Row(elem_classes=["actions"]):
+                self.generate = gr.Button("Generate", variant="primary", elem_classes=["generate"])
+                self.stop = gr.Button("Stop", elem_classes=["stop"])
+                self.live = Switch(
+                    "live",
+                    False,
+                    title="Live",
+                    help="Render again at once, with the same seed, whenever a setting changes.",
+                )
+            self.notice = Notice()
+
+    def _draw_settings(self) -> None:
+        with gr.Column(elem_classes=["settings"]):
+            self.form.draw("model")
+            Prepare(self.studio)
+            for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
+                with gr.Row(elem_classes=["pair"]):
+                    self.form.draw(*pair)
+            self.form.draw("seed")
+            with gr.Column(elem_classes=["fold"]):
+                for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
+                    with gr.Row(elem_classes=["pair"]):
+                        self.form.draw(*pair)
+                self.form.draw("previews")
+            self.picture = gr.UploadButton(
+                "Settings from a picture",
+                file_types=[".png", ".jpg", ".jpeg", ".webp"],
+                elem_classes=["from-picture"],
+                size="sm",
+            )
+
+    def wire(self, page: gr.Blocks, opened: Callable[..., Any]) -> None:
+        """`opened` listens to the event that the workbench is shown again. Handlers are quick: they submit a request or set
+        the form's fields."""
+        form, fields = self.form, self.form.fields
+        everything = {*form.inputs(), self.mode, self.live, self.job}
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        request: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
+        self.generate.click(trigger_mode="multiple", **request)
+        self.canvas.submit(trigger_mode="always_last", **request)  # Live: only the newest request counts
+        filled = [*fields.values(), self.notice, self.model]
+        fields["model"].input(
+            self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
+        )
+        fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
+        self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
+        self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
+        opened(self.refresh, inputs=fields["model"], outputs=filled, **quiet)
+        page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
+
+    def submit(self, data: dict[Component, Any]) -> Updates:
+        live = bool(data[self.live])
+        try:
+            job = self.studio.submit(self.form.read(data), replaces=data[self.job] if live else None)
+        except StudioError as error:
+            return {self.canvas: canvases.refuse(error)}
+        except Exception:
+            log.exception("submit failed")
+            return {self.canvas: canvases.refuse(StudioError(BROKEN))}
+        return {self.canvas: canvases.show(job, live=live), self.job: job}
+
+    def choose_model(self, data: dict[Component, Any]) -> Updates:
+        chosen = str(data[self.form.fields["model"]])
+        try:
+            return {**self.form.adopt(chosen, data[self.model], data), self.model: chosen}
+        except StudioError as error:
+            return {self.notice: notice(str(error))}
+
+    def choose_preset(self, name: str) -> Updates:
+        preset = next((each for each in self.studio.presets() if each.name == name), None)
+        if preset is None or name == NONE:
+            return {self.notice: notice("")}
+        return {**self.form.fill(preset.values), self.notice: notice(preset.description)}
+
+    def pick(self, event: gr.EventData) -> Updates:
+        """A result was clicked: its settings, its own seed, and itself on the canvas."""
+        try:
+            image = self.studio.image(str(event.id))
+        except StudioError as error:
+            return {self.notice: notice(str(error))}
+        values = image.request.model_dump() | {"seed": image.seed, "count": 1}
+        return {
+            **self._fill(values, "The settings of this image are back."),
+            self.canvas: canvases.show_image(image.job, image.index),
+        }
+
+    def read_picture(self, path: str) -> Updates:
+        try:
+            values = dict(self.studio.read_settings(Path(path).read_bytes()))
+        except StudioError as error:
+            return {self.notice: notice(str(error))}
+        except OSError:
+            return {self.notice: notice("The picture could not be read.")}
+        notes = [str(note) for note in values.pop("notes", ())]
+        return self._fill(values, " ".join(["The picture’s settings are back.", *notes]))
+
+    def open(self, model: str) -> Updates:
+        """The page was opened or reloaded: offer what there is now, and the newest job."""
+        try:
+            jobs = self.studio.jobs(limit=1)
+            updates = self.form.refreshed(model)
+        except StudioError as error:
+            return {self.notice: notice(str(error)), self.canvas: canvases.newest(None)}
+        chosen = updates[self.form.fields["model"]]["value"]
+        newest = canvases.newest(jobs[0].id if jobs else None)
+        return {**updates, self.model: chosen, self.strip: recent_images(self.studio), self.canvas: newest}
+
+    def refresh(self, model: str) -> Updates:
+        """The workbench is shown again: models may have come, gone, or been hidden meanwhile."""
+        try:
+            updates = self.form.refreshed(model)
+        except StudioError as error:
+            return {self.notice: notice(str(error))}
+        return {**updates, self.model: updates[self.form.fields["model"]]["value"]}
+
+    def _fill(self, values: dict[str, Any], sentence: str) -> Updates:
+        updates = self.form.fill(values)
+        model = updates.get(self.form.fields["model"])
+        if "model" in values and model is None:
+            sentence = f"{sentence} Its model, {values['model']}, is not here; the chosen one stays."
+        settled = {self.model: model["value"]} if model else {}
+        return {**updates, **settled, self.notice: notice(sentence)}
