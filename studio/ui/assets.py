@@ -17,6 +17,7 @@ STYLES = (
     "tokens.css",
     "gradio.css",
     "layout.css",
+    "navigation.css",
     "fields.css",
     "canvas.css",
     "strip.css",
@@ -40,7 +41,7 @@ def address(name: str) -> str:
 
 
 def behaviour(script: str) -> str:
-    """`js_on_load` of a component whose looks and manners are the `mount` of a script of ours."""
+    """`js_on_load` of a component that the `mount` of one of our scripts draws and runs."""
     return (
         f"import(new URL('{address(script)}', document.baseURI))"
         ".then((script) => script.mount({ element, props, trigger, watch, server }));"

@@ -18,9 +18,9 @@ class Mode:
 
 
 class ModeSwitch(gr.HTML):
-    """`value` is the mode's name. The page sets it when another tab is opened."""
+    """`value` is the mode's name, which the page sets when another tab is opened. `select`: the workbench is shown again."""
 
-    def __init__(self, value: str, **props: Any):
+    def __init__(self, value: str = "", **props: Any):
         super().__init__(
             value=value,
             html_template="",

@@ -5,7 +5,7 @@ hold several, each with its own job.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,8 @@ class Workbench:
                 size="sm",
             )
 
-    def wire(self, page: gr.Blocks, opened: Callable[..., Any]) -> None:
-        """`opened` listens to the event that the workbench is shown again. Handlers are quick: they submit a request or set
-        the form's fields."""
+    def wire(self, page: gr.Blocks) -> None:
+        """Handlers are quick: they submit a request or set the form's fields."""
         form, fields = self.form, self.form.fields
         everything = {*form.inputs(), self.mode, self.live, self.job}
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -99,7 +98,7 @@ class Workbench:
         fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
         self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
         self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
-        opened(self.refresh, inputs=fields["model"], outputs=filled, **quiet)
+        self.mode.select(self.refresh, inputs=fields["model"], outputs=filled, **quiet)
         page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
 
     def submit(self, data: dict[Component, Any]) -> Updates:

@@ -32,17 +32,17 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(vis
         expect(window.field("Prompt")).to_have_accessible_description(
             "This model takes no prompt: it makes pictures of its one kind."
         )
-        expect(window.page.locator(".is-guidance_scale")).to_contain_text("This model takes no guidance.")
+        expect(window.page.locator(".block.is-guidance_scale")).to_contain_text("This model takes no guidance.")
         window.generate.click()
         made = studio.job(window.wait("done")).request
         assert (made.prompt, made.negative_prompt) == ("", "")
         window.field("Model").select_option("other/classes")
         expect(window.field("Prompt")).to_be_enabled()
-        expect(window.page.locator(".is-prompt")).to_contain_text("One class of this model.")
+        expect(window.page.locator(".block.is-prompt")).to_contain_text("One class of this model.")
         window.field("Model").select_option("starter/pencil")
         expect(window.field("Negative prompt")).to_be_enabled()
         expect(window.field("Prompt")).to_have_value("a red heart")
-        expect(window.page.locator(".is-prompt")).not_to_contain_text("class")
+        expect(window.page.locator(".block.is-prompt")).not_to_contain_text("class")
         expect(window.field("CFG")).to_be_enabled()
         window.page.close()
 
@@ -50,7 +50,7 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(vis
 def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, studio: FakeStudio) -> None:
     with served(studio) as address:
         window = visit(address)
-        said = window.page.locator(".is-steps .field-note")
+        said = window.page.locator(".block.is-steps .field-note")
         expect(said).to_be_hidden()
         window.field("Sampler").select_option("heun")
         window.field("Spacing").select_option("beta")

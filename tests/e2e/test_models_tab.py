@@ -54,7 +54,7 @@ def shop(tmp_path: Path) -> Iterator[Callable[[list[ModelInfo]], tuple[FakeStudi
 
 
 def tab(window: Window) -> Page:
-    window.page.get_by_role("tab", name="Models").click()
+    window.open_tab("Models")
     expect(window.page.locator(".browser-card").first).to_be_visible()
     return window.page
 
@@ -148,7 +148,7 @@ def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(shop, v
     page.get_by_role("dialog").get_by_label("Hidden", exact=True).check(force=True)
     expect(page.locator(".browser-count")).to_have_text("1 file, 1 hidden")
     page.keyboard.press("Escape")
-    page.get_by_role("tab", name="Text to image").click()
+    page.get_by_role("navigation").get_by_role("link", name="Text to image").click()
     expect(menu.locator("option")).to_have_text(["Pencil"])
     window.results.first.click()
     expect(menu.locator("option")).to_have_text(["Pencil", "Crayon"])
@@ -288,7 +288,7 @@ def test_an_empty_shelf_says_what_belongs_there(tmp_path: Path, visit) -> None: 
     with served(studio) as address:
         window = visit(address)
         studio.models = list  # type: ignore[method-assign]  (every file was deleted while the page was open)
-        window.page.get_by_role("tab", name="Models").click()
+        window.open_tab("Models")
         expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
         window.page.close()
     studio.close()

@@ -50,7 +50,7 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
             "converted once, before its first picture (a few seconds)"
         )
         page.get_by_role("button", name="Prepare now").click()
-        page.get_by_role("tab", name="Models").click()
+        page.get_by_role("navigation").get_by_role("link", name="Models").click()
         file, folder = (
             page.locator(".browser-card").filter(has=page.get_by_role("heading", name=name, exact=True))
             for name in ("file", "folder")
@@ -84,6 +84,6 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         page.get_by_label("Show", exact=True).select_option("Hidden (1)")
         page.get_by_role("button", name="Show again page").click()
         expect(page.locator(".browser-count")).to_have_text("4 files")
-        page.get_by_role("tab", name="Text to image").click()
+        page.get_by_role("navigation").get_by_role("link", name="Text to image").click()
         expect(page.locator(".prepare-body")).to_be_hidden()
         page.close()

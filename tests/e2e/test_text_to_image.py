@@ -374,7 +374,7 @@ def test_a_phone_shows_words_then_picture_then_controls_and_never_scrolls_sidewa
     window = visit(address, viewport={"width": 390, "height": 844})
     window.make("a red heart, striped, and a very_long_word_" + "x" * 200)
     expect(window.results.first).to_be_visible()
-    tops = [window.page.locator(each).bounding_box() for each in (".generate", ".stage", ".results", ".is-model")]
+    tops = [window.page.locator(each).bounding_box() for each in (".generate", ".stage", ".results", ".block.is-model")]
     heights = [box["y"] for box in tops if box]
     assert heights == sorted(heights) and len(heights) == 4
     assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -407,9 +407,9 @@ def _pick_the_last_result(window: Window) -> None:
 
 
 def _visit_models_and_come_back(window: Window) -> None:
-    window.page.get_by_role("tab", name="Models").click()
+    window.open_tab("Models")
     expect(window.page.locator(".browser-figures")).to_be_visible()
-    window.page.get_by_role("tab", name="Text to image").click()
+    window.open_tab("Text to image")
 
 
 def _scroll_away(window: Window) -> None:

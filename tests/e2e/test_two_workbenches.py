@@ -1,7 +1,6 @@
 """A page of two workbenches: each has its own job, form and memory, and none of them touches the other."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -16,29 +15,40 @@ pytestmark = pytest.mark.browser
 NAMES = ("left", "right")
 
 
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[FakeStudio]:
-    studio = FakeStudio(tmp_path)
+@pytest.fixture(scope="module")
+def module_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStudio]:
+    studio = FakeStudio(tmp_path_factory.mktemp("studio"))
     yield studio
     studio.close()
 
 
-@pytest.fixture
-def page(studio: FakeStudio, visit: Callable[..., Page], monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def address(module_studio: FakeStudio) -> Iterator[str]:
     def build(studio: FakeStudio) -> gr.Blocks:
         with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
             for name in NAMES:
                 Workbench(studio, name, {"text_to_image": MODE}, follows_newest=name == "left").wire(page, page.load)
         return page
 
-    monkeypatch.setattr("studio.ui.mount.build", build)
-    with served(studio) as address:
-        page = visit(address, wait=False)
-        for name in NAMES:
-            expect(canvas(page, name)).to_be_attached()
-            expect(page.locator(f"#{name}").get_by_label("Steps", exact=True)).to_be_visible()
-        yield page
-        page.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("studio.ui.mount.build", build)
+        with served(module_studio) as address:
+            yield address
+
+
+@pytest.fixture
+def studio(module_studio: FakeStudio) -> FakeStudio:
+    module_studio.forget()
+    return module_studio
+
+
+@pytest.fixture
+def page(studio: FakeStudio, address: str, visit: Callable[..., Page]) -> Page:
+    page = visit(address, wait=False)
+    for name in NAMES:
+        expect(canvas(page, name)).to_be_attached()
+        expect(page.locator(f"#{name}").get_by_label("Steps", exact=True)).to_be_visible()
+    return page
 
 
 def canvas(page: Page, name: str) -> Locator:
@@ -84,7 +94,9 @@ def test_an_idle_workbench_leaves_the_others_jobs_alone(page: Page, studio: Fake
 
 def test_every_id_is_used_once_and_a_label_names_a_control_of_its_own_workbench(page: Page) -> None:
     make(page, "left", "a red heart")
-    ids = page.evaluate("[...document.querySelectorAll('[id]')].filter((element) => element.id).map((element) => element.id)")
+    ids = page.evaluate(
+        "[...document.querySelectorAll('[id]')].filter((element) => element.id).map((element) => element.id)"
+    )
     assert len(ids) == len(set(ids))
     strays = page.evaluate(
         """[...document.querySelectorAll('label[for]')]

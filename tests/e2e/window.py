@@ -55,6 +55,9 @@ class Window:
     def job(self) -> str:
         return self.canvas.get_attribute("data-job") or ""
 
+    def open_tab(self, title: str) -> None:
+        self.page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
+
     def field(self, name: str) -> Locator:
         return self.page.get_by_label(name, exact=True)
 

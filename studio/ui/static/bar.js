@@ -1,18 +1,26 @@
-// The bar on top: the model in use, memory against its budget, and the queue.
+// The bar on top: the tabs, the model in use, memory against its budget, and the queue.
 
 import { currentWorkbench, eachWorkbench, make, onPage } from "./workbench.js";
+import { navigation } from "./navigation.js";
 import { studio } from "./studio.js";
+import { tabs } from "./tabs.js";
 import { deviceTitle } from "./units.js";
 
-export function mount({ element }) {
+export function mount({ element, props }) {
+  tabs.start(props.tabs);
+  const heading = make("h1", { class: "only-read", tabindex: -1 });
   const model = make("span", { class: "bar-model" });
   const meter = make("div", { class: "meter", role: "meter", "aria-label": "Memory", "aria-valuemin": 0 }, make("div"));
   const memory = make("span", { class: "bar-memory" });
   const queue = make("span", { class: "bar-queue" });
   element.querySelector(".bar-body").append(
+    make("button", { type: "button", class: "bar-skip", text: "Skip the tabs", onclick: () => heading.focus() }),
     make("span", { class: "bar-name" }, mark(), make("span", { text: "Unnoise" })),
+    navigation(props.groups, props.tabs),
     make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue),
+    heading,
   );
+  tabs.on(({ title }) => (heading.textContent = title));
 
   const showMemory = ({ used, budget, device, residents }) => {
     meter.parentElement.hidden = !budget;

@@ -8,6 +8,13 @@ const PATHS = {
   download: '<path d="M8 2.5v7.8M4.8 7.4 8 10.6l3.2-3.2M3 13.3h10"/>',
   alert: '<circle cx="8" cy="8" r="5.8"/><path d="M8 5v3.6M8 11h.01" stroke-width="1.7"/>',
   swap: '<path d="M3 5.5h9M9.6 3 12.2 5.5 9.6 8M13 10.5H4M6.4 8 3.8 10.5 6.4 13"/>',
+  // groups of tabs
+  create: '<rect x="2.2" y="3" width="11.6" height="10" rx="1.8"/><path d="m2.6 11.2 3.2-3.3 2.6 2.6 2-1.9 3 2.9M10.6 5.9h.01" stroke-linejoin="round"/>',
+  guide: '<circle cx="8" cy="8" r="4.4"/><path d="M8 1.8v3.4M8 10.8v3.4M1.8 8h3.4M10.8 8h3.4"/>',
+  explore: '<path d="M2.6 2.6v10.8h10.8M5 10.6c1.3-5.2 2.9-6 4.1-4.1s2.1 1.4 3.9-2.7"/>',
+  train: '<path d="M4.6 4.4v7.2M2.4 6v4M11.4 4.4v7.2M13.6 6v4M4.6 8h6.8"/>',
+  keep: '<path d="M2 3h12v2.6H2zM2.9 5.6h10.2v6.2a1.2 1.2 0 0 1-1.2 1.2H4.1a1.2 1.2 0 0 1-1.2-1.2zM6.3 8.4h3.4" stroke-linejoin="round"/>',
+  settings: '<path d="M2.4 5h5.8M11.8 5h1.8M2.4 11h1.8M7.8 11h5.8"/><circle cx="10" cy="5" r="1.8"/><circle cx="6" cy="11" r="1.8"/>',
 };
 
 export function icon(name) {

@@ -23,13 +23,13 @@ export class Details {
   /** The keyboard's place goes back to where it was, or, if that is gone, to the model browser's menu. */
   leave() {
     this.body.replaceChildren();
-    setTimeout(() => !this.opener.isConnected && this.model browser.kind.focus());
+    setTimeout(() => !this.opener.isConnected && this.browser.kind.focus());
   }
 
-  /** `model browser`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
-  open(model, model browser) {
+  /** `browser`: { models, families, kind }, what there is to choose from, and the menu of what is shown. */
+  open(model, browser) {
     this.model = model;
-    this.model browser = model browser;
+    this.browser = browser;
     this.opener = document.activeElement;
     this.plan = null;
     this.heading = make("h2", { id: "browser-details-title", dir: "auto", text: model.title });
@@ -41,7 +41,7 @@ export class Details {
         make("div", {}, this.heading, model.description && make("p", { class: "browser-note", text: model.description }), model.problem && make("p", { class: "browser-problem", text: model.problem })),
         close),
       facts(model),
-      this.words(model, model browser),
+      this.words(model, browser),
     ];
     if (model.usable) {
       this.plan = new PlanChart(this.server, model);
@@ -109,7 +109,7 @@ export class Details {
     if (answer.problem) return;
     this.plan?.ask(); // another VAE, or another family, is another plan
     await this.changed();
-    const now = this.model browser.models.find(({ id }) => id === this.model.id);
+    const now = this.browser.models.find(({ id }) => id === this.model.id);
     if (now) this.heading.textContent = now.title;
   }
 }

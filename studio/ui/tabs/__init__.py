@@ -1,1 +1,1 @@
-"""The studio's tabs, one file each. A tab registers a function that draws it; the order of imports is the order shown."""
+"""The studio's tabs, one file each. A tab registers a `Tab` (`studio/ui/registry.py`)."""

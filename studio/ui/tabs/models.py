@@ -112,8 +112,8 @@ def _plain(info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def build(studio: Studio, page: gr.Blocks, tab: gr.Tab) -> None:
+def build(studio: Studio, page: gr.Blocks) -> None:
     ModelBrowser(studio)
 
 
-TABS.add(NAME, Tab("Models", build))
+TABS.add(NAME, Tab("Models", group="keep", address="models", build=build))

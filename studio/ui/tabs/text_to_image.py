@@ -1,11 +1,7 @@
 """The Text to image tab: words in, a picture out, and every step on the way."""
 
-import gradio as gr
-
-from studio.core.protocol import Studio
 from studio.ui.mode import Mode
 from studio.ui.registry import TABS, Tab
-from studio.ui.workbench import Workbench
 
 NAME = "text_to_image"
 MODE = Mode(
@@ -19,9 +15,4 @@ MODE = Mode(
     ),
 )
 
-
-def build(studio: Studio, page: gr.Blocks, tab: gr.Tab) -> None:
-    Workbench(studio, "create", {NAME: MODE}).wire(page, tab.select)
-
-
-TABS.add(NAME, Tab("Text to image", build))
+TABS.add(NAME, Tab("Text to image", group="create", address="text-to-image", mode=MODE))

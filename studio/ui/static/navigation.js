@@ -1,0 +1,36 @@
+// The names of all tabs, in groups. What of it is shown where is up to the styles: on a wide window all names, on a phone the
+// groups in a bar at the bottom and above the page the names of the open one.
+
+import { make } from "./workbench.js";
+import { icon } from "./icons.js";
+import { tabs } from "./tabs.js";
+
+/** `groups` are [name, title] in their order; a group without tabs is not drawn. */
+export function navigation(groups, list) {
+  const drawn = groups.map(([name, title]) => group(name, title, list.filter((tab) => tab.group === name)));
+  const root = make("nav", { class: "navigation", "aria-label": "Tabs" }, make("ul", { class: "groups" }, ...drawn.filter(Boolean)));
+  tabs.on((open) => {
+    for (const link of root.querySelectorAll("[data-tab]")) mark(link, link.dataset.tab === open.name);
+    for (const item of root.querySelectorAll(".group")) {
+      const current = item.dataset.group === open.group;
+      item.toggleAttribute("data-current", current);
+      const link = item.querySelector(".group-link");
+      if (current) link.href = `#${open.address}`; // back to where one was in it
+      mark(link, current);
+    }
+  });
+  return root;
+}
+
+function group(name, title, list) {
+  if (!list.length) return null;
+  const links = list.map((tab) => make("li", {}, make("a", { class: "tab-link", href: `#${tab.address}`, "data-tab": tab.name, "data-title": tab.title, text: tab.title })));
+  const own = list.length === 1 ? list[0].title : title;
+  const link = make("a", { class: "group-link", href: `#${list[0].address}` }, icon(name), make("span", { text: own }));
+  return make("li", { class: "group", "data-group": name, "data-tabs": list.length }, link, make("ul", { class: "tab-links", "aria-label": title }, ...links));
+}
+
+function mark(link, current) {
+  if (current) link.setAttribute("aria-current", "page");
+  else link.removeAttribute("aria-current");
+}

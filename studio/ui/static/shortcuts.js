@@ -1,0 +1,44 @@
+// The keyboard: what works anywhere on the page, and the sheet that lists all of it.
+
+import { currentWorkbench, make } from "./workbench.js";
+
+const CONTROL = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
+const LISTED = [
+  ["Anywhere", [[[CONTROL, "Enter"], "Generate"], [[CONTROL, "Alt", "Enter"], "Stop the run"], [["?"], "Show this list"]]],
+  ["At the steps of a run", [[["←"], "One step back"], [["→"], "One step on"], [["Home"], "First step"], [["End"], "Last step"], [["Space"], "Play or pause"]]],
+  ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Enter"], "Show it and restore its settings"]]],
+];
+
+/** The button that shows the list; the keys work from now on. */
+export function shortcuts() {
+  const sheet = dialog();
+  const button = make("button", { type: "button", class: "bar-help", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts", text: "?", onclick: () => sheet.showModal() });
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "?" && !isTyping(event.target) && !document.querySelector("dialog[open]")) sheet.showModal();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) press(event.altKey ? ".stop" : ".generate");
+    else return;
+    event.preventDefault();
+  });
+  return [button, sheet];
+}
+
+function press(button) {
+  if (!document.querySelector("dialog[open]")) currentWorkbench()?.root.querySelector(button)?.click();
+}
+
+function isTyping(target) {
+  return target.matches?.("textarea, select, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])");
+}
+
+function dialog() {
+  const close = make("button", { type: "button", class: "browser-button", text: "Close", onclick: () => sheet.close() });
+  const heading = make("h2", { id: "shortcuts-title", text: "Keyboard shortcuts" });
+  const sheet = make("dialog", { class: "shortcuts", "aria-labelledby": heading.id }, make("header", {}, heading, close), ...LISTED.map(part));
+  sheet.addEventListener("click", ({ target }) => target === sheet && sheet.close());
+  return sheet;
+}
+
+function part([title, rows]) {
+  const list = rows.map(([keys, words]) => make("div", {}, make("dt", {}, ...keys.map((key) => make("kbd", { text: key }))), make("dd", { text: words })));
+  return make("section", {}, make("h3", { text: title }), make("dl", {}, ...list));
+}
