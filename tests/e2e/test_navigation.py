@@ -39,7 +39,7 @@ def module_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStud
 
 @pytest.fixture(scope="module")
 def address(module_studio: FakeStudio) -> Iterator[str]:
-    tabs = dict(TABS.items()) | MORE
+    tabs = {name: TABS.get(name) for name in shell.ORDER} | MORE
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("studio.ui.mount.build", partial(shell.build, tabs=tabs))
         with served(module_studio) as address:

@@ -27,7 +27,7 @@ def address(module_studio: FakeStudio) -> Iterator[str]:
     def build(studio: FakeStudio) -> gr.Blocks:
         with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
             for name in NAMES:
-                Workbench(studio, name, {"text_to_image": MODE}, follows_newest=name == "left").wire(page, page.load)
+                Workbench(studio, name, {"text_to_image": MODE}, follows_newest=name == "left").wire(page)
         return page
 
     with pytest.MonkeyPatch.context() as patch:
