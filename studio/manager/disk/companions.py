@@ -19,7 +19,7 @@ from studio.manager.disk.headers import read_header
 from studio.manager.disk.names import parts_of
 from studio.manager.disk.t5_vocabulary import find_t5_tokenizer
 from studio.manager.families import Blueprint, Family, family_for
-from studio.manager.families.base import Companion
+from studio.manager.families.blueprints import Companion
 
 WRAPPED = "text_encoder."  # before the names in some files of a text encoder
 TITLES = {

@@ -4,17 +4,8 @@ from dataclasses import replace
 
 from studio.core.models import ModelInfo
 from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
-from studio.manager.families.base import (
-    FAMILIES,
-    PREFIXES,
-    Blueprint,
-    Call,
-    Family,
-    LatentFormat,
-    Loop,
-    accepted,
-    family_of,
-)
+from studio.manager.families.base import FAMILIES, Call, Family, LatentFormat, Loop, accepted, family_of
+from studio.manager.families.blueprints import PREFIXES, Blueprint
 from studio.manager.families.generic import fitted, generic_family, refusal
 
 

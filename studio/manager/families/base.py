@@ -13,6 +13,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
+from studio.manager.families.blueprints import Blueprint
 
 Guidance = Literal["batch", "two_calls", "none", "inferred"]
 Configs = dict[str, dict[str, Any]]  # component -> its configuration
@@ -21,19 +22,6 @@ Check = Callable[[GenerationRequest, str, Configs], None]
 
 
 INDEX = "model_index"
-
-# Where a checkpoint in CompVis' naming keeps each component.
-PREFIXES: dict[str, tuple[str, ...]] = {
-    "unet": ("model.diffusion_model.", "diffusion_model."),
-    "vae": ("first_stage_model.", "vae."),
-    "text_encoder": ("cond_stage_model.", "conditioner.embedders.0."),
-    "text_encoder_2": ("conditioner.embedders.1.",),
-    "transformer": ("model.diffusion_model.", "diffusion_model."),
-}
-# Where ComfyUI and Stability keep the text encoders of models that have several.
-TEXT_PREFIXES: dict[str, tuple[str, ...]] = {
-    name: (f"text_encoders.{name}.transformer.",) for name in ("clip_l", "clip_g", "t5xxl")
-}
 
 
 @dataclass(frozen=True)
@@ -47,46 +35,6 @@ class LatentFormat:
     bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
     positive: bool = False  # the decoder's pixels are in 0..1, not in -1..1
     settled: bool = False  # scale and shift are these, whatever the decoder's configuration says
-
-
-@dataclass(frozen=True)
-class Companion:
-    """A file that brings one component to a checkpoint without it: of this kind, and of this variant or family.
-
-    `name` is an expression that its path must fit where headers do not tell enough; `example` what it is published as.
-    """
-
-    kind: str
-    example: str
-    variant: str = ""
-    family: str = ""
-    name: str = ""
-
-
-CLIP_L_FILE = Companion("text_encoder", "text_encoders/clip_l.safetensors", variant="clip_l")
-CLIP_G_FILE = Companion("text_encoder", "text_encoders/clip_g.safetensors", variant="clip_g")
-T5_FILE = Companion("text_encoder", "text_encoders/t5xxl_fp16.safetensors", variant="t5xxl")
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """What a single-file checkpoint leaves out: the configurations of its components, as their publishers wrote them.
-
-    `parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer; `prefixes` to
-    where its tensors stand in the file; `companions` to the file that brings it where this one does not.
-    """
-
-    pipeline: str
-    parts: dict[str, tuple[str, str]]
-    configs: dict[str, dict[str, Any]]
-    tokenizers: dict[str, str]
-    arguments: dict[str, Any] = field(default_factory=dict)
-    prefixes: dict[str, tuple[str, ...]] = field(default_factory=lambda: PREFIXES)
-    companions: dict[str, Companion] = field(default_factory=dict)
-    optional: frozenset[str] = frozenset()  # components that the pipeline does without
-    identities: dict[str, str] = field(
-        default_factory=dict
-    )  # component -> a square matrix that files leave out: the identity
 
 
 @dataclass(frozen=True)

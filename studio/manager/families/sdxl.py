@@ -6,18 +6,13 @@ from typing import Any
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
 from studio.manager.families.base import (
-    CLIP_G_FILE,
-    CLIP_L_FILE,
-    PREFIXES,
-    Blueprint,
     Call,
-    Companion,
     Family,
     LatentFormat,
     prompt_arguments,
     register,
 )
-from studio.manager.families.sd1 import CLIP_L, SCHEDULER, VAE
+from studio.manager.families.blueprints import blueprint
 
 # RGB in -1..1 from the latent, after "Explaining the SDXL latent space" (Hugging Face blog, T. Alexis Vass, 2024).
 LATENT = LatentFormat(
@@ -25,93 +20,6 @@ LATENT = LatentFormat(
     scale=0.13025,
     rgb=((0.4706, 0.4706, 0.4706), (-0.4706, -0.0392, 0.0784), (0.1961, 0.1176, -0.0392), (-0.5490, -0.3922, -0.2745)),
     bias=(0.1765, 0.0980, 0.0196),
-)
-CLIP_G = {
-    "hidden_size": 1280,
-    "intermediate_size": 5120,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "max_position_embeddings": 77,
-    "vocab_size": 49408,
-    "projection_dim": 1280,
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-5,
-    "bos_token_id": 0,
-    "eos_token_id": 2,
-    "pad_token_id": 1,
-}
-UNET = {
-    "in_channels": 4,
-    "out_channels": 4,
-    "sample_size": 128,
-    "block_out_channels": [320, 640, 1280],
-    "layers_per_block": 2,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "transformer_layers_per_block": [1, 2, 10],
-    "attention_head_dim": [5, 10, 20],
-    "cross_attention_dim": 2048,
-    "use_linear_projection": True,
-    "addition_embed_type": "text_time",
-    "addition_time_embed_dim": 256,
-    "projection_class_embeddings_input_dim": 2816,
-}
-
-REFINER_UNET = UNET | {
-    "block_out_channels": [384, 768, 1536, 1536],
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    "transformer_layers_per_block": 4,
-    "attention_head_dim": [6, 12, 24, 24],
-    "cross_attention_dim": 1280,
-    "projection_class_embeddings_input_dim": 2560,
-}
-BASE = Blueprint(
-    pipeline="StableDiffusionXLPipeline",
-    parts={
-        "unet": ("diffusers", "UNet2DConditionModel"),
-        "vae": ("diffusers", "AutoencoderKL"),
-        "text_encoder": ("transformers", "CLIPTextModel"),
-        "text_encoder_2": ("transformers", "CLIPTextModelWithProjection"),
-        "tokenizer": ("transformers", "CLIPTokenizer"),
-        "tokenizer_2": ("transformers", "CLIPTokenizer"),
-        "scheduler": ("diffusers", "EulerDiscreteScheduler"),
-    },
-    configs={
-        "unet": UNET,
-        "vae": VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True},
-        "text_encoder": CLIP_L,
-        "text_encoder_2": CLIP_G,
-        "scheduler": {k: SCHEDULER[k] for k in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule")}
-        | {"steps_offset": 1, "timestep_spacing": "leading"},
-    },
-    tokenizers={"tokenizer": "<|endoftext|>", "tokenizer_2": "!"},
-    arguments={"force_zeros_for_empty_prompt": True},
-    companions={
-        "text_encoder": CLIP_L_FILE,
-        "text_encoder_2": CLIP_G_FILE,
-        "vae": Companion("vae", "vae/sdxl_vae.safetensors", family="sdxl"),
-    },
-)
-# Made for few steps (turbo, lightning, ...): a grid of few steps must start from pure noise.
-FEW_STEP = replace(
-    BASE, configs=BASE.configs | {"scheduler": BASE.configs["scheduler"] | {"timestep_spacing": "trailing"}}
-)
-# The refiner: wider, conditioned on the second encoder alone and on an aesthetic score.
-REFINER = replace(
-    BASE,
-    pipeline="StableDiffusionXLImg2ImgPipeline",
-    parts={name: part for name, part in BASE.parts.items() if name not in ("text_encoder", "tokenizer")},
-    configs=BASE.configs | {"unet": REFINER_UNET},
-    tokenizers={"tokenizer_2": "!"},
-    arguments={
-        "text_encoder": [None, None],
-        "tokenizer": [None, None],
-        "force_zeros_for_empty_prompt": False,
-        "requires_aesthetics_score": True,
-    },
-    prefixes=PREFIXES | {"text_encoder_2": ("conditioner.embedders.0.",)},
-    companions={name: BASE.companions[name] for name in ("text_encoder_2", "vae")},
 )
 
 
@@ -146,8 +54,10 @@ SDXL = register(
         defaults=Defaults(sampler="dpmpp_2m", spacing="karras", steps=25, guidance_scale=6.0, width=1024, height=1024),
         latent=LATENT,
         encoders=("text_encoder", "text_encoder_2"),
-        blueprint=BASE,
-        variants={"few-step": FEW_STEP, "refiner": REFINER},
+        blueprint=blueprint("sdxl"),
+        # Few-step models (turbo, lightning) must begin at pure noise: their grid is "trailing". The refiner is wider and has
+        # the second text encoder alone.
+        variants={name: blueprint(f"sdxl-{name}") for name in ("few-step", "refiner")},
         source="stabilityai/stable-diffusion-xl-base-1.0",
     )
 )
