@@ -11,6 +11,7 @@ import argparse
 import json
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,10 +24,17 @@ from studio.manager.memory.planner import (
     Stage,
     cost_per_byte,
     greedy_dual_size,
-    least_recently_used,
     plan,
-    smallest_first,
 )
+
+
+def least_recently_used(candidates: Sequence[Resident]) -> Resident:
+    return min(candidates, key=lambda r: (r.last_use, r.key))
+
+
+def smallest_first(candidates: Sequence[Resident]) -> Resident:
+    return min(candidates, key=lambda r: (r.bytes, r.key))
+
 
 GIB = 2**30
 DISK = 2.0 * GIB  # bytes a second

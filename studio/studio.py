@@ -156,9 +156,11 @@ class Studio:
         info, path = self._found(wish.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
-        width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-        shape = planning.Shape(width, height, wish.batch, info.capabilities.guided)
-        return planning.view(planning.turns(self._catalog, info, path, budget, shape, wish.dtype, device))
+        asked = GenerationRequest(
+            model=wish.model, width=wish.width, height=wish.height, batch_size=wish.batch, count=wish.batch
+        )
+        request = resolve(asked, info, self._catalog.models())
+        return planning.view(planning.forecasts(self._catalog, request, info, path, budget, wish.dtype, device))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)

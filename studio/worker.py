@@ -10,15 +10,19 @@ import queue
 import threading
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from studio import compat
 from studio.core import events
 from studio.core.errors import OutOfMemory, StorageError, StudioError
 from studio.core.events import Event
 from studio.core.memory import MemoryCommand
+from studio.core.models import ModelInfo
 from studio.core.options import find_model
+from studio.core.parts import PARTS, PartBase
 from studio.core.request import DEFAULT, GenerationRequest
 from studio.core.settings import Settings
+from studio.core.stages import stages_of
 from studio.jobs.archive import Archive
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
@@ -135,22 +139,26 @@ class Worker:
             self._inbox.forget(job)
 
     def _look_ahead(self) -> None:
-        """Tell the manager which models the next jobs will want, so that it lets go of others first."""
+        """Report to the manager what the next jobs will lease, so that it evicts other models first."""
         from studio.engine.precision import foreseen
+        from studio.manager.manager import Expected
 
         try:
-            named = {(request.model, request.dtype) for request in waiting(self._database, LOOK_AHEAD)}
+            requests = waiting(self._database, LOOK_AHEAD)
         except StorageError as error:
             log.warning("%s", error)
             return
-        infos = {info.id: info for info in self._catalog.models()} if named else {}
-        wanted = []
-        for model, dtype in sorted(named):
-            if (info := infos.get(model)) is not None:
-                found = foreseen(dtype, info, self._manager, self._archive.private / "precision")
-                after = [infos.get(each.id) for each in (info.cascade.enlargers if info.cascade else ())]
-                wanted += [(each, found.dtype, found.channels_last) for each in (info, *after) if each is not None]
-        self._manager.expect(wanted)
+        infos = {info.id: info for info in self._catalog.models()} if requests else {}
+        expected: dict[tuple[Any, ...], Expected] = {}
+        for request in requests:
+            if (info := infos.get(request.model)) is None:
+                continue
+            found = foreseen(request.dtype, info, self._manager, self._archive.private / "precision")
+            for stage in stages_of(request, info):
+                if (model := infos.get(stage.model)) is not None:
+                    parts = stage.request.parts
+                    expected[model.id, found.dtype, parts] = Expected(model, found.dtype, found.channels_last, parts)
+        self._manager.expect(expected.values())
 
     def _emit(self, job: str, event: Event) -> None:
         if event.terminal or (isinstance(event, events.Step) and event.index == 0):  # the model is in memory now
@@ -186,7 +194,8 @@ class Worker:
         elif command.action == "unpin" and info is not None:
             self._manager.pin(info, False)
         elif info is not None:
-            with leased(self._manager, info, "auto", self._archive.private / "precision", report) as loaded:
+            kept, parts = self._archive.private / "precision", self._own_parts(info)
+            with leased(self._manager, info, "auto", kept, report, parts=parts) as loaded:
                 if not loaded.whole:
                     raise OutOfMemory(
                         f"{info.title} does not fit the memory budget whole; when it runs, its parts come one stage at a time."
@@ -215,14 +224,20 @@ class Worker:
         try:
             info, kept = find_model(self._catalog.models(), DEFAULT), self._archive.private / "precision"
             if self._manager.at_hand(info, first_dtype("auto", info, self._manager, kept)):
-                found = choose("auto", info, self._manager, kept)
+                parts = self._own_parts(info)
+                found = choose("auto", info, self._manager, kept, parts=parts)
                 if self._manager.at_hand(info, found.dtype):
-                    with self._manager.lease(info, found.dtype, channels_last=found.channels_last):
+                    with self._manager.lease(info, found.dtype, parts=parts, channels_last=found.channels_last):
                         pass
         except StudioError as error:
             log.info("Nothing was loaded ahead: %s", error)
         self._tell_memory()
         self._catalog.start_hashing()
+
+    def _own_parts(self, info: ModelInfo) -> tuple[PartBase, ...]:
+        """Those that a request of the model has where nobody says otherwise: the VAE that the person set for it."""
+        request = GenerationRequest(model=info.id)
+        return tuple(part for kind in PARTS.values() if (part := kind.implied(request, info)))
 
     def _tell_memory(self) -> None:
         self._channel.send({"say": "memory", "memory": self._manager.memory().model_dump(mode="json")})

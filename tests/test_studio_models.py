@@ -121,7 +121,7 @@ def test_the_user_s_word_counts_from_the_next_use_on(studio: Studio, tmp_path: P
     assert (info.title, info.vae, set(info.overridden)) == ("Mine", "vae/clear", {"title", "vae"})
     assert manage(studio, "load", "tiny").problems.get("tiny") is None
     (models / "vae/clear.safetensors").unlink()
-    assert "set to decode with the VAE vae/clear" in manage(studio, "load", "tiny").problems["tiny"]
+    assert "set to run with the VAE vae/clear" in manage(studio, "load", "tiny").problems["tiny"]
     studio.override("tiny", Override(title=None, vae=None))
     assert manage(studio, "load", "tiny").problems.get("tiny") is None
     with pytest.raises(NotFound):

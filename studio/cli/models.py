@@ -20,8 +20,7 @@ from studio.core.settings import Settings, parse_bytes
 
 if TYPE_CHECKING:
     from studio.manager.disk.catalog import Catalog
-    from studio.manager.memory.estimate import Shape
-    from studio.manager.memory.planning import Turn
+    from studio.manager.memory.planning import Forecast
 
 WIDEST = 48  # letters of a column
 ACTIONS = ("list", "inspect", "plan", "import", "convert")
@@ -71,8 +70,8 @@ def main(argv: list[str]) -> int:
         show_details(info, path, arguments.json)
     else:
         dtype = "bf16" if arguments.dtype in (None, "auto") else arguments.dtype
-        shape = shape_of(info, arguments.size, arguments.batch)
-        show_plan(catalog, info, path, arguments.budget, shape, dtype, arguments.json)
+        how = {"budget": arguments.budget, "size": arguments.size, "batch": arguments.batch}
+        show_plan(catalog, info, path, dtype=dtype, as_json=arguments.json, **how)
     return 0
 
 
@@ -128,53 +127,72 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     print("\n".join(f"{name:9} {value}" for name, value in rows.items()))
 
 
-def shape_of(info: ModelInfo, size: str | None, batch: int) -> "Shape":
-    """Of a run that would be accepted; raises InvalidRequest as that would."""
-    from studio.manager.memory.planning import Shape
-
-    values: dict[str, Any] = {"model": info.id, "batch_size": batch}
-    request = resolve(parse_request(values | (size_of(size) if size is not None else {})), info)
-    assert request.width is not None and request.height is not None
-    return Shape(request.width, request.height, batch, info.capabilities.guided)
-
-
 def show_plan(
-    catalog: "Catalog", info: ModelInfo, path: Path, budget: str | None, shape: "Shape", dtype: str, as_json: bool
+    catalog: "Catalog",
+    info: ModelInfo,
+    path: Path,
+    *,
+    budget: str | None,
+    size: str | None,
+    batch: int,
+    dtype: str,
+    as_json: bool,
 ) -> None:
+    """Of a run that would be accepted; raises InvalidRequest as that would."""
     from studio.manager.memory.limits import host_budget
-    from studio.manager.memory.planning import describe, turns
+    from studio.manager.memory.planning import forecasts
 
     try:
         most = parse_bytes(budget) if budget is not None else host_budget()
     except ValueError as error:
         raise InvalidRequest(f"--budget: {error}.") from None
-    planned = turns(catalog, info, path, most, shape, dtype, "cpu")
-    if as_json:
-        print(json.dumps(plan_as_json(planned)))
-    else:
-        print(describe(planned))
+    values: dict[str, Any] = {"model": info.id, "batch_size": batch, "count": batch}
+    asked = parse_request(values | (size_of(size) if size is not None else {}))
+    planned = forecasts(catalog, resolve(asked, info, catalog.models()), info, path, most, dtype, "cpu")
+    print(json.dumps(plan_as_json(planned)) if as_json else plan_as_text(planned))
 
 
-def plan_as_json(planned: "list[Turn]") -> dict[str, Any]:
-    told = [turn.forecast for turn in planned]
+def plan_as_json(planned: "list[Forecast]") -> dict[str, Any]:
     return {
-        "budget": told[0].budget,
-        "peak": max(forecast.plan.peak for forecast in told),
-        "whole": all(forecast.whole for forecast in told),
-        "notes": list(dict.fromkeys(note for forecast in told for note in forecast.notes)),
+        "budget": planned[0].budget,
+        "peak": max(forecast.plan.peak for forecast in planned),
+        "whole": all(forecast.whole for forecast in planned),
+        "notes": list(dict.fromkeys(note for forecast in planned for note in forecast.notes)),
         "stages": [
             {
-                "model": turn.info.id,
+                "model": forecast.info.id,
                 "stage": stage.name,
-                "resident": turn.forecast.plan.resident[stage.name],
+                "resident": forecast.plan.resident[stage.name],
                 "working": stage.activation,
-                "peak": turn.forecast.plan.peaks[stage.name],
-                "moves": [[move.kind, move.key, move.bytes] for move in turn.forecast.plan.of_stage(stage.name)],
+                "peak": forecast.plan.peaks[stage.name],
+                "moves": [[move.kind, move.key, move.bytes] for move in forecast.plan.of_stage(stage.name)],
             }
-            for turn in planned
-            for stage in turn.forecast.stages
+            for forecast in planned
+            for stage in forecast.stages
         ],
     }
+
+
+def plan_as_text(planned: "list[Forecast]") -> str:
+    """A table for each model that the run takes."""
+    if len(planned) == 1:
+        return plan_table(planned[0])
+    heads = [f"{each.info.title}, {each.shape.width} x {each.shape.height}" for each in planned]
+    return "\n\n".join(f"{head}\n{plan_table(each)}" for head, each in zip(heads, planned, strict=True))
+
+
+def plan_table(forecast: "Forecast") -> str:
+    from studio.manager.memory.planner import mib
+
+    plan, rows = forecast.plan, [("stage", "in memory", "working memory", "together")]
+    for stage in forecast.stages:
+        resident = plan.resident[stage.name].items()
+        names = [f"{key} {mib(size)}{' (streamed)' if key in plan.streamed else ''}" for key, size in resident]
+        rows.append((stage.name, ", ".join(names), mib(stage.activation), mib(plan.peaks[stage.name])))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    how = ", ".join(["all of it stays in memory" if forecast.whole else "stage by stage", *forecast.notes])
+    return "\n".join([*lines, f"peak {mib(plan.peak)} of {mib(forecast.budget)}; {how}"])
 
 
 def table(models: list[ModelInfo]) -> str:

@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,6 +24,7 @@ import torch
 from studio.core.errors import InvalidRequest
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
+from studio.core.parts import PartBase
 from studio.core.request import GenerationRequest
 from studio.core.stages import stages_of
 from studio.engine.effects import Context, call_arguments, no_images
@@ -59,6 +60,7 @@ def choose(
     manager: Manager,
     folder: Path | None = None,  # keeps answers; outputs/.unnoise/precision
     report: Report = lambda what, fraction: None,
+    parts: Sequence[PartBase] = (),  # what it is leased with to be measured, so that nothing is loaded in vain
 ) -> Precision:
     """The precision to lease the model in. What a person names is taken as named; `auto` is measured once."""
     if family_for(info).precise and dtype not in ("auto", "fp32"):
@@ -68,7 +70,7 @@ def choose(
     if (known := _known(info, manager, folder)) is not None:
         return known
     first = likely()
-    with manager.lease(info, first.dtype, report, channels_last=first.channels_last) as loaded:
+    with manager.lease(info, first.dtype, report, parts=parts, channels_last=first.channels_last) as loaded:
         if not loaded.whole:
             return Precision("bf16")  # memory is short: half as much of it comes before speed
         with manager.room(copy_bytes(loaded)) as fits:
@@ -130,11 +132,14 @@ def leased(
     dtype: str,
     folder: Path | None = None,
     report: Report = lambda what, fraction: None,
+    *,
+    parts: Sequence[PartBase] = (),
     request: GenerationRequest | None = None,  # whose shape the memory is planned for
 ) -> Iterator[Loaded]:
     """The model in memory in the precision that `choose` says, for the length of a `with`."""
-    found = choose(dtype, info, manager, folder, report)
-    with manager.lease(info, found.dtype, report, channels_last=found.channels_last, request=request) as loaded:
+    found = choose(dtype, info, manager, folder, report, parts)
+    how: dict[str, Any] = {"parts": parts, "channels_last": found.channels_last, "request": request}
+    with manager.lease(info, found.dtype, report, **how) as loaded:
         yield loaded
 
 
@@ -146,7 +151,7 @@ def leases(
 
     def lease(number: int, info: ModelInfo, request: GenerationRequest) -> AbstractContextManager[Loaded]:
         if not found:
-            found.append(choose(dtype, info, manager, folder, report))
+            found.append(choose(dtype, info, manager, folder, report, request.parts))
         return manager.lease(info, found[0].dtype, report, channels_last=found[0].channels_last, request=request)
 
     return lease

@@ -1,15 +1,19 @@
-"""Finds classes of diffusers and transformers by name and loads one component from a folder. Never the network, never code.
+"""Finds classes of diffusers and transformers by name, and loads components from folders. Never from the network, never code.
 
-Only classes that the two libraries themselves export are found; only safetensors are read.
+Only classes that the two libraries themselves export are found; only safetensors are read. Does not depend on torch
+until something is loaded.
 """
 
 import importlib
 import importlib.util
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from studio import compat
 from studio.core.errors import ModelError
+from studio.manager.disk.folders import SKIPPED, component_config, components_of, read_json, weight_files
+from studio.manager.families import Family
 from studio.manager.out_of_memory import is_out_of_memory
 
 # Classes by the names that older folders have for them.
@@ -22,6 +26,47 @@ RENAMED = {
 FAULTS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a component that holds weights comes from. Subclasses load theirs in other ways than from a folder."""
+
+    name: str  # what pipelines call it; components of other names are never one, whatever their content
+    library: str
+    class_name: str
+    folder: Path  # the component's own, where its configuration is
+    files: tuple[Path, ...]
+    config: dict[str, Any] = field(default_factory=dict)
+    variant: str | None = None  # of the files' names: fp16
+
+    @property
+    def title(self) -> str:
+        return self.name.replace("_", " ")
+
+    def load(self, dtype: Any) -> Any:
+        """The module with its weights. Raises ModelError."""
+        return load_component(self.folder.parent, self.folder.name, self.library, self.class_name, dtype, self.variant)
+
+    def empty(self, dtype: Any) -> Any:
+        """The module as shapes without data. Raises ModelError."""
+        return empty_component(self.folder.parent, self.folder.name, self.library, self.class_name, dtype)
+
+
+def absent_components(family: Family | None) -> frozenset[str]:
+    """Components that are never loaded for a model of the family, whether or not its folder has them."""
+    return SKIPPED | (family.enlarging.not_needed if family and family.enlarging else frozenset())
+
+
+def folder_sources(folder: Path, family: Family | None = None) -> dict[str, Source]:
+    """The components of a diffusers folder that hold weights and are loaded. Raises ModelError."""
+    out, absent = {}, absent_components(family)
+    for name, (library, class_name) in components_of(read_json(folder / "model_index.json")).items():
+        files, variant = weight_files(folder / name) if name not in absent else ([], None)
+        if files:
+            config = component_config(folder, name)
+            out[name] = Source(name, library, class_name, folder / name, tuple(files), config, variant)
+    return out
 
 
 def pipeline_class(name: str) -> Any:
@@ -54,7 +99,7 @@ def component_class(library: str, name: str) -> Any:
 
 
 def _pipeline_module(name: str) -> Any:
-    """A pipeline's own module, among those that diffusers has set aside too; None if there is none."""
+    """A pipeline's own module, deprecated ones included; None if there is none."""
     for parent in ("diffusers.pipelines", "diffusers.pipelines.deprecated"):
         if name.isidentifier() and importlib.util.find_spec(f"{parent}.{name}"):
             return importlib.import_module(f"{parent}.{name}")
@@ -71,19 +116,19 @@ def load_component(
     options: dict[str, Any] = {"local_files_only": True}
     if dtype is not None:
         options |= {"dtype": dtype, "use_safetensors": True, "variant": variant, "output_loading_info": True}
-    part = f"The {name.replace('_', ' ')} ({class_name})"
+    title = f"The {name.replace('_', ' ')} ({class_name})"
     try:
         loaded = cls.from_pretrained(str(folder / name), **options)
     except FAULTS as error:
         if is_out_of_memory(error):
             raise
-        raise ModelError(f"{part} could not be loaded: {reason(error)}") from error
+        raise ModelError(f"{title} could not be loaded: {reason(error)}") from error
     if dtype is None:
         return loaded
-    module, told = loaded
-    missing = sorted(told["missing_keys"])
+    module, report = loaded
+    missing = sorted(report["missing_keys"])
     if missing:  # the libraries would go on with random numbers in their place
-        raise ModelError(f"{part} lacks {len(missing)} of its tensors, such as {missing[0]}.")
+        raise ModelError(f"{title} lacks {len(missing)} of its tensors, such as {missing[0]}.")
     return module
 
 
@@ -100,11 +145,11 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
     try:
         torch.set_default_dtype(dtype)
         with init_empty_weights(include_buffers=False):
-            if not hasattr(cls, "from_config"):  # of transformers, or made as theirs are
-                config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
-                module = _made(cls, config)
-            else:
+            if hasattr(cls, "from_config"):
                 module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
+            else:  # of transformers, or made as theirs are
+                config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
+                module = _transformers_module(cls, config)
     except FAULTS as error:
         if is_out_of_memory(error):
             raise
@@ -121,30 +166,14 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
     return module
 
 
-def _made(cls: Any, config: Any) -> Any:
-    """An encoder may lie with the configuration of the whole model that it is half of."""
+def _transformers_module(cls: Any, config: Any) -> Any:
+    """An encoder may come with the configuration of the whole model that it is half of."""
     try:
         return cls(config)
     except AttributeError:
         if not hasattr(config, "encoder"):
             raise
         return cls(config.encoder)
-
-
-def load_autoencoder(file: Path, folder: Path, class_name: str, dtype: Any) -> Any:
-    """An autoencoder from a single file, in either naming, under the configuration of `folder/vae`."""
-    from safetensors.torch import load_file
-
-    tensors, cls = load_file(file), component_class("diffusers", class_name)
-    module = empty_component(folder, "vae", "diffusers", class_name, dtype)
-    try:
-        if tensors.keys() == module.state_dict().keys():
-            module.load_state_dict(tensors, assign=True)
-            return module.to(dtype)
-        options = {"config": str(folder), "subfolder": "vae", "local_files_only": True, "torch_dtype": dtype}
-        return cls.from_single_file(tensors, **options)
-    except (ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
-        raise ModelError(f"The VAE {file.stem} does not fit this model: {reason(error)}") from error
 
 
 def lay_channels_last(module: Any) -> Any:
@@ -159,10 +188,8 @@ def lay_channels_last(module: Any) -> Any:
 
 def module_bytes(module: Any) -> int:
     """Bytes of a module's parameters and buffers, each counted once; of a mapped file only what is the module's."""
-    sizes = {}
-    for tensor in [*module.parameters(), *module.buffers()]:
-        sizes[tensor.data_ptr()] = tensor.nbytes
-    return sum(sizes.values())
+    tensors = {tensor.data_ptr(): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return sum(tensor.nbytes for tensor in tensors.values())
 
 
 def reason(error: Exception) -> str:

@@ -1,14 +1,12 @@
 """What is in memory: components loaded once, shared by content hash, lent to a run by a lease, under a budget.
 
-`lease` is a context manager; what it lends is pinned until it ends. Pipelines are disposable shells over the
-components. Which moves to make is the planner's business, how they are made the residency's.
+`lease` is a context manager; what it lends is pinned until it ends. Pipelines are disposable shells over the components.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -16,30 +14,38 @@ from studio import compat
 from studio.core.errors import InvalidRequest, ModelError
 from studio.core.memory import MemoryView
 from studio.core.models import ModelInfo
+from studio.core.parts import PartBase
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion.imported import Conversion, prepared_in, sweep
 from studio.manager.conversion.imports import Imports
 from studio.manager.conversion.pace import MOVE
 from studio.manager.disk.catalog import Catalog
-from studio.manager.families import Family
-from studio.manager.memory.admission import Admission, state_of_memory
-from studio.manager.memory.assembly import PRIVATE, Assembler
+from studio.manager.memory.admission import Admission, Admitted
+from studio.manager.memory.assembly import DTYPES, PRIVATE, Assembled, Assembler
 from studio.manager.memory.attention import set_attention
-from studio.manager.memory.estimate import Shape, folder_weights, with_vae
+from studio.manager.memory.estimate import shape_of
 from studio.manager.memory.experience import Estimate, Experience
 from studio.manager.memory.fallbacks import DENOISE, Fallbacks, fallbacks_for, first_that_fits
 from studio.manager.memory.holdings import Holdings
 from studio.manager.memory.ledger import Ledger
-from studio.manager.memory.limits import PeakMeter, budget_for, give_back, taken
+from studio.manager.memory.limits import budget_for, give_back, measure_peak, taken
 from studio.manager.memory.loaded import Loaded
-from studio.manager.memory.planner import Kind, Move, arithmetic
-from studio.manager.memory.residency import Component, Residency
-from studio.manager.memory.soundness import check_numbers
+from studio.manager.memory.planner import Move, arithmetic
+from studio.manager.memory.residency import Residency
 
-__all__ = ["Loaded", "Manager", "device_of", "shape_of"]
+__all__ = ["Expected", "Loaded", "Manager", "device_of", "shape_of"]
 
 Report = Callable[[str, float | None], None]
+
+
+class Expected(NamedTuple):
+    """What a waiting job will lease."""
+
+    info: ModelInfo
+    dtype: str
+    channels_last: bool = False
+    parts: Sequence[PartBase] = ()
 
 
 class Manager:
@@ -57,7 +63,7 @@ class Manager:
         self._base = taken()
         self._holdings = Holdings(self.residency)
         self.imports = Imports(settings.models, made=self._note_import)
-        self._admission = Admission(self.residency, evict=self.unload)
+        self._admission = Admission(self.residency, self.budget, evict=self.unload)
         self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
         self._experience = Experience(self.catalog.index, self.device.type)
 
@@ -68,53 +74,31 @@ class Manager:
         dtype: str,
         report: Report = lambda what, fraction: None,
         *,
+        parts: Sequence[PartBase] | None = None,  # those of `request` if not given
         channels_last: bool = False,
         request: GenerationRequest | None = None,
     ) -> Iterator[Loaded]:
-        """Have `info` in memory in `dtype` ("fp32", "bf16", "fp16") for the length of a `with`.
+        """Have `info`, with what parts need, in memory in `dtype` ("fp32", "bf16", "fp16") for the length of a `with`.
 
-        `request` tells the shape that working memory is planned for; the model's own defaults if not given. Raises
-        ModelError, StorageError, and OutOfMemory with the arithmetic if the budget cannot hold it; what was in memory
-        before is there again then.
+        Working memory is planned for the shape of `request`; for the model's own defaults if not given. Raises ModelError,
+        StorageError, and OutOfMemory with the arithmetic if the budget cannot hold it; memory is as before then.
         """
-        folder = self._assembler.folder(info, dtype, report)
-        self.residency.let_go_of_changed()
-        loaded, components = self._assembled(info, folder, dtype, channels_last)
-        check_numbers(info, dtype, components, loaded.weights, self.catalog, report)
-        estimate = self._estimate(info, folder, loaded.family, components, dtype, request)
-        for component in components.values():
-            component.users += 1
-            component.models = tuple(dict.fromkeys((*component.models, info.id)))
-        try:
-            with ExitStack() as stack:
-                (asked, _), _ = first_that_fits(
-                    estimate.variants,
-                    lambda stages: self._admission.bring_in(
-                        stages, components, self.budget, report, stack, begin=lambda: loaded.fallbacks.begin()
-                    ),
-                )
-                warm = all(component.warm for component in components.values())
-                whole = all(component.state == "resident" for component in components.values())
-                self._holdings.note(info.id, frozenset(each.key for each in components.values()), whole=whole)
-                loaded.components.update({name: component.module for name, component in components.items()})
-                denoiser = loaded.components.get(loaded.family.denoiser)
-                loaded = replace(
-                    loaded,
-                    fallbacks=self._fallbacks(loaded, components, estimate, whole, asked),
-                    attention=set_attention(denoiser, self.settings.attention, self.device),
-                    whole=whole,
-                    restart=self._admission.restart,
-                )
-                report("ready", 1.0)
-                meter = PeakMeter(self.device)
-                meter.start(exact=estimate.measured is None and warm)
+        if parts is None:
+            parts = request.parts if request else ()
+        model = self._assembler.assemble(info, dtype, channels_last, parts, report)
+        self.residency.evict_changed()
+        estimate = self._experience.estimate(model, shape_of(info, request))
+        with self._held(model), ExitStack() as stack:
+            (chosen, _), admitted = first_that_fits(
+                estimate.variants, lambda stages: self._admission.bring_in(model, stages, report, stack)
+            )
+            keys = frozenset(component.key for component in model.components.values())
+            self._holdings.note(info.id, keys, whole=admitted.whole)
+            loaded = self._loaded(model, admitted, self._fallbacks(model, estimate, admitted, chosen))
+            report("ready", 1.0)
+            learn = request is not None and admitted.whole
+            with self._measured(model, estimate, loaded.fallbacks) if learn else nullcontext():
                 yield loaded
-                if request is not None and whole and not loaded.fallbacks.taken:
-                    self._learn(info, estimate, meter.read() if warm else None)
-                    for component in components.values():
-                        component.warm = component.state == "resident"
-        finally:
-            self._end(components)
 
     def memory(self) -> MemoryView:
         """What is resident against the budget, in bytes, component by component."""
@@ -154,7 +138,7 @@ class Manager:
         return budget_for(self.device, self._budget, self.residency.held(), self._base)
 
     def set_budget(self, size: int | None) -> None:
-        """Hold what comes to `size` bytes (None: what the device has); what is there and does not fit goes at once."""
+        """Limit models to `size` bytes (None: what the device has); what is in memory and does not fit is unloaded at once."""
         self._budget = size
         self._admission.shrink(self.budget())
 
@@ -163,30 +147,27 @@ class Manager:
         self._holdings.pin(info.id, pinned)
 
     def unload(self, info: ModelInfo | None = None) -> None:
-        """Let go of one model, or of everything, save what a lease holds or a person pinned.
-
-        Of one model, what others that are in memory are made of stays as well.
-        """
+        """Unload one model, or everything, save what a lease holds, a person pinned, or other models in memory share with it."""
         keys = self._holdings.own(info.id) if info else self.residency.components.keys()
         for resident in self.residency.residents():
             if resident.key in keys and not resident.pinned:
                 self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
         self.residency.forget_unused(keep=0)
 
-    def expect(self, wanted: Iterable[tuple[ModelInfo, str, bool]]) -> None:
-        """What waiting jobs will want, as (model, dtype, channels_last): where something has to go, that goes last."""
+    def expect(self, expected: Iterable[Expected]) -> None:
+        """What waiting jobs will lease: where something has to be evicted, that is evicted last."""
         keys: set[str] = set()
-        for info, dtype, channels_last in wanted:
+        for job in expected:
             try:
-                keys |= self._assembler.known_keys(info, dtype, channels_last)
+                keys |= self._assembler.known_keys(*job)
             except (ModelError, OSError):
                 continue  # it will be refused in its turn
-            keys |= self._holdings.last(info.id)
+            keys |= self._holdings.last(job.info.id)
         self._admission.future = frozenset(keys)
 
     @contextmanager
     def room(self, extra: int) -> Iterator[bool]:
-        """Whether `extra` bytes may be taken beside what is leased, for the length of a `with`; idle models make way for them."""
+        """Whether `extra` bytes may be taken beside what is leased, for the length of a `with`; idle models are evicted for them."""
         kept = sum(resident.bytes for resident in self.residency.residents() if resident.pinned)
         fits = kept + extra <= self.budget()
         if fits:
@@ -196,102 +177,97 @@ class Manager:
         finally:
             give_back()
 
-    # -- making a model ready
+    # -- the steps of a lease
 
-    def _assembled(
-        self, info: ModelInfo, folder: Path, dtype: str, channels_last: bool
-    ) -> tuple[Loaded, dict[str, Component]]:
+    @contextmanager
+    def _held(self, model: Assembled) -> Iterator[None]:
+        """Pinned for the length of a `with`; afterwards what was streamed is away, or loaded again where a person pinned it."""
+        components = set(model.components.values())
+        for component in components:
+            component.users += 1
+            component.models = tuple(dict.fromkeys((*component.models, model.info.id)))
         try:
-            return self._assembler.assemble(info, folder, dtype, channels_last)
-        except OSError as error:
-            raise ModelError(
-                f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
-            ) from None
+            yield
+        finally:
+            for component in components:
+                component.users -= 1
+            self.residency.stop_streaming()
+            self.residency.restore({each.key for each in components if each.pinned}, evict=False)
+            self.residency.forget_unused()
 
-    def _estimate(
-        self,
-        info: ModelInfo,
-        folder: Path,
-        family: Family,
-        components: dict[str, Component],
-        dtype: str,
-        request: GenerationRequest | None,
-    ) -> Estimate:
-        facts = with_vae(folder_weights(folder), self.catalog.other_vae(info))
-        facts = {name: weights for name, weights in facts.items() if name in components}
-        keys = {name: component.key for name, component in components.items()}
-        shape = shape_of(info, request)
-        return self._experience.estimate(family, facts, shape, dtype, keys)
+    def _loaded(self, model: Assembled, admitted: Admitted, fallbacks: Fallbacks) -> Loaded:
+        modules = model.modules()
+        denoiser = modules.get(model.family.denoiser)
+        admitted.on_denoise = fallbacks.begin
+        return Loaded(
+            info=model.info,
+            family=model.family,
+            components=model.small | modules | model.parts.pipeline_arguments(modules),
+            dtype=DTYPES[model.dtype],
+            device=self.device,
+            weights=model.hashes,
+            folder=model.folder,
+            fallbacks=fallbacks,
+            attention=set_attention(denoiser, self.settings.attention, self.device),
+            whole=admitted.whole,
+            restart=admitted.restart,
+            arguments=model.arguments,
+        )
 
-    def _learn(self, info: ModelInfo, estimate: Estimate, peak: int | None) -> None:
-        """Keep what a run took beside its weights; None where it also touched weights for the first time, or nothing tells."""
-        if peak is not None:
+    def _fallbacks(
+        self, model: Assembled, estimate: Estimate, admitted: Admitted, chosen: tuple[str, ...]
+    ) -> Fallbacks:
+        """What can be tried if this run is out of memory all the same, beginning with what the last of its kind needed."""
+        denoiser, residency, budget = model.components[model.family.denoiser], self.residency, self.budget()
+
+        def stream() -> None:
+            residency.move("evict", denoiser, "to be streamed", DENOISE)
+            residency.move("stream", denoiser, "out of memory", DENOISE)
+
+        def release(stack: ExitStack) -> None:
+            residency.move("evict", denoiser, "out of memory while decoding")
+            if admitted.whole:  # else the next stage's plan loads it again
+                stack.callback(residency.move, "load", denoiser, "decoded")
+
+        def arithmetic_of(name: str) -> str:
+            stage = next((stage for stage in estimate.stages if stage.name == name), estimate.stages[0])
+            return f"{arithmetic(stage, residency.residents())}; {self._admission.state_of_memory()}."
+
+        found = fallbacks_for(
+            model.modules().get(model.family.decoder or ""),
+            estimate.shape,
+            self.device,
+            idle=lambda: any(not resident.pinned for resident in residency.residents()),
+            evict=self.unload,
+            movable=lambda: model.parts.streamable and denoiser.users == 1 and denoiser.state == "resident",
+            stream=stream,
+            release=release,
+        )
+        needed = self._experience.fallbacks(estimate.run, budget)
+        remember = partial(self._experience.remember_fallbacks, estimate.run, budget=budget)
+        return Fallbacks(found, (*needed, *chosen), remember, arithmetic_of)
+
+    @contextmanager
+    def _measured(self, model: Assembled, estimate: Estimate, fallbacks: Fallbacks) -> Iterator[None]:
+        """Learn what a run takes beside its weights; not from one that also touched weights for the first time."""
+        components = model.components.values()
+        warm = all(component.warm for component in components)
+        measured = measure_peak(self.device, exact=estimate.measured is None and warm)
+        yield
+        if fallbacks.taken:
+            return
+        if warm and (peak := measured()) is not None:
             self._experience.learn(estimate.run, peak)
             planned = max(stage.activation for stage in estimate.stages)
-            self.ledger.write("measure", models=[info.id], key=estimate.run, predicted=planned, measured=peak)
+            self.ledger.write("measure", models=[model.info.id], key=estimate.run, predicted=planned, measured=peak)
+        for component in components:
+            component.warm = component.state == "resident"
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
         info = conversion.info
         self.ledger.write(
             MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=f"to {conversion.dtype}"
         )
-
-    def _end(self, components: dict[str, Component]) -> None:
-        """A lease ends: what was streamed is away, and back where a person pinned it."""
-        for component in components.values():
-            component.users -= 1
-        self.residency.stop_streaming()
-        self.residency.restore({component.key for component in components.values() if component.pinned}, evict=False)
-        self.residency.forget_unused()
-
-    def _fallbacks(
-        self,
-        loaded: Loaded,
-        components: dict[str, Component],
-        estimate: Estimate,
-        whole: bool,
-        asked: tuple[str, ...],  # those that the budget asks for
-    ) -> Fallbacks:
-        """What can be tried if this run is out of memory all the same, beginning with what the last of its kind needed."""
-        denoiser, budget = components.get(loaded.family.denoiser), self.budget()
-        run, stages = estimate.run, estimate.stages
-
-        def move(kind: Kind, reason: str) -> None:
-            if denoiser is not None:
-                self.residency.perform(Move(kind, denoiser.key, denoiser.bytes, DENOISE, reason))
-
-        def stream() -> None:
-            move("evict", "to be streamed")
-            move("stream", "out of memory")
-
-        @contextmanager
-        def released() -> Iterator[None]:
-            move("evict", "out of memory while decoding")
-            try:
-                yield
-            finally:
-                if whole:  # else the next stage's plan brings it back
-                    move("load", "decoded")
-
-        def arithmetic_of(stage: str) -> str:
-            of_stage = [s for s in stages if s.name == stage] or stages
-            return (
-                f"{arithmetic(of_stage[0], self.residency.residents())}; {state_of_memory(self.device, self.budget())}."
-            )
-
-        fallbacks = fallbacks_for(
-            loaded.components.get(loaded.family.decoder or ""),
-            estimate.shape,
-            self.device,
-            idle=lambda: any(not resident.pinned for resident in self.residency.residents()),
-            evict=self.unload,
-            movable=lambda: denoiser is not None and denoiser.users == 1 and denoiser.state == "resident",
-            stream=stream,
-            released=released,
-        )
-        taken = (*self._experience.fallbacks(run, budget), *asked)
-        remember = partial(self._experience.remember_fallbacks, run, budget=budget)
-        return Fallbacks(fallbacks, taken, remember, arithmetic_of)
 
 
 def device_of(settings: Settings) -> torch.device:
@@ -303,16 +279,3 @@ def device_of(settings: Settings) -> torch.device:
             raise InvalidRequest(f"PyTorch finds no device {device} here; start with --device auto.", field="device")
         return device
     return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def shape_of(info: ModelInfo, request: GenerationRequest | None) -> Shape:
-    defaults = info.defaults
-    if request is None:
-        first = info.cascade or defaults  # of a cascade's first model, which makes only the first and smallest picture
-        return Shape(first.width, first.height, 1, info.capabilities.guided)
-    return Shape(
-        request.width or defaults.width,
-        request.height or defaults.height,
-        min(request.batch_size, request.count),
-        info.capabilities.guided and request.guidance_scale > 1,
-    )

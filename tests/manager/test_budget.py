@@ -12,6 +12,7 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError, OutOfMemory
 from studio.core.models import ModelInfo
+from studio.core.options import resolve_parts
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.families import FAMILIES
@@ -238,15 +239,19 @@ def test_a_card_may_put_another_vae_in_place_of_the_model_s_own(naming: str, mod
         save_file(tensors, root / "vae/other.safetensors")
     (root / "sd/unnoise.json").write_text('{"vae": "vae/other"}')
     manager = manager_for(root, tmp_path / "out")
+    parts = resolve_parts(GenerationRequest(model="sd"), info_of(manager, "sd"), manager.catalog.models())
     with (
-        manager.lease(info_of(manager, "sd"), "fp32") as loaded,
+        manager.lease(info_of(manager, "sd"), "fp32", parts=parts) as loaded,
         manager_for(models, tmp_path / "o").lease(info_of(manager_for(models, tmp_path / "o"), "b"), "fp32") as theirs,
     ):
         ours, expected = loaded.components["vae"].state_dict(), theirs.components["vae"].state_dict()
         assert all(ours[key].equal(expected[key]) for key in expected)
     (root / "vae/other.safetensors").unlink()
-    with pytest.raises(ModelError, match="set to decode with the VAE vae/other, which is not here"):
-        picture(manager, "sd")
+    with (
+        pytest.raises(ModelError, match="is set to run with the VAE vae/other, which is not here"),
+        manager.lease(info_of(manager, "sd"), "fp32", parts=parts),
+    ):
+        pass
 
 
 def test_a_pinned_model_stays_and_a_smaller_budget_lets_the_rest_go(models: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 
 from studio.engine.generate import generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory import soundness  # noqa: E402
+from studio.manager.memory import assembly  # noqa: E402
 from studio.manager.memory.limits import anonymous  # noqa: E402
 from studio.manager.memory.planner import Move  # noqa: E402
 
@@ -218,7 +218,7 @@ def test_a_part_whose_file_went_while_it_was_away_fails_with_a_sentence_and_leav
 
 def test_weights_are_looked_at_once(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Bench(tmp_path, made, None).picture("a")
-    monkeypatch.setattr(soundness, "first_unsound", lambda *_: pytest.fail("looked at again"))
+    monkeypatch.setattr(assembly, "first_unsound", lambda *_: pytest.fail("looked at again"))
     again = Manager(Settings(models=(tmp_path / "models",), outputs=tmp_path / "out", device="cpu"))
     with again.lease(find_model(again.catalog.models(), "a"), "fp32"):
         pass

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,7 @@ def fallbacks_of_a_device(loaded: Loaded, taken: tuple[str, ...] = ()) -> Fallba
         evict=lambda: None,
         movable=lambda: False,
         stream=lambda: None,
-        released=nullcontext,
+        release=lambda stack: None,
     )
     return Fallbacks(found, taken)
 

@@ -15,7 +15,7 @@ from tests.models import tiny_models
 compat.prepare()
 from studio.engine.generate import generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.file_state import FileState  # noqa: E402
+from studio.manager.memory.weights import FileState  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 

@@ -8,6 +8,7 @@ import pytest
 
 from studio import compat
 from studio.core.options import find_model, resolve
+from studio.core.parts import VAE
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.jobs.database import Database
@@ -17,7 +18,7 @@ from tests.models import tiny_models
 
 compat.prepare()
 
-from studio.manager.manager import Manager  # noqa: E402
+from studio.manager.manager import Expected, Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from studio.worker import Worker  # noqa: E402
 
@@ -64,7 +65,7 @@ def test_who_is_waited_for_stays_and_the_other_makes_way(
     waits: str, models: Path, room_for_two: int, tmp_path: Path
 ) -> None:
     manager = with_a_and_b(models, tmp_path, room_for_two)
-    manager.expect([(find_model(manager.catalog.models(), waits), "fp32", False)])
+    manager.expect([Expected(find_model(manager.catalog.models(), waits), "fp32")])
     take(manager, "c")
     assert waits in manager.memory().models
     assert {"a", "b"} - {waits} - set(manager.memory().models)
@@ -75,7 +76,7 @@ def test_a_model_that_waits_keeps_what_it_shares(models: Path, room_for_two: int
     take(before, "tuned")  # in another session: its weights are known by their content
     manager = with_a_and_b(models, tmp_path, room_for_two)
     take(manager, "b")
-    manager.expect([(find_model(manager.catalog.models(), "tuned"), "fp32", False)])
+    manager.expect([Expected(find_model(manager.catalog.models(), "tuned"), "fp32")])
     take(manager, "c")
     loads = len([row for row in manager.ledger.recent if row["move"] == "load"])
     take(manager, "tuned")  # a's encoder and autoencoder, c's U-Net: all there
@@ -84,8 +85,8 @@ def test_a_model_that_waits_keeps_what_it_shares(models: Path, room_for_two: int
 
 def test_a_model_that_is_gone_is_no_trouble_to_others(models: Path, room_for_two: int, tmp_path: Path) -> None:
     manager = with_a_and_b(models, tmp_path, room_for_two)
-    gone = find_model(manager.catalog.models(), "a").model_copy(update={"id": "gone", "vae": "none"})
-    manager.expect([(gone, "fp32", False)])
+    gone = find_model(manager.catalog.models(), "a").model_copy(update={"id": "gone"})
+    manager.expect([Expected(gone, "fp32", False, (VAE(model="none"),))])
     take(manager, "c")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from studio.manager.memory import limits
-from studio.manager.memory.limits import PeakMeter, anonymous, budget_for, host_budget, host_limit
+from studio.manager.memory.limits import anonymous, budget_for, host_budget, host_limit, measure_peak
 
 GIB = 1 << 30
 CPU = torch.device("cpu")
@@ -66,12 +66,11 @@ def test_a_real_limit_is_seen() -> None:
 
 
 def test_the_meter_sees_what_came_and_went() -> None:
-    meter = PeakMeter(CPU)
-    meter.start()
+    measured = measure_peak(CPU)
     there = torch.ones(64 << 20, dtype=torch.uint8)
     before = anonymous()
     del there
-    peak = meter.read()
+    peak = measured()
     assert before > 0
     assert peak is None or 60 << 20 < peak < 200 << 20
 
@@ -84,8 +83,7 @@ def test_an_exact_meter_is_not_fooled_by_what_the_allocator_kept() -> None:
         del blocks
 
     run()
-    meter = PeakMeter(CPU)
-    meter.start(exact=True)
+    measured = measure_peak(CPU, exact=True)
     run()
-    peak = meter.read()
+    peak = measured()
     assert peak is None or 56 << 20 < peak < 120 << 20

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from studio import compat
+from studio.cli.models import plan_table
 from studio.core.errors import OutOfMemory
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
@@ -15,7 +16,7 @@ from studio.manager.memory import estimate
 from studio.manager.memory.estimate import Shape, Weights
 from studio.manager.memory.fallbacks import SINGLE, SLICE, TILE, decoder_config, lower_memory, tile_pixels, tile_sizes
 from studio.manager.memory.planner import Part, Stage
-from studio.manager.memory.planning import forecast, table
+from studio.manager.memory.planning import forecast
 from tests.models import components, tiny_models
 
 compat.prepare()
@@ -96,7 +97,7 @@ def test_the_forecast_says_what_a_run_will_have_to_do(models: Path) -> None:
     info = find_model(manager.catalog.models(), "sd")
     told = forecast(info, models / "sd", peak(models, Shape(128, 128, 1)), Shape(128, 128, 4), "fp32", "cpu")
     assert told.notes == ("denoised one image at a time",)
-    assert table(told).endswith("denoised one image at a time")
+    assert plan_table(told).endswith("denoised one image at a time")
     with pytest.raises(OutOfMemory, match="Raise the budget"):
         forecast(info, models / "sd", 1 << 20, Shape(128, 128, 4), "fp32", "cpu")
 

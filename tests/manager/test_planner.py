@@ -1,5 +1,7 @@
 """The planner's promises, on any numbers: never over the cap, never against the same stage, never out of room for nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,16 +12,14 @@ from studio.manager.memory.planner import (
     Plan,
     Resident,
     Stage,
+    cost_per_byte,
     greedy_dual_size,
-    least_recently_used,
     plan,
-    smallest_first,
-    touch,
 )
 
 KEYS = st.sampled_from("abcdefgh")
 SIZES = {key: 10 * (number + 1) for number, key in enumerate("abcdefgh")}  # one size a component, whoever names it
-POLICIES = st.sampled_from([least_recently_used, smallest_first, greedy_dual_size])
+POLICIES = st.sampled_from([greedy_dual_size, lambda candidates: candidates[0], lambda candidates: candidates[-1]])
 
 
 @st.composite
@@ -136,8 +136,13 @@ def test_what_one_stage_needs_is_never_evicted_for_it() -> None:
     assert [(m.kind, m.key) for m in made.moves] == [("evict", "other"), ("load", "unet")]
 
 
-def test_greedy_dual_size_keeps_what_is_dear_to_bring_back() -> None:
-    cheap = touch(Resident("cheap", 100, reload_seconds=0.1), now=9, age=0)
-    dear = touch(Resident("dear", 100, reload_seconds=5), now=1, age=0)
-    assert greedy_dual_size([cheap, dear]).key == "cheap"
-    assert least_recently_used([cheap, dear]).key == "dear"
+def test_greedy_dual_size_keeps_what_is_slow_to_load_again() -> None:
+    fast, slow = (
+        replace(resident, priority=cost_per_byte(resident))
+        for resident in (
+            Resident("fast", 100, last_use=9, reload_seconds=0.1),
+            Resident("slow", 100, last_use=1, reload_seconds=5),
+        )
+    )
+    assert greedy_dual_size([fast, slow]).key == "fast"
+    assert greedy_dual_size([replace(fast, priority=1), replace(slow, priority=1)]).key == "slow"  # least recently used

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from studio.core.options import resolve_parts
+from studio.core.request import GenerationRequest
 from studio.manager.families import FAMILIES
 from studio.manager.families.sd1 import SD1
 from studio.manager.manager import Manager
@@ -62,7 +64,8 @@ def test_a_vae_in_place_of_its_own_may_be_in_any_naming(naming: str, manager: Ma
     vae_in(naming, source, file.parent.parent / "vae/good.safetensors")
     manager.catalog.overrides.write(file, Override(vae="vae/good"))
     info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
-    with manager.lease(info, "fp32") as loaded:
+    parts = resolve_parts(GenerationRequest(model=info.id), info, manager.catalog.models())
+    with manager.lease(info, "fp32", parts=parts) as loaded:
         made = picture(loaded.pipeline())
     manager.catalog.overrides.write(file, Override(vae=None))
     info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")

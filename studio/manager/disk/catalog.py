@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
 from studio.manager.disk.cascades import with_cascade
@@ -101,17 +100,6 @@ class Catalog:
             self.models()
         assert self._shelf is not None
         return self._shelf.origins(family, family.blueprint, info.needs)
-
-    def other_vae(self, info: ModelInfo) -> Path | None:
-        """The file of the autoencoder that the model's card, or the user, pending for in place of its own; None without
-        such a wish. Raises ModelError where it is not here."""
-        if info.vae is None:
-            return None
-        found = next((other for other in self.models() if other.id == info.vae), None)
-        file = self.path(info.vae)
-        if found is None or file is None or found.kind != "vae":
-            raise ModelError(f"{info.title} is set to decode with the VAE {info.vae}, which is not here.")
-        return file
 
     def start_hashing(self) -> threading.Thread:
         """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`.

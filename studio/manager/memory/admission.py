@@ -1,131 +1,127 @@
-"""Brings a model's components into memory as the planner says: all at once, or stage by stage while the model runs.
+"""Brings a run's components into memory as the planner says: all at once, or stage by stage while the model runs.
 
-A model that fails to come in leaves memory as it found it. Which moves to make is the planner's business, how one is
-made the residency's.
+A run whose components cannot be loaded leaves memory as it found it. Attachments of parts are attached to what is in
+memory, and detached before anything moves. Does not decide which moves to make; the planner does.
 """
 
 from collections.abc import Callable
 from contextlib import ExitStack
-
-import torch
+from dataclasses import dataclass
 
 from studio.core.errors import Cancelled, OutOfMemory
+from studio.manager.memory.assembly import Assembled
 from studio.manager.memory.fallbacks import DENOISE
 from studio.manager.memory.limits import free
-from studio.manager.memory.planner import DoesNotFit, Move, Part, Plan, Stage, greedy_dual_size, mib, plan
-from studio.manager.memory.residency import Component, Residency
-from studio.manager.memory.staging import Staging
+from studio.manager.memory.planner import DoesNotFit, Move, Part, Plan, Stage, mib, plan
+from studio.manager.memory.residency import Residency
+from studio.manager.memory.streaming import Staging
 from studio.manager.out_of_memory import is_out_of_memory
 
 Report = Callable[[str, float | None], None]
+Planned = Callable[[list[Stage]], Plan]
+
+
+@dataclass
+class Admitted:
+    """Components that are in memory whole, or come stage by stage as the run calls them."""
+
+    staging: Staging | None = None
+    on_denoise: Callable[[], None] = lambda: None  # called when the denoiser was loaded for its stage
+
+    @property
+    def whole(self) -> bool:
+        return self.staging is None
+
+    def restart(self) -> None:
+        """A run begins: what it calls first is loaded, where components come stage by stage."""
+        if self.staging is not None:
+            self.staging.restart()
 
 
 class Admission:
-    """`future` are keys of components that waiting jobs will want; `evict` lets go of all that nobody holds."""
+    """`future` are keys of components that waiting jobs need; `evict` unloads everything that nobody holds."""
 
-    def __init__(self, residency: Residency, evict: Callable[[], None]):
-        self._residency, self._evict = residency, evict
+    def __init__(self, residency: Residency, budget: Callable[[], int], evict: Callable[[], None]):
+        self._residency, self._budget, self._evict = residency, budget, evict
         self.future: frozenset[str] = frozenset()
-        self._staging: Staging | None = None
 
-    def bring_in(
-        self,
-        stages: list[Stage],
-        components: dict[str, Component],
-        budget: Callable[[], int],
-        report: Report,
-        stack: ExitStack,  # holds what makes it run stage by stage
-        begin: Callable[[], None],  # called whenever the denoiser was brought in for its stage
-    ) -> None:
-        """All or as before: what made way for a model that cannot be loaded comes back."""
+    def bring_in(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Admitted:
+        """`stack` holds what is undone when the lease ends. Raises DoesNotFit before anything has moved; after any error
+        what made way is loaded again."""
         before = {resident.key for resident in self._residency.residents()}
         for _ in range(2):
             try:
-                self._admit(stages, components, budget(), report, stack, begin)
-                return
+                return self._admit(model, stages, report, stack)
             except Cancelled:
                 raise
             except Exception as error:
                 if not is_out_of_memory(error):
                     self._residency.restore(before)
                     raise
-            # Out of the handler: what the failed load had read hung on the traceback.
+            # Outside the handler: the traceback holds what the failed load had read.
             self._evict()
         self._residency.restore(before)
-        memory = state_of_memory(self._residency.device, budget())
-        raise OutOfMemory(f"The device's memory did not suffice to load the model; {memory}. Try a smaller precision.")
-
-    def restart(self) -> None:
-        """A run begins: what is called first is brought in, where the model runs stage by stage."""
-        if self._staging is not None:
-            self._staging.restart()
+        raise OutOfMemory(
+            f"The device's memory did not suffice to load the model; {self.state_of_memory()}. Try a smaller precision."
+        )
 
     def shrink(self, budget: int) -> None:
-        """Let go of what a smaller budget does not hold, and of no more."""
+        """Unload what a smaller budget does not hold, and no more."""
         try:
-            fits = plan([Stage("rest", ())], self._residency.residents(), budget, self.future, policy=greedy_dual_size)
+            fits = plan([Stage("rest", ())], self._residency.residents(), budget, self.future)
         except DoesNotFit:
             self._evict()  # what is pinned is more than that alone
         else:
             self._perform(fits.moves, lambda what, fraction: None)
 
-    def _admit(
-        self,
-        stages: list[Stage],
-        components: dict[str, Component],
-        budget: int,
-        report: Report,
-        stack: ExitStack,
-        begin: Callable[[], None],
-    ) -> None:
-        ours = frozenset(component.key for component in components.values() if component.users == 1)
+    def state_of_memory(self) -> str:
+        there = free(self._residency.device)
+        return f"the memory budget is {mib(self._budget())}, and {mib(there)} of the device are free"
+
+    def _admit(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Admitted:
+        ours = frozenset(component.key for component in model.components.values() if component.users == 1)
+        budget = self._budget()
 
         def planned(run: list[Stage]) -> Plan:
-            return plan(run, self._residency.residents(ours), budget, self.future, policy=greedy_dual_size)
+            return plan(run, self._residency.residents(ours), budget, self.future)
 
+        together = {part.key: Part(part.key, part.bytes) for stage in stages for part in stage.parts}
+        most = max(stage.activation for stage in stages)
         try:
-            whole = planned([_merged(stages)])
+            whole = planned([Stage("run", tuple(together.values()), most)])
         except DoesNotFit:
-            self._run_in_stages(stages, components, planned, report, stack, begin)
-        else:
-            self._perform(whole.moves, report)
+            return self._run_in_stages(model, stages, planned, report, stack)
+        self._perform(whole.moves, report)
+        stack.enter_context(model.parts.attached(model.modules()))
+        return Admitted()
 
     def _run_in_stages(
-        self,
-        stages: list[Stage],
-        components: dict[str, Component],
-        planned: Callable[[list[Stage]], Plan],
-        report: Report,
-        stack: ExitStack,
-        begin: Callable[[], None],
-    ) -> None:
-        def enter(name: str) -> None:
-            number = next(n for n, stage in enumerate(stages) if stage.name == name)
-            self._residency.stop_streaming()
-            self._perform(planned([*stages[number:], *stages[:number]]).of_stage(name), lambda what, fraction: None)
-            if name == DENOISE:
-                begin()
+        self, model: Assembled, stages: list[Stage], planned: Planned, report: Report, stack: ExitStack
+    ) -> Admitted:
+        admitted, attached = Admitted(), ExitStack()
+        keys = {stage.name: {part.key for part in stage.parts} for stage in stages}
 
-        planned(stages)  # refuse before anything has moved
-        by_key = {component.key: self._residency.skeleton(component) for component in components.values()}
-        members = {stage.name: [by_key[part.key] for part in stage.parts] for stage in stages}
+        def enter(name: str) -> None:
+            attached.close()
+            self._residency.stop_streaming()
+            number = list(keys).index(name)
+            moves = planned([*stages[number:], *stages[:number]]).of_stage(name)
+            self._perform(moves, lambda what, fraction: None)
+            attached.enter_context(model.parts.attached(model.modules(keys[name])))
+            if name == DENOISE:
+                admitted.on_denoise()
+
+        planned(stages)  # raises before anything has moved
+        for component in model.components.values():
+            self._residency.skeleton(component)
         report("to be read stage by stage, as the budget asks", None)
-        self._staging = stack.enter_context(Staging(members, enter, self._residency.device))
-        stack.callback(setattr, self, "_staging", None)
+        members = {name: list(model.modules(keys[name]).values()) for name in keys}
+        admitted.staging = stack.enter_context(Staging(members, enter, self._residency.device))
+        stack.callback(attached.close)
+        return admitted
 
     def _perform(self, moves: tuple[Move, ...], report: Report) -> None:
         for number, move in enumerate(moves):
-            verb = "letting go of" if move.kind == "evict" else "reading"
-            report(f"{verb} {self._residency.components[move.key].source.name.replace('_', ' ')}", number / len(moves))
+            verb = "unloading" if move.kind == "evict" else "reading"
+            report(f"{verb} {self._residency.components[move.key].source.title}", number / len(moves))
             self._residency.perform(move)
-
-
-def state_of_memory(device: torch.device, budget: int) -> str:
-    return f"the memory budget is {mib(budget)}, and {mib(free(device))} of the device are free"
-
-
-def _merged(stages: list[Stage]) -> Stage:
-    """All stages' components at once, none streamed, with the working memory of the hungriest."""
-    parts = {part.key: part for stage in stages for part in stage.parts}
-    whole = tuple(Part(part.key, part.bytes) for part in parts.values())
-    return Stage("run", whole, max(stage.activation for stage in stages))

@@ -1,8 +1,8 @@
 """Which kernel attends: PyTorch's own (SDPA), or xformers where its compiled operators really run on this device.
 
 The person's choice, set on one model's own processors. `set_attention_backend` is never called: in diffusers it
-changes the choice for the whole process, and so for every model loaded later. A denoiser that knows no such choice
-keeps SDPA, and says so.
+changes the choice for the whole process, and so for every model loaded later. A denoiser without such a choice keeps
+SDPA, and its recipes say so.
 """
 
 import functools
@@ -16,7 +16,7 @@ from studio.core.errors import InvalidRequest
 
 @functools.cache
 def xformers_works(device: str) -> bool:
-    """Whether its operators really run here; the package installs where they do not. Asked of it once, by running one."""
+    """Whether its operators really run here, found once by running one; the package installs where they do not."""
     if not device.startswith("cuda"):
         return False  # it has none for other devices, and importing it says so in several lines
     try:
@@ -38,15 +38,15 @@ def agrees_with_sdpa(kernel: Callable[[Any, Any, Any], Any], device: str) -> boo
         return False
 
 
-def set_attention(denoiser: Any, wish: str, device: torch.device) -> str:
-    """Set the kernel on this module alone and name it; raises InvalidRequest where the wish cannot be met."""
-    if wish == "xformers":
+def set_attention(denoiser: Any, kernel: str, device: torch.device) -> str:
+    """Set the kernel on this module alone, and return which attends; raises InvalidRequest where it does not run."""
+    if kernel == "xformers":
         if not xformers_works(str(device)):
             raise InvalidRequest(f"xformers does not run on {device}; start with --attention sdpa.")
         if hasattr(denoiser, "enable_xformers_memory_efficient_attention"):
             denoiser.enable_xformers_memory_efficient_attention()
-            return wish
-    if wish == "sliced" and hasattr(denoiser, "set_attention_slice"):
+            return kernel
+    if kernel == "sliced" and hasattr(denoiser, "set_attention_slice"):
         denoiser.set_attention_slice("auto")
-        return wish
+        return kernel
     return "sdpa"

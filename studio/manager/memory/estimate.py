@@ -13,15 +13,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from studio.core.models import ModelInfo
+from studio.core.request import GenerationRequest
 from studio.manager.disk.architecture import config_of
 from studio.manager.disk.companions import Origin, carried
-from studio.manager.disk.folders import SKIPPED, component_config, components_of, read_json, vae_scale, weight_files
+from studio.manager.disk.folders import vae_scale
 from studio.manager.disk.headers import Header, read_header
+from studio.manager.disk.walk import stamp
 from studio.manager.families import Family
-from studio.manager.memory.file_state import FileState
+from studio.manager.loading import Source, folder_sources
 from studio.manager.memory.planner import Part, Stage
 
-NOTHING: Mapping[str, Origin] = MappingProxyType({})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
 UNET_ELEMENTS = 26  # per latent cell and channel of the first block
 TRANSFORMER_ELEMENTS = 16  # per token and hidden channel
@@ -45,9 +48,23 @@ class Shape:
     guided: bool = True
 
 
+def shape_of(info: ModelInfo, request: GenerationRequest | None) -> Shape:
+    """Of a request, or of the model's own defaults."""
+    defaults = info.defaults
+    if request is None:
+        first = info.cascade or defaults  # of a cascade's first model, which makes only the first and smallest picture
+        return Shape(first.width, first.height, 1, info.capabilities.guided)
+    return Shape(
+        request.width or defaults.width,
+        request.height or defaults.height,
+        min(request.batch_size, request.count),
+        info.capabilities.guided and request.guidance_scale > 1,
+    )
+
+
 @dataclass(frozen=True)
 class Weights:
-    """A component's weights as its headers tell them."""
+    """A component's weights as its headers have them."""
 
     elements: int
     widest: int  # elements of the largest single layer
@@ -56,19 +73,23 @@ class Weights:
 
 def folder_weights(folder: Path) -> dict[str, Weights]:
     """Component -> weights, of a diffusers folder."""
-    named = [name for name in components_of(read_json(folder / "model_index.json")) if name not in SKIPPED]
-    files = {name: weight_files(folder / name)[0] for name in named}
-    return {
-        name: _component_weights(tuple(FileState.of(file) for file in files[name]), folder, name)
-        for name in named
-        if files[name]
-    }
+    return {name: weights_of(source) for name, source in folder_sources(folder).items()}
 
 
-@lru_cache(maxsize=64)
-def _component_weights(files: tuple[FileState, ...], folder: Path, name: str) -> Weights:
-    tensors = {key: tensor for file in files for key, tensor in read_header(file.path).tensors.items()}
-    return _weights({key: tensor.shape for key, tensor in tensors.items()}, component_config(folder, name))
+def weights_of(source: Source) -> Weights:
+    return Weights(*_file_sizes(tuple(map(stamp, source.files))), source.config)
+
+
+def attached_weights(files: Mapping[str, Path]) -> dict[str, Weights]:
+    """Of what parts attach to components."""
+    return {name: Weights(*_file_sizes((stamp(file),))) for name, file in files.items()}
+
+
+@lru_cache(maxsize=256)
+def _file_sizes(stamps: tuple[tuple[str, int, int], ...]) -> tuple[int, int]:
+    """Elements in all, and of the widest layer, of files as they stand."""
+    tensors = {key: tensor for path, _, _ in stamps for key, tensor in read_header(Path(path)).tensors.items()}
+    return _sizes({key: tensor.shape for key, tensor in tensors.items()})
 
 
 def file_weights(header: Header, family: Family, beside: Mapping[str, Origin] = NOTHING) -> dict[str, Weights]:
@@ -84,47 +105,37 @@ def file_weights(header: Header, family: Family, beside: Mapping[str, Origin] = 
     }
     for name, (prefix, tensors) in (own | lent).items():
         shapes = {key.removeprefix(prefix): t.shape for key, t in tensors.items() if key.startswith(prefix)}
-        out[name] = _weights(shapes, blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes))
+        config = blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes)
+        out[name] = Weights(*_sizes(shapes), config)
     return out
 
 
-def with_vae(weights: dict[str, Weights], file: Path | None) -> dict[str, Weights]:
-    """The weights with those of another autoencoder's file in place of the model's own, under whose configuration it
-    runs, but for the width, which its tensors tell."""
-    if file is None:
-        return weights
-    shapes = {key: tensor.shape for key, tensor in read_header(file).tensors.items()}
-    config = dict(weights["vae"].config) if "vae" in weights else {}
-    first = next((shape[0] for key, shape in shapes.items() if key.endswith("encoder.conv_in.weight")), None)
-    widths = config.get("block_out_channels") or ()
-    if first and widths:
-        config["block_out_channels"] = [width * first // widths[0] for width in widths]
-    return weights | {"vae": _weights(shapes, config)}
-
-
-def _weights(shapes: dict[str, tuple[int, ...]], config: dict[str, Any]) -> Weights:
+def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
     layers: dict[str, int] = {}
     for key, shape in shapes.items():
         layer = key.rpartition(".")[0]
         layers[layer] = layers.get(layer, 0) + math.prod(shape)
-    return Weights(sum(layers.values()), max(layers.values(), default=0), config)
+    return sum(layers.values()), max(layers.values(), default=0)
 
 
 def stages_for(
     family: Family,
-    weights: dict[str, Weights],
+    weights: Mapping[str, Weights],
     shape: Shape,
     dtype: str,
     device: str = "cpu",
+    *,
     keys: Mapping[str, str] | None = None,  # component -> the planner's key for it; its own name if not given
     measured: int | None = None,  # working memory of the hungriest stage at this shape, if it has run before
+    attached: Mapping[str, Weights] = NOTHING,  # to components; in memory in every stage
+    streamable: bool = True,  # whether the denoiser may be streamed
 ) -> list[Stage]:
     """Encode, denoise, decode: whichever the family has."""
     item = ITEM_BYTES[dtype]
+    streamed = family.denoiser if streamable else ""
+    more = sum(w.elements for w in attached.values()) * item
     parts = {
-        name: Part(
-            (keys or {}).get(name, name), w.elements * item, 2 * w.widest * item if name == family.denoiser else None
-        )
+        name: Part((keys or {}).get(name, name), w.elements * item, 2 * w.widest * item if name == streamed else None)
         for name, w in weights.items()
     }
     decoder = {family.decoder} & parts.keys() if family.decoder else set()
@@ -134,12 +145,12 @@ def stages_for(
         ("denoise", denoise, _denoise_elements(weights.get(family.denoiser), weights, shape)),
         ("decode", decoder, _decode_elements(weights.get(family.decoder or ""), shape)),
     ]
-    rough = {name: working_bytes(elements * item, device) for name, members, elements in named if members}
+    working = {name: working_bytes(elements * item, device) for name, members, elements in named if members}
     if measured is not None:
-        hungriest = max(rough, key=lambda name: rough[name], default="")
-        rough = {name: measured if name == hungriest else min(size, measured) for name, size in rough.items()}
+        hungriest = max(working, key=lambda name: working[name], default="")
+        working = {name: measured if name == hungriest else min(size, measured) for name, size in working.items()}
     return [
-        Stage(name, tuple(parts[member] for member in sorted(members)), rough[name])
+        Stage(name, tuple(parts[member] for member in sorted(members)), working[name] + more)
         for name, members, _ in named
         if members
     ]
@@ -150,19 +161,19 @@ def working_bytes(traced: int, device: str) -> int:
     return int(RAISE * traced) + min(KERNELS.get(device, KERNELS["cpu"]), 4 * traced + (8 << 20))
 
 
-def _encode_elements(weights: dict[str, Weights], family: Family, shape: Shape) -> int:
-    widths = [_text_width(w.config) for n, w in weights.items() if n in family.encoders]
+def _encode_elements(weights: Mapping[str, Weights], family: Family, shape: Shape) -> int:
+    widths = [_text_width(w.config) for name, w in weights.items() if name in family.encoders]
     return TEXT_TOKENS * TEXT_ELEMENTS * max(widths, default=0) * (2 if shape.guided else 1)
 
 
-def _text_width(config: dict[str, Any]) -> int:
-    """Of the language model, where it is part of one that sees as well."""
+def _text_width(config: Mapping[str, Any]) -> int:
+    """Of the language model, where it is part of one that also sees pictures."""
     own = config.get("text_config")
     inner = own if isinstance(own, dict) else config
     return inner.get("hidden_size") or inner.get("d_model") or 768
 
 
-def _denoise_elements(denoiser: Weights | None, weights: dict[str, Weights], shape: Shape) -> int:
+def _denoise_elements(denoiser: Weights | None, weights: Mapping[str, Weights], shape: Shape) -> int:
     if denoiser is None:
         return 0
     config = denoiser.config

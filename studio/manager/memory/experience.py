@@ -1,15 +1,15 @@
-"""What a run is expected to take: from headers alone, or as it was measured when one like it ran before. No torch.
+"""What a run is expected to take: from headers alone, or as it was measured when one like it ran before.
 
 Measurements, and the fallbacks that were needed, are kept in the index by family, sizes and shape, so that models of one
 architecture share them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from studio.manager.disk.index import Index
 from studio.manager.families import Family
-from studio.manager.memory.estimate import Shape, Weights
+from studio.manager.memory.assembly import Assembled
+from studio.manager.memory.estimate import Shape, Weights, attached_weights, weights_of
 from studio.manager.memory.fallbacks import Variant, variants
 from studio.manager.memory.planner import Stage
 
@@ -28,7 +28,7 @@ class Estimate:
     @property
     def stages(self) -> list[Stage]:
         """Of the run as it was asked for."""
-        return self.variants[0].stages
+        return self.variants[0][1]
 
 
 class Experience:
@@ -37,16 +37,24 @@ class Experience:
     def __init__(self, index: Index, device: str):
         self._index, self._device = index, device
 
-    def estimate(
-        self, family: Family, weights: dict[str, Weights], shape: Shape, dtype: str, keys: Mapping[str, str]
-    ) -> Estimate:
-        """`weights` of the components that the run loads, and the planner's keys for them."""
-        run = _kind_of_run(weights, family, shape, dtype)
+    def estimate(self, model: Assembled, shape: Shape) -> Estimate:
+        weights = {name: weights_of(source) for name, source in model.parts.sources.items()}
+        attached = attached_weights(model.parts.attachments)
+        run = _kind_of_run({**weights, **attached}, model.family, shape, model.dtype)
         known = self._index.facts(f"working:{run}", self._device)
         measured = int(known["bytes"] * MARGIN) if known else None
-        return Estimate(
-            shape, run, measured, variants(family, weights, shape, dtype, self._device, keys=keys, measured=measured)
+        found = variants(
+            model.family,
+            weights,
+            shape,
+            model.dtype,
+            self._device,
+            measured,
+            keys={name: component.key for name, component in model.components.items()},
+            attached=attached,
+            streamable=model.parts.streamable,
         )
+        return Estimate(shape, run, measured, found)
 
     def learn(self, run: str, peak: int) -> None:
         """Keep the most that such a run took beside its weights."""

@@ -5,11 +5,10 @@ takes them, and others, one by one when a run really is out of memory: what was 
 decoding that failed is called again with the same arguments. Does not depend on torch until one is taken.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from studio.core.errors import OutOfMemory
 from studio.manager.families import Family
@@ -38,12 +37,7 @@ T = TypeVar("T")
 
 # -- chosen before a run
 
-
-class Variant(NamedTuple):
-    """A way to run: the names of the fallbacks that it takes from the start, and its stages then."""
-
-    fallbacks: tuple[str, ...]
-    stages: list[Stage]
+Variant = tuple[tuple[str, ...], list[Stage]]  # names of the fallbacks taken from the start, and the stages then
 
 
 def variants(
@@ -52,46 +46,48 @@ def variants(
     shape: Shape,
     dtype: str,
     device: str,
-    keys: Mapping[str, str] | None = None,  # component -> the planner's key for it
     measured: int | None = None,  # working memory of such a run as it was asked for
+    **options: Any,  # of `stages_for`
 ) -> list[Variant]:
     """The run as it was asked for, then the lower-memory variants."""
-    stages_of = partial(stages_for, family, weights, dtype=dtype, device=device, keys=keys)
-    asked = Variant((), stages_of(shape, measured=measured))
-    return [asked, *lower_memory(stages_of, shape, decoder_config(weights, family))]
+
+    def stages_of(shape: Shape, measured: int | None = None) -> list[Stage]:
+        return stages_for(family, weights, shape, dtype, device, measured=measured, **options)
+
+    return [((), stages_of(shape, measured)), *lower_memory(stages_of, shape, decoder_config(weights, family))]
 
 
 def lower_memory(
     stages_of: Callable[[Shape], list[Stage]], shape: Shape, decoder: dict[str, Any] | None
 ) -> Iterator[Variant]:
-    """Decode image by image, denoise one at a time, decode in tiles; tiles last, for they alone change the picture."""
+    """Decode image by image, denoise one at a time, decode in tiles; tiles last, because they alone change the picture."""
+    side = tile_pixels(decoder, max(shape.width, shape.height)) if decoder else None
     alone = replace(shape, batch=1)
-    tile = tile_pixels(decoder, max(shape.width, shape.height)) if decoder else None
-    if shape.batch > 1:
-        if tile is not None:
-            yield Variant((SLICE,), _with_decode(stages_of(shape), stages_of(alone)))
-        yield Variant((SINGLE,), stages_of(alone))
-    if tile is not None:
-        small = replace(alone, width=min(tile, shape.width), height=min(tile, shape.height))
-        picture = shape.width * shape.height * PICTURE_BYTES
-        tiled = stages_of(small)
-        names = (SLICE, TILE) if shape.batch > 1 else (TILE,)
-        yield Variant(names, _with_decode(stages_of(shape), tiled, picture))
-        if shape.batch > 1:
-            yield Variant((*names, SINGLE), _with_decode(stages_of(alone), tiled, picture))
+    several: list[tuple[str, ...]] = [(SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
+    for names in several if shape.batch > 1 else [(TILE,)]:
+        stages = stages_of(alone if SINGLE in names else shape)
+        if names != (SINGLE,):
+            if side is None:
+                continue
+            decoded, picture = alone, 0
+            if TILE in names:
+                decoded = replace(alone, width=min(side, shape.width), height=min(side, shape.height))
+                picture = shape.width * shape.height * PICTURE_BYTES
+            most = picture + next((s.activation for s in stages_of(decoded) if s.name == DECODE), 0)
+            stages = [replace(s, activation=min(s.activation, most)) if s.name == DECODE else s for s in stages]
+        yield names, stages
 
 
 def first_that_fits(variants: list[Variant], attempt: Callable[[list[Stage]], T]) -> tuple[Variant, T]:
     """The first variant that the budget holds, and what `attempt` made of its stages. Raises DoesNotFit, with the
     arithmetic of the last variant: the least that would do."""
-    refused: DoesNotFit | None = None
-    for variant in variants:
+    *others, last = variants
+    for variant in others:
         try:
-            return variant, attempt(variant.stages)
-        except DoesNotFit as error:
-            refused = error
-    assert refused is not None
-    raise refused
+            return variant, attempt(variant[1])
+        except DoesNotFit:
+            continue
+    return last, attempt(last[1])
 
 
 def decoder_config(weights: dict[str, Weights], family: Family) -> dict[str, Any] | None:
@@ -117,12 +113,6 @@ def _tile_side(own: int, scale: int, pixels: int) -> int | None:
     return cells * scale if cells >= SMALLEST_TILE else None
 
 
-def _with_decode(stages: list[Stage], other: list[Stage], more: int = 0) -> list[Stage]:
-    """`stages` with the working memory that decoding takes in `other`."""
-    decode = next((stage.activation + more for stage in other if stage.name == DECODE), 0)
-    return [replace(s, activation=min(s.activation, decode)) if s.name == DECODE else s for s in stages]
-
-
 # -- taken when a run is out of memory
 
 
@@ -136,13 +126,13 @@ class Restart(Exception):
 
 @dataclass(frozen=True)
 class Fallback:
-    """`take` is done at once and lasts for the lease; `around` is held around each decoding."""
+    """`take` is done at once and lasts for the lease; `around` is done for each decoding, and undone by its stack."""
 
     name: str
     helps: frozenset[str]  # stages
     applies: Callable[[], bool] = lambda: True  # whether it would change anything now
     take: Callable[[], None] | None = None
-    around: Callable[[], AbstractContextManager[Any]] | None = None
+    around: Callable[[ExitStack], Any] | None = None
 
 
 class Fallbacks:
@@ -200,7 +190,7 @@ class Fallbacks:
         with ExitStack() as stack:
             for fallback in self._taken():
                 if fallback.around is not None and fallback.applies():
-                    stack.enter_context(fallback.around())
+                    fallback.around(stack)
                     self._used.add(fallback.name)
             yield
 
@@ -235,44 +225,23 @@ def fallbacks_for(
     evict: Callable[[], None],
     movable: Callable[[], bool],  # whether the denoiser is in memory whole, and may be streamed or unloaded
     stream: Callable[[], None],
-    released: Callable[[], AbstractContextManager[None]],  # the denoiser unloaded for the length of a `with`
+    release: Callable[[ExitStack], None],  # unload the denoiser until the stack is closed
 ) -> tuple[Fallback, ...]:
     """Those of one model at one shape, in the order in which they are taken."""
-    run, decode, pixels = frozenset({ENCODE, DENOISE}), frozenset({DECODE}), max(shape.width, shape.height)
+    run, decode = frozenset({ENCODE, DENOISE}), frozenset({DECODE})
+    sizes = tile_sizes(decoder, max(shape.width, shape.height))
     found = [Fallback(EVICT, run | decode, idle, take=evict)]
     if hasattr(decoder, "use_slicing") and shape.batch > 1:
-        found.append(Fallback(SLICE, decode, around=lambda: _sliced(decoder)))
-    if hasattr(decoder, "use_tiling") and tile_sizes(decoder, pixels) is not None:
-        found.append(Fallback(TILE, decode, around=lambda: _tiled(decoder, pixels)))
+        found.append(Fallback(SLICE, decode, around=lambda stack: _slice(decoder, stack)))
+    if hasattr(decoder, "use_tiling") and sizes is not None:
+        found.append(Fallback(TILE, decode, around=lambda stack: _tile(decoder, sizes, stack)))
     if shape.batch > 1:
         found.append(Fallback(SINGLE, run))
     found.append(Fallback(STREAM, run, movable, take=stream))
-    found.append(Fallback(RELEASE, decode, movable, around=released))
+    found.append(Fallback(RELEASE, decode, movable, around=release))
     if decoder is not None and device.type != "cpu":
-        found.append(Fallback(CPU_DECODE, decode, around=lambda: _on_the_cpu(decoder, device)))
+        found.append(Fallback(CPU_DECODE, decode, around=lambda stack: _move_to_cpu(decoder, device, stack)))
     return tuple(found)
-
-
-@contextmanager
-def _sliced(decoder: Any) -> Iterator[None]:
-    decoder.enable_slicing()
-    try:
-        yield
-    finally:
-        decoder.disable_slicing()
-
-
-@contextmanager
-def _tiled(decoder: Any, pixels: int) -> Iterator[None]:
-    sizes = tile_sizes(decoder, pixels) or {}
-    own = {name: getattr(decoder, name) for name in sizes}
-    vars(decoder).update(sizes)
-    decoder.enable_tiling()
-    try:
-        yield
-    finally:
-        decoder.disable_tiling()
-        vars(decoder).update(own)
 
 
 def tile_sizes(decoder: Any, pixels: int) -> dict[str, int] | None:
@@ -285,15 +254,24 @@ def tile_sizes(decoder: Any, pixels: int) -> dict[str, int] | None:
     return None if side is None else {"tile_sample_min_size": side, "tile_latent_min_size": side // scale}
 
 
-@contextmanager
-def _on_the_cpu(decoder: Any, device: Any) -> Iterator[None]:
-    """The autoencoder on the CPU; the caller moves the latents to it and the pixels back."""
+def _slice(decoder: Any, stack: ExitStack) -> None:
+    decoder.enable_slicing()
+    stack.callback(decoder.disable_slicing)
+
+
+def _tile(decoder: Any, sizes: dict[str, int], stack: ExitStack) -> None:
+    for name, size in sizes.items():
+        stack.callback(setattr, decoder, name, getattr(decoder, name))
+        setattr(decoder, name, size)
+    decoder.enable_tiling()
+    stack.callback(decoder.disable_tiling)
+
+
+def _move_to_cpu(decoder: Any, device: Any, stack: ExitStack) -> None:
+    """The caller moves the latents to it, and the pixels back."""
     hook = getattr(decoder, "_hf_hook", None)
     if hook is not None:
         hook.pre_forward(decoder)  # run stage by stage, its weights are loaded here, and to the device
     decoder.to("cpu")
+    stack.callback(decoder.to, device)
     give_back()
-    try:
-        yield
-    finally:
-        decoder.to(device)

@@ -1,10 +1,12 @@
 """How much memory there is: the device's, the process's own limits (cgroup first), and what the process has taken.
 
-Reads /proc and asks the driver; refuses to know what the memory is for.
+Reads /proc and asks the driver. Does not depend on what the memory is for; no torch until a CUDA device is asked about.
 """
 
 import ctypes
 import resource
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +19,26 @@ UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2^63 for "no limit"
 
 def host_limit() -> int | None:
     """The least of the limits set on this process: cgroup, RLIMIT_DATA, RLIMIT_AS; None if it has none."""
-    limits = [_read_number(file) for file in cgroup_files()]
+    limits = [_read_number(file) for file in _cgroup_files()]
     limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
-    real = [limit for limit in limits if limit is not None and 0 < limit < UNLIMITED]
-    return min(real, default=None)
+    return min((limit for limit in limits if limit is not None and 0 < limit < UNLIMITED), default=None)
 
 
-def cgroup_files() -> list[Path]:
+def _cgroup_files() -> set[Path]:
     """Where this process's memory limits are written: its own cgroup and those above it, of either version."""
-    places = {CGROUPS / "memory.max", CGROUPS / "memory" / "memory.limit_in_bytes"}
+    found = {CGROUPS / "memory.max", CGROUPS / "memory" / "memory.limit_in_bytes"}
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
-        lines = []
+        return found
     for line in lines:
-        _, kinds, own = line.split(":", 2)
-        root, file = {"": (CGROUPS, "memory.max"), "memory": (CGROUPS / "memory", "memory.limit_in_bytes")}.get(
-            kinds, (None, "")
-        )
-        if root is not None:
+        _, controllers, own = line.split(":", 2)
+        if controllers in ("", "memory"):
+            root = CGROUPS / controllers
             group = root / own.lstrip("/")
-            places |= {place / file for place in (group, *group.parents) if place.is_relative_to(root)}
-    return sorted(places)
+            file = "memory.limit_in_bytes" if controllers else "memory.max"
+            found |= {place / file for place in (group, *group.parents) if place.is_relative_to(root)}
+    return found
 
 
 def _read_number(file: Path) -> int | None:
@@ -48,35 +48,35 @@ def _read_number(file: Path) -> int | None:
         return None
 
 
-def headroom(total: int) -> int:
-    """What is left to everything else: 1 GiB, or a fifth of a small machine."""
-    return min(HEADROOM, total // 5)
-
-
-def budget_for(device: Any, wish: int | None, held: int, base: int = 0) -> int:
+def budget_for(device: Any, asked: int | None, held: int, base: int = 0) -> int:
     """Bytes that models and their working memory may take on `device`, of which `held` are taken now; `base` is what the
     process held before its first model.
 
-    The person's wish, capped by what the device has less a headroom. On the CPU a limit set on the process counts all
+    What was asked for, capped by what the device has less a headroom. On the CPU a limit set on the process counts all
     that the process holds, so what it holds beside models is taken off.
     """
     if device.type == "cuda":
         import torch
 
         free, total = torch.cuda.mem_get_info(device)
-        most = free + torch.cuda.memory_reserved(device) - headroom(total) // 2
+        most = free + torch.cuda.memory_reserved(device) - _headroom(total) // 2
     else:
         # Weights that are mapped but not yet touched count as held and not as taken, hence never less than the base.
         most = host_budget(max(taken() - held, base))
-    return max(min(most, wish) if wish is not None else most, 0)
+    return max(most if asked is None else min(most, asked), 0)
 
 
 def host_budget(beside: int = 0) -> int:
     """What the machine's memory, and the limits set on this process, leave to models; `beside` is held by other things."""
     total = psutil.virtual_memory().total
     limit = host_limit()
-    free = total - headroom(total)
-    return free if limit is None else min(free, limit - headroom(limit) // 4 - beside)
+    free = total - _headroom(total)
+    return free if limit is None else min(free, limit - _headroom(limit) // 4 - beside)
+
+
+def _headroom(total: int) -> int:
+    """What is left to everything else: 1 GiB, or a fifth of a small machine."""
+    return min(HEADROOM, total // 5)
 
 
 def free(device: Any) -> int:
@@ -86,8 +86,8 @@ def free(device: Any) -> int:
 
         return int(torch.cuda.mem_get_info(device)[0])
     limit = host_limit()
-    there = psutil.virtual_memory().available
-    return there if limit is None else max(min(there, limit - taken()), 0)
+    available = psutil.virtual_memory().available
+    return available if limit is None else max(min(available, limit - taken()), 0)
 
 
 def taken() -> int:
@@ -96,41 +96,40 @@ def taken() -> int:
     return max(info.rss, getattr(info, "data", 0) if resource.getrlimit(resource.RLIMIT_DATA)[0] > 0 else 0)
 
 
-class PeakMeter:
-    """The most memory taken, above the start, while it runs; None where that cannot be measured."""
-
-    def __init__(self, device: Any):
-        self._device = device
-        self._start: int | None = None
-
-    def start(self, *, exact: bool = False) -> None:
-        """`exact`: what the allocator kept of earlier runs goes back first, so that it cannot hide what this one takes."""
-        if exact:
-            give_back()
-        if self._device.type == "cuda":
-            import torch
-
-            torch.cuda.reset_peak_memory_stats(self._device)
-            self._start = torch.cuda.memory_allocated(self._device)
-        elif _reset_peak():
-            self._start = _status("VmRSS")
-
-    def read(self) -> int | None:
-        if self._start is None:
-            return None
-        if self._device.type == "cuda":
-            import torch
-
-            return max(torch.cuda.max_memory_allocated(self._device) - self._start, 0)
-        return max(_status("VmHWM") - self._start, 0)
+def anonymous() -> int:
+    """Bytes of memory that no file backs: what a leak would grow."""
+    return _status("RssAnon")
 
 
 def give_back() -> None:
-    """glibc gives the memory it holds free back to the system (malloc_trim(3)); other C libraries keep it."""
+    """Memory that allocators keep free goes back to the device and to the system.
+
+    glibc does so by malloc_trim(3); other C libraries keep it.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):
         return
+
+
+def measure_peak(device: Any, *, exact: bool = False) -> Callable[[], int | None]:
+    """Begin to measure; what is returned gives the most memory taken since, above what is taken now, or None where that
+    cannot be measured. `exact`: what allocators kept of earlier runs goes back first, so that it hides nothing."""
+    if exact:
+        give_back()
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        return lambda: max(torch.cuda.max_memory_allocated(device) - before, 0)
+    if not _reset_peak():
+        return lambda: None
+    start = _status("VmRSS")
+    return lambda: max(_status("VmHWM") - start, 0)
 
 
 def _reset_peak() -> bool:
@@ -149,8 +148,3 @@ def _status(name: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), 0)
-
-
-def anonymous() -> int:
-    """Bytes of memory that no file backs: what a leak would grow."""
-    return _status("RssAnon")

@@ -2,12 +2,12 @@
 
 A model is run in stages (encode, denoise, decode); each needs some components and some working memory at once. The
 plan never lets what is resident plus a stage's working memory exceed the budget, never evicts what the same stage
-needs, and prefers to evict what neither a later stage nor a waiting job will want. What does not fit even alone is
-streamed, leaf by leaf; if that does not fit either, DoesNotFit says so with the arithmetic.
+needs, and prefers to evict what neither a later stage nor a waiting job needs. What does not fit even alone is
+streamed, layer by layer; if that does not fit either, DoesNotFit says so with the arithmetic.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from studio.core.errors import OutOfMemory
@@ -81,16 +81,9 @@ class Plan:
 Policy = Callable[[Sequence[Resident]], Resident]  # whom to evict first
 
 
-def least_recently_used(candidates: Sequence[Resident]) -> Resident:
-    return min(candidates, key=lambda r: (r.last_use, r.key))
-
-
-def smallest_first(candidates: Sequence[Resident]) -> Resident:
-    return min(candidates, key=lambda r: (r.bytes, r.key))
-
-
 def greedy_dual_size(candidates: Sequence[Resident]) -> Resident:
-    """Cao and Irani 1997: the lowest of (age when last used + cost per byte). The age is kept by the caller."""
+    """Cao and Irani 1997: the lowest of (age when last used + cost per byte). The age is kept by the caller; where all
+    priorities are one, the least recently used goes first."""
     return min(candidates, key=lambda r: (r.priority, r.last_use, r.key))
 
 
@@ -102,8 +95,8 @@ def plan(
     stages: Sequence[Stage],  # in the order they run
     residents: Sequence[Resident],
     budget: int,
-    future: frozenset[str] = frozenset(),  # keys that waiting jobs will want
-    policy: Policy = least_recently_used,
+    future: frozenset[str] = frozenset(),  # keys that waiting jobs need
+    policy: Policy = greedy_dual_size,
 ) -> Plan:
     """Raises DoesNotFit. Parts of one key are one component, however many stages name it."""
     there = {resident.key: resident for resident in residents}
@@ -135,7 +128,7 @@ def _make_room(
         victim = _victim(there, needed, later, future, policy)
         if victim is not None:
             del there[victim.key]
-            reason = "wanted again" if victim.key in later | future else "not wanted again"
+            reason = "needed again" if victim.key in later | future else "not needed again"
             moves.append(Move("evict", victim.key, victim.bytes, stage.name, reason))
             continue
         streamed = _largest_streamable(needed, footprint, there)
@@ -162,16 +155,11 @@ def _victim(
     future: frozenset[str],
     policy: Policy,
 ) -> Resident | None:
-    """Who goes: first what nobody will want, then what a waiting job wants, last what a later stage wants."""
+    """Whom to evict: first what nobody needs, then what a waiting job needs, last what a later stage needs."""
     free = [r for r in there.values() if r.key not in needed and not r.pinned]
-    for group in (
-        [r for r in free if r.key not in later and r.key not in future],
-        [r for r in free if r.key not in later],
-        free,
-    ):
-        if group:
-            return policy(group)
-    return None
+    unneeded = [r for r in free if r.key not in later]
+    candidates = [r for r in unneeded if r.key not in future] or unneeded or free
+    return policy(candidates) if candidates else None
 
 
 def _largest_streamable(needed: dict[str, Part], footprint: dict[str, int], there: dict[str, Resident]) -> Part | None:
@@ -201,14 +189,9 @@ def arithmetic(stage: Stage, residents: Sequence[Resident], footprint: dict[str,
 
 
 def mib(size: int) -> str:
-    """As people read it; below a mebibyte in the unit that still tells something."""
+    """For people; below a mebibyte in a smaller unit."""
     if size >= 2**30:
         return f"{size / 2**30:,.2f} GiB"
     if size >= 2**20 or size == 0:
         return f"{size / 2**20:,.0f} MiB"
     return f"{size / 2**10:,.0f} KiB" if size >= 2**10 else f"{size} byte{'s' if size != 1 else ''}"
-
-
-def touch(resident: Resident, now: float, age: float) -> Resident:
-    """The resident as it stands after a use at `now`: GreedyDual-Size gives it the current age plus its cost."""
-    return replace(resident, last_use=now, priority=age + cost_per_byte(resident))

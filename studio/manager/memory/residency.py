@@ -1,13 +1,12 @@
-"""The modules in memory: loads, empties, streams and refills components, and keeps the books on each.
+"""The modules in memory: loads, empties, streams and refills components, and records what is known of each.
 
 A component's module outlives its weights: pipelines hold the module, and `evict` leaves it as shapes without data until
-`load` fills it again. Weights come back from mapped files, so nothing is ever copied out to be kept. Which moves to
-make is the planner's business.
+`load` fills it again. Weights come back from mapped files, so nothing is copied out to be kept. Does not decide which
+moves to make; the planner does.
 """
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,37 +16,24 @@ from safetensors import safe_open
 
 from studio.core.errors import ModelError, StudioError
 from studio.manager.disk.headers import read_header
-from studio.manager.loading import lay_channels_last, module_bytes, reason
-from studio.manager.memory.file_state import FileState
-from studio.manager.memory.filling import read_weights
-from studio.manager.memory.fitting import check_complete, check_fit
+from studio.manager.loading import Source, lay_channels_last, module_bytes, reason
 from studio.manager.memory.ledger import Ledger
 from studio.manager.memory.limits import give_back
-from studio.manager.memory.planner import Move, Resident, cost_per_byte
+from studio.manager.memory.planner import Kind, Move, Resident, cost_per_byte
 from studio.manager.memory.streaming import LeafStreamer, drop_all
+from studio.manager.memory.weights import FileState, check_complete, check_fit, read_weights
 from studio.manager.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 NAMED = 8  # models in one row of the ledger
 KEPT_SHELLS = 8  # empty modules kept for a model's return: building one takes longer than filling it
-KEPT_IN_FP32 = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")  # classes with parts that no dtype changes
-State = Literal["away", "resident", "streamed"]
+KEPT_IN_FP32 = ("_keep_in_fp32_modules", "_keep_in_fp32_modules_strict")  # classes with layers that stay in fp32
 
 
-@dataclass(frozen=True)
-class Source:
-    """How a component comes into being: `load` gives it with its weights, `empty` without."""
-
-    name: str
-    files: tuple[Path, ...]
-    load: Callable[[], Any]
-    empty: Callable[[], Any]
-
-
-@dataclass
+@dataclass(eq=False)
 class Component:
-    """One module and what is known of it. `users` counts the leases that hold it, `pinned` is a person's wish."""
+    """One module and what is known of it. `users` counts the leases that hold it; `pinned` says that a person does."""
 
     key: str
     source: Source
@@ -55,7 +41,7 @@ class Component:
     channels_last: bool
     bytes: int  # predicted, then measured
     module: Any = None
-    state: State = "away"
+    state: Literal["away", "resident", "streamed"] = "away"
     models: tuple[str, ...] = ()  # ids of the models that it was ever part of
     users: int = 0
     pinned: bool = False
@@ -70,6 +56,11 @@ class Component:
     def taken(self) -> int:
         return self.bytes if self.state == "resident" else 0
 
+    def as_resident(self, exempt: frozenset[str] = frozenset()) -> Resident:
+        """As the planner sees it. What a lease holds is pinned, save the keys in `exempt`."""
+        pinned = self.pinned or (self.users > 0 and self.key not in exempt)
+        return Resident(self.key, self.bytes, pinned, self.last_use, self.reload_seconds, self.priority)
+
 
 class Residency:
     """Every component of this process, by key."""
@@ -79,32 +70,28 @@ class Residency:
         self.components: dict[str, Component] = {}
         self._age = 0.0  # GreedyDual-Size's clock: the priority of what was last evicted
 
-    def want(self, key: str, source: Source, dtype: torch.dtype, channels_last: bool, predicted: int) -> Component:
+    def get(self, key: str, source: Source, dtype: torch.dtype, channels_last: bool, predicted: int) -> Component:
         """The component of that key, with or without its weights."""
         if key not in self.components:
             self.components[key] = Component(key, source, dtype, channels_last, predicted)
         component = self.components[key]
         component.source = source  # the same content; where it was read from before may be gone
         component.last_use = time.monotonic()
-        component.priority = self._age + cost_per_byte(self._resident(component, frozenset()))
+        component.priority = self._age + cost_per_byte(component.as_resident())
         return component
 
     def residents(self, exempt: frozenset[str] = frozenset()) -> list[Resident]:
-        """For the planner: what is in memory. What a lease holds is pinned, save the keys in `exempt`."""
-        return [self._resident(c, exempt) for c in self.components.values() if c.state == "resident"]
+        """For the planner: what is in memory."""
+        return [c.as_resident(exempt) for c in self.components.values() if c.state == "resident"]
 
     def held(self) -> int:
         return sum(component.taken for component in self.components.values())
 
     def perform(self, move: Move) -> None:
+        """Carry a move out, and write it in the ledger. Raises ModelError, and what PyTorch raises out of memory."""
         component = self.components[move.key]
         began = time.perf_counter()
-        if move.kind == "load":
-            self._load(component)
-        elif move.kind == "stream":
-            self._stream(component)
-        else:
-            self._evict(component)
+        {"load": self._load, "stream": self._stream, "evict": self._evict}[move.kind](component)
         seconds = time.perf_counter() - began
         if move.kind == "load":
             component.reload_seconds = seconds
@@ -120,38 +107,44 @@ class Residency:
             reason=move.reason,
         )
 
+    def move(self, kind: Kind, component: Component, reason: str, stage: str = "") -> None:
+        """One move that no plan names."""
+        self.perform(Move(kind, component.key, component.bytes, stage, reason))
+
     def restore(self, before: set[str], *, evict: bool = True) -> None:
-        """Have in memory again what `before` names, and nothing else unless `evict` is False; what cannot come back stays away."""
+        """Have in memory again what `before` names, and nothing else unless `evict` is False; what cannot be loaded again
+        stays away."""
         for component in self.components.values():
             if evict and component.state == "resident" and component.key not in before:
-                self.perform(Move("evict", component.key, component.bytes, "", "taken back"))
+                self.move("evict", component, "taken back")
         for component in self.components.values():
             if component.state == "away" and component.key in before:
                 try:
-                    self.perform(Move("load", component.key, component.bytes, "", "put back"))
+                    self.move("load", component, "put back")
                 except (StudioError, RuntimeError) as error:
                     log.warning("%s could not be put back: %s", component.source.name, error)
 
-    def let_go_of_changed(self) -> None:
+    def evict_changed(self) -> None:
         """Evict what is mapped from a file that was changed in place since: its weights are no longer what was loaded."""
         for component in self.components.values():
             idle = component.state == "resident" and not component.users
             if idle and any(file.changed_in_place() for file in component.mapped):
-                self.perform(Move("evict", component.key, component.bytes, "", "its file was changed in place"))
+                self.move("evict", component, "its file was changed in place")
 
     def forget_unused(self, keep: int = KEPT_SHELLS) -> None:
-        """Let go of modules that have no weights and no lease, save the `keep` last used."""
+        """Drop modules that have no weights and no lease, save the `keep` last used."""
         unused = [c for c in self.components.values() if c.state == "away" and not c.users]
         unused.sort(key=lambda c: (c.module is not None, c.last_use))
         for component in unused[: max(len(unused) - keep, 0)]:
             del self.components[component.key]
 
     def skeleton(self, component: Component) -> Any:
-        """The component's module, made without weights if there is none yet; raises ModelError where these cannot be its."""
+        """The component's module, made without weights if there is none yet. Raises ModelError where its files do not fit."""
         if component.module is None:
-            module = component.source.empty().eval().requires_grad_(False)
-            check_fit(component.source.name, module, component.source.files)
-            _put_buffers(module, component.source.files, component.dtype, self.device)
+            source = component.source
+            module = source.empty(component.dtype).eval().requires_grad_(False)
+            check_fit(source.title, module, source.files)
+            _put_buffers(module, source.files, component.dtype, self.device)
             if component.channels_last:
                 lay_channels_last(module)
             component.module = module
@@ -165,78 +158,57 @@ class Residency:
                 component.streamer, component.state = None, "away"
 
     def _load(self, component: Component) -> None:
-        """Raises ModelError, and what PyTorch raises where memory does not suffice; then nothing of it is left in memory."""
+        """If it fails, nothing of the component is left in memory."""
         try:
-            self._bring(component)
+            self.skeleton(component)
+            component.mapped = tuple(FileState.of(file) for file in component.source.files)
+            if not self._fill(component):
+                self._load_whole(component)
+            component.bytes, component.state = module_bytes(component.module), "resident"
         except Exception as error:
             if component.module is not None:
                 drop_all(component.module)
             if isinstance(error, StudioError) or is_out_of_memory(error):
                 raise
-            name = component.source.name.replace("_", " ")
-            raise ModelError(f"Its {name} cannot be read any more: {reason(error)}") from None
+            raise ModelError(f"Its {component.source.title} cannot be read any more: {reason(error)}") from None
 
-    def _bring(self, component: Component) -> None:
-        self.skeleton(component)
-        component.mapped = tuple(FileState.of(file) for file in component.source.files)
-        if self._fill(component):
-            return
-        fresh = component.source.load().eval().requires_grad_(False)
+    def _fill(self, component: Component) -> bool:
+        """Give the empty module its weights straight from the mapped files; False where they have other names there."""
+        module, files = component.module, component.source.files
+        if any(getattr(type(module), name, None) for name in KEPT_IN_FP32):
+            return False
+        if {name for file in files for name in read_header(file).tensors} != module.state_dict().keys():
+            return False
+        tensors = read_weights(files, component.dtype, self.device, component.channels_last)
+        # A pipeline may have cast its module when it was made, and goes by that.
+        wanted = {name: tensor.dtype for name, tensor in module.state_dict().items()}
+        module.load_state_dict({name: tensor.to(wanted[name]) for name, tensor in tensors.items()}, assign=True)
+        if self.device.type != "cpu":
+            module.to(self.device)  # buffers that no file holds
+        return True
+
+    def _load_whole(self, component: Component) -> None:
+        """As the libraries load it."""
+        fresh = component.source.load(component.dtype).eval().requires_grad_(False)
         if component.channels_last:
             lay_channels_last(fresh)
         fresh.to(self.device)
-        # Pipelines may hold the empty module already: hand it the fresh one's tensors, which copies nothing.
+        # Pipelines may hold the empty module already: it gets the fresh one's tensors, which copies nothing.
         component.module.load_state_dict(fresh.state_dict(), assign=True)
         component.module.to(self.device).requires_grad_(False)
-        component.bytes = module_bytes(component.module)
-        component.state = "resident"
-
-    def _fill(self, component: Component) -> bool:
-        """Hand an empty module its weights straight from the mapped files; False where they go by other names."""
-        module = component.module
-        if any(getattr(type(module), name, None) for name in KEPT_IN_FP32):
-            return False
-        names = {name for file in component.source.files for name in read_header(file).tensors}
-        if names != module.state_dict().keys():
-            return False
-        tensors = read_weights(component.source.files, component.dtype, self.device, component.channels_last)
-        # A pipeline may have cast its module when it was made, and goes by that.
-        wanted = {name: tensor.dtype for name, tensor in module.state_dict().items()}
-        tensors = {name: tensor.to(wanted[name]) for name, tensor in tensors.items()}
-        module.load_state_dict(tensors, assign=True)
-        if self.device.type != "cpu":
-            module.to(self.device)  # buffers that no file holds
-        component.bytes, component.state = module_bytes(module), "resident"
-        return True
 
     def _stream(self, component: Component) -> None:
-        module = self.skeleton(component)
-        check_complete(component.source.name, module, component.source.files)
-        files = list(component.source.files)
+        module, files = self.skeleton(component), component.source.files
+        check_complete(component.source.title, module, files)
         component.streamer = LeafStreamer(module, files, component.dtype, self.device, component.channels_last)
         component.streamer.attach()
         component.state = "streamed"
 
     def _evict(self, component: Component) -> None:
         self._age = max(self._age, component.priority)
-        component.warm = False
         drop_all(component.module)
-        component.state = "away"
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.device.type == "cpu":
-            give_back()
-
-    def _resident(self, component: Component, exempt: frozenset[str]) -> Resident:
-        pinned = component.pinned or (component.users > 0 and component.key not in exempt)
-        return Resident(
-            component.key,
-            component.bytes,
-            pinned,
-            component.last_use,
-            component.reload_seconds,
-            component.priority,
-        )
+        component.warm, component.state = False, "away"
+        give_back()
 
 
 def _put_buffers(module: Any, files: tuple[Path, ...], dtype: torch.dtype, device: torch.device) -> None:

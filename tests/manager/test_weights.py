@@ -11,8 +11,8 @@ compat.prepare()
 import torch  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from studio.manager.memory.filling import read_weights  # noqa: E402
-from studio.manager.memory.limits import PeakMeter, anonymous, give_back  # noqa: E402
+from studio.manager.memory.limits import anonymous, give_back, measure_peak  # noqa: E402
+from studio.manager.memory.weights import read_weights  # noqa: E402
 
 CPU, MIB = torch.device("cpu"), 1 << 20
 KERNELS, SIZE = 64, 1 << 20  # half of them 4-dimensional; elements of each
@@ -60,10 +60,9 @@ def test_a_copy_takes_its_own_bytes_and_gives_them_back(
 ) -> None:
     """The file's own pages do not stand beside it, neither meanwhile nor afterwards."""
     give_back()
-    before, meter = anonymous(), PeakMeter(CPU)
-    meter.start(exact=True)
+    before, measured = anonymous(), measure_peak(CPU, exact=True)
     found = read_weights((file,), dtype, CPU, channels_last)
-    peak = meter.read()
+    peak = measured()
     assert anonymous() - before < copied + 16 * MIB  # less where the process had room of its own to give
     assert peak is None or peak < copied + 16 * MIB
     del found

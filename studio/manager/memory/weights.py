@@ -1,0 +1,196 @@
+"""Weights files: read into tensors, and refused where they do not fit their module or hold numbers that are no numbers.
+
+Tensors are mapped where they can stay as they are, else copied one by one: what is cast, or laid out anew, is read into
+memory of its own rather than through a mapping, whose touched pages would count beside the copy for as long as the file
+stays mapped. Does not depend on components or on a budget.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import load_file
+
+from studio.core.errors import ModelError
+from studio.manager.disk.headers import read_header, shown
+
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+CHUNK = 8 << 20
+MORE = 3  # times what the files hold that a configuration may ask for: a table that two parts share is written once
+LARGE = "too large"  # for the dtype, and for no other reason
+
+
+class FileState(NamedTuple):
+    """A file as it was when it was mapped, to be compared with what it is later.
+
+    A mapped file that is deleted, or replaced by another of its name, does no harm. One that is written over or cut short in
+    place does: its pages change under the model, or are no longer there, and touching them kills the process (SIGBUS).
+    """
+
+    path: Path
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> "FileState":
+        """Raises OSError."""
+        stat = path.stat()
+        return cls(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+    def changed_in_place(self) -> bool:
+        """Whether the very file, if it is still found there, is another now."""
+        try:
+            now = FileState.of(self.path)
+        except OSError:
+            return False
+        return now[:3] == self[:3] and now != self
+
+
+# -- reading
+
+
+class _Entry(NamedTuple):
+    """Where a tensor is in its file. `dtype` as the format spells it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    bytes: int
+
+
+def _entries(opened: BufferedReader) -> dict[str, _Entry]:
+    """Every tensor of a safetensors file that `read_header` has accepted."""
+    (length,) = struct.unpack("<Q", opened.read(8))
+    table = json.loads(opened.read(length))
+    table.pop("__metadata__", None)
+    return {
+        name: _Entry(entry["dtype"], tuple(entry["shape"]), 8 + length + begin, end - begin)
+        for name, entry in table.items()
+        for begin, end in [entry["data_offsets"]]
+    }
+
+
+def read_weights(
+    files: tuple[Path, ...], dtype: torch.dtype, device: torch.device, channels_last: bool
+) -> dict[str, torch.Tensor]:
+    """Every tensor of the files on `device`; floating ones in `dtype`, 4-dimensional ones channels last where asked for.
+
+    Raises ModelError and OSError.
+    """
+    out: dict[str, torch.Tensor] = {}
+    for file in files:
+        read_header(file)
+        with file.open("rb") as opened:
+            found = _entries(opened)
+            copied = {
+                name
+                for name, entry in found.items()
+                if device.type == "cpu" and entry.dtype in DTYPES and _changes(entry, dtype, channels_last)
+            }
+            mapped = load_file(file, str(device)) if len(copied) < len(found) else {}
+            # One for all: small holes between the copies would never go back to the system.
+            scratch = torch.empty(max((found[name].bytes for name in copied), default=0), dtype=torch.uint8)
+            for name, entry in found.items():
+                tensor = _read(opened, entry, scratch) if name in copied else mapped[name]
+                # `to`, as modules do it: `contiguous` leaves a 1x1 kernel's strides as they are, and another kernel would run.
+                layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.preserve_format
+                own = dtype if tensor.is_floating_point() else None
+                out[name] = tensor.to(own, memory_format=layout, copy=name in copied)
+    return out
+
+
+def _changes(entry: _Entry, dtype: torch.dtype, channels_last: bool) -> bool:
+    return DTYPES[entry.dtype] != dtype or (channels_last and len(entry.shape) == 4)
+
+
+def _read(opened: BufferedReader, entry: _Entry, scratch: torch.Tensor) -> torch.Tensor:
+    """A tensor as the file has it, in `scratch`: until the next is read."""
+    opened.seek(entry.offset)
+    if opened.readinto(scratch.numpy()[: entry.bytes].data) < entry.bytes:
+        raise ModelError("The file ends early.")
+    return scratch[: entry.bytes].view(DTYPES[entry.dtype]).view(entry.shape)
+
+
+# -- checking, from headers alone
+
+
+def check_fit(title: str, module: torch.nn.Module, files: tuple[Path, ...]) -> None:
+    """Refuse files whose tensors are not those of `module`, which is shapes without data, before anything is allocated.
+
+    Raises ModelError with the first tensor that differs, or with the sizes.
+    """
+    there = {key: tensor.shape for file in files for key, tensor in read_header(file).tensors.items()}
+    for key, tensor in module.state_dict().items():
+        if key in there and there[key] != tuple(tensor.shape):
+            raise ModelError(
+                f"Its {title} does not fit its configuration: {shown(key)} is {_by(there[key])} in the file, "
+                f"and {_by(tuple(tensor.shape))} by the configuration."
+            )
+    held = sum(math.prod(shape) for shape in there.values())
+    wanted = sum(parameter.numel() for parameter in module.parameters())
+    if wanted > MORE * held:
+        raise ModelError(
+            f"Its {title} does not fit its configuration, which describes {wanted:,} numbers where the files hold {held:,}."
+        )
+
+
+def check_complete(title: str, module: torch.nn.Module, files: tuple[Path, ...]) -> None:
+    """Refuse files that lack a tensor of the module under the module's own name for it. Raises ModelError."""
+    there = {key for file in files for key in read_header(file).tensors}
+    missing = sorted(module.state_dict().keys() - there)
+    if missing:
+        raise ModelError(f"Its {title} lacks {len(missing)} of its tensors, such as {missing[0]}.")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "one number"
+
+
+# -- checking the numbers
+
+
+def first_unsound(files: tuple[Path, ...], dtype: torch.dtype) -> tuple[str, str] | None:
+    """(tensor, what is wrong with it) of the first that cannot be used in `dtype`; None if all can. Raises ModelError.
+
+    Weights that hold NaN load without a word and paint black. A pass of minimum and maximum finds NaN, infinity and what the
+    dtype cannot hold; 2 GB take about a fifth of a second beyond reading them.
+    """
+    limit = torch.finfo(dtype).max
+    worst: tuple[str, str] | None = None
+    for file in files:
+        read_header(file)
+        try:
+            for name, largest in _largest(file):
+                if not math.isfinite(largest):
+                    return name, "NaN" if math.isnan(largest) else "infinity"
+                if largest > limit and worst is None:
+                    worst = name, LARGE
+        except OSError as error:
+            raise ModelError(f"{file.parent.name}/{file.name} cannot be read: {error.strerror}.") from None
+    return worst
+
+
+def _largest(file: Path) -> Iterator[tuple[str, float]]:
+    """The largest magnitude of each floating-point tensor; NaN where it holds one. A few megabytes are held at a time."""
+    buffer = bytearray(CHUNK)
+    with file.open("rb") as opened:
+        for name, entry in _entries(opened).items():
+            if entry.dtype not in DTYPES:
+                continue
+            opened.seek(entry.offset)
+            largest = torch.zeros((), dtype=DTYPES[entry.dtype])
+            for left in range(entry.bytes, 0, -CHUNK):
+                size = min(left, CHUNK)
+                if opened.readinto(memoryview(buffer)[:size]) < size:
+                    raise ModelError("The file ends early.")
+                count = size // largest.itemsize
+                low, high = torch.aminmax(torch.frombuffer(buffer, dtype=largest.dtype, count=count))
+                largest = torch.maximum(largest, torch.maximum(-low, high))  # both keep NaN
+            yield name, float(largest)
