@@ -3,6 +3,7 @@
 Knows diffusers' classes only; text encoders are in `text.py`, whole folders in `tiny_models.py` and `generic_models.py`.
 """
 
+import zlib
 from typing import Any
 
 from studio import compat
@@ -15,8 +16,18 @@ import torch  # noqa: E402
 PREDICTS_NOISE = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
+_base = 0
+
+
+def seed_components(seed: int) -> None:
+    """What `make` makes from now on depends on this and on its class alone, whatever was made before it."""
+    global _base
+    _base = 1000 * seed
+
+
 def make(name: str, **config: Any) -> Any:
     """A class of diffusers: a model, a scheduler or a pipeline. Models are put into evaluation mode."""
+    torch.manual_seed(_base + zlib.crc32(name.encode()) % 1000)
     made = getattr(diffusers, name)(**config)
     return made.eval() if isinstance(made, torch.nn.Module) else made
 
@@ -53,7 +64,8 @@ def vae_flow(channels: int = 4, levels: int = 4, **config: Any) -> Any:
 
 
 def vae_tiny(levels: int = 4) -> Any:
-    return make(
+    """Its random pictures lie in the middle of the range: in saturated ones every difference would be lost."""
+    model = make(
         "AutoencoderTiny",
         encoder_block_out_channels=(8,) * levels,
         decoder_block_out_channels=(8,) * levels,
@@ -61,6 +73,8 @@ def vae_tiny(levels: int = 4) -> Any:
         num_decoder_blocks=(1,) * levels,
         scaling_factor=1.0,
     )
+    torch.nn.init.constant_(model.decoder.layers[-1].bias, 0.5)
+    return model
 
 
 def vae_flux2() -> Any:

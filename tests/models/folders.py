@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.models.components import make
+from tests.models.components import make, seed_components
 
 Components = dict[str, Any]
 
@@ -26,6 +26,7 @@ def write_folder(
 
     `side` is the default size in pixels, on the model's card, where no configuration states a small one.
     """
+    seed_components(seed)
     torch.manual_seed(seed)
     made = make(pipeline, **components())
     made.save_pretrained(folder, safe_serialization=True)
