@@ -22,7 +22,7 @@ class ImageToImage(TaskBase):
     )
     strength: Number = Field(
         0.6,
-        gt=0.0,
+        ge=0.01,
         le=1.0,
         title="Strength",
         description="How much noise is put on the picture: 1 leaves nothing of it, and of 20 steps at 0.4 only 8 run.",
