@@ -31,9 +31,11 @@ FLUX = register(
         name="flux",
         title="FLUX.1",
         tasks={
-            "text_to_image": Call("FluxPipeline", call_arguments),
-            "image_to_image": Call("FluxImg2ImgPipeline", call_arguments),
-            "inpaint": Call("FluxInpaintPipeline", call_arguments),
+            "text_to_image": Call("FluxPipeline", call_arguments, {"controlnet": "FluxControlNetPipeline"}),
+            "image_to_image": Call(
+                "FluxImg2ImgPipeline", call_arguments, {"controlnet": "FluxControlNetImg2ImgPipeline"}
+            ),
+            "inpaint": Call("FluxInpaintPipeline", call_arguments, {"controlnet": "FluxControlNetInpaintPipeline"}),
         },
         partial_steps="ceil",
         covers=frozenset({"FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"}),

@@ -21,15 +21,23 @@ def text_width(configs: Configs) -> int | None:
     return configs.get("unet", {}).get("cross_attention_dim")
 
 
-INPAINT = Call("StableDiffusionInpaintPipeline", prompt_arguments)
+INPAINT = Call(
+    "StableDiffusionInpaintPipeline", prompt_arguments, {"controlnet": "StableDiffusionControlNetInpaintPipeline"}
+)
 
 SD1 = register(
     Family(
         name="sd1",
         title="Stable Diffusion 1.x",
         tasks={
-            "text_to_image": Call("StableDiffusionPipeline", prompt_arguments),
-            "image_to_image": Call("StableDiffusionImg2ImgPipeline", prompt_arguments),
+            "text_to_image": Call(
+                "StableDiffusionPipeline", prompt_arguments, {"controlnet": "StableDiffusionControlNetPipeline"}
+            ),
+            "image_to_image": Call(
+                "StableDiffusionImg2ImgPipeline",
+                prompt_arguments,
+                {"controlnet": "StableDiffusionControlNetImg2ImgPipeline"},
+            ),
             "inpaint": INPAINT,
         },
         variant_tasks={"inpaint": {"text_to_image": INPAINT, "inpaint": INPAINT}},

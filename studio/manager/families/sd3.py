@@ -15,7 +15,9 @@ SD3 = register(
         name="sd3",
         title="Stable Diffusion 3 / 3.5",
         tasks={
-            "text_to_image": Call("StableDiffusion3Pipeline", prompt_arguments),
+            "text_to_image": Call(
+                "StableDiffusion3Pipeline", prompt_arguments, {"controlnet": "StableDiffusion3ControlNetPipeline"}
+            ),
             "image_to_image": Call("StableDiffusion3Img2ImgPipeline", prompt_arguments),
             "inpaint": Call("StableDiffusion3InpaintPipeline", prompt_arguments),
         },

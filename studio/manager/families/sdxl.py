@@ -32,15 +32,21 @@ def from_nothing(request: GenerationRequest, pipeline: Any, count: int) -> dict[
     return prompt_arguments(request, pipeline, count) | {"image": empty, "strength": 1.0}
 
 
-IMG2IMG = Call("StableDiffusionXLImg2ImgPipeline", prompt_arguments)
-INPAINT = Call("StableDiffusionXLInpaintPipeline", prompt_arguments)
+IMG2IMG = Call(
+    "StableDiffusionXLImg2ImgPipeline", prompt_arguments, {"controlnet": "StableDiffusionXLControlNetImg2ImgPipeline"}
+)
+INPAINT = Call(
+    "StableDiffusionXLInpaintPipeline", prompt_arguments, {"controlnet": "StableDiffusionXLControlNetInpaintPipeline"}
+)
 
 SDXL = register(
     Family(
         name="sdxl",
         title="Stable Diffusion XL",
         tasks={
-            "text_to_image": Call("StableDiffusionXLPipeline", prompt_arguments),
+            "text_to_image": Call(
+                "StableDiffusionXLPipeline", prompt_arguments, {"controlnet": "StableDiffusionXLControlNetPipeline"}
+            ),
             "image_to_image": IMG2IMG,
             "inpaint": INPAINT,
         },

@@ -1,0 +1,87 @@
+"""ControlNets: a component beside the model's own, from a diffusers folder or a single file in either naming."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.core.errors import ModelError
+from studio.core.parts import ControlNet
+from studio.manager.disk.folders import read_json
+from studio.manager.loading import FAULTS, Source, component_class, reason
+from studio.manager.parts.base import Context, Support, register
+
+# By the denoiser's class: the ControlNet's.
+CLASSES = {
+    "UNet2DConditionModel": "ControlNetModel",
+    "SD3Transformer2DModel": "SD3ControlNetModel",
+    "FluxTransformer2DModel": "FluxControlNetModel",
+}
+ORIGINAL = "control_model."  # how the publishers' own files begin their tensors' names
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNetFile(Source):
+    """A ControlNet without its configuration: a copy of the denoiser's encoder half, so the denoiser's configuration says it."""
+
+    def empty(self, dtype: Any) -> Any:
+        import torch
+        from accelerate import init_empty_weights
+
+        cls = component_class(self.library, self.class_name)
+        before = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(dtype)
+            with init_empty_weights(include_buffers=False):
+                return cls.from_config({name: value for name, value in self.config.items() if name != "_class_name"})
+        except FAULTS as error:
+            raise ModelError(f"The ControlNet {self.files[0].stem} does not fit this model: {reason(error)}") from error
+        finally:
+            torch.set_default_dtype(before)
+
+    def load(self, dtype: Any) -> Any:
+        from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+        from safetensors.torch import load_file
+
+        tensors, module = load_file(self.files[0]), self.empty(dtype)
+        try:
+            if any(key.startswith(ORIGINAL) for key in tensors):
+                tensors = convert_controlnet_checkpoint(tensors, dict(module.config))
+            module.load_state_dict(tensors, assign=True)
+        except FAULTS as error:
+            raise ModelError(f"The ControlNet {self.files[0].stem} does not fit this model: {reason(error)}") from error
+        return module.to(dtype)
+
+
+class ControlNetSupport(Support):
+    """A part names a file, or the file in a folder, as `model`."""
+
+    def components(self, part: ControlNet, context: Context) -> dict[str, Source]:
+        file, own = context.file(part.model, "controlnet"), context.own.get(context.family.denoiser)
+        class_name = CLASSES.get(own.class_name) if own else None
+        if own is None or class_name is None:
+            raise ModelError(f"{context.info.title} takes no ControlNets.")
+        if (file.parent / "config.json").is_file():
+            config = read_json(file.parent / "config.json")
+            named = str(config.get("_class_name", class_name))
+            return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
+        return {
+            "controlnet": ControlNetFile(
+                "controlnet", "diffusers", class_name, own.folder, (file,), _config(own, class_name)
+            )
+        }
+
+    def pipeline_arguments(self, parts: Sequence[ControlNet], modules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """One as itself; pipelines make one of several themselves."""
+        found = [module["controlnet"] for module in modules]
+        return {"controlnet": found[0] if len(found) == 1 else found}
+
+
+def _config(denoiser: Source, class_name: str) -> dict[str, Any]:
+    """The denoiser's configuration, as far as a ControlNet has the same."""
+    import inspect
+
+    known = inspect.signature(component_class("diffusers", class_name).__init__).parameters
+    return {name: value for name, value in denoiser.config.items() if name in known}
+
+
+register("controlnet", ControlNetSupport())
