@@ -37,6 +37,7 @@ FLUX = register(
             ),
             "inpaint": Call("FluxInpaintPipeline", call_arguments, {"controlnet": "FluxControlNetInpaintPipeline"}),
         },
+        attachments=("lora",),
         partial_steps="ceil",
         covers=frozenset({"FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"}),
         denoiser="transformer",

@@ -40,6 +40,7 @@ SD1 = register(
             ),
             "inpaint": INPAINT,
         },
+        attachments=("lora",),
         variant_tasks={"inpaint": {"text_to_image": INPAINT, "inpaint": INPAINT}},
         covers=frozenset(
             {"StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline"}

@@ -21,6 +21,7 @@ SD3 = register(
             "image_to_image": Call("StableDiffusion3Img2ImgPipeline", prompt_arguments),
             "inpaint": Call("StableDiffusion3InpaintPipeline", prompt_arguments),
         },
+        attachments=("lora",),
         partial_steps="ceil",
         covers=frozenset(
             {"StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"}

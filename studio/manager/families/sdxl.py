@@ -50,6 +50,7 @@ SDXL = register(
             "image_to_image": IMG2IMG,
             "inpaint": INPAINT,
         },
+        attachments=("lora",),
         variant_tasks={
             "inpaint": {"text_to_image": INPAINT, "inpaint": INPAINT},
             "refiner": {"text_to_image": replace(IMG2IMG, arguments=from_nothing), "image_to_image": IMG2IMG},
