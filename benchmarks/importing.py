@@ -21,7 +21,7 @@ import psutil
 import torch
 
 from studio.core.settings import Settings
-from studio.manager.conversion.imported import Conversion
+from studio.manager.conversion.converted_folders import Conversion
 from studio.manager.disk.clip_vocabulary import END, SIZE
 from studio.manager.loading import pipeline_class
 from studio.manager.manager import Manager

@@ -34,7 +34,7 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
-from studio.manager.conversion.pace import expected_seconds
+from studio.manager.conversion.imports import expected_seconds
 from studio.manager.disk.accepts import check_request
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.overrides import check_override

@@ -101,7 +101,7 @@ class Worker:
         self._archive = Archive(settings.outputs, database)
         self._frames = FrameStore(private / "frames", database)
         self._inputs = InputStore(private / "inputs")
-        self._manager.imports.told = self._tell_imports
+        self._manager.imports.changed = self._tell_imports
         inbox.imports = self._import
 
     def work(self) -> None:

@@ -17,9 +17,8 @@ from studio.core.models import ModelInfo
 from studio.core.parts import PartBase
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
-from studio.manager.conversion.imported import Conversion, prepared_in, sweep
-from studio.manager.conversion.imports import Imports
-from studio.manager.conversion.pace import MOVE
+from studio.manager.conversion.converted_folders import Conversion, prepared_in, sweep
+from studio.manager.conversion.imports import MOVE, Imports
 from studio.manager.disk.catalog import Catalog
 from studio.manager.memory.admission import Admission, Admitted
 from studio.manager.memory.assembly import DTYPES, PRIVATE, Assembled, Assembler

@@ -18,14 +18,13 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
-from studio.manager.conversion.importing import import_checkpoint
 from studio.manager.disk import checkpoints, clip_vocabulary
 from studio.manager.disk.catalog import Catalog
-from studio.manager.families import FAMILIES, family_for
+from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
 from tests.engine import tiny_child
 from tests.models import single_files
-from tests.models.conversions import convert_here
+from tests.models.conversions import convert_here, imported
 from tests.models.original_names import flux_original, save, t5_llama_names, text_original
 
 compat.prepare()
@@ -180,7 +179,7 @@ def test_components_that_two_files_share_take_their_room_once(sources: dict[str,
 def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Path], models: Path) -> None:
     single_files.tokenizers(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux")
-    folder = imported(models, "diffusion_models/flux1-dev", torch.bfloat16)
+    folder = imported(models, "diffusion_models/flux1-dev", "bf16")
     wanted = single_files.components_of(sources["flux"])
     made = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.bfloat16).components
     for name in ("transformer", "text_encoder", "text_encoder_2", "vae"):
@@ -304,18 +303,6 @@ def bare(folder: Path, arguments: dict[str, Any], seed: int) -> np.ndarray:
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     return np.asarray(pipeline(**arguments, generator=torch.Generator().manual_seed(seed)).images[0].convert("RGB"))
-
-
-def imported(models: Path, model_id: str, dtype: Any = torch.float32) -> Path:
-    """What the converter's process does, here."""
-    catalog = Catalog((models,), None)
-    info = next(info for info in catalog.models() if info.id == model_id)
-    file = catalog.path(model_id)
-    blueprint = family_for(info).blueprint
-    assert file is not None
-    assert blueprint is not None
-    target = models.parent / "imported" / model_id.replace("/", "_")
-    return import_checkpoint(file, info, blueprint, target, dtype, (models,))
 
 
 def same_weights(made: Path, wanted: Path) -> bool:

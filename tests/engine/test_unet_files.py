@@ -9,11 +9,11 @@ import pytest
 
 from studio import compat
 from studio.core.models import ModelInfo
-from studio.manager.conversion.importing import import_checkpoint
 from studio.manager.disk import attachments, checkpoints, clip_vocabulary
 from studio.manager.disk.catalog import Catalog
-from studio.manager.families import FAMILIES, family_for
+from studio.manager.families import FAMILIES
 from tests.models import original_names, single_files, tiny_models
+from tests.models.conversions import imported
 from tests.models.original_names import P, save, text_original
 
 compat.prepare()
@@ -62,7 +62,7 @@ def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[
     info = described(models, "checkpoints/xl")
     assert (info.family, info.variant, info.problem) == ("sdxl", "" if variant == "base" else variant, None)
     assert info.capabilities.tasks[0] == "text_to_image"
-    folder = imported(models, info)
+    folder = imported(models, info.id)
     made = single_files.components_of(folder)
     assert {name for name, part in made.items() if part is not None} == {
         name for name, part in parts.items() if part is not None
@@ -76,9 +76,7 @@ def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[
 def test_the_refiner_s_folder_says_that_it_wants_an_aesthetic_score(sources: dict[str, Path], models: Path) -> None:
     parts = single_files.components_of(sources["refiner"])
     single_files.xl_checkpoint(models / "checkpoints/sd_xl_refiner_1.0.safetensors", parts)
-    index = json.loads(
-        (imported(models, described(models, "checkpoints/sd_xl_refiner_1.0")) / "model_index.json").read_text()
-    )
+    index = json.loads((imported(models, "checkpoints/sd_xl_refiner_1.0") / "model_index.json").read_text())
     assert index["_class_name"] == "StableDiffusionXLImg2ImgPipeline"
     assert index["requires_aesthetics_score"] is True
     assert index["text_encoder"] == index["tokenizer"] == [None, None]
@@ -96,7 +94,7 @@ def test_a_quantised_unet_takes_its_text_encoder_and_vae_from_beside(
     info = described(models, f"unet/sd15-{packing}")
     assert (info.kind, info.family, info.problem) == ("gguf", "sd1", None)
     assert info.needs == ("vae", "text_encoder")
-    made = single_files.components_of(imported(models, info))
+    made = single_files.components_of(imported(models, info.id))
     wanted = parts["unet"].state_dict()
     got = made["unet"].state_dict()
     worst = max(float((got[k] - wanted[k]).abs().max() / wanted[k].abs().max().clamp(min=1e-6)) for k in wanted)
@@ -114,16 +112,9 @@ def test_a_checkpoint_without_its_vae_borrows_one_of_a_folder(sources: dict[str,
     shutil.copytree(sources["base"], models / "diffusers/xl-base")
     info = described(models, "checkpoints/novae")
     assert info.problem is None
-    made = single_files.components_of(imported(models, info))["vae"].state_dict()
+    made = single_files.components_of(imported(models, info.id))["vae"].state_dict()
     assert all(torch.equal(made[key], tensor) for key, tensor in parts["vae"].state_dict().items())
 
 
 def described(models: Path, model_id: str) -> ModelInfo:
     return next(info for info in Catalog((models,), None).models() if info.id == model_id)
-
-
-def imported(models: Path, info: ModelInfo) -> Path:
-    file = next(models.glob(f"{info.id}.*"))
-    blueprint = family_for(info).blueprint
-    assert blueprint is not None
-    return import_checkpoint(file, info, blueprint, models.parent / "imported" / file.stem, torch.float32, (models,))

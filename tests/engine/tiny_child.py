@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from studio.manager.conversion.import_child import main
+from studio.manager.conversion.converter import main
 from tests.models import single_files
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and the family's name

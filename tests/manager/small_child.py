@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from studio.manager.conversion import importing
-from studio.manager.conversion.import_child import main
+from studio.manager.conversion import converter
+from studio.manager.conversion.converter import main
 from studio.manager.disk import clip_vocabulary
 from studio.manager.families import FAMILIES
 from tests.models import single_files, tiny_text
@@ -23,13 +23,13 @@ def shrink(source: Path) -> None:
 
 
 def slow_down(seconds: float) -> None:
-    convert = importing.convert
+    convert = converter.convert
 
     def slowly(*arguments: object) -> None:
         convert(*arguments)  # type: ignore[arg-type]
         time.sleep(seconds)
 
-    importing.convert = slowly
+    converter.convert = slowly
 
 
 if __name__ == "__main__":

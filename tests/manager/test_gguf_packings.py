@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from studio.core.errors import ModelError
-from studio.manager.conversion.naming import Piece
-from studio.manager.conversion.tensors import WeightsFile, write_pieces
+from studio.manager.conversion.tensor_names import Piece
+from studio.manager.conversion.weights_file import WeightsFile, write_pieces
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.gguf_header import _GGML_TYPES, UNPACKED
 from studio.manager.disk.headers import read_header

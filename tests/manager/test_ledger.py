@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.manager.conversion.pace import RATE, STARTING, expected_seconds
+from studio.manager.conversion.imports import RATE, START_SECONDS, expected_seconds
 from studio.manager.memory.ledger import Ledger, read_ledger
 
 
@@ -26,12 +26,12 @@ def test_lines_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_how_long_a_conversion_takes_is_judged_by_those_before_it() -> None:
-    assert expected_seconds(int(2 * RATE), []) == pytest.approx(STARTING + 2)
+    assert expected_seconds(int(2 * RATE), []) == pytest.approx(START_SECONDS + 2)
     rows = [
-        {"move": "import", "measured": 1000, "seconds": STARTING + 10},
-        {"move": "import", "measured": 3000, "seconds": STARTING + 10},
-        {"move": "import", "measured": 2000, "seconds": STARTING + 10},
+        {"move": "import", "measured": 1000, "seconds": START_SECONDS + 10},
+        {"move": "import", "measured": 3000, "seconds": START_SECONDS + 10},
+        {"move": "import", "measured": 2000, "seconds": START_SECONDS + 10},
         {"move": "load", "measured": 9, "seconds": 99.0},
         {"move": "import", "measured": None, "seconds": 1.0},
     ]
-    assert expected_seconds(4000, rows) == pytest.approx(STARTING + 20)
+    assert expected_seconds(4000, rows) == pytest.approx(START_SECONDS + 20)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from studio.core.models import ModelInfo
-from studio.manager.conversion.tensors import WeightsFile
+from studio.manager.conversion.weights_file import WeightsFile
 from studio.manager.disk.catalog import Catalog
 from tests.models import published_layouts as published
 from tests.models.sparse_headers import CASES, Shapes, write_sparse

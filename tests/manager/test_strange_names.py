@@ -10,7 +10,7 @@ from studio.core.errors import ModelError
 from studio.core.options import find_model
 from studio.manager.disk.catalog import NO_TEXT, Catalog
 from studio.manager.manager import Manager
-from tests.manager.test_importing import manager, source
+from tests.manager.test_converter import manager, source
 from tests.models.sparse_headers import CASES, write_sparse
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file

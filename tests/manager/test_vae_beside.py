@@ -11,7 +11,7 @@ from studio.core.request import GenerationRequest
 from studio.manager.families import FAMILIES
 from studio.manager.families.sd1 import SD1
 from studio.manager.manager import Manager
-from tests.manager.test_importing import manager, picture, source
+from tests.manager.test_converter import manager, picture, source
 from tests.models import original_names
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file

@@ -3,31 +3,34 @@
 What the child would do is done; that it is a process of its own is tested in tests/manager/test_imports.py.
 """
 
-import io
-import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.core.errors import StudioError
-from studio.manager.conversion import import_child, imports
-
-
-class _Told(io.StringIO):
-    """Hands what a child says on to its run."""
-
-    def __init__(self, run: imports._Run):
-        super().__init__()
-        self._run = run
-
-    def write(self, text: str) -> int:
-        words = json.loads(text)
-        self._run.what, self._run.fraction = words["what"], words["fraction"]
-        return len(text)
+from studio.manager.conversion import converter, imports
+from studio.manager.conversion.converted_folders import conversion_of
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.companions import files_of
 
 
 def convert_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    def convert(self: imports.Imports, run: imports._Run) -> StudioError | None:
-        words = import_child.carry_out(run.conversion, self._folders, _Told(run))
-        return imports._outcome(run.conversion, words, 0)
+    def convert(self: imports.Imports, run: imports.Run) -> StudioError | None:
+        def emit(**words: Any) -> None:
+            run.what, run.fraction = words["what"], words["fraction"]
+
+        return imports.outcome(run.conversion, converter.carry_out(run.conversion, self._folders, emit), 0)
 
     monkeypatch.setattr(imports.Imports, "_convert", convert)
+
+
+def imported(models: Path, model: str, dtype: str = "fp32") -> Path:
+    """The folder that the converter makes of a file in `models`."""
+    catalog = Catalog((models,), None)
+    info = next(info for info in catalog.models() if info.id == model)
+    file = catalog.path(model)
+    assert file is not None
+    conversion = conversion_of(info, file, dtype, models.parent / "imported", files_of(catalog.beside(info)))
+    converter.import_checkpoint(conversion, (models,))
+    return conversion.target

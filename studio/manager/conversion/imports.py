@@ -1,18 +1,19 @@
 """Single files on their way to diffusers folders: one conversion at a time, each in a child process, whoever asked for it.
 
-A person's wish goes on until it is done or stopped. A job joins the conversion that is under way, or begins it ahead of
-those that wait; when the job leaves and nobody else wants the conversion, it is dropped, and nothing half made stays.
-Knows processes and progress; refuses to know tensors. No torch.
+What a person asks for goes on until it is done or stopped. A job joins the conversion that is under way, or begins it ahead
+of those that wait; when the job leaves and nobody else wants the conversion, it is dropped, and nothing half made stays.
+Handles processes and progress; reads no tensor. No torch.
 """
 
 import json
 import logging
 import os
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,19 @@ from typing import Any
 
 from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.memory import ImportView
-from studio.manager.conversion.imported import Conversion, conversion_of, discard_partial
+from studio.manager.conversion.converted_folders import Conversion, discard_partial
 
 log = logging.getLogger(__name__)
 
-CHILD = "studio.manager.conversion.import_child"
-PATIENCE = 0.25  # seconds between two looks of a job at how far its conversion is
-GOODBYE = 0.5  # seconds that a job which leaves gives the child to be gone, with what it had half made
+CHILD = "studio.manager.conversion.converter"
+LOOK = 0.25  # seconds between two looks of a job at how far its conversion is
+LEAVE = 0.5  # seconds that a job which leaves gives the child to end and to remove what it had half made
+STARTING = "starting the converter"
 Report = Callable[[str, float | None], None]
 
 
 @dataclass(eq=False)
-class _Run:
+class Run:
     """A conversion that waits or is under way. Guarded by the condition of its Imports."""
 
     conversion: Conversion
@@ -44,127 +46,144 @@ class _Run:
     over: bool = False
     error: StudioError | None = None
 
+    def view(self, **ending: str) -> ImportView:
+        info, dtype = self.conversion.info, self.conversion.dtype
+        if ending:
+            return ImportView(model=info.id, dtype=dtype, **ending)
+        return ImportView(model=info.id, dtype=dtype, what=self.what or "waiting", fraction=self.fraction)
+
 
 class Imports:
-    """`folders` are where a child may look for tokenizers; `told` is called, from any thread, when `views` has changed, and
-    `made` with the seconds that a conversion took when it is done."""
+    """`folders` are where a child may look for tokenizers; `changed` is called, from any thread, when `views` has changed,
+    and `made` with the seconds that a conversion took when it is done."""
 
     def __init__(
         self,
         folders: tuple[Path, ...],
-        told: Callable[[], None] = lambda: None,
         made: Callable[[Conversion, float], None] = lambda conversion, seconds: None,
     ):
-        self._folders, self.told, self._made = folders, told, made
-        self._changed = threading.Condition()
-        self._waiting: list[_Run] = []
-        self._running: _Run | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self._folders, self._made = folders, made
+        self._lock = threading.Condition()
+        self._waiting: list[Run] = []
+        self._running: Run | None = None
         self._failed: dict[str, tuple[Conversion | None, ImportView]] = {}
         self._thread: threading.Thread | None = None
 
     def prepare(self, conversion: Conversion) -> None:
         """Have it converted in the background."""
-        with self._changed:
+        with self._lock:
             self._failed.pop(conversion.info.id, None)
             if not conversion.complete:
                 self._join(conversion, first=False).kept = True
-        self._tell()
+        self._emit()
 
     def folder(self, conversion: Conversion, report: Report = lambda what, fraction: None) -> Path:
         """The converted folder, once it is there. What `report` raises ends the wait. Raises ModelError, StorageError."""
         if conversion.complete:
             return conversion.target
-        with self._changed:
+        with self._lock:
             run = self._join(conversion, first=True)
             run.waiters += 1
         try:
-            report(*self._progress(run))  # a conversion may be over sooner than anybody looks again
-            while not self._is_over(run):
+            over = False
+            while not over:
                 report(*self._progress(run))
+                with self._lock:
+                    over = self._lock.wait_for(lambda: run.over, timeout=LOOK)
         finally:
-            with self._changed:
+            with self._lock:
                 run.waiters -= 1
                 if not run.waiters and not run.kept and not run.over:
                     self._drop(run)
-                    self._changed.wait_for(lambda: run.over, timeout=GOODBYE)
+                    self._lock.wait_for(lambda: run.over, timeout=LEAVE)
         if run.error is not None:
             raise type(run.error)(str(run.error))
         return conversion.target
 
     def cancel(self, model: str) -> None:
         """Stop the conversions of a model, and forget why its last one failed. A job that waits for one fails."""
-        with self._changed:
+        with self._lock:
             self._failed.pop(model, None)
             for run in self._runs():
                 if run.conversion.info.id == model:
                     self._drop(run)
-        self._tell()
+        self._emit()
 
     def fail(self, model: str, dtype: str, problem: str) -> None:
-        """Note a wish that could not even be begun."""
-        with self._changed:
+        """Note a request that could not even be begun."""
+        with self._lock:
             self._failed[model] = (None, ImportView(model=model, dtype=dtype, problem=problem))
-        self._tell()
+        self._emit()
 
     def views(self) -> tuple[ImportView, ...]:
         """What is under way, what waits, what failed and has not been tried again since."""
-        with self._changed:
+        with self._lock:
             self._failed = {
                 m: (c, v) for m, (c, v) in self._failed.items() if c is None or (c.current and not c.complete)
             }
-            runs = [_view(run) for run in self._runs() if not run.dropped and not run.conversion.complete]
+            runs = [run.view() for run in self._runs() if not run.dropped and not run.conversion.complete]
             return (*runs, *(view for _, view in self._failed.values()))
 
-    # -- the rest is for the thread that runs while there is something to convert
-
-    def _runs(self) -> list[_Run]:
+    def _runs(self) -> list[Run]:
         return [*([self._running] if self._running else []), *self._waiting]
 
-    def _join(self, conversion: Conversion, *, first: bool) -> _Run:
+    def _join(self, conversion: Conversion, *, first: bool) -> Run:
         self._failed.pop(conversion.info.id, None)
-        for run in self._runs():
-            if run.conversion.target == conversion.target and not run.dropped:
-                if first and run in self._waiting:
-                    self._waiting.remove(run)
-                    self._waiting.insert(0, run)
-                return run
-        run = _Run(conversion)
-        self._waiting.insert(0 if first else len(self._waiting), run)
+        same = (run for run in self._runs() if run.conversion.target == conversion.target and not run.dropped)
+        run = next(same, None) or Run(conversion)
+        if run is not self._running and (first or run not in self._waiting):
+            self._waiting = [other for other in self._waiting if other is not run]
+            self._waiting.insert(0 if first else len(self._waiting), run)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="imports", daemon=True)
             self._thread.start()
         return run
 
-    def _drop(self, run: _Run) -> None:
-        """The thread sees to the rest when the child has ended."""
+    def _drop(self, run: Run) -> None:
+        """The thread does the rest when the child has ended."""
         if not run.over:
             run.dropped = True
             if run.process is not None:
                 run.process.kill()
             elif run in self._waiting:
                 self._waiting.remove(run)
-                self._conclude(run, _stopped(run))
+                self._conclude(run, None)
 
-    def _is_over(self, run: _Run) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: run.over, timeout=PATIENCE)
-            return run.over
-
-    def _progress(self, run: _Run) -> tuple[str, float | None]:
-        with self._changed:
+    def _progress(self, run: Run) -> tuple[str, float | None]:
+        with self._lock:
             if run is not self._running and self._running is not None:
                 return f"waiting until {self._running.conversion.info.title} is converted", None
-            return run.what or "starting the converter", run.fraction
+            return run.what or STARTING, run.fraction
+
+    def _conclude(self, run: Run, error: StudioError | None) -> None:
+        if run.dropped and not run.conversion.complete:
+            error = ModelError(f"The conversion of {run.conversion.name} was stopped.")
+        run.over, run.error = True, error
+        if error is not None and not run.dropped:
+            log.warning("%s", error)
+            with suppress(StudioError):  # a file that is gone is listed no more
+                view = run.view(problem=str(error))
+                self._failed[view.model] = (run.conversion.again(), view)
+        self._lock.notify_all()
+
+    def _emit(self) -> None:
+        try:
+            self.changed()
+        except Exception:  # it may look at a disk that refuses; what is under way goes on
+            log.exception("What is imported could not be reported.")
+
+    # -- in the thread that runs while there is something to convert
 
     def _work(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 if not self._waiting:
                     self._thread = None
                     return
                 run = self._running = self._waiting.pop(0)
-                run.what, run.fraction = "starting the converter", 0.0
-            self._tell()
+                run.what, run.fraction = STARTING, 0.0
+            self._emit()
             began = time.monotonic()
             try:
                 error = self._convert(run)
@@ -176,24 +195,17 @@ class Imports:
                 log.exception("A conversion ended unexpectedly.")
                 error = ModelError(f"{run.conversion.name} could not be converted; the log says more.")
             discard_partial(run.conversion)
-            with self._changed:
+            with self._lock:
                 self._running = None
-                self._conclude(run, _stopped(run) if run.dropped and not run.conversion.complete else error)
-            self._tell()
+                self._conclude(run, error)
+            self._emit()
 
-    def _conclude(self, run: _Run, error: StudioError | None) -> None:
-        run.over, run.error = True, error
-        if error is not None and not run.dropped:
-            log.warning("%s", error)
-            info, dtype = run.conversion.info, run.conversion.dtype
-            with suppress(StudioError):  # of a file that is gone there is nothing to tell
-                was = run.conversion
-                now = conversion_of(info, was.file, dtype, was.target.parent, was.beside)
-                self._failed[info.id] = (now, ImportView(model=info.id, dtype=dtype, problem=str(error)))
-        self._changed.notify_all()
-
-    def _convert(self, run: _Run) -> StudioError | None:
+    def _convert(self, run: Run) -> StudioError | None:
         """Start the child and listen to it to its end; what went wrong, if anything did."""
+        task = run.conversion.note() | {
+            "target": str(run.conversion.target),
+            "folders": [str(folder.absolute()) for folder in self._folders],
+        }
         process = subprocess.Popen(
             [sys.executable, "-m", CHILD],
             stdin=subprocess.PIPE,
@@ -205,73 +217,60 @@ class Imports:
             start_new_session=True,  # Ctrl+C is for us
         )
         assert process.stdin is not None and process.stdout is not None
-        with self._changed:
+        with self._lock:
             run.process = process
             if run.dropped:
                 process.kill()
+        ending: dict[str, Any] = {}
         with process:  # its standard input stays open until it ends: it ends when that does
-            try:
-                process.stdin.write(json.dumps(_task(run.conversion, self._folders)) + "\n")
+            with suppress(OSError):  # of one that is dead already; its exit status says the rest
+                process.stdin.write(json.dumps(task) + "\n")
                 process.stdin.flush()
-            except OSError:
-                pass  # it is dead already; its exit status says the rest
-            last = self._listen(run, process)
-        return _outcome(run.conversion, last, process.returncode)
+            for line in process.stdout:
+                with suppress(ValueError):  # half a line of a killed child
+                    ending = self._heard(run, json.loads(line))
+        return outcome(run.conversion, ending, process.returncode)
 
-    def _listen(self, run: _Run, process: subprocess.Popen[str]) -> dict[str, Any]:
-        """Its last word; {} if that said neither that all is done nor why it is not."""
-        assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                words = json.loads(line)
-            except ValueError:
-                continue  # half a line of a killed child
-            if "what" not in words:
-                return dict(words)
-            with self._changed:
-                news = (run.what, run.fraction) != (words["what"], words["fraction"])
-                run.what, run.fraction = words["what"], words["fraction"]
-            if news:
-                self._tell()
+    def _heard(self, run: Run, words: dict[str, Any]) -> dict[str, Any]:
+        """Take in one line of the child's; returns it if it is its last."""
+        if "what" not in words:
+            return words
+        with self._lock:
+            news = (run.what, run.fraction) != (words["what"], words["fraction"])
+            run.what, run.fraction = words["what"], words["fraction"]
+        if news:
+            self._emit()
         return {}
 
-    def _tell(self) -> None:
-        try:
-            self.told()
-        except Exception:  # it may look at a disk that refuses; what is under way goes on
-            log.exception("What is imported could not be told.")
 
-
-def _task(conversion: Conversion, folders: tuple[Path, ...]) -> dict[str, Any]:
-    return {
-        "info": conversion.info.model_dump(mode="json"),
-        "file": str(conversion.file),
-        "dtype": conversion.dtype,
-        "target": str(conversion.target),
-        "beside": [str(file) for file in conversion.beside],
-        "folders": [str(folder.absolute()) for folder in folders],
-    }
-
-
-def _outcome(conversion: Conversion, last: dict[str, Any], status: int) -> StudioError | None:
-    if last.get("done") and conversion.complete:
+def outcome(conversion: Conversion, ending: dict[str, Any], status: int) -> StudioError | None:
+    """What went wrong with a child that ended with these words and this exit status; None if nothing did."""
+    if ending.get("done") and conversion.complete:
         return None
-    if "problem" in last:
-        return (StorageError if last.get("storage") else ModelError)(last["problem"])
-    name = conversion.name
+    if "problem" in ending:
+        return (StorageError if ending.get("storage") else ModelError)(ending["problem"])
     if status == -9:
         why = "was killed, as the system does when memory runs out"
     elif status == -7:
         why = "could not read on: the file was cut short meanwhile"
     else:
         why = f"stopped (exit code {status})"
-    return ModelError(f"The converter of {name} {why}. Nothing half made was left; try again.")
+    return ModelError(f"The converter of {conversion.name} {why}. Nothing half made was left; try again.")
 
 
-def _stopped(run: _Run) -> StudioError:
-    return ModelError(f"The conversion of {run.conversion.name} was stopped.")
+# ---- how long it takes ---------------------------------------------------------------------------------------------
+
+MOVE = "import"  # what the ledger calls a conversion
+START_SECONDS = 4.0  # until the converter has its libraries
+RATE = 150e6  # bytes a second on an ordinary disk, where nothing was converted yet
+SHORTEST = 0.2  # seconds of work from which a rate can be computed
 
 
-def _view(run: _Run) -> ImportView:
-    what = run.what or "waiting"
-    return ImportView(model=run.conversion.info.id, dtype=run.conversion.dtype, what=what, fraction=run.fraction)
+def expected_seconds(size: int, rows: Iterable[Mapping[str, Any]]) -> float:
+    """Of converting a file of `size` bytes, judged by those of the ledger's `rows` that are conversions."""
+    rates = [
+        row["measured"] / max(row["seconds"] - START_SECONDS, SHORTEST)
+        for row in rows
+        if row.get("move") == MOVE and row.get("measured") and row.get("seconds")
+    ]
+    return START_SECONDS + size / (statistics.median(rates) if rates else RATE)

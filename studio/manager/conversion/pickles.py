@@ -1,19 +1,22 @@
 """Converts a pickle checkpoint to safetensors, when a person has said yes: in a process of its own, with weights only.
 
-The child reads with PyTorch's restricted unpickler (`weights_only=True`), which builds tensors and plain containers and
-nothing else; a pickle that names anything more is refused by that name. Nothing of the file is read in this process.
+`python -m studio.manager.conversion.pickles SOURCE TARGET`, which only `convert_pickle` starts, reads with PyTorch's
+restricted unpickler (`weights_only=True`); that builds tensors and plain containers and nothing else, and a pickle that
+names anything more is refused by that name. Nothing of the file is read in the studio's own process.
 """
 
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from studio.core.errors import ModelError, StorageError
+from studio.manager.conversion.converted_folders import check_room
 from studio.manager.disk.folder_parts import size_of
 from studio.manager.disk.headers import PickleFile, read_header, readable, zipped
 
@@ -22,6 +25,21 @@ MOST_BYTES = 64 << 30
 SPARE = 4 << 30  # bytes of memory for PyTorch itself
 CONSENT = "Reading a pickle can run code that its author hid in it. Say --trust only if you trust where it came from."
 
+MOST_DEPTH = 4
+MOST_ENTRIES = 200_000
+MOST_PICKLE = 256 << 20  # of the part that lists the tensors; the tensors themselves lie beside it
+MOST_GROWTH = 4  # honest files are not compressed at all
+# Left in checkpoints by their trainers (CompVis, Lightning, early textual inversion), and of no use to anybody.
+LEFTOVERS = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "lightning.pytorch.callbacks.model_checkpoint.ModelCheckpoint",
+    "torch.nn.modules.container.ParameterDict",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+)
+
 
 def convert_pickle(source: Path, *, consent: bool) -> Path:
     """`name.ckpt` -> `name.safetensors` beside it, the original untouched. Raises ModelError, StorageError."""
@@ -29,20 +47,17 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
         raise ModelError(CONSENT)
     disguised = source.suffix.lower() in (".safetensors", ".sft")
     target = source.with_suffix(".converted.safetensors" if disguised else ".safetensors")
+    name = readable(source.name)
     if target.exists():
         raise StorageError(f"{readable(target.name)} is there already.")
     _check_kind(source)
-    _check_place(source)
+    if not os.access(source.parent, os.W_OK):
+        raise StorageError(f"{name} cannot be converted where it lies: its folder may not be written to.")
+    check_room(source, size_of(source), source.parent)
     unfinished = target.with_name(f".{os.getpid()}.partial")
     try:
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "studio.manager.conversion.unpickle",
-                str(source.absolute()),
-                str(unfinished.absolute()),
-            ],
+            [sys.executable, "-m", __name__, str(source.absolute()), str(unfinished.absolute())],
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
@@ -51,13 +66,11 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
             preexec_fn=partial(_limit_child, 3 * size_of(source) + SPARE),
             env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         )
-        answer = _answer(done.stdout)
-        if done.returncode != 0 or "tensors" not in answer:
-            reason = answer.get("reason", "the converter died, perhaps for want of memory.")
-            raise ModelError(f"{readable(source.name)} could not be converted: {reason}")
+        if done.returncode != 0:
+            raise ModelError(f"{name} could not be converted: {_reason(done.stdout)}")
         os.replace(unfinished, target)
     except subprocess.TimeoutExpired:
-        raise ModelError(f"{readable(source.name)} could not be converted within {TIMEOUT // 60} minutes.") from None
+        raise ModelError(f"{name} could not be converted within {TIMEOUT // 60} minutes.") from None
     except OSError as error:
         raise StorageError(f"{readable(target.name)} could not be written: {error.strerror}.") from None
     finally:
@@ -76,20 +89,6 @@ def _check_kind(source: Path) -> None:
         raise ModelError(f"{readable(source.name)} is no pickle; it can be used as it is.")
 
 
-def _check_place(source: Path) -> None:
-    """Refuse where the copy cannot be written, before anything is read. Raises StorageError."""
-    if not os.access(source.parent, os.W_OK):
-        raise StorageError(
-            f"{readable(source.name)} cannot be converted where it lies: its folder may not be written to."
-        )
-    free = shutil.disk_usage(source.parent).free
-    if free < size_of(source):
-        need = size_of(source) / 2**30
-        raise StorageError(
-            f"Converting {readable(source.name)} needs {need:.1f} GiB on disk; {free / 2**30:.1f} GiB are free."
-        )
-
-
 def _limit_child(most: int) -> None:
     """No core dump of what it read, no file but one of a checkpoint's size, no more memory than a checkpoint takes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -97,10 +96,101 @@ def _limit_child(most: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def _answer(text: str) -> dict[str, object]:
-    """The child's last line, a JSON object; {} if it said nothing sensible."""
+def _reason(output: str) -> str:
+    """The child's last line, if it could still say why it failed."""
     try:
-        value = json.loads(text.strip().splitlines()[-1])
-    except (ValueError, IndexError):
+        return str(json.loads(output.strip().splitlines()[-1])["reason"])
+    except (ValueError, LookupError, TypeError):
+        return "the converter died, perhaps for want of memory."
+
+
+# ---- the child -----------------------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """The reason, as the end of a sentence."""
+
+
+class Inert:
+    """Stands where a checkpoint names one of the leftovers: takes whatever it is given, and does nothing."""
+
+    def __new__(cls, *arguments: Any) -> "Inert":
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any):
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def main(argv: list[str]) -> int:
+    source, target = map(Path, argv)
+    try:
+        _convert(source, target)
+        return 0
+    except Refused as refused:
+        why = str(refused)
+    except MemoryError:
+        why = "there is not enough memory to read it."
+    except OSError as error:
+        why = f"{error.strerror or 'it cannot be read'}."
+    except Exception as error:  # whatever a hostile file makes the reader raise is a refusal, never a crash
+        why = f"it is damaged or no checkpoint ({type(error).__name__})."
+    print(json.dumps({"reason": why}))
+    return 1
+
+
+def _convert(source: Path, target: Path) -> None:
+    _check_archive(source)
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with torch.serialization.safe_globals([(Inert, name) for name in LEFTOVERS]):
+        unsafe = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(source))
+        if unsafe:
+            raise Refused(f"it wants to call {', '.join(unsafe[:3])[:200]}, which weights have no need of.")
+        with source.open("rb") as file:  # not by its name, which PyTorch would believe
+            held = torch.load(file, map_location="cpu", weights_only=True)
+    tensors = _tensors(held)
+    if not tensors:
+        raise Refused("there are no tensors in it.")
+    try:
+        save_file({key: tensor.contiguous().clone() for key, tensor in tensors.items()}, target, {"format": "pt"})
+    except SafetensorError as error:
+        raise Refused(f"it could not be written: {str(error)[:120]}.") from None
+
+
+def _check_archive(source: Path) -> None:
+    """Refuse what is not to be unpacked, from its table of contents alone."""
+    with zipfile.ZipFile(source) as archive:
+        entries = archive.infolist()
+    pickles = [entry.file_size for entry in entries if entry.filename.endswith("data.pkl")]
+    if not pickles:
+        raise Refused("it is an archive, but not one of PyTorch's.")
+    most, whole = MOST_GROWTH * source.stat().st_size + MOST_PICKLE, sum(entry.file_size for entry in entries)
+    if len(entries) > MOST_ENTRIES or max(pickles) > MOST_PICKLE or whole > most:
+        raise Refused("it unpacks to far more than it holds.")
+
+
+def _tensors(held: Any, depth: int = 0) -> dict[str, Any]:
+    """The state dict, wherever a trainer has put it: at the top, or under "state_dict" or the like."""
+    import torch
+
+    if isinstance(held, Inert) and isinstance(held.state, dict):  # a ParameterDict
+        held = held.state.get("_parameters")
+    if not isinstance(held, dict) or depth > MOST_DEPTH:
         return {}
-    return value if isinstance(value, dict) else {}
+    found = {str(key): value for key, value in held.items() if isinstance(value, torch.Tensor)}
+    if found:
+        return found
+    for name in ("state_dict", "params_ema", "params", "model", "module", "ema"):
+        if inner := _tensors(held.get(name), depth + 1):
+            return inner
+    embedding = list(_tensors(held.get("string_to_param"), depth + 1).values())
+    return {"emb_params": embedding[0]} if len(embedding) == 1 else {}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, ModelInfo
 from studio.core.parts import PartBase
 from studio.core.settings import Settings
-from studio.manager.conversion.imported import IMPORTED, Conversion, conversion_of
+from studio.manager.conversion.converted_folders import IMPORTED, Conversion, conversion_of
 from studio.manager.conversion.imports import Imports, Report
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import files_of

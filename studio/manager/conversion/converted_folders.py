@@ -1,29 +1,31 @@
-"""The folders that single files were converted to: what each is called, which are still of use, which go.
+"""The folders that single files are converted to: what each is called, which are still of use, which are removed.
 
 A folder's name carries a stamp of all that it was made from, so that a changed file, a text encoder or VAE beside it that
-changed or gave way to a better one, a corrected family or another dtype means another folder. Beside each lies a note of
-its originals. Knows names and notes; refuses to know tensors.
+changed or gave way to a better one, a corrected family or another dtype means another folder. In each lies a note of its
+originals. Reads no tensor; no torch.
 """
 
 import glob
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from studio.core.errors import ModelError, StudioError
+from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.models import ModelInfo
 from studio.manager.disk.headers import readable
 from studio.manager.families import Blueprint, family_for
 
-PARTIAL = ".partial-"  # `importing` builds a folder under its name and this; it is renamed when complete
+PARTIAL = ".partial-"  # a folder is built under its name and this, and renamed when complete
 LOCK = ".lock"
-MAX_NAME = 80  # bytes of a folder's name that tell its original's; with all that is put behind, a disk takes 255
+MAX_NAME = 80  # bytes of a folder's name that are its original's; with all that is put behind, a disk takes 255
+NOTE = "converted_from.json"
 IMPORTED = "imported"  # where they lie, below our own folder of the outputs
 
 
@@ -43,6 +45,11 @@ class Conversion:
         return readable(self.file.name)
 
     @property
+    def unfinished(self) -> Path:
+        """Where this process builds the folder."""
+        return self.target.with_name(f"{self.target.name}{PARTIAL}{os.getpid()}")
+
+    @property
     def complete(self) -> bool:
         return (self.target / "model_index.json").is_file()
 
@@ -50,23 +57,32 @@ class Conversion:
     def current(self) -> bool:
         """Whether all files are still those that the folder is named for."""
         try:
-            now = conversion_of(self.info, self.file, self.dtype, self.target.parent, self.beside)
+            return self.again().target == self.target
         except StudioError:
             return False
-        return now.target == self.target
 
-    @property
-    def in_sight(self) -> bool:
-        """Whether the folders of all files can be seen."""
-        return all(file.parent.is_dir() for file in (self.file, *self.beside))
+    def again(self) -> "Conversion":
+        """That of the same files as they are now; raises ModelError where one is gone."""
+        return conversion_of(self.info, self.file, self.dtype, self.target.parent, self.beside)
 
     def replaces(self, other: "Conversion") -> bool:
         """Whether the other folder was made of the same for the same, but for what lies beside it."""
-        mine, theirs = (
-            (one.file, one.dtype, one.info.family, one.info.variant, one.info.capabilities.prediction)
-            for one in (self, other)
-        )
+        mine, theirs = ((one.file, one.dtype, _identified(one.info)) for one in (self, other))
         return mine == theirs and self.target != other.target
+
+    def note(self) -> dict[str, Any]:
+        """What it is made of, as plain values; JSON of them is to be ASCII, for names on disk are not always text."""
+        return {
+            "info": self.info.model_dump(mode="json"),
+            "file": str(self.file),
+            "dtype": self.dtype,
+            "beside": [str(file) for file in self.beside],
+        }
+
+    @classmethod
+    def of_note(cls, note: dict[str, Any], target: Path) -> "Conversion":
+        beside = tuple(map(Path, note.get("beside", ())))
+        return cls(ModelInfo.model_validate(note["info"]), Path(note["file"]), str(note["dtype"]), target, beside)
 
 
 def blueprint_of(info: ModelInfo) -> Blueprint:
@@ -78,7 +94,7 @@ def blueprint_of(info: ModelInfo) -> Blueprint:
 
 
 def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: tuple[Path, ...] = ()) -> Conversion:
-    """The conversion of a file, with those `beside` it, as they stand now, to a folder below `place`; raises ModelError."""
+    """The conversion of a file, with those `beside` it, as they are now, to a folder below `place`; raises ModelError."""
     file, place = file.absolute(), place.absolute()
     beside = tuple(other.absolute() for other in beside)
     try:
@@ -86,16 +102,7 @@ def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: 
         others = [(str(other), other.stat().st_size, other.stat().st_mtime_ns) for other in beside]
     except OSError:
         raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.") from None
-    made_from = (
-        str(file),
-        stat.st_size,
-        stat.st_mtime_ns,
-        info.family,
-        info.variant,
-        info.capabilities.prediction,
-        dtype,
-        *others,
-    )
+    made_from = (str(file), stat.st_size, stat.st_mtime_ns, *_identified(info), dtype, *others)
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
     stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     words = re.sub(r"[^\w.-]+", "_", file.stem).replace(PARTIAL, "_")
@@ -103,25 +110,17 @@ def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: 
     return Conversion(info, file, dtype, place / f"{name}-{stamp}", beside)
 
 
-def write_note(conversion: Conversion) -> None:
-    """What the folder is made of, beside it; in ASCII, for names on disk are not always text."""
-    note = {
-        "info": conversion.info.model_dump(mode="json"),
-        "file": str(conversion.file),
-        "dtype": conversion.dtype,
-        "beside": [str(file) for file in conversion.beside],
-    }
-    conversion.target.parent.mkdir(parents=True, exist_ok=True)
-    _note_file(conversion.target).write_text(json.dumps(note))
+def _identified(info: ModelInfo) -> tuple[str | None, ...]:
+    """What the file is taken for, which decides how it is converted."""
+    return info.family, info.variant, info.capabilities.prediction
 
 
-def discard_partial(conversion: Conversion) -> None:
-    """Take away what a conversion left half made, and its note if no folder came of it."""
-    for partial in conversion.target.parent.glob(f"{glob.escape(conversion.target.name)}{PARTIAL}*"):
-        shutil.rmtree(partial, ignore_errors=True)
-    if not conversion.complete:
-        with suppress(OSError):
-            _note_file(conversion.target).unlink(missing_ok=True)
+def check_room(file: Path, need: int, place: Path) -> None:
+    """Raises StorageError where the disk of `place` has not the bytes that converting a file needs."""
+    free = shutil.disk_usage(place).free
+    if free < need:
+        gib = f"{need / 2**30:.1f} GiB on disk; {free / 2**30:.1f} GiB are free"
+        raise StorageError(f"Converting {readable(file.name)} needs {gib}.")
 
 
 def prepared_in(
@@ -133,18 +132,23 @@ def prepared_in(
     """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them, and what is `beside` them, as
     they are now."""
     known = {info.id: info for info in models}
-    notes = [note for folder in _folders(place) if (note := _read(folder)) is not None and note.complete]
+    notes = [note for file in place.glob(f"*/{NOTE}") if (note := _read(file.parent)) is not None and note.complete]
     made = {note.target.absolute() for note in notes}
     found = set()
     for note in notes:
-        info = known.get(note.info.id)
-        here = path(note.info.id)
+        info, here = known.get(note.info.id), path(note.info.id)
         if info is None or here is None or here.absolute() != note.file:
             continue
         with suppress(StudioError):
             if conversion_of(info, note.file, note.dtype, place, beside(info)).target in made:
                 found.add(info.id)
     return tuple(sorted(found))
+
+
+def discard_partial(conversion: Conversion) -> None:
+    """Remove what a conversion left half made."""
+    for partial in conversion.target.parent.glob(f"{glob.escape(conversion.target.name)}{PARTIAL}*"):
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def sweep(place: Path) -> None:
@@ -160,35 +164,27 @@ def sweep(place: Path) -> None:
         return  # a folder that cannot be written costs room, nothing else
 
 
-def sweep_claimed(place: Path) -> None:
-    """The same for who holds the claim already."""
-    for folder in _folders(place):
-        known = _read(folder)
-        if known is None or (known.in_sight and not known.current):
-            shutil.rmtree(folder, ignore_errors=True)
-    for left in _listed(place):
-        if PARTIAL in left.name:
-            shutil.rmtree(left, ignore_errors=True)
-        elif left.suffix == ".json" and not left.with_name(left.name.removesuffix(".json")).is_dir():
+def sweep_claimed(place: Path, made: Conversion | None = None) -> None:
+    """The same for who holds the claim already; and what a conversion just `made` replaces."""
+    for path in place.iterdir():
+        known = _read(path)
+        if known is None:
+            useless = path.name != LOCK
+        else:
+            seen = all(file.parent.is_dir() for file in (known.file, *known.beside))
+            useless = (seen and not known.current) or (made is not None and made.replaces(known))
+        if useless and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif useless:
             with suppress(OSError):
-                left.unlink(missing_ok=True)
-
-
-def sweep_replaced(conversion: Conversion) -> None:
-    """Remove what a complete conversion stands in for, as for who holds the claim: its text encoder gave way to a better."""
-    for folder in _folders(conversion.target.parent):
-        known = _read(folder)
-        if known is not None and conversion.replaces(known):
-            shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):
-                _note_file(folder).unlink(missing_ok=True)
+                path.unlink()
 
 
 @contextmanager
 def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the one right to convert into `place`, in this process or any other; yields whether it was had.
 
-    The system lets go of it when a process ends, however it ends. Raises OSError where nothing can be written.
+    The system releases it when a process ends, however it ends. Raises OSError where nothing can be written.
     """
     if not wait and not place.is_dir():
         yield False
@@ -210,26 +206,11 @@ def _lock(file: IO[bytes], wait: bool) -> bool:
     return True
 
 
-def _folders(place: Path) -> list[Path]:
-    return [path for path in _listed(place) if path.is_dir() and PARTIAL not in path.name]
-
-
-def _listed(place: Path) -> list[Path]:
-    try:
-        return sorted(place.iterdir())
-    except OSError:
-        return []
-
-
 def _read(folder: Path) -> Conversion | None:
-    """What a folder's note says; None for a folder that nobody can tell the origin of."""
+    """What a finished folder's note says; None where there is none."""
+    if PARTIAL in folder.name:
+        return None
     try:
-        note = json.loads(_note_file(folder).read_bytes())
-        info, beside = ModelInfo.model_validate(note["info"]), tuple(map(Path, note.get("beside", ())))
-        return Conversion(info, Path(note["file"]), str(note["dtype"]), folder, beside)
+        return Conversion.of_note(json.loads((folder / NOTE).read_bytes()), folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _note_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.json")

@@ -6,7 +6,7 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.conversion.naming import TABLES, Piece
+from studio.manager.conversion.tensor_names import Piece, pieces_of
 from studio.manager.disk.architecture import config_of
 from tests.models.original_names import flux_original, sd3_original
 
@@ -79,7 +79,7 @@ def test_the_architecture_is_read_from_the_shapes_alone(name: str) -> None:
 def test_the_tables_name_every_tensor_as_diffusers_conversion_does(name: str) -> None:
     module = published(name)
     original = ORIGINAL[type(module)](module)
-    pieces = TABLES[type(module).__name__]({key: tuple(tensor.shape) for key, tensor in original.items()})
+    pieces = pieces_of(type(module).__name__, {key: tuple(tensor.shape) for key, tensor in original.items()})
     theirs = THEIRS[type(module)](dict(original))
     assert {piece.name: piece.shape for piece in pieces} == {key: tuple(t.shape) for key, t in theirs.items()}
 
@@ -89,7 +89,7 @@ def test_the_numbers_come_out_as_they_went_in(name: str) -> None:
     torch.manual_seed(0)
     module = small(name)
     original = ORIGINAL[type(module)](module)
-    pieces = TABLES[type(module).__name__]({key: tuple(tensor.shape) for key, tensor in original.items()})
+    pieces = pieces_of(type(module).__name__, {key: tuple(tensor.shape) for key, tensor in original.items()})
     made = {piece.name: built(piece, original) for piece in pieces}
     wanted = module.state_dict()
     assert made.keys() == wanted.keys()

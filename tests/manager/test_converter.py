@@ -16,7 +16,7 @@ from studio import compat
 from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
-from studio.manager.conversion import importing
+from studio.manager.conversion import converter
 from studio.manager.disk import attachments, clip_vocabulary
 from studio.manager.disk.clip_vocabulary import byte_letters, find_vocabulary, read_packed
 from studio.manager.disk.files import describe_file
@@ -113,7 +113,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(manager: Manager, monkeyp
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(importing, "convert", full)
+    monkeypatch.setattr(converter, "convert", full)
     with pytest.raises(StorageError, match="could not be converted: No space left"), manager.lease(info, "fp32"):
         pass
     assert [path.name for path in (manager.settings.outputs / ".unnoise/imported").iterdir()] == [".lock"]
@@ -122,7 +122,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(manager: Manager, monkeyp
 
 def test_too_little_room_is_told_before_anything_is_written(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     (info,) = manager.catalog.models()
-    monkeypatch.setattr(importing.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
+    monkeypatch.setattr(converter.shutil, "disk_usage", lambda place: SimpleNamespace(free=1000))
     with pytest.raises(StorageError, match=r"needs .* GiB on disk; 0.0 GiB are free"), manager.lease(info, "fp32"):
         pass
 
