@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def differences() -> list[str]:
-    """The lines of the table that are not as the installed diffusers has them, `-` as they are and `+` as they ought to be."""
+    """The lines of the table that are not as the installed diffusers has them, `-` as they are and `+` as they should be."""
     now, made = (text.splitlines() for text in (FILE.read_text(encoding="utf-8"), table()))
     return [f"-{line}" for line in now if line not in set(made)] + [f"+{line}" for line in made if line not in set(now)]
 

@@ -1,8 +1,8 @@
 """Turns a single-file checkpoint into a diffusers folder in the run's dtype, in a process of its own.
 
 `python -m studio.manager.conversion.converter` reads what to do from standard input and writes its progress to standard
-output, a JSON object a line, at last either "done" or a "problem". Only `imports` starts it. It yields to everybody else
-on the machine, and ends at once when the process that started it does.
+output, a JSON object a line, at last either "done" or a "problem". Only `imports` starts it. It runs at a low priority,
+and ends at once when the process that started it does.
 
 What the file leaves out comes from the family's blueprint, and from other files of the models folders (`companions`).
 The folder appears under its name only when complete; the originals are only read.

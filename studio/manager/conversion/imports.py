@@ -191,7 +191,7 @@ class Imports:
                     self._made(run.conversion, time.monotonic() - began)
             except OSError as refused:  # no room for another process
                 error = StorageError(f"{run.conversion.name} could not be converted: {refused.strerror}.")
-            except Exception:  # whatever it is, nobody must wait for ever
+            except Exception:  # whatever it is, a job that waits is to hear of it
                 log.exception("A conversion ended unexpectedly.")
                 error = ModelError(f"{run.conversion.name} could not be converted; the log says more.")
             discard_partial(run.conversion)
