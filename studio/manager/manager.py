@@ -20,7 +20,7 @@ from studio.core.settings import Settings
 from studio.manager.conversion.converted_folders import Conversion, prepared_in, sweep
 from studio.manager.conversion.imports import MOVE, Imports
 from studio.manager.disk.catalog import Catalog
-from studio.manager.memory.admission import Admission, Admitted
+from studio.manager.memory.admission import Admission
 from studio.manager.memory.assembly import DTYPES, PRIVATE, Assembled, Assembler
 from studio.manager.memory.attention import set_attention
 from studio.manager.memory.estimate import shape_of
@@ -32,6 +32,7 @@ from studio.manager.memory.limits import budget_for, give_back, measure_peak, ta
 from studio.manager.memory.loaded import Loaded
 from studio.manager.memory.planner import Move, arithmetic
 from studio.manager.memory.residency import Residency
+from studio.manager.memory.streaming import Staging
 
 __all__ = ["Expected", "Loaded", "Manager", "device_of", "shape_of"]
 
@@ -88,14 +89,14 @@ class Manager:
         self.residency.evict_changed()
         estimate = self._experience.estimate(model, shape_of(info, request))
         with self._held(model), ExitStack() as stack:
-            (chosen, _), admitted = first_that_fits(
+            (chosen, _), staging = first_that_fits(
                 estimate.variants, lambda stages: self._admission.bring_in(model, stages, report, stack)
             )
             keys = frozenset(component.key for component in model.components.values())
-            self._holdings.note(info.id, keys, whole=admitted.whole)
-            loaded = self._loaded(model, admitted, self._fallbacks(model, estimate, admitted, chosen))
+            self._holdings.note(info.id, keys, whole=staging is None)
+            loaded = self._loaded(model, staging, self._fallbacks(model, estimate, staging, chosen))
             report("ready", 1.0)
-            learn = request is not None and admitted.whole
+            learn = request is not None and loaded.whole
             with self._measured(model, estimate, loaded.fallbacks) if learn else nullcontext():
                 yield loaded
 
@@ -194,10 +195,11 @@ class Manager:
             self.residency.restore({each.key for each in components if each.pinned}, evict=False)
             self.residency.forget_unused()
 
-    def _loaded(self, model: Assembled, admitted: Admitted, fallbacks: Fallbacks) -> Loaded:
+    def _loaded(self, model: Assembled, staging: Staging | None, fallbacks: Fallbacks) -> Loaded:
         modules = model.modules()
         denoiser = modules.get(model.family.denoiser)
-        admitted.on_denoise = fallbacks.begin
+        if staging is not None:
+            staging.then = fallbacks.begin  # the denoiser may have been loaded again
         return Loaded(
             info=model.info,
             family=model.family,
@@ -208,13 +210,13 @@ class Manager:
             folder=model.folder,
             fallbacks=fallbacks,
             attention=set_attention(denoiser, self.settings.attention, self.device),
-            whole=admitted.whole,
-            restart=admitted.restart,
+            whole=staging is None,
+            restart=staging.restart if staging else lambda: None,
             arguments=model.arguments,
         )
 
     def _fallbacks(
-        self, model: Assembled, estimate: Estimate, admitted: Admitted, chosen: tuple[str, ...]
+        self, model: Assembled, estimate: Estimate, staging: Staging | None, chosen: tuple[str, ...]
     ) -> Fallbacks:
         """What can be tried if this run is out of memory all the same, beginning with what the last of its kind needed."""
         denoiser, residency, budget = model.components[model.family.denoiser], self.residency, self.budget()
@@ -225,7 +227,7 @@ class Manager:
 
         def release(stack: ExitStack) -> None:
             residency.move("evict", denoiser, "out of memory while decoding")
-            if admitted.whole:  # else the next stage's plan loads it again
+            if staging is None:  # else the next stage's plan loads it again
                 stack.callback(residency.move, "load", denoiser, "decoded")
 
         def arithmetic_of(name: str) -> str:

@@ -32,8 +32,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def manager_with(wish: str, models: Path, outputs: Path) -> Manager:
-    return Manager(Settings(models=(models,), outputs=outputs, device="cpu", attention=wish))
+def manager_with(kernel: str, models: Path, outputs: Path) -> Manager:
+    return Manager(Settings(models=(models,), outputs=outputs, device="cpu", attention=kernel))
 
 
 def result(manager: Manager, name: str) -> Result:
@@ -96,8 +96,8 @@ def test_xformers_is_refused_where_it_does_not_run(models: Path, tmp_path: Path)
 
 def test_a_kernel_is_believed_only_when_it_ran_and_was_right(monkeypatch: pytest.MonkeyPatch) -> None:
     def right(query: Any, key: Any, value: Any) -> Any:
-        told = [tensor.transpose(1, 2) for tensor in (query, key, value)]
-        return torch.nn.functional.scaled_dot_product_attention(*told).transpose(1, 2)
+        transposed = [tensor.transpose(1, 2) for tensor in (query, key, value)]
+        return torch.nn.functional.scaled_dot_product_attention(*transposed).transpose(1, 2)
 
     def absent(query: Any, key: Any, value: Any) -> Any:
         raise NotImplementedError("No operator found for `memory_efficient_attention_forward`")

@@ -64,11 +64,11 @@ def picture(manager: Manager, name: str, runs: int = 1) -> Any:
 
 
 def needs(models: Path, name: str, family: str) -> dict[str, tuple[int, int, int]]:
-    """stage -> (bytes of its components, of them streamed, working memory), as the planner is told."""
+    """stage -> (bytes of its components, of them streamed, working memory), as the planner has them."""
     weights = folder_weights(models / name)
     manager = manager_for(models, models / ".out")
     stages = stages_for(FAMILIES.get(family), weights, shape_of(info_of(manager, name), None), "fp32")
-    buffers = 4096  # of modules, which no header tells of
+    buffers = 4096  # of modules, which no header has
     return {
         s.name: (
             buffers + sum(p.bytes for p in s.parts),

@@ -71,7 +71,7 @@ def config(part: str, **changes: Any) -> Callable[[Path], None]:
     return spoil
 
 
-# what is done to a model's folder after it was listed -> what a person is told
+# what is done to a model's folder after it was listed -> the sentence that a person gets
 SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a tensor is missing": (rewrite(UNET, without("conv_in.weight")), "conv_in.weight"),
     "a tensor of the text encoder is missing": (
@@ -116,8 +116,8 @@ class Bench:
 
     def picture(self, name: str, **values: Any) -> str | None:
         info = self.info(name)
-        wish = GenerationRequest(prompt="a red heart", steps=2, seed=3, model=name, **values)
-        request = resolve(wish, info)
+        asked = GenerationRequest(prompt="a red heart", steps=2, seed=3, model=name, **values)
+        request = resolve(asked, info)
         with self.manager.lease(info, "fp32", request=request) as loaded:
             return next(iter(generate(request, loaded))).recipe.pixels
 

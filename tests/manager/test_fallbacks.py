@@ -51,18 +51,18 @@ def manager(models: Path, tmp_path: Path) -> Manager:
 def failing(
     module: Any, name: str, fits: Callable[..., bool], error: BaseException = NO_MEMORY[2]
 ) -> Iterator[list[bool]]:
-    """`module.<name>` finds no memory unless `fits` says so; yields what each call was told."""
-    original, told = getattr(module, name), []
+    """`module.<name>` finds no memory unless `fits` says so; yields whether each call fitted."""
+    original, fitted = getattr(module, name), []
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        told.append(fits(*args, **kwargs))
-        if not told[-1]:
+        fitted.append(fits(*args, **kwargs))
+        if not fitted[-1]:
             raise error
         return original(*args, **kwargs)
 
     setattr(module, name, call)
     try:
-        yield told
+        yield fitted
     finally:
         delattr(module, name)
 
@@ -109,12 +109,12 @@ def test_making_way_changes_no_pixel_and_throws_nothing_away(where: str, error: 
     with leased(manager) as (request, loaded):
         steps: list[TapStep] = []
         module, name = loaded.components[where], {"vae": "_decode", "unet": "forward"}[where]
-        with failing(module, name, after(1), error) as told:
+        with failing(module, name, after(1), error) as fitted:
             made = run(request, loaded, steps)
     assert pixels(made) == pixels(expected)
     assert made[0].recipe.notes == ("evicted other models",)
     assert [step.index for step in steps] == list(range(STEPS))  # each step once: nothing was begun again
-    assert len(told) == {"vae": 1, "unet": STEPS}[where] + 1
+    assert len(fitted) == {"vae": 1, "unet": STEPS}[where] + 1
     assert manager.memory().models == ("sd",)
 
 
@@ -123,18 +123,18 @@ def test_a_decoder_that_finds_no_memory_decodes_the_same_latents_in_tiles(manage
         (expected,) = run(request, loaded)
         vae, steps = loaded.components["vae"], []
         own = vae.tile_latent_min_size
-        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
+        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as fitted:
             (result,) = run(request, loaded, steps)
-        assert told == [False, True]
+        assert fitted == [False, True]
         assert result.recipe.notes == ("decoded in tiles",)
         assert len(steps) == STEPS
         assert 0 < largest_gap(result, expected) < 128  # tiles are blended: near, and not the same
         assert (vae.use_tiling, vae.tile_latent_min_size) == (False, own)
     with leased(manager) as (request, loaded):  # the next run of the shape begins with tiles
         vae = loaded.components["vae"]
-        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as told:
+        with failing(vae, "_decode", lambda *a, **k: vae.use_tiling) as fitted:
             run(request, loaded)
-        assert told == [True]
+        assert fitted == [True]
 
 
 def test_a_replay_takes_the_same_fallbacks_or_names_them(manager: Manager) -> None:
@@ -204,9 +204,9 @@ def test_at_last_the_decoder_goes_to_the_cpu_and_comes_back(manager: Manager, mo
         monkeypatch.setattr(vae, "to", lambda where: moves.append(str(where)))
         on_a_device = replace(loaded, fallbacks=fallbacks_of_a_device(loaded))
         steps: list[TapStep] = []
-        with failing(vae, "_decode", lambda *a, **k: moves[-1:] == ["cpu"]) as told:
+        with failing(vae, "_decode", lambda *a, **k: moves[-1:] == ["cpu"]) as fitted:
             (result,) = run(request, on_a_device, steps)
-        assert told == [False, False, True]  # as it stands, in tiles, on the CPU
+        assert fitted == [False, False, True]  # as it stands, in tiles, on the CPU
         assert moves == ["cpu", "cuda"]
         assert result.recipe.notes == ("decoded in tiles", "decoded on the CPU")
         assert len(steps) == STEPS
@@ -312,11 +312,11 @@ def test_other_errors_take_no_fallback(manager: Manager) -> None:
     with leased(manager) as (request, loaded):
         wrong = RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)")
         with (
-            failing(loaded.components["unet"], "forward", after(9), wrong) as told,
+            failing(loaded.components["unet"], "forward", after(9), wrong) as fitted,
             pytest.raises(RuntimeError, match="cannot be multiplied"),
         ):
             run(request, loaded)
-        assert (told, loaded.fallbacks.taken) == ([False], ())
+        assert (fitted, loaded.fallbacks.taken) == ([False], ())
     assert not is_out_of_memory(OutOfMemory("the budget's own word"))
 
 

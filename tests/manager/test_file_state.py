@@ -1,4 +1,4 @@
-"""A file that is changed under the models that are mapped from it: they are let go of before anybody touches them again."""
+"""A file that is changed under the models that are mapped from it: they are evicted before anybody touches them again."""
 
 import os
 import shutil

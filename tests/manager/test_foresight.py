@@ -124,19 +124,19 @@ def test_the_worker_looks_at_the_queue_before_each_job(
     database = Database(tmp_path / ".unnoise" / "studio.db")
     listed = Manager(settings).catalog.models()
 
-    def wish(name: str) -> GenerationRequest:
+    def request_of(name: str) -> GenerationRequest:
         return resolve(
             GenerationRequest(model=name, prompt="a red heart", steps=1, dtype="fp32", previews=False),
             find_model(listed, name),
         )
 
-    JobQueue(database, EventLog(database)).put(wish(waits))
+    JobQueue(database, EventLog(database)).put(request_of(waits))
     assert [request.model for request in waiting(database, 9)] == [waits]
-    orders = [{"do": "run", "job": name, "request": wish(name).model_dump(mode="json")} for name in "abc"]
+    orders = [{"do": "run", "job": name, "request": request_of(name).model_dump(mode="json")} for name in "abc"]
     wire = Wire()
     worker = Worker(wire, Orders(orders), settings)  # type: ignore[arg-type]
     worker.work()
     ends = [message["event"] for message in wire.said if message["say"] == "event" and '"done"' in message["event"]]
     assert len(ends) == 3
-    told = [message["memory"]["models"] for message in wire.said if message["say"] == "memory"][-1]
-    assert waits in told and "c" in told and len(told) == 2
+    held = [message["memory"]["models"] for message in wire.said if message["say"] == "memory"][-1]
+    assert waits in held and "c" in held and len(held) == 2

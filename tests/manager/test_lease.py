@@ -127,12 +127,12 @@ def test_what_a_pipeline_does_not_take_is_refused_not_dropped(manager: Manager) 
 
 
 def test_loading_is_reported_part_by_part(manager: Manager) -> None:
-    told: list[tuple[str, float | None]] = []
-    with manager.lease(info_of(manager, "sd1"), "fp32", lambda what, fraction: told.append((what, fraction))):
+    reports: list[tuple[str, float | None]] = []
+    with manager.lease(info_of(manager, "sd1"), "fp32", lambda what, fraction: reports.append((what, fraction))):
         pass
-    assert [what for what, _ in told][-1] == "ready"
-    assert "reading unet" in [what for what, _ in told]
-    fractions = [f for _, f in told if f is not None]
+    assert [what for what, _ in reports][-1] == "ready"
+    assert "reading unet" in [what for what, _ in reports]
+    fractions = [f for _, f in reports if f is not None]
     assert fractions == sorted(fractions)
 
 

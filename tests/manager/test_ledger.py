@@ -1,4 +1,4 @@
-"""The ledger: rows in order, whatever their length; what was cut short is passed over; conversions tell the machine's pace."""
+"""The ledger: rows in order, whatever their length; what was cut short is passed over; conversions show the pace of the machine."""
 
 import json
 from pathlib import Path

@@ -69,8 +69,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def made(models: Path, outputs: Path, budget: int | None, **values: int) -> list[Result]:
     manager = Manager(Settings(models=(models,), outputs=outputs, device="cpu", memory_budget=budget))
     info = find_model(manager.catalog.models(), "sd")
-    wish = GenerationRequest(model="sd", prompt="a red heart", steps=2, seed=1, **values)  # type: ignore[arg-type]
-    request = resolve(wish, info)
+    asked = GenerationRequest(model="sd", prompt="a red heart", steps=2, seed=1, **values)  # type: ignore[arg-type]
+    request = resolve(asked, info)
     with manager.lease(info, "fp32", request=request) as loaded:
         return list(generate(request, loaded))
 
@@ -79,8 +79,8 @@ def peak(models: Path, shape: Shape) -> int:
     """What the forecast says that a run takes at the least, without any budget to save for."""
     manager = Manager(Settings(models=(models,), outputs=models / ".out", device="cpu"))
     info, path = find_model(manager.catalog.models(), "sd"), models / "sd"
-    told = forecast(info, path, 1 << 40, shape, "fp32", "cpu")
-    return max(stage.activation + sum(part.bytes for part in stage.parts) for stage in told.stages) + (64 << 10)
+    planned = forecast(info, path, 1 << 40, shape, "fp32", "cpu")
+    return max(stage.activation + sum(part.bytes for part in stage.parts) for stage in planned.stages) + (64 << 10)
 
 
 def test_a_batch_that_the_budget_does_not_hold_is_made_one_by_one(models: Path, tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_batch_that_the_budget_does_not_hold_is_made_one_by_one(models: Path, 
 def test_the_forecast_says_what_a_run_will_have_to_do(models: Path) -> None:
     manager = Manager(Settings(models=(models,), outputs=models / ".out", device="cpu"))
     info = find_model(manager.catalog.models(), "sd")
-    told = forecast(info, models / "sd", peak(models, Shape(128, 128, 1)), Shape(128, 128, 4), "fp32", "cpu")
-    assert told.notes == ("denoised one image at a time",)
-    assert plan_table(told).endswith("denoised one image at a time")
+    planned = forecast(info, models / "sd", peak(models, Shape(128, 128, 1)), Shape(128, 128, 4), "fp32", "cpu")
+    assert planned.notes == ("denoised one image at a time",)
+    assert plan_table(planned).endswith("denoised one image at a time")
     with pytest.raises(OutOfMemory, match="Raise the budget"):
         forecast(info, models / "sd", 1 << 20, Shape(128, 128, 4), "fp32", "cpu")
 

@@ -34,19 +34,19 @@ def full_size_sd1(path: Path) -> Path:
 
 def test_everything_stays_where_the_budget_holds_it(tmp_path: Path) -> None:
     file = full_size_sd1(tmp_path / "sd.safetensors")
-    told = forecast(describe_path(tmp_path, file), file, 8 * GIB, Shape(512, 512), "fp16", "cuda")
-    assert told.whole
-    assert not [move for move in told.plan.moves if move.kind != "load"]
-    assert 2 * GIB < told.plan.peak < 4 * GIB
+    planned = forecast(describe_path(tmp_path, file), file, 8 * GIB, Shape(512, 512), "fp16", "cuda")
+    assert planned.whole
+    assert not [move for move in planned.plan.moves if move.kind != "load"]
+    assert 2 * GIB < planned.plan.peak < 4 * GIB
 
 
 def test_the_text_encoder_and_the_denoiser_make_way_under_a_small_one(tmp_path: Path) -> None:
     file = full_size_sd1(tmp_path / "sd.safetensors")
     info = describe_path(tmp_path, file)
-    told = forecast(info, file, int(2.25 * GIB), Shape(512, 512), "fp16", "cuda")
-    assert not told.whole
-    assert told.plan.peak <= 2.25 * GIB
-    assert ("evict", "text_encoder") in {(move.kind, move.key) for move in told.plan.moves}
+    planned = forecast(info, file, int(2.25 * GIB), Shape(512, 512), "fp16", "cuda")
+    assert not planned.whole
+    assert planned.plan.peak <= 2.25 * GIB
+    assert ("evict", "text_encoder") in {(move.kind, move.key) for move in planned.plan.moves}
     assert forecast(info, file, int(1.2 * GIB), Shape(512, 512), "fp16", "cuda").plan.streamed == {"unet"}
     with pytest.raises(DoesNotFit, match="Raise the budget"):
         forecast(info, file, GIB // 2, Shape(512, 512), "fp16", "cuda")
@@ -74,16 +74,16 @@ def test_the_command_prints_who_is_where_and_the_peak(tmp_path: Path, capsys: py
     assert "denoise" in shown and "unet 1.59 GiB" in shown
     assert "of 8.00 GiB; all of it stays in memory" in shown
     assert main(["plan", "sd", "--budget", "3GiB", "--json", *where]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [stage["stage"] for stage in told["stages"]] == ["encode", "denoise", "decode"]
-    assert told["peak"] <= told["budget"] == 3 * GIB
+    shown = json.loads(capsys.readouterr().out)
+    assert [stage["stage"] for stage in shown["stages"]] == ["encode", "denoise", "decode"]
+    assert shown["peak"] <= shown["budget"] == 3 * GIB
 
 
 def test_a_file_outside_the_folders_can_be_inspected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = full_size_sd1(tmp_path / "elsewhere/sd.safetensors")
     assert main(["inspect", str(file), "--json", "--outputs", str(tmp_path / "out")]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["kind"], told["family"], told["dtype"]) == ("checkpoint", "sd1", "fp16")
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["kind"], shown["family"], shown["dtype"]) == ("checkpoint", "sd1", "fp16")
     (tmp_path / "elsewhere/page.safetensors").write_text("<!DOCTYPE html>")
     main(["inspect", str(tmp_path / "elsewhere/page.safetensors"), "--outputs", str(tmp_path / "out")])
     assert "a web page saved under a model's name" in capsys.readouterr().out

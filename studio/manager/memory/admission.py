@@ -6,11 +6,9 @@ memory, and detached before anything moves. Does not decide which moves to make;
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from studio.core.errors import Cancelled, OutOfMemory
 from studio.manager.memory.assembly import Assembled
-from studio.manager.memory.fallbacks import DENOISE
 from studio.manager.memory.limits import free
 from studio.manager.memory.planner import DoesNotFit, Move, Part, Plan, Stage, mib, plan
 from studio.manager.memory.residency import Residency
@@ -21,23 +19,6 @@ Report = Callable[[str, float | None], None]
 Planned = Callable[[list[Stage]], Plan]
 
 
-@dataclass
-class Admitted:
-    """Components that are in memory whole, or come stage by stage as the run calls them."""
-
-    staging: Staging | None = None
-    on_denoise: Callable[[], None] = lambda: None  # called when the denoiser was loaded for its stage
-
-    @property
-    def whole(self) -> bool:
-        return self.staging is None
-
-    def restart(self) -> None:
-        """A run begins: what it calls first is loaded, where components come stage by stage."""
-        if self.staging is not None:
-            self.staging.restart()
-
-
 class Admission:
     """`future` are keys of components that waiting jobs need; `evict` unloads everything that nobody holds."""
 
@@ -45,9 +26,9 @@ class Admission:
         self._residency, self._budget, self._evict = residency, budget, evict
         self.future: frozenset[str] = frozenset()
 
-    def bring_in(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Admitted:
-        """`stack` holds what is undone when the lease ends. Raises DoesNotFit before anything has moved; after any error
-        what made way is loaded again."""
+    def bring_in(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Staging | None:
+        """None where all of it is in memory now; else what brings it stage by stage. `stack` holds what is undone when the
+        lease ends. Raises DoesNotFit before anything has moved; after any error what made way is loaded again."""
         before = {resident.key for resident in self._residency.residents()}
         for _ in range(2):
             try:
@@ -78,7 +59,7 @@ class Admission:
         there = free(self._residency.device)
         return f"the memory budget is {mib(self._budget())}, and {mib(there)} of the device are free"
 
-    def _admit(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Admitted:
+    def _admit(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Staging | None:
         ours = frozenset(component.key for component in model.components.values() if component.users == 1)
         budget = self._budget()
 
@@ -93,12 +74,12 @@ class Admission:
             return self._run_in_stages(model, stages, planned, report, stack)
         self._perform(whole.moves, report)
         stack.enter_context(model.parts.attached(model.modules()))
-        return Admitted()
+        return None
 
     def _run_in_stages(
         self, model: Assembled, stages: list[Stage], planned: Planned, report: Report, stack: ExitStack
-    ) -> Admitted:
-        admitted, attached = Admitted(), ExitStack()
+    ) -> Staging:
+        attached = ExitStack()
         keys = {stage.name: {part.key for part in stage.parts} for stage in stages}
 
         def enter(name: str) -> None:
@@ -108,17 +89,15 @@ class Admission:
             moves = planned([*stages[number:], *stages[:number]]).of_stage(name)
             self._perform(moves, lambda what, fraction: None)
             attached.enter_context(model.parts.attached(model.modules(keys[name])))
-            if name == DENOISE:
-                admitted.on_denoise()
 
         planned(stages)  # raises before anything has moved
         for component in model.components.values():
             self._residency.skeleton(component)
         report("to be read stage by stage, as the budget asks", None)
         members = {name: list(model.modules(keys[name]).values()) for name in keys}
-        admitted.staging = stack.enter_context(Staging(members, enter, self._residency.device))
+        staging = stack.enter_context(Staging(members, enter, self._residency.device))
         stack.callback(attached.close)
-        return admitted
+        return staging
 
     def _perform(self, moves: tuple[Move, ...], report: Report) -> None:
         for number, move in enumerate(moves):

@@ -64,13 +64,31 @@ class Assembler:
         self, info: ModelInfo, dtype: str, channels_last: bool, parts: Sequence[PartBase], report: Report
     ) -> Assembled:
         """Converts a single file first, once for a dtype. Raises ModelError, StorageError."""
-        folder = self._folder(info, dtype, report)
+        path = self._usable(info)
+        folder = path if path.is_dir() else self._imports.folder(self._conversion(info, path, dtype), report)
         try:
-            return self._assemble(info, folder, dtype, channels_last, parts, report)
+            index = read_json(folder / "model_index.json")
+            pipeline_class(str(index.get("_class_name")))  # some bring classes of their components with them
+            found = self._parts(info, folder, parts)
+            hashes = {name: self._weights_hash(source.files) for name, source in found.sources.items()}
+            components = {
+                name: self._residency.get(
+                    _key(source, dtype, channels_last, hashes[name]),
+                    source,
+                    DTYPES[dtype],
+                    channels_last,
+                    sum(file.stat().st_size for file in source.files),
+                )
+                for name, source in found.sources.items()
+            }
+            hashes |= {name: self._weights_hash([file]) for name, file in found.attachments.items()}
+            small = self._small_components(folder, index, found)
         except OSError as error:
             raise ModelError(
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."
             ) from None
+        self._check_numbers(found, hashes, dtype, report)
+        return Assembled(info, found.family, folder, dtype, found, components, hashes, small, _plain_arguments(index))
 
     def folder_at_hand(self, info: ModelInfo, dtype: str) -> Path | None:
         """The model's diffusers folder; None if there is something to convert first."""
@@ -102,10 +120,6 @@ class Assembler:
             if all(map(self._catalog.index.known_hash, source.files))
         )
 
-    def _folder(self, info: ModelInfo, dtype: str, report: Report) -> Path:
-        path = self._usable(info)
-        return path if path.is_dir() else self._imports.folder(self._conversion(info, path, dtype), report)
-
     def _conversion(self, info: ModelInfo, path: Path, dtype: str) -> Conversion:
         return conversion_of(info, path, dtype, self.imported, self.beside(info))
 
@@ -121,41 +135,20 @@ class Assembler:
         family = family_for(info)
         return ModelParts(parts, Context(info, family, folder_sources(folder, family), self._catalog))
 
-    def _assemble(
-        self, info: ModelInfo, folder: Path, dtype: str, channels_last: bool, parts: Sequence[PartBase], report: Report
-    ) -> Assembled:
-        index = read_json(folder / "model_index.json")
-        pipeline_class(str(index.get("_class_name")))  # some bring classes of their components with them
-        family = family_for(info)
-        found = self._parts(info, folder, parts)
-        absent = absent_components(family)
-        small: dict[str, Any] = {n: None for n, value in index.items() if value == [None, None] or n in absent}
+    def _small_components(self, folder: Path, index: dict[str, Any], parts: ModelParts) -> dict[str, Any]:
+        """Tokenizers, schedulers and processors, kept because reading a vocabulary takes a while; None for what is absent."""
+        absent = absent_components(parts.family)
+        out: dict[str, Any] = {name: None for name, value in index.items() if value == [None, None] or name in absent}
         for name, (library, class_name) in components_of(index).items():
-            if name not in absent and name not in found.sources:
-                small[name] = self._small_component(folder, name, library, class_name)
-        hashes = {name: self._weights_hash(source.files) for name, source in found.sources.items()}
-        components = {
-            name: self._residency.get(
-                _key(source, dtype, channels_last, hashes[name]),
-                source,
-                DTYPES[dtype],
-                channels_last,
-                sum(file.stat().st_size for file in source.files),
-            )
-            for name, source in found.sources.items()
-        }
-        hashes |= {name: self._weights_hash([file]) for name, file in found.attachments.items()}
-        self._check_numbers(found, hashes, dtype, report)
-        return Assembled(info, family, folder, dtype, found, components, hashes, small, _plain_arguments(index))
-
-    def _small_component(self, folder: Path, name: str, library: str, class_name: str) -> Any:
-        """A tokenizer, scheduler or processor; kept, because reading a vocabulary takes a while."""
-        files = sorted(stamp(file) for file in (folder / name).iterdir() if file.is_file())
-        key = f"{folder / name}:{library}.{class_name}:{files}"
-        if key not in self._small:
-            loaded = load_component(folder, name, library, class_name)
-            self._small = dict(list(self._small.items())[1 - KEPT_PARTS :]) | {key: loaded}
-        return self._small[key]
+            if name in absent or name in parts.sources:
+                continue
+            files = sorted(stamp(file) for file in (folder / name).iterdir() if file.is_file())
+            key = f"{folder / name}:{library}.{class_name}:{files}"
+            if key not in self._small:
+                loaded = load_component(folder, name, library, class_name)
+                self._small = dict(list(self._small.items())[1 - KEPT_PARTS :]) | {key: loaded}
+            out[name] = self._small[key]
+        return out
 
     def _check_numbers(self, parts: ModelParts, hashes: dict[str, str], dtype: str, report: Report) -> None:
         """Refuse weights that are no numbers. Each content is read once for a dtype, and remembered; the model that it belongs

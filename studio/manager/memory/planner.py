@@ -99,92 +99,81 @@ def plan(
     policy: Policy = greedy_dual_size,
 ) -> Plan:
     """Raises DoesNotFit. Parts of one key are one component, however many stages name it."""
-    there = {resident.key: resident for resident in residents}
-    moves: list[Move] = []
+    memory = _Memory({resident.key: resident for resident in residents}, budget, policy)
     peaks: dict[str, int] = {}
     shown: dict[str, dict[str, int]] = {}
     for number, stage in enumerate(stages):
         later = {part.key for following in stages[number + 1 :] for part in following.parts}
-        _make_room(stage, there, later, future, budget, policy, moves)
-        peaks[stage.name] = _total(there) + stage.activation
-        shown[stage.name] = {key: resident.bytes for key, resident in there.items()}
-    return Plan(tuple(moves), peaks, shown)
+        memory.enter(stage, later, future)
+        peaks[stage.name] = memory.total + stage.activation
+        shown[stage.name] = {key: resident.bytes for key, resident in memory.there.items()}
+    return Plan(tuple(memory.moves), peaks, shown)
 
 
-def _make_room(
-    stage: Stage,
-    there: dict[str, Resident],
-    later: set[str],
-    future: frozenset[str],
-    budget: int,
-    policy: Policy,
-    moves: list[Move],
-) -> None:
-    """Evict and load for one stage, changing `there` and adding to `moves`."""
-    needed = {part.key: part for part in stage.parts}
-    footprint = {key: part.bytes for key, part in needed.items()}
-    coming = sum(size for key, size in footprint.items() if key not in there)
-    while _total(there) + coming + stage.activation > budget:
-        victim = _victim(there, needed, later, future, policy)
-        if victim is not None:
-            del there[victim.key]
-            reason = "needed again" if victim.key in later | future else "not needed again"
-            moves.append(Move("evict", victim.key, victim.bytes, stage.name, reason))
-            continue
-        streamed = _largest_streamable(needed, footprint, there)
-        if streamed is None:
-            raise DoesNotFit(
-                f"{arithmetic(stage, list(there.values()), footprint)}; the memory budget is {mib(budget)}. "
-                "Raise the budget, or try a smaller size or batch."
-            )
-        if streamed.key in there:
-            moves.append(Move("evict", streamed.key, there.pop(streamed.key).bytes, stage.name, "to be streamed"))
-        footprint[streamed.key] = streamed.window or 0
-        coming = sum(size for key, size in footprint.items() if key not in there)
-    for key, size in footprint.items():
-        if key not in there:
-            streams = size != needed[key].bytes
-            moves.append(Move("stream" if streams else "load", key, size, stage.name))
-            there[key] = Resident(key, size)
+class _Memory:
+    """What is in memory while a plan is made, and the moves that led there."""
+
+    def __init__(self, there: dict[str, Resident], budget: int, policy: Policy):
+        self.there, self._budget, self._policy = there, budget, policy
+        self.moves: list[Move] = []
+
+    @property
+    def total(self) -> int:
+        return sum(resident.bytes for resident in self.there.values())
+
+    def enter(self, stage: Stage, later: set[str], future: frozenset[str]) -> None:
+        """Evict and load for one stage."""
+        needed = {part.key: part for part in stage.parts}
+        sizes = {key: part.bytes for key, part in needed.items()}  # less for those that are streamed
+        while self.total + self._missing(sizes) + stage.activation > self._budget:
+            if (victim := self._victim(needed, later, future)) is not None:
+                again = "needed again" if victim.key in later | future else "not needed again"
+                self._evict(victim.key, stage, again)
+            elif (part := self._largest_streamable(needed, sizes)) is not None:
+                if part.key in self.there:
+                    self._evict(part.key, stage, "to be streamed")
+                sizes[part.key] = part.window or 0
+            else:
+                raise DoesNotFit(
+                    f"{arithmetic(stage, list(self.there.values()), sizes)}; the memory budget is {mib(self._budget)}. "
+                    "Raise the budget, or try a smaller size or batch."
+                )
+        for key, size in sizes.items():
+            if key not in self.there:
+                kind: Kind = "load" if size == needed[key].bytes else "stream"
+                self.moves.append(Move(kind, key, size, stage.name))
+                self.there[key] = Resident(key, size)
+
+    def _missing(self, sizes: dict[str, int]) -> int:
+        return sum(size for key, size in sizes.items() if key not in self.there)
+
+    def _evict(self, key: str, stage: Stage, reason: str) -> None:
+        self.moves.append(Move("evict", key, self.there.pop(key).bytes, stage.name, reason))
+
+    def _victim(self, needed: dict[str, Part], later: set[str], future: frozenset[str]) -> Resident | None:
+        """Whom to evict: first what nobody needs, then what a waiting job needs, last what a later stage needs."""
+        free = [r for r in self.there.values() if r.key not in needed and not r.pinned]
+        unneeded = [r for r in free if r.key not in later]
+        candidates = [r for r in unneeded if r.key not in future] or unneeded or free
+        return self._policy(candidates) if candidates else None
+
+    def _largest_streamable(self, needed: dict[str, Part], sizes: dict[str, int]) -> Part | None:
+        """The part that streaming would save most on and that is not yet streamed; None if there is none."""
+
+        def pinned(key: str) -> bool:
+            return key in self.there and self.there[key].pinned and self.there[key].bytes == sizes[key]
+
+        candidates = [p for k, p in needed.items() if p.window is not None and p.window < sizes[k] and not pinned(k)]
+        return max(candidates, key=lambda part: part.bytes - (part.window or 0), default=None)
 
 
-def _victim(
-    there: dict[str, Resident],
-    needed: dict[str, Part],
-    later: set[str],
-    future: frozenset[str],
-    policy: Policy,
-) -> Resident | None:
-    """Whom to evict: first what nobody needs, then what a waiting job needs, last what a later stage needs."""
-    free = [r for r in there.values() if r.key not in needed and not r.pinned]
-    unneeded = [r for r in free if r.key not in later]
-    candidates = [r for r in unneeded if r.key not in future] or unneeded or free
-    return policy(candidates) if candidates else None
-
-
-def _largest_streamable(needed: dict[str, Part], footprint: dict[str, int], there: dict[str, Resident]) -> Part | None:
-    """The part that streaming would save most on and that is not yet streamed; None if there is none."""
-    candidates = [
-        part
-        for key, part in needed.items()
-        if part.window is not None
-        and part.window < footprint[key]
-        and not (key in there and there[key].pinned and there[key].bytes == footprint[key])
-    ]
-    return max(candidates, key=lambda part: part.bytes - (part.window or 0), default=None)
-
-
-def _total(there: dict[str, Resident]) -> int:
-    return sum(resident.bytes for resident in there.values())
-
-
-def arithmetic(stage: Stage, residents: Sequence[Resident], footprint: dict[str, int] | None = None) -> str:
-    """What a stage takes, term by term; `footprint` where a part takes less than all of it."""
-    footprint = footprint or {part.key: part.bytes for part in stage.parts}
-    terms = [f"{key.split(':')[0].replace('_', ' ')} {mib(size)}" for key, size in footprint.items()]
-    pinned = sum(r.bytes for r in residents if r.key not in footprint and r.pinned)
+def arithmetic(stage: Stage, residents: Sequence[Resident], sizes: dict[str, int] | None = None) -> str:
+    """What a stage takes, term by term; `sizes` where a part takes less than all of it."""
+    sizes = sizes or {part.key: part.bytes for part in stage.parts}
+    terms = [f"{key.split(':')[0].replace('_', ' ')} {mib(size)}" for key, size in sizes.items()]
+    pinned = sum(r.bytes for r in residents if r.key not in sizes and r.pinned)
     terms += [f"others kept in memory {mib(pinned)}"] if pinned else []
-    need = sum(footprint.values()) + pinned + stage.activation
+    need = sum(sizes.values()) + pinned + stage.activation
     return f"To {stage.name} takes {' + '.join([*terms, f'working memory {mib(stage.activation)}'])} = {mib(need)}"
 
 

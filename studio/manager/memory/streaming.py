@@ -38,6 +38,7 @@ class Staging:
     def __init__(self, members: dict[str, list[Any]], enter: Callable[[str], None], device: Any):
         self._members, self._on_enter, self._device = members, enter, device
         self._current: str | None = None
+        self.then: Callable[[], None] = lambda: None  # called after `enter`
 
     def __enter__(self) -> "Staging":
         for stage, modules in self._members.items():
@@ -58,6 +59,7 @@ class Staging:
     def _enter_once(self, stage: str) -> None:
         if stage != self._current:
             self._on_enter(stage)
+            self.then()
             self._current = stage
 
 

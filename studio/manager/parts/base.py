@@ -73,7 +73,7 @@ class ModelParts:
     """A model's own components with what the parts of one request add. Parts that need nothing in memory are passed over."""
 
     def __init__(self, parts: Sequence[PartBase], context: Context):
-        self._context = context
+        self._context, self.family = context, context.family
         self.sources = dict(context.own)  # component -> where it comes from
         self.owners = dict.fromkeys(context.own, context.info.id)  # component or attachment -> id of the model it is of
         self.attachments: dict[str, Path] = {}
