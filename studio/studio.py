@@ -171,6 +171,9 @@ class Studio:
     def add_input(self, data: bytes) -> str:
         return self._inputs.add(data)
 
+    def input_file(self, digest: str) -> Path:
+        return self._inputs.path(digest)
+
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
         return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before))
 

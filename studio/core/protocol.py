@@ -63,6 +63,9 @@ class Studio(Protocol):
     def add_input(self, data: bytes) -> str:
         """Check a picture (`core.pictures`), store it under its content's hash and return that; the same one is stored once."""
 
+    def input_file(self, digest: str) -> Path:
+        """The PNG of a picture that was stored with `add_input`; raises NotFound."""
+
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]: ...
 
     def image(self, image_id: str) -> ImageView: ...

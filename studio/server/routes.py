@@ -24,6 +24,7 @@ from studio.server.stream import event_stream, joined, page_stream
 
 ID = r"^[A-Za-z0-9_-]{1,100}$"
 Id = Annotated[str, Path(pattern=ID)]
+Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[int, Path(ge=0, le=1_000_000)]
 FrameName = Annotated[str, Query(pattern=f"^({'|'.join(FRAMES)})$")]
 POSITION = r"[A-Za-z0-9_-]{1,100}:[0-9]{1,9}"
@@ -130,6 +131,14 @@ def build_router(studio: Studio) -> APIRouter:
     async def add_input(request: Request) -> dict[str, str]:
         """Store a picture (the body is the file itself) for use in requests; the answer is the hash that addresses it."""
         return {"id": await run_in_threadpool(studio.add_input, await request.body())}
+
+    @router.get("/inputs/{digest}")
+    def stored_input(digest: Digest) -> Response:
+        """A stored picture."""
+        path = studio.input_file(digest)
+        if not path.is_file():
+            raise NotFound("input", digest)
+        return FileResponse(path, media_type="image/png", headers=FOREVER)
 
     return router
 

@@ -19,6 +19,8 @@ STYLES = (
     "layout.css",
     "navigation.css",
     "fields.css",
+    "picture.css",
+    "part_cards.css",
     "canvas.css",
     "strip.css",
     "model_browser.css",

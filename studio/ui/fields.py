@@ -1,99 +1,141 @@
-"""The form's controls: native inputs with real labels, each a small Gradio component whose value is what was typed.
+"""A field of a value as a control of the page: how it is drawn, what stands in it, and how that is read back.
 
-A number is handed on as the text that stands in its box: whether it is a good one is for the request to say, so that
-1.5 steps are refused in words instead of being rounded away. Titles and help come from the request's own fields.
+A number travels as the text that stands in its box: whether it is a good one is for the request to say, so that 1.5 steps
+are refused in words instead of being rounded away. Knows no particular field and no model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
+from studio.core.fields import FieldSpec
 from studio.core.models import Choice
-from studio.core.request import GenerationRequest
 from studio.ui.assets import behaviour
+
+# Which function of `static/controls.js` draws a field, by `FieldSpec.kind`.
+_DRAWN_AS = {
+    "integer": "number",
+    "number": "number",
+    "text": "line",
+    "boolean": "switch",
+    "choice": "select",
+    "image": "picture",
+    "model": "file",
+}
+# What a control has beside its value, each as the page reads it.
+PROPERTIES: dict[str, Any] = {
+    "label": "",
+    "help": "",
+    "choices": [],  # of a menu: {name, title, help}; with `modes`, only for these modes of the workbench
+    "choices_by": {},  # the same by the value of the field that `depends` names
+    "depends": "",
+    "refusals": {},  # mode -> why a choice is not for it
+    "empty": "",  # of a menu without choices: what it shows, and its help
+    "empty_help": "",
+    "soft": [],  # (least, greatest, step) of a slider
+    "step": 1,
+    "placeholder": "",
+    "locked": "",  # why the control does nothing just now
+    "note": "",  # stands beneath it
+    "advised": False,  # whether there may be advice
+    "advice": {},  # {sampler: {spacing: {below, sentence}}}: in place of the note while the number is below
+    "reusable": True,  # of a picture: whether it may be one that was made here
+    "counts": False,  # whether the number decides how many steps run, which is then said beneath it
+}
+MISSING = object()  # read from an empty control whose field has to be given: the request says that it is missing
 
 
 class Field(gr.HTML):
-    """A labelled control. `kind` names the function of `static/fields.js` that draws it.
+    """One labelled control. `kind` names the function of `static/controls.js` that draws it.
 
     Gradio builds a control anew for each update, from what it was built with and what the update changes, the value left
-    out: so every value has a default, and what may change is given in the form in which the page reads it.
+    out: so every property has a default.
     """
 
-    def __init__(self, field: str, kind: str, value: Any, *, title: str = "", help: str = "", **props: Any):
-        info = GenerationRequest.model_fields.get(field)
+    def __init__(self, path: str, value: Any = None, *, kind: str, name: str = "", **props: Any):
+        """`path` is where messages find the field ("steps", "task.strength"); `name` its key on the page, else the path."""
         super().__init__(
             value=value,
             html_template="<div class='field-body'></div>",
             js_on_load=behaviour("fields.js"),
             apply_default_css=False,
-            label=title or (info.title if info else None) or field,
-            elem_classes=["field", f"field-{kind}", f"is-{field}"],
-            field=field,
+            elem_classes=["field", f"field-{kind}", f"is-{path.replace('.', '-')}"],
+            field=name or path,
             kind=kind,
-            help=help or (info.description if info else "") or "",
-            **props,
+            **PROPERTIES | props,
         )
 
     def api_info(self) -> dict[str, Any]:
         return {"type": {}, "description": "the value of one setting"}
 
 
-class Select(Field):
-    """A native menu of `plain` choices. `choices_by` narrows it by the value of another field: {that value: choices}."""
-
-    def __init__(
-        self,
-        field: str,
-        value: str = "",
-        choices: Sequence[dict[str, str]] = (),
-        *,
-        depends: str = "",
-        choices_by: dict[str, list[dict[str, str]]] | None = None,
-        **props: Any,
-    ):
-        super().__init__(
-            field, "select", value, choices=list(choices), depends=depends, choices_by=choices_by or {}, **props
-        )
-
-
-class Number(Field):
-    """A number box; with `soft` = (least, greatest, step) a slider under it that spans the usual values.
-
-    `locked` says why the control does nothing just now, `absent` takes it off the page. `advice` is {sampler: {spacing:
-    {below, sentence}}}: what is said under the box while its number is below; `note` what is said otherwise.
-    """
-
-    def __init__(self, field: str, value: Any = None, *, soft: tuple[float, float, float] | None = None, **props: Any):
-        shared: dict[str, Any] = {"placeholder": "", "locked": "", "advice": {}, "note": "", "absent": False} | props
-        super().__init__(field, "number", shown(value), soft=list(soft or ()), **shared)
-
-
-class Seed(Field):
-    """The seed's box, a die that asks for a new one each time, and a button that takes the shown image's seed."""
-
-    def __init__(self, field: str, value: Any = None, **props: Any):
-        super().__init__(field, "seed", shown(value), **props)
-
-
 class Switch(Field):
-    """A checkbox."""
+    """A checkbox that is no field of a request."""
 
-    def __init__(self, field: str, value: bool = False, **props: Any):
-        super().__init__(field, "switch", value, **props)
-
-
-def plain(choices: Sequence[Choice]) -> list[dict[str, str]]:
-    return [choice.model_dump() for choice in choices]
+    def __init__(self, name: str, value: bool = False, *, title: str, help: str = "", **props: Any):
+        super().__init__(name, value, kind="switch", label=title, help=help, **props)
 
 
-def plain_by(choices_by: dict[str, list[Choice]]) -> dict[str, list[dict[str, str]]]:
-    return {name: plain(choices) for name, choices in choices_by.items()}
+def control(spec: FieldSpec) -> dict[str, Any]:
+    """How the page draws the field, as far as its declaration says: properties of a `Field`, or of one in a card."""
+    drawn: dict[str, Any] = {"kind": _DRAWN_AS[spec.kind], "label": spec.title, "help": spec.help}
+    if spec.choices:
+        drawn["choices"] = [{"name": value, "title": title, "help": ""} for value, title in spec.choices]
+    if spec.extra.soft:
+        drawn |= {"soft": list(spec.extra.soft), "step": spec.extra.soft[2]}
+    if spec.extra.widget == "mask":
+        drawn["reusable"] = False
+    return drawn
+
+
+def typed(spec: FieldSpec, value: Any) -> Any:
+    """What stands in a control as a value of the field; what is no such value stays as it is, for the request to refuse."""
+    if spec.kind in ("image", "model") and not value:
+        return None if spec.optional else MISSING
+    if spec.kind not in ("integer", "number"):
+        return value
+    text = str(value).strip()
+    if not text:
+        return None if spec.optional else value
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return value
+
+
+def standing(spec: FieldSpec, value: Any) -> Any:
+    """The inverse of `typed`: how a value stands in its control."""
+    if spec.kind in ("integer", "number"):
+        return shown(value)
+    return "" if value is None else value
 
 
 def shown(value: Any) -> str:
-    """A number as it stands in its box; 5.0 as 5, nothing for None."""
+    """A number as people write it; 5.0 as 5, nothing for None."""
     if value is None:
         return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def plain(choices: Sequence[Choice]) -> list[dict[str, Any]]:
+    return [choice.model_dump() for choice in choices]
+
+
+def in_pairs(specs: Sequence[FieldSpec], draw: Callable[[FieldSpec], None]) -> None:
+    """Draws the fields two in a row where two of one height follow each other: sliders, or plain controls."""
+    waiting = list(specs)
+    while waiting:
+        first = waiting.pop(0)
+        if waiting and not first.extra.wide and _row(waiting[0]) == _row(first):
+            with gr.Row(elem_classes=["pair"]):
+                draw(first)
+                draw(waiting.pop(0))
+        else:
+            draw(first)
+
+
+def _row(spec: FieldSpec) -> tuple[bool, bool]:
+    return spec.extra.wide, bool(spec.extra.soft)

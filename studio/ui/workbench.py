@@ -38,7 +38,7 @@ class Workbench:
     def __init__(self, studio: Studio, name: str, modes: Mapping[str, Mode], *, follows_newest: bool = True):
         self.studio = studio
         self.modes = modes
-        self.form = Form(studio)
+        self.form = Form(studio, {name: mode.task for name, mode in modes.items()})
         self.job = gr.State(None)  # the job last submitted here, which Live replaces
         self.model = gr.State("")  # the model before the one that is being chosen
         with gr.Column(elem_id=name, elem_classes=["workbench"]):
@@ -65,6 +65,7 @@ class Workbench:
 
     def _draw_settings(self) -> None:
         with gr.Column(elem_classes=["settings"]):
+            self.form.draw_tasks()
             self.form.draw("model")
             Prepare(self.studio)
             for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
@@ -76,6 +77,8 @@ class Workbench:
                     with gr.Row(elem_classes=["pair"]):
                         self.form.draw(*pair)
                 self.form.draw("previews")
+                self.form.draw_rest()
+            self.form.draw_parts()
             self.picture = gr.UploadButton(
                 "Settings from a picture",
                 file_types=[".png", ".jpg", ".jpeg", ".webp"],
@@ -91,7 +94,7 @@ class Workbench:
         request: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
         self.generate.click(trigger_mode="multiple", **request)
         self.canvas.submit(trigger_mode="always_last", **request)  # Live: only the newest request counts
-        filled = [*fields.values(), self.notice, self.model]
+        filled = [*form.inputs(), self.notice, self.model]
         fields["model"].input(
             self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
         )
@@ -104,7 +107,7 @@ class Workbench:
     def submit(self, data: dict[Component, Any]) -> Updates:
         live = bool(data[self.live])
         try:
-            job = self.studio.submit(self.form.read(data), replaces=data[self.job] if live else None)
+            job = self.studio.submit(self.form.read(data, data[self.mode]), replaces=data[self.job] if live else None)
         except StudioError as error:
             return {self.canvas: canvases.refuse(error)}
         except Exception:

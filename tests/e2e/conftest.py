@@ -27,7 +27,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-NOISE = ("AbortError", "Connection errored out", "WebGL")  # what Gradio and Chromium say when a page is left
+# What Gradio and Chromium say when a page is left, and when the studio refuses something in words.
+NOISE = ("AbortError", "Connection errored out", "WebGL", "status of 422")
 
 
 @contextmanager

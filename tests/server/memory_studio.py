@@ -98,7 +98,12 @@ class MemoryStudio:
 
     def add_input(self, data: bytes) -> str:
         read_header(data)
-        return hashlib.sha256(data).hexdigest()
+        digest = hashlib.sha256(data).hexdigest()
+        (self.folder / f"{digest}.png").write_bytes(data)
+        return digest
+
+    def input_file(self, digest: str) -> Path:
+        return self.folder / f"{digest}.png"
 
     def close(self) -> None:
         self.closed += 1

@@ -275,6 +275,14 @@ def test_an_input_is_addressed_by_its_hash(call: Call) -> None:
     first, second = call("POST", "/inputs", content=png()), call("POST", "/inputs", content=png())
     assert first.status_code == 201
     assert first.json() == second.json()
+    shown = call("GET", f"/inputs/{first.json()['id']}")
+    assert (shown.content, shown.headers["content-type"]) == (png(), "image/png")
+    assert "immutable" in shown.headers["cache-control"] and "sandbox" in shown.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "f" * 63, "F" * 64, "..%2f" + "0" * 59, "0" * 63 + "g"])
+def test_an_input_that_was_never_stored_is_404(call: Call, digest: str) -> None:
+    assert call("GET", f"/inputs/{digest}").status_code == 404
 
 
 @pytest.mark.parametrize("body", [b"", b"not a picture", b"<svg xmlns='http://www.w3.org/2000/svg'/>", png()[:20]])

@@ -26,6 +26,7 @@ from studio.core.options import find_model, options_for, resolve
 from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
 from studio.jobs.frames import spread
+from studio.jobs.inputs import InputStore
 from tests.ui.fake_memory import FakeMemory
 
 SIZE = 128
@@ -35,7 +36,9 @@ MODELS = [
         title="Pencil",
         kind="diffusers",
         family="sd1",
-        capabilities=Capabilities(prediction="v_prediction"),
+        capabilities=Capabilities(
+            tasks=("text_to_image", "image_to_image", "inpaint"), parts=("vae",), prediction="v_prediction"
+        ),
         defaults=Defaults(steps=12, guidance_scale=4.0, width=SIZE, height=SIZE),
         description="Draws coloured shapes.",
         shipped=True,
@@ -92,6 +95,10 @@ STAGES = MODELS[0].model_copy(
         ),
     }
 )
+VAES = [
+    ModelInfo(id=f"vae/{name}", title=name.capitalize(), kind="vae", family=family)
+    for name, family in (("sharp", "sd1"), ("soft", None), ("large", "sdxl"))
+]
 PRESETS = [
     Preset(name="quick", title="Quick look", description="Eight steps.", values={"steps": 8, "sampler": "euler"}),
     Preset(name="careful", title="Careful", description="Fifty steps.", values={"steps": 50, "guidance_scale": 6.5}),
@@ -114,6 +121,7 @@ class FakeStudio(FakeMemory):
         super().__init__()
         self.folder = folder
         self._models = models or MODELS
+        self._inputs = InputStore(folder / "inputs")
         self.step_seconds = step_seconds
         self.released = threading.Event()
         self._lock = threading.Condition()
@@ -126,7 +134,7 @@ class FakeStudio(FakeMemory):
         threading.Thread(target=self._work, daemon=True).start()
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
-        resolved = resolve(request, find_model(self._models, request.model))
+        resolved = resolve(request, find_model(self._models, request.model), self._models)
         if replaces:
             self.cancel(replaces)
         job = uuid.uuid4().hex[:12]
@@ -195,7 +203,10 @@ class FakeStudio(FakeMemory):
         yield from ((step, found[step]) for step in spread(found))
 
     def add_input(self, data: bytes) -> str:
-        raise InvalidRequest("This studio keeps no inputs.")
+        return self._inputs.add(data)
+
+    def input_file(self, digest: str) -> Path:
+        return self._inputs.path(digest)
 
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
         return [view for view in reversed(self._images.values()) if before is None or view.created < before][:limit]

@@ -6,31 +6,46 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from studio.core.errors import InvalidRequest
-from studio.core.fields import specs
+from studio.core.fields import FieldSpec, specs
+from studio.core.parts import PARTS
 from studio.core.request import MAX_SEED, GenerationRequest
+from studio.core.tasks import TASKS
+from studio.ui.core_controls import CORE
 from studio.ui.fields import shown
 from studio.ui.form import DEFAULT, Form
-from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, FakeStudio
+from studio.ui.task_controls import steps_sentence
+from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, VAES, FakeStudio
 
-FIELDS = [name for name, spec in specs(GenerationRequest).items() if spec.kind != "values"]
+OFFERED = [kind for kind, task in TASKS.items() if task.offered]
+PICTURE, MASK = "a" * 64, "b" * 64
 
 
 @pytest.fixture
 def form(tmp_path: Path) -> Iterator[Form]:
-    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
-    with gr.Blocks(analytics_enabled=False):
-        form = Form(studio)
-        form.draw(*FIELDS, "preset", "style")
-    yield form
+    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES, *VAES])
+    yield drawn(studio)
     studio.close()
 
 
+def drawn(studio: FakeStudio) -> Form:
+    with gr.Blocks(analytics_enabled=False):
+        form = Form(studio)
+        form.draw("preset", "style")
+        form.draw_tasks()
+        form.draw_rest()
+        form.draw_parts()
+    return form
+
+
 def typed(form: Form, **values: Any) -> dict[Any, Any]:
-    """What the page sends: each control's value, with some of them typed over."""
+    """What the page sends: each control's value, with some of them typed over; "strength" is a task's."""
     start = {component: component.value for component in form.inputs()}
-    return start | {form.fields[name]: value for name, value in values.items()}
+    controls = {name: each for task in form.tasks.values() for name, each in task.items()} | form.fields
+    return start | {controls[name]: value for name, value in values.items()}
 
 
 def after(form: Form, values: dict[str, Any]) -> dict[Any, Any]:
@@ -38,9 +53,19 @@ def after(form: Form, values: dict[str, Any]) -> dict[Any, Any]:
     return typed(form) | {c: update["value"] for c, update in form.fill(values).items() if "value" in update}
 
 
-def test_every_field_of_a_request_has_a_control_with_its_title(form: Form) -> None:
-    for name in FIELDS:
-        assert form.fields[name].label == specs(GenerationRequest)[name].title
+def test_every_field_of_the_core_and_of_every_task_has_a_control_with_its_title(form: Form) -> None:
+    assert CORE
+    for name, spec in CORE.items():
+        assert form.fields[name].label == spec.title
+    for kind in OFFERED:
+        assert {name: each.label for name, each in form.tasks[kind].items()} == {
+            name: spec.title for name, spec in specs(TASKS[kind]).items()
+        }
+
+
+def test_tasks_share_the_controls_of_fields_that_they_declare_alike(form: Form) -> None:
+    first, second = form.tasks["image_to_image"], form.tasks["inpaint"]
+    assert first["strength"] is second["strength"] and "mask" not in first
 
 
 def test_the_form_as_drawn_is_a_good_request_with_the_models_own_settings(form: Form) -> None:
@@ -49,8 +74,48 @@ def test_the_form_as_drawn_is_a_good_request_with_the_models_own_settings(form: 
     assert (request.sampler, request.width, request.seed) == (DEFAULT, None, -1)
 
 
+def values_of(spec: FieldSpec) -> st.SearchStrategy[Any]:
+    """Good values of a field, as its declaration says."""
+    if spec.choices:
+        good: st.SearchStrategy[Any] = st.sampled_from([value for value, _ in spec.choices])
+    elif spec.kind == "integer":
+        good = st.integers(int(spec.least or 0), int(spec.most or 100))
+    elif spec.kind == "number":
+        good = st.floats(float(spec.least or 0.01), float(spec.most or 10.0), exclude_min=spec.least is None)
+    elif spec.kind == "image":
+        good = st.sampled_from([PICTURE, MASK])
+    elif spec.kind == "model":
+        good = st.sampled_from([each.id for each in VAES])
+    else:
+        good = {"boolean": st.booleans(), "text": st.text(max_size=20)}[spec.kind]
+    return st.none() | good if spec.optional else good
+
+
+def fields_of(kind: type[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({name: values_of(spec) for name, spec in specs(kind).items()})
+
+
+tasks = st.sampled_from(OFFERED).flatmap(
+    lambda kind: fields_of(TASKS[kind]).map(lambda values: {"kind": kind} | values)
+)
+parts = st.lists(st.sampled_from(list(PARTS)), unique=True).flatmap(
+    lambda kinds: st.tuples(*(fields_of(PARTS[k]).map(lambda values, k=k: {"kind": k} | values) for k in kinds))
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(task=tasks, parts=parts)
+def test_reading_is_the_inverse_of_filling_for_every_task_and_part(
+    form: Form, task: dict[str, Any], parts: tuple[dict[str, Any], ...]
+) -> None:
+    said = tuple(part for part in parts if any(value is not None for name, value in part.items() if name != "kind"))
+    request = GenerationRequest(model="other/stages", task=task, parts=said)
+    assert form.read(after(form, request.model_dump()), task["kind"]) == request
+    assert form.read(after(form, request.model_dump(mode="json")), task["kind"]) == request
+
+
 def test_reading_is_the_inverse_of_filling(form: Form) -> None:
-    wish = GenerationRequest(
+    request = GenerationRequest(
         model="starter/crayon",
         prompt="a <b>bold</b> \u202eheart & 50% more",
         negative_prompt="a, b",
@@ -67,7 +132,59 @@ def test_reading_is_the_inverse_of_filling(form: Form) -> None:
         dtype="fp32",
         previews=False,
     )
-    assert form.read(after(form, wish.model_dump())) == wish
+    assert form.read(after(form, request.model_dump())) == request
+
+
+def test_settings_of_an_earlier_version_are_filled_in(form: Form) -> None:
+    request = form.read(after(form, {"model": "other/stages", "upper_steps": 7}))
+    assert [part.model_dump() for part in request.parts] == [
+        {"kind": "cascade", "steps": 7, "guidance_scale": None, "noise_level": None}
+    ]
+
+
+def test_what_is_filled_in_without_parts_takes_them_away_and_what_does_not_name_them_leaves_them(form: Form) -> None:
+    with_vae = after(form, {"model": "starter/pencil", "parts": [{"kind": "vae", "model": "vae/sharp"}]})
+    assert [part.kind for part in form.read(with_vae).parts] == ["vae"]
+    assert form.fill({"steps": 8}).keys() == {form.fields["steps"]}
+    assert form.fill({"parts": ()})[form.fields["parts"]]["value"] == []
+
+
+def test_a_picture_that_was_not_chosen_is_missing_at_its_control(form: Form) -> None:
+    with pytest.raises(InvalidRequest, match=r"^Picture is missing\.$") as refused:
+        form.read(typed(form), "image_to_image")
+    assert refused.value.field == "task.image"
+    with pytest.raises(InvalidRequest, match=r"^Mask is missing\.$"):
+        form.read(typed(form, image=PICTURE), "inpaint")
+    assert not form.read(typed(form), "text_to_image").images()
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "rounding", "said"),
+    [
+        ("20", "0.6", "floor", "12 of 20 steps will run."),
+        ("25", "0.33", "floor", "8 of 25 steps will run."),
+        ("25", "0.33", "ceil", "9 of 25 steps will run."),
+        ("3", "0.2", "floor", "No step would run: raise the strength or the steps."),
+        ("20", "", "floor", ""),
+        ("20", "1.5", "floor", ""),
+        ("many", "0.5", "floor", ""),
+    ],
+)
+def test_the_steps_that_will_run_are_said_beforehand(
+    tmp_path: Path, steps: str, strength: str, rounding: str, said: str
+) -> None:
+    able = MODELS[0].capabilities.model_copy(update={"partial_steps": rounding})
+    studio = FakeStudio(tmp_path, models=[MODELS[0].model_copy(update={"capabilities": able})])
+    given = {"model": "starter/pencil", "steps": steps, "field": "task.strength", "value": strength}
+    assert steps_sentence(studio, {"change": "image_to_image"}, given | {"mode": "change"}) == said
+    assert steps_sentence(studio, {"change": "text_to_image"}, given | {"mode": "change"}) == ""
+    studio.close()
+
+
+def test_a_model_is_offered_in_the_modes_whose_task_it_can_do(form: Form) -> None:
+    modes = {choice["name"]: choice["modes"] for choice in form.fields["model"].props["choices"]}
+    assert modes["starter/pencil"] == ["text_to_image", "image_to_image", "inpaint"]
+    assert modes["starter/crayon"] == ["text_to_image"]
 
 
 def test_filling_some_settings_leaves_the_others_alone(form: Form) -> None:
@@ -180,14 +297,18 @@ def test_numbers_stand_in_their_boxes_as_people_write_them(value: Any, text: str
     assert shown(value) == text
 
 
+def test_a_model_that_works_in_stages_says_what_its_sizes_mean(form: Form) -> None:
+    width = form.fill({"model": "other/stages"})[form.fields["width"]]
+    assert width["note"] == "32 × 32: Sketch alone\n128 × 128: then Ink"
+    assert form.fill({"model": "starter/pencil"})[form.fields["width"]]["note"] == ""
+
+
 def test_guidance_rescale_is_locked_with_its_reason_where_the_pipeline_takes_none(tmp_path: Path) -> None:
     plain = MODELS[1].model_copy(
         update={"id": "other/plain", "capabilities": MODELS[1].capabilities.model_copy(update={"rescale": False})}
     )
     studio = FakeStudio(tmp_path, models=[*MODELS, plain, BLOBS])
-    with gr.Blocks(analytics_enabled=False):
-        form = Form(studio)
-        form.draw(*FIELDS)
+    form = drawn(studio)
     field = form.fields["guidance_rescale"]
     told = {name: form.fill({"model": name})[field]["locked"] for name in ("starter/crayon", "other/plain", BLOBS.id)}
     assert told == {

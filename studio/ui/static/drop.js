@@ -5,7 +5,7 @@ import { currentWorkbench, make } from "./workbench.js";
 export function wireDrop(workbench) {
   const overlay = make("div", { class: "overlay", hidden: true }, make("p", { text: "Drop the picture to restore its settings" }));
   workbench.root.append(overlay);
-  const isMeant = ({ target }) => (target.closest?.(".workbench") ?? currentWorkbench()?.root) === workbench.root;
+  const isMeant = ({ target }) => !target.closest?.(".picture") && (target.closest?.(".workbench") ?? currentWorkbench()?.root) === workbench.root;
   const carriesFile = (event) => isMeant(event) && workbench.visible && [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {
     overlay.hidden = !carriesFile(event);

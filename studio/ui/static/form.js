@@ -1,5 +1,6 @@
 // The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
 
+import { clearComplaint, complain } from "./complaints.js";
 import { currentWorkbench, make, whenDrawn } from "./workbench.js";
 import { wireDrop } from "./drop.js";
 
@@ -39,38 +40,32 @@ function fieldName(holder) {
   return [...holder.classList].find((name) => name.startsWith("is-"))?.slice(3);
 }
 
-/** The sentence goes to the field, and the field into view. */
-export function blame(workbench, name, message) {
-  const holder = workbench.root.querySelector(`.field.is-${CSS.escape(name)}`);
-  const control = holder?.querySelector("textarea, input, select");
-  if (!control) return;
-  forgive(workbench, name);
+/** The sentence goes to the field at this path ("steps", "task.strength", "parts.0.weight"), and the field into view. */
+export function blame(workbench, path, message) {
+  const holder = holderOf(workbench, path);
+  if (!holder) return;
   const fold = holder.closest(".fold");
   if (fold?.classList.contains("folded")) fold.querySelector(".fold-button").click();
-  const note = make("p", { class: "field-error", id: workbench.id(`${name}-error`), text: message });
-  control.setAttribute("aria-invalid", "true");
-  control.setAttribute("aria-errormessage", note.id);
-  control.dataset.describedby = control.getAttribute("aria-describedby") ?? "";
-  control.setAttribute("aria-describedby", note.id);
-  holder.append(note);
+  complain(holder, workbench.id(`${path}-error`), message);
   if (!holder.contains(document.activeElement)) holder.scrollIntoView({ block: "nearest" });
 }
 
-export function forgive(workbench, name = null) {
-  const holders = name ? [workbench.root.querySelector(`.field.is-${CSS.escape(name)}`)] : workbench.root.querySelectorAll(".field");
-  for (const holder of holders) {
-    for (const note of holder?.querySelectorAll(".field-error") ?? []) note.remove();
-    const control = holder?.querySelector("[aria-invalid]");
-    if (!control) continue;
-    control.removeAttribute("aria-invalid");
-    control.removeAttribute("aria-errormessage");
-    if (control.dataset.describedby) control.setAttribute("aria-describedby", control.dataset.describedby);
-    else control.removeAttribute("aria-describedby");
-  }
+export function forgive(workbench, path = null) {
+  const holders = path ? [holderOf(workbench, path)] : workbench.root.querySelectorAll(".field");
+  for (const holder of holders) if (holder) clearComplaint(holder);
+}
+
+/** The element of class "field" around the control. Those in cards are known by the cards. */
+function holderOf(workbench, path) {
+  const [first, ...rest] = path.split(".");
+  const inside = rest.length ? workbench.fields.get(first)?.holder?.(rest) : null;
+  if (inside) return inside;
+  const found = [...workbench.root.querySelectorAll(`.field.is-${CSS.escape(path.replaceAll(".", "-"))}`)];
+  return found.find((holder) => holder.offsetParent) ?? found[0]; // tasks may have a field of one name each
 }
 
 function wireFold(workbench) {
-  whenDrawn(workbench, ".fold", (fold) => {
+  whenDrawn(workbench, ".fold:not(.part-group)", (fold) => {
     const remembered = workbench.recall("fold");
     const button = make("button", { type: "button", class: "fold-button", text: "More" });
     const set = (open) => {

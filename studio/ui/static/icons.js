@@ -8,6 +8,10 @@ const PATHS = {
   download: '<path d="M8 2.5v7.8M4.8 7.4 8 10.6l3.2-3.2M3 13.3h10"/>',
   alert: '<circle cx="8" cy="8" r="5.8"/><path d="M8 5v3.6M8 11h.01" stroke-width="1.7"/>',
   swap: '<path d="M3 5.5h9M9.6 3 12.2 5.5 9.6 8M13 10.5H4M6.4 8 3.8 10.5 6.4 13"/>',
+  add: '<path d="M8 3v10M3 8h10"/>',
+  remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
+  up: '<path d="M4 9.8 8 5.6l4 4.2" stroke-linejoin="round"/>',
+  down: '<path d="M4 6.2 8 10.4l4-4.2" stroke-linejoin="round"/>',
   // groups of tabs
   create: '<rect x="2.2" y="3" width="11.6" height="10" rx="1.8"/><path d="m2.6 11.2 3.2-3.3 2.6 2.6 2-1.9 3 2.9M10.6 5.9h.01" stroke-linejoin="round"/>',
   guide: '<circle cx="8" cy="8" r="4.4"/><path d="M8 1.8v3.4M8 10.8v3.4M1.8 8h3.4M10.8 8h3.4"/>',

@@ -1,0 +1,110 @@
+"""The parts of a request as one control: a group for each kind, with a card for each part (`static/part_cards.js`).
+
+Its value is the list of cards, {"kind", "on", and what stands in the control of each field}. Groups are drawn from the
+fields that a kind declares (`core.parts.PARTS`), so a new kind needs nothing here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gradio as gr
+
+from studio.core.fields import specs
+from studio.core.models import ModelInfo
+from studio.core.parts import PARTS, PartBase
+from studio.core.protocol import Studio
+from studio.ui.assets import behaviour
+from studio.ui.fields import MISSING, PROPERTIES, control, standing, typed
+from studio.ui.model_controls import file_choices
+from studio.ui.stages import upper_values
+
+# What stands in the empty controls of a part, where its model knows.
+_OWN_VALUES: dict[str, Callable[[ModelInfo], dict[str, str]]] = {"cascade": upper_values}
+
+
+class PartCards(gr.HTML):
+    """`groups` as the function below makes them for the chosen model. `large`: mode of the workbench -> kinds drawn large."""
+
+    def __init__(self, groups: list[dict[str, Any]], large: Mapping[str, tuple[str, ...]], **props: Any):
+        super().__init__(
+            value=[],
+            html_template="<div class='parts'></div>",
+            js_on_load=behaviour("part_cards.js"),
+            apply_default_css=False,
+            elem_classes=["parts-block"],
+            groups=groups,
+            large={mode: list(kinds) for mode, kinds in large.items()},
+            **props,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": {}, "description": "the parts of a request"}
+
+
+def groups(studio: Studio, model: ModelInfo | None) -> list[dict[str, Any]]:
+    """How the page draws each kind of part for this model."""
+    return [_group(studio, kind, part, model) for kind, part in PARTS.items()]
+
+
+def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | None) -> dict[str, Any]:
+    own = _OWN_VALUES[kind](model) if model and kind in _OWN_VALUES else {}
+    controls = []
+    for name, spec in specs(part).items():
+        drawn = (
+            PROPERTIES
+            | control(spec)
+            | {"field": name, "value": standing(spec, spec.default), "placeholder": own.get(name, "")}
+        )
+        if spec.kind == "model":
+            drawn["choices"] = file_choices(studio, spec.extra.model_kind, model) if model else []
+            drawn["empty"] = f"No {part.title} here that fits"
+        controls.append(drawn)
+    return {
+        "kind": kind,
+        "title": part.title,
+        "plural": part.plural,
+        "help": part.help,
+        "many": part.many,
+        "inline": _inline(part),
+        "locked": "" if model is None or _taken(kind, model) else f"{model.title} takes no {part.plural}.",
+        "fields": controls,
+    }
+
+
+def _inline(part: type[PartBase]) -> bool:
+    """Whether its fields stand in the form without a card: there is one at most, and with nothing in them there is none."""
+    return not part.many and all(spec.optional and spec.default is None for spec in specs(part).values())
+
+
+def _taken(kind: str, model: ModelInfo) -> bool:
+    return kind in model.capabilities.parts
+
+
+def read(cards: Any, model: ModelInfo | None) -> list[Any]:
+    """The parts that the cards ask for: those that are on and that the model takes, in their order. The page sends `cards`,
+    so what is no card is kept for the request to refuse."""
+    found: list[Any] = []
+    for card in cards or ():
+        kind = str(card.get("kind")) if isinstance(card, dict) else ""
+        if (part := PARTS.get(kind)) is None:
+            found.append(card)
+        elif _sent(part, kind, card, model):
+            values = {name: typed(spec, card.get(name, spec.default)) for name, spec in specs(part).items()}
+            found.append({"kind": kind} | {name: value for name, value in values.items() if value is not MISSING})
+    return found
+
+
+def _sent(part: type[PartBase], kind: str, card: dict[str, Any], model: ModelInfo | None) -> bool:
+    if not card.get("on", True) or (model is not None and not _taken(kind, model)):
+        return False
+    return not _inline(part) or any(card.get(name) not in (None, "") for name in specs(part))
+
+
+def cards(parts: Any) -> list[dict[str, Any]]:
+    """The inverse of `read`: a card for each part, given as the values of its fields."""
+    found = []
+    for values in parts:
+        fields = specs(PARTS[values["kind"]])
+        standings = {name: standing(spec, values.get(name, spec.default)) for name, spec in fields.items()}
+        found.append({"kind": values["kind"], "on": True} | standings)
+    return found

@@ -1,0 +1,139 @@
+// A control that holds a picture: chosen from a file, dropped, pasted, or taken from the canvas. The picture goes to the
+// studio at once; the value is the hash that addresses it there, or nothing.
+
+import { address, currentWorkbench, make } from "./workbench.js";
+import { clearComplaint, complain } from "./complaints.js";
+import { icon } from "./icons.js";
+
+const TYPES = "image/png,image/jpeg,image/webp,image/bmp";
+const LOST = "This picture is not here any more; choose it again.";
+const controls = new Set(); // { workbench, element, take, empty }
+
+export function picture({ props, body, id, changed, workbench }) {
+  const input = make("input", { id, type: "file", accept: TYPES, class: "only-read" });
+  const image = make("img", { alt: `${props.label}, as chosen`, hidden: true, draggable: "false" });
+  const words = make("span", { class: "picture-words" });
+  const zone = make("div", { class: "picture-zone", onclick: () => input.click() }, image, words);
+  const reuse = make("button", { type: "button", class: "picture-reuse", text: "Use the picture shown" });
+  const clear = make("button", { type: "button", class: "tool picture-clear", title: "Remove the picture", "aria-label": `Remove ${props.label.toLowerCase()}` }, icon("remove"));
+  const size = make("span", { class: "picture-size" });
+  const holder = make("div", { class: "picture" }, input, zone, size, clear);
+  const help = make("p", { class: "field-help", id: `${id}-help`, text: props.help });
+  input.setAttribute("aria-describedby", help.id);
+  body.append(make("label", { for: id, text: props.label, class: "field-label" }), holder, make("div", { class: "picture-foot" }, help, reuse));
+
+  let busy = 0;
+  let shown = null;
+  const say = (sentence) => complain(holder.closest(".field"), `${id}-error`, sentence);
+  const sync = () => {
+    const path = props.value ? address(`inputs/${props.value}`) : "";
+    if (path && image.src !== path) image.src = path;
+    image.hidden = !path || image.dataset.lost === path;
+    clear.hidden = !props.value;
+    size.hidden = image.hidden;
+    holder.classList.toggle("has-picture", !image.hidden);
+    words.textContent = busy ? "Storing the picture" : image.hidden ? "Drop or paste a picture, or choose a file" : "";
+    holder.setAttribute("aria-busy", String(busy > 0));
+  };
+  const set = (value) => {
+    clearComplaint(holder.closest(".field"));
+    changed(value, "choice");
+    sync();
+  };
+  const take = async (file) => {
+    const mine = ++busy;
+    sync();
+    try {
+      const digest = await stored(await file);
+      if (mine === busy) set(digest);
+    } catch (error) {
+      if (mine === busy) say(error.message);
+    }
+    if (mine === busy) busy = 0;
+    sync();
+  };
+  image.addEventListener("load", () => {
+    size.textContent = `${image.naturalWidth} × ${image.naturalHeight}`;
+    delete image.dataset.lost;
+    sync();
+  });
+  image.addEventListener("error", () => {
+    if (!props.value || image.dataset.lost === image.src) return;
+    image.dataset.lost = image.src;
+    sync();
+    say(LOST);
+  });
+  input.addEventListener("change", () => {
+    if (input.files.length) take(input.files[0]);
+    input.value = "";
+  });
+  clear.addEventListener("click", () => (set(""), input.focus()));
+  reuse.addEventListener("click", () => shown && take(fetched(shown)));
+  workbench.on("shown", ({ id: image }) => {
+    shown = image ?? null;
+    reuse.hidden = !shown || !props.reusable;
+  });
+  reuse.hidden = true;
+  wireDrop(holder, take);
+  controls.add({ workbench, element: holder, take, empty: () => !props.value });
+  return { sync, words: () => (props.value ? props.label.toLowerCase() : "") };
+}
+
+/** A result of the studio as the picture to start from: to the first empty control that can be seen, or else the first. */
+export function usePicture(workbench, imageId) {
+  const found = target(workbench);
+  found?.take(fetched(imageId));
+  return Boolean(found);
+}
+
+function target(workbench) {
+  const seen = [...controls].filter((each) => {
+    if (!each.element.isConnected) controls.delete(each);
+    return each.workbench === workbench && each.element.offsetParent !== null;
+  });
+  return seen.find((each) => each.element.contains(document.activeElement)) ?? seen.find((each) => each.empty()) ?? seen[0];
+}
+
+async function fetched(imageId) {
+  const answer = await fetch(address(`images/${imageId}`)).catch(() => null);
+  if (!answer?.ok) throw new Error("That picture could not be read.");
+  return answer.blob();
+}
+
+/** Stores the picture; its hash, or an error with the sentence for people. */
+async function stored(file) {
+  const answer = await fetch(address("inputs"), { method: "POST", body: file }).catch(() => null);
+  if (!answer) throw new Error("The studio could not be reached. Choose the picture again.");
+  const told = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(told.error ?? "The studio did not take this picture.");
+  return told.id;
+}
+
+function wireDrop(holder, take) {
+  const file = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file");
+  holder.addEventListener("dragover", (event) => {
+    if (!file(event)) return;
+    event.preventDefault();
+    holder.classList.add("is-over");
+  });
+  holder.addEventListener("dragleave", (event) => holder.contains(event.relatedTarget) || holder.classList.remove("is-over"));
+  holder.addEventListener("drop", (event) => {
+    holder.classList.remove("is-over");
+    if (!event.dataTransfer.files.length) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere on the page a picture is dropped for its settings
+    take(event.dataTransfer.files[0]);
+  });
+}
+
+// A pasted picture goes to the control that has the focus, else to the first empty one; text goes where it is typed.
+document.addEventListener("paste", (event) => {
+  const typing = event.target.matches?.("textarea, input:not([type='file'])") && event.clipboardData?.getData("text/plain");
+  if (typing) return;
+  const pasted = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
+  const workbench = currentWorkbench();
+  const control = pasted && workbench && target(workbench);
+  if (!control) return;
+  event.preventDefault();
+  control.take(pasted);
+});
