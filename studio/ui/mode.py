@@ -1,5 +1,6 @@
 """What a workbench can be used for: one `Mode` a tab. `ModeSwitch` is the mode that is in use, as a value of the page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +11,23 @@ from studio.ui.assets import behaviour
 
 @dataclass(frozen=True)
 class Mode:
-    """`task`: the kind of task that Generate submits. `purpose` and `examples` (prompts) stand on the empty canvas."""
+    """`task`: the kind of task that Generate submits; a mode without one leaves the task as it is and shows all parts of the
+    kind `part` large. `purpose` and `examples` (prompts) stand on the empty canvas."""
 
-    task: str
     purpose: str
+    task: str = ""
+    part: str = ""
     examples: tuple[str, ...] = ()
 
 
 class ModeSwitch(gr.HTML):
-    """`value` is the mode's name, which the page sets when another tab is opened. `select`: the workbench is shown again."""
+    """`value` is the name of the last mode that has a task, of `creating`; the page sets it when another tab is opened.
+    `select`: the workbench is shown again."""
 
-    def __init__(self, value: str = "", **props: Any):
+    def __init__(self, creating: Sequence[str] = ("",), **props: Any):
         super().__init__(
-            value=value,
+            value=creating[0],
+            creating=list(creating),
             html_template="",
             js_on_load=behaviour("mode.js"),
             apply_default_css=False,

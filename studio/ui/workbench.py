@@ -38,11 +38,15 @@ class Workbench:
     def __init__(self, studio: Studio, name: str, modes: Mapping[str, Mode], *, follows_newest: bool = True):
         self.studio = studio
         self.modes = modes
-        self.form = Form(studio, {name: mode.task for name, mode in modes.items()})
+        self.form = Form(
+            studio,
+            {name: mode.task for name, mode in modes.items() if mode.task},
+            large={name: (mode.part,) for name, mode in modes.items() if mode.part},
+        )
         self.job = gr.State(None)  # the job last submitted here, which Live replaces
         self.model = gr.State("")  # the model before the one that is being chosen
         with gr.Column(elem_id=name, elem_classes=["workbench"]):
-            self.mode = ModeSwitch(next(iter(modes)))
+            self.mode = ModeSwitch([name for name, mode in modes.items() if mode.task])
             self._draw_prompt()
             with gr.Column(elem_classes=["canvas-panel"]):
                 self.canvas = Canvas({key: asdict(mode) for key, mode in modes.items()}, follows_newest=follows_newest)

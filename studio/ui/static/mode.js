@@ -5,9 +5,10 @@ import { whenDrawn, workbenchOf } from "./workbench.js";
 
 export function mount({ element, props, trigger }) {
   const workbench = workbenchOf(element);
-  const place = (panel) => panel.toggleAttribute("data-shown", panel.classList.contains(`of-${workbench.mode}`));
+  const shown = (panel) => [workbench.mode, props.value].some((mode) => panel.classList.contains(`of-${mode}`));
+  const place = (panel) => panel.toggleAttribute("data-shown", shown(panel));
   workbench.on("mode", ({ mode }) => {
-    props.value = mode;
+    if (props.creating.includes(mode)) props.value = mode; // a mode without a task leaves it as it is
     workbench.root.querySelectorAll(".mode-panel").forEach(place);
   });
   workbench.turn(props.value);
