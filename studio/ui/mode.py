@@ -14,10 +14,10 @@ class Mode:
     """`task`: the kind of task that Generate submits; a mode without one leaves the task as it is and shows all parts of the
     kind `part` large. `purpose` and `examples` (prompts) stand on the empty canvas."""
 
-    purpose: str
     task: str = ""
-    part: str = ""
+    purpose: str = ""
     examples: tuple[str, ...] = ()
+    part: str = ""
 
 
 class ModeSwitch(gr.HTML):

@@ -89,6 +89,7 @@ def test_the_form_and_the_picture_stay_when_the_task_changes(window: Window, stu
     assert (window.field("Steps").input_value(), window.field("Seed").input_value()) == ("7", "5")
     expect(_link(window, "Inpaint")).to_have_attribute("aria-current", "page")
     expect(_link(window, "Text to image")).not_to_have_attribute("aria-current", "page")
+    window.open_tab("Text to image")
     assert window.make("a blue ring") != job  # the same Generate
 
 

@@ -234,7 +234,7 @@ def test_the_command_refuses_what_it_cannot_prepare(
     shutil.copytree(source, manager.settings.models[0] / "folder")
     file = shutil.copy(manager.catalog.path("checkpoints/tiny"), tmp_path / "stray.safetensors")
     for wish, said in {
-        "folder": "folder is a folder already, which is used as it stands.",
+        "folder": "folder is a folder already, which is used as it is.",
         str(file): "stray.safetensors lies outside the models folders; name its folder with --models.",
         "nothing": "Unknown model 'nothing'.",
     }.items():

@@ -23,6 +23,7 @@ from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, N
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
 from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
+from studio.core.parts import PARTS
 from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
 from studio.jobs.frames import spread
@@ -76,7 +77,7 @@ STAGES = MODELS[0].model_copy(
         "id": "other/stages",
         "title": "Sketch",
         "shipped": False,
-        "capabilities": MODELS[0].capabilities.model_copy(update={"parts": ("vae", "cascade")}),
+        "capabilities": MODELS[0].capabilities.model_copy(update={"parts": tuple(PARTS)}),
         "cascade": Cascade(
             width=SIZE // 4,
             height=SIZE // 4,
