@@ -19,7 +19,7 @@ from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import find_model, legal_samplers, options_for, resolve
+from studio.core.options import find_model, legal_samplers, options_for, resolve, resolve_parts
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
 from studio.core.request import GenerationRequest
@@ -153,13 +153,14 @@ class Studio:
         self._catalog.overrides.write(path, changes)
 
     def plan(self, wish: PlanRequest) -> PlanView:
+        """Also of sizes that no run is accepted for: the plan says what they would take."""
         info, path = self._found(wish.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
-        asked = GenerationRequest(
-            model=wish.model, width=wish.width, height=wish.height, batch_size=wish.batch, count=wish.batch
-        )
-        request = resolve(asked, info, self._catalog.models())
+        width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
+        sizes = {"width": width, "height": height, "batch_size": wish.batch, "count": wish.batch}
+        request = GenerationRequest(model=info.id).model_copy(update=sizes)
+        request = request.model_copy(update={"parts": resolve_parts(request, info, self._catalog.models())})
         return planning.view(planning.forecasts(self._catalog, request, info, path, budget, wish.dtype, device))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:

@@ -105,6 +105,7 @@ def test_a_run_is_planned_from_headers_or_refused_with_the_arithmetic(studio: St
     assert small.budget == studio.memory().budget and small.peak < large.peak
     for stage in small.stages:
         assert stage.peak == stage.working + sum(part.bytes for part in stage.parts)
+    assert studio.plan(PlanRequest(model="tiny", width=4100, height=64)).width == 4100  # which no run is accepted for
     studio.manage(MemoryCommand(action="budget", bytes=2**20))
     assert until(studio, lambda view: not view.pending).budget == 2**20
     with pytest.raises(OutOfMemory, match="memory budget is 1 MiB"):

@@ -6,6 +6,8 @@ until something is loaded.
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,32 @@ def _pipeline_module(name: str) -> Any:
     return None
 
 
+@contextmanager
+def explained(subject: str) -> Iterator[None]:
+    """What the libraries raise over a file or a configuration becomes a ModelError that begins with `subject`."""
+    try:
+        yield
+    except FAULTS as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(f"{subject}: {reason(error)}") from error
+
+
+@contextmanager
+def empty_weights(dtype: Any) -> Iterator[None]:
+    """Modules made meanwhile are shapes without data, of parameters in `dtype`; their buffers are real."""
+    import torch
+    from accelerate import init_empty_weights
+
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        with init_empty_weights(include_buffers=False):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def load_component(
     folder: Path, name: str, library: str, class_name: str, dtype: Any = None, variant: str | None = None
 ) -> Any:
@@ -117,12 +145,8 @@ def load_component(
     if dtype is not None:
         options |= {"dtype": dtype, "use_safetensors": True, "variant": variant, "output_loading_info": True}
     title = f"The {name.replace('_', ' ')} ({class_name})"
-    try:
+    with explained(f"{title} could not be loaded"):
         loaded = cls.from_pretrained(str(folder / name), **options)
-    except FAULTS as error:
-        if is_out_of_memory(error):
-            raise
-        raise ModelError(f"{title} could not be loaded: {reason(error)}") from error
     if dtype is None:
         return loaded
     module, report = loaded
@@ -138,24 +162,14 @@ def empty_component(folder: Path, name: str, library: str, class_name: str, dtyp
     Buffers that no file holds are real, and of the dtype that the libraries make them in.
     """
     import torch
-    from accelerate import init_empty_weights
 
     cls = component_class(library, class_name)
-    before = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
-        with init_empty_weights(include_buffers=False):
-            if hasattr(cls, "from_config"):
-                module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
-            else:  # of transformers, or made as theirs are
-                config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
-                module = _transformers_module(cls, config)
-    except FAULTS as error:
-        if is_out_of_memory(error):
-            raise
-        raise ModelError(f"The {name.replace('_', ' ')} ({class_name}) could not be made: {reason(error)}") from error
-    finally:
-        torch.set_default_dtype(before)
+    with explained(f"The {name.replace('_', ' ')} ({class_name}) could not be made"), empty_weights(dtype):
+        if hasattr(cls, "from_config"):
+            module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
+        else:  # of transformers, or made as theirs are
+            config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
+            module = _transformers_module(cls, config)
     in_fp32 = set(getattr(cls, "_keep_in_fp32_modules", None) or ()) if hasattr(cls, "from_config") else set()
     for prefix, layer in module.named_modules():
         for key, kept in layer._parameters.items():

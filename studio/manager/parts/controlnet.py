@@ -7,7 +7,7 @@ from typing import Any
 from studio.core.errors import ModelError
 from studio.core.parts import ControlNet
 from studio.manager.disk.folders import read_json
-from studio.manager.loading import FAULTS, Source, component_class, reason
+from studio.manager.loading import Source, component_class, empty_weights, explained
 from studio.manager.parts.base import Context, Support, register
 
 # By the denoiser's class: the ControlNet's.
@@ -24,31 +24,19 @@ class ControlNetFile(Source):
     """A ControlNet without its configuration: a copy of the denoiser's encoder half, so the denoiser's configuration says it."""
 
     def empty(self, dtype: Any) -> Any:
-        import torch
-        from accelerate import init_empty_weights
-
         cls = component_class(self.library, self.class_name)
-        before = torch.get_default_dtype()
-        try:
-            torch.set_default_dtype(dtype)
-            with init_empty_weights(include_buffers=False):
-                return cls.from_config({name: value for name, value in self.config.items() if name != "_class_name"})
-        except FAULTS as error:
-            raise ModelError(f"The ControlNet {self.files[0].stem} does not fit this model: {reason(error)}") from error
-        finally:
-            torch.set_default_dtype(before)
+        with explained(f"The ControlNet {self.files[0].stem} does not fit this model"), empty_weights(dtype):
+            return cls.from_config({name: value for name, value in self.config.items() if name != "_class_name"})
 
     def load(self, dtype: Any) -> Any:
         from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
         from safetensors.torch import load_file
 
         tensors, module = load_file(self.files[0]), self.empty(dtype)
-        try:
+        with explained(f"The ControlNet {self.files[0].stem} does not fit this model"):
             if any(key.startswith(ORIGINAL) for key in tensors):
                 tensors = convert_controlnet_checkpoint(tensors, dict(module.config))
             module.load_state_dict(tensors, assign=True)
-        except FAULTS as error:
-            raise ModelError(f"The ControlNet {self.files[0].stem} does not fit this model: {reason(error)}") from error
         return module.to(dtype)
 
 

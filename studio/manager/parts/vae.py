@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.manager.disk.headers import read_header
-from studio.manager.loading import Source, component_class, reason
+from studio.manager.loading import Source, component_class, explained
 from studio.manager.parts.base import Context, Support, register
 
 
@@ -19,15 +19,13 @@ class VAEFile(Source):
         from safetensors.torch import load_file
 
         tensors, module = load_file(self.files[0]), self.empty(dtype)
-        try:
+        with explained(f"The VAE {self.files[0].stem} does not fit this model"):
             if tensors.keys() == module.state_dict().keys():
                 module.load_state_dict(tensors, assign=True)
                 return module.to(dtype)
             options = {"config": str(self.folder.parent), "subfolder": self.folder.name, "local_files_only": True}
             cls = component_class(self.library, self.class_name)
             return cls.from_single_file(tensors, torch_dtype=dtype, **options)
-        except (ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
-            raise ModelError(f"The VAE {self.files[0].stem} does not fit this model: {reason(error)}") from error
 
 
 class VAESupport(Support):
