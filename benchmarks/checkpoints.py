@@ -13,7 +13,7 @@ from typing import Any
 import common  # noqa: F401  (finds the project)
 import torch
 
-from studio.manager.disk.clip_vocabulary import write_tokenizer
+from studio.manager.disk.tokenizers import write_tokenizer
 from studio.manager.families.sd1 import BLUEPRINT
 from studio.manager.loading import component_class
 

@@ -22,7 +22,7 @@ import torch
 
 from studio.core.settings import Settings
 from studio.manager.conversion.converted_folders import Conversion
-from studio.manager.disk.clip_vocabulary import END, SIZE
+from studio.manager.disk.tokenizers import END, SIZE
 from studio.manager.loading import pipeline_class
 from studio.manager.manager import Manager
 from tests.models import published_layouts

@@ -35,9 +35,9 @@ from studio.jobs.log import EventLog
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.manager.conversion.imports import expected_seconds
-from studio.manager.disk.accepts import check_request
+from studio.manager.disk.cards import check_override
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.overrides import check_override
+from studio.manager.disk.folders import check_request
 from studio.manager.disk.preview import small_preview
 from studio.manager.families import FAMILIES
 from studio.manager.memory import planning

@@ -41,8 +41,8 @@ def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, o
     """Makes the images and shows each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
     from studio import compat
     from studio.cli.folder import Folder
-    from studio.manager.disk.accepts import check_request
     from studio.manager.disk.catalog import Catalog
+    from studio.manager.disk.folders import check_request
 
     catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
     models = catalog.models()

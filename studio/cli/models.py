@@ -107,7 +107,7 @@ def show_details(info: ModelInfo, path: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(info.model_dump(mode="json"), ensure_ascii=False))
         return
-    from studio.manager.disk.headers import readable
+    from studio.manager.disk.safe_files import readable
 
     rows = {
         "title": info.title,

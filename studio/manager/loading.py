@@ -14,7 +14,8 @@ from typing import Any
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.disk.folders import SKIPPED, component_config, components_of, read_json, weight_files
+from studio.manager.disk.folder_parts import SKIPPED, component_config, components_of, weight_files
+from studio.manager.disk.safe_files import read_json
 from studio.manager.families import Family
 from studio.manager.out_of_memory import is_out_of_memory
 

@@ -18,7 +18,7 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
-from studio.manager.disk import checkpoints, clip_vocabulary
+from studio.manager.disk import sniff, tokenizers
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
@@ -48,8 +48,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The families are as small as the sources for the length of a test, here and in the converter's process."""
     families = dict(FAMILIES._items)
-    monkeypatch.setattr(clip_vocabulary, "SIZE", clip_vocabulary.SIZE)
-    monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
+    monkeypatch.setattr(tokenizers, "SIZE", tokenizers.SIZE)
+    monkeypatch.setattr(sniff, "TEXT_ENCODERS", sniff.TEXT_ENCODERS)
     for family, folder in sources.items():
         single_files.shrink(family, folder)
         monkeypatch.setenv(tiny_child.SOURCE + family, str(folder))

@@ -9,7 +9,7 @@ import pytest
 
 from studio import compat
 from studio.core.models import ModelInfo
-from studio.manager.disk import attachments, checkpoints, clip_vocabulary
+from studio.manager.disk import attachments, sniff, tokenizers
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import FAMILIES
 from tests.models import original_names, single_files, tiny_models
@@ -37,8 +37,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(autouse=True)
 def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     families = dict(FAMILIES._items)
-    monkeypatch.setattr(clip_vocabulary, "SIZE", clip_vocabulary.SIZE)
-    monkeypatch.setattr(checkpoints, "TEXT_ENCODERS", checkpoints.TEXT_ENCODERS)
+    monkeypatch.setattr(tokenizers, "SIZE", tokenizers.SIZE)
+    monkeypatch.setattr(sniff, "TEXT_ENCODERS", sniff.TEXT_ENCODERS)
     for width, family in ((64, "sdxl"), (32, "sd1")):
         monkeypatch.setitem(attachments.CONTEXT_FAMILY, width, family)
     single_files.shrink("sdxl", sources["base"])

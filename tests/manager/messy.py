@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.models.sparse_headers import CASES, unet, write_sparse, xl
 
 CHECKPOINT = CASES["SD 1.5"][1]
@@ -66,7 +68,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str | None]] = {
     "Stable-diffusion/pickle.ckpt": (zipped_pickle, "can run code"),
     "Stable-diffusion/pickle in disguise.safetensors": (zipped_pickle, "can run code"),
     "Stable-diffusion/honest in disguise.ckpt": (good, None),
-    "embeddings/old.pt": (lambda p: raw(p, pickle.dumps(Evil(), protocol=2)), "of the old kind"),
+    "embeddings/old.pt": (lambda p: raw(p, pickle.dumps(Evil(), protocol=2)), "in the old format"),
     "Lora/a" + "b" * 230 + ".safetensors": (lambda p: write_sparse(p, CASES["LoHa"][1]), None),
     "same/same.safetensors": (good, None),
     "same/same.sft": (good, None),
@@ -89,6 +91,35 @@ FILES: dict[str, tuple[Callable[[Path], object], str | None]] = {
     "checkpoints/with a piped card.safetensors": (lambda p: (good(p), os.mkfifo(p.with_suffix(".unnoise.json"))), "with a piped card.unnoise.json is not a file"),
     "checkpoints/with an odd card.safetensors": (lambda p: (good(p), p.with_suffix(".unnoise.json").write_text('{"title": "\\ud800"}')), "not valid JSON"),
 }  # fmt: skip
+
+
+class Counted:
+    """An open file that notes how many bytes are read of it."""
+
+    def __init__(self, file: Any, counts: list[int]):
+        self._file, self._counts = file, counts
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._file.read(size)
+        self._counts.append(len(data))
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> "Counted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all reads that `safe_files.open_file` leads to from now on."""
+    counts: list[int] = []
+    opened = os.fdopen
+    monkeypatch.setattr(os, "fdopen", lambda *arguments, **options: Counted(opened(*arguments, **options), counts))
+    return counts
 
 
 def link(path: Path, target: str) -> None:
@@ -132,4 +163,4 @@ def unmake(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-__all__ = ["FILES", "Evil", "make_messy", "unet", "unmake", "zipped_pickle"]
+__all__ = ["FILES", "Evil", "count_reads", "make_messy", "unet", "unmake", "zipped_pickle"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from studio.manager.conversion import converter
 from studio.manager.conversion.converter import main
-from studio.manager.disk import clip_vocabulary
+from studio.manager.disk import tokenizers
 from studio.manager.families import FAMILIES
 from tests.models import single_files, tiny_text
 
@@ -19,7 +19,7 @@ SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer
 def shrink(source: Path) -> None:
     """Make SD 1 in this process as small as the folder."""
     FAMILIES._items["sd1"] = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
-    clip_vocabulary.SIZE = len(tiny_text.clip_tokenizer().get_vocab())
+    tokenizers.SIZE = len(tiny_text.clip_tokenizer().get_vocab())
 
 
 def slow_down(seconds: float) -> None:

@@ -15,8 +15,8 @@ from studio.core.options import legal_samplers, options_for, resolve
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.core.settings import Settings
-from studio.manager.disk.accepts import check_request
 from studio.manager.disk.catalog import describe_path
+from studio.manager.disk.folders import check_request
 from studio.manager.families import FAMILIES, Family, generic_family
 from studio.manager.families.capabilities import capabilities_of
 from studio.manager.families.dit import labels_of

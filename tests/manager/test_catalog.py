@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import struct
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.disk import catalog as catalog_module
 from studio.manager.disk.catalog import Catalog
+from tests.manager.messy import count_reads
 from tests.models import tiny_models
 from tests.models.sparse_headers import CASES, unet, write_sparse
 
@@ -44,7 +44,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "an LFS pointer": (lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0"), "Git LFS pointer"),
     "a pickle": (lambda p: p.write_bytes(b"\x80\x02}q\x00."), "a pickle file, which can run code"),
     "a zipped pickle": (lambda p: p.write_bytes(b"PK\x03\x04" + b"\0" * 64), "a pickle file, which can run code"),
-    "noise": (lambda p: p.write_bytes(bytes(range(200)) * 3), "no safetensors file"),
+    "noise": (lambda p: p.write_bytes(bytes(range(200)) * 3), "not a safetensors file"),
     "truncated": (truncated, "incomplete: expected"),
     "a header longer than the file": (lambda p: p.write_bytes(struct.pack("<Q", 9000) + b"{" * 40), "incomplete: its header alone"),
     "a huge header": (lambda p: p.write_bytes(struct.pack("<Q", 1 << 40) + b"{}"), "claims 1,099,511,627,776 bytes"),
@@ -62,12 +62,14 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_file_is_shown_with_its_true_reason_at_once(case: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_shown_with_its_true_reason_at_once(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make, reason = BAD[case]
     make(tmp_path / "m.safetensors")
-    began = time.perf_counter()
+    reads = count_reads(monkeypatch)
     info = only(tmp_path)
-    assert time.perf_counter() - began < 1
+    assert sum(reads) < 1 << 20
     assert info.kind == "unknown"
     assert reason in (info.problem or "")
     assert str(tmp_path) not in (info.problem or "")
@@ -87,7 +89,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "code in it": (lambda f: (f / "unet/evil.py").write_text("import os"), "holds Python code (evil.py)"),
     "a pipeline with own code": (lambda f: edit(f, "model_index.json", _class_name=["pipe", "Evil"]), "own code"),
     "a foreign library": (lambda f: edit(f, "model_index.json", unet=["os.path", "Evil"]), "not from diffusers"),
-    "absurd sizes": (lambda f: edit(f, "unet/config.json", block_out_channels=[10**9, 32]), "1,000,000,000, past anything real"),
+    "absurd sizes": (lambda f: edit(f, "unet/config.json", block_out_channels=[10**9, 32]), "1,000,000,000, which is implausible"),
     "an unknown pipeline": (lambda f: edit(f, "model_index.json", _class_name="NoSuchPipeline"), "NoSuchPipeline"),
     "a video pipeline": (lambda f: edit(f, "model_index.json", _class_name="WanPipeline"), "WanPipeline makes video"),
     "a part missing": (lambda f: shutil.rmtree(f / "vae"), "vae/ is missing"),
@@ -99,7 +101,11 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no JSON": (lambda f: (f / "unet/config.json").write_text("{"), "unet/config.json is not valid JSON"),
     "a card not understood": (lambda f: (f / "unnoise.json").write_text('{"colour": 1}'), "not understood at 'colour'"),
-    "a card of wrong defaults": (lambda f: (f / "unnoise.json").write_text('{"defaults": {"steps": "many"}}'), "defaults"),
+    "a card of wrong defaults": (lambda f: (f / "unnoise.json").write_text('{"defaults": {"steps": "many"}}'), "not valid at 'steps'"),
+    "a CFG out of bounds": (lambda f: (f / "unnoise.json").write_text('{"defaults": {"guidance_scale": 99}}'), "not valid at 'guidance_scale'"),
+    "a size out of bounds": (lambda f: (f / "unnoise.json").write_text('{"defaults": {"width": 100000}}'), "not valid at 'width'"),
+    "a CFG that is no number": (lambda f: (f / "unnoise.json").write_text('{"defaults": {"guidance_scale": NaN}}'), "not valid at 'guidance_scale'"),
+    "a prediction of nobody's": (lambda f: (f / "unnoise.json").write_text('{"prediction": "vibes"}'), "not understood at 'prediction'"),
 }  # fmt: skip
 
 
@@ -113,17 +119,13 @@ def test_a_bad_folder_is_shown_with_its_true_reason(case: str, whole: Path, tmp_
     assert reason in (info.problem or "")
 
 
-def test_a_thousand_files_take_seconds_and_the_next_scan_reads_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_a_thousand_files_the_next_scan_reads_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layouts = list(CASES.values())
     for number in range(1000):
         _, shapes, metadata, _ = layouts[number % len(layouts)]
         write_sparse(tmp_path / f"models/{number % 7}/{number}.safetensors", shapes, metadata=metadata)
     index = tmp_path / "catalog.db"
-    began = time.perf_counter()
     first = Catalog((tmp_path / "models",), index).models()
-    assert time.perf_counter() - began < 20
     assert len(first) == 1000
 
     def read(*_: object) -> None:

@@ -1,6 +1,5 @@
 """A single file becomes a diffusers folder once, in the run's dtype; what it lacks is named; the original stays as it was."""
 
-import gzip
 import hashlib
 import json
 import os
@@ -17,8 +16,7 @@ from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
 from studio.manager.conversion import converter
-from studio.manager.disk import attachments, clip_vocabulary
-from studio.manager.disk.clip_vocabulary import byte_letters, find_vocabulary, read_packed
+from studio.manager.disk import attachments, tokenizers
 from studio.manager.disk.files import describe_file
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
@@ -44,7 +42,7 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     models = tmp_path / "models"
     shutil.copytree(source.parent / "single", models / "checkpoints")
     single_files.clip_files(models / "tokenizers/clip")
-    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
+    monkeypatch.setattr(tokenizers, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
     monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
     small = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
     monkeypatch.setitem(FAMILIES._items, "sd1", small)
@@ -158,20 +156,6 @@ def test_markers_of_v_prediction_reach_the_scheduler(manager: Manager) -> None:
     with manager.lease(info, "fp32") as loaded:
         config = loaded.components["scheduler"].config
     assert (config.prediction_type, config.rescale_betas_zero_snr) == ("v_prediction", True)
-
-
-def test_clip_s_own_packed_vocabulary_is_read(tmp_path: Path) -> None:
-    """The published file's layout: a version line, then merges by rank; the first 48,894 count."""
-    letters = byte_letters()
-    rows = ["version", *(f"{letters[i % 256]} {letters[i // 256 % 256]}</w>" for i in range(60_000))]
-    file = tmp_path / "tokenizers/clip" / clip_vocabulary.PACKED
-    file.parent.mkdir(parents=True)
-    file.write_bytes(gzip.compress("\n".join(rows).encode()))
-    vocab, merges = read_packed(file)
-    assert len(merges) == 48_894
-    assert vocab["<|endoftext|>"] == 512 + 48_894 + 1 == 49_407
-    assert (vocab["!"], vocab["a"], vocab["!</w>"]) == (0, 64, 256)
-    assert find_vocabulary((tmp_path,)) == (vocab, merges)
 
 
 @pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl"])

@@ -10,7 +10,7 @@ from studio.__main__ import main
 from studio.core.models import ModelInfo
 from studio.manager.disk import extra_paths
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.clip_vocabulary import vocabulary_places
+from studio.manager.disk.tokenizers import vocabulary_places
 from tests.models.sparse_headers import CASES, write_sparse
 
 FILE = extra_paths.FILE
@@ -158,9 +158,9 @@ NOT_UNDERSTOOD = {
     "a list": ("- models\n- more", "The file holds no sections with folders in them."),
     "a word": ("models", "The file holds no sections with folders in them."),
     "a section that is a path": ("a111: /models", "Its section 'a111' holds no folders."),
-    "a base that is none": ("a111: {base_path: [1]}", "In its section 'a111', base_path is no path."),
-    "a base that is not there": (PUBLISHED.format(base="path/to/webui/"), "The folder that base_path of its section 'a111' names is not there."),
-    "another system's base": ("a111: {base_path: 'X:/AI', loras: Lora}", "The folder that base_path of its section 'a111' names is not there."),
+    "a base that is none": ("a111: {base_path: [1]}", "In its section 'a111', base_path is not a path."),
+    "a base that is not there": (PUBLISHED.format(base="path/to/webui/"), "The folder that base_path of its section 'a111' names does not exist."),
+    "another system's base": ("a111: {base_path: 'X:/AI', loras: Lora}", "The folder that base_path of its section 'a111' names does not exist."),
     "a number": ("a111: {loras: 3}", "In its section 'a111', 'loras' names no folders."),
     "a list of lists": ("a111: {loras: [[a]]}", "In its section 'a111', 'loras' names no folders."),
     "the whole disk": ("a111: {base_path: /, loras: .}", "In its section 'a111', 'loras' names the whole disk."),

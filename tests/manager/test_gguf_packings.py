@@ -11,8 +11,7 @@ from studio.core.errors import ModelError
 from studio.manager.conversion.tensor_names import Piece
 from studio.manager.conversion.weights_file import WeightsFile, write_pieces
 from studio.manager.disk.files import describe_file
-from studio.manager.disk.gguf_header import _GGML_TYPES, UNPACKED
-from studio.manager.disk.headers import read_header
+from studio.manager.disk.headers import _GGML_TYPES, UNPACKED, read_header
 
 KINDS = gguf.GGMLQuantizationType
 ROWS, BLOCKS = 12, 3
@@ -105,23 +104,31 @@ def test_a_packing_that_is_not_read_is_named_at_once(name: str, tmp_path: Path) 
     tensors = {
         "double_blocks.0.img_attn.norm.key_norm.scale": (norm, None),
         "img_in.weight": (np.ones((64, 64), np.float32), None),
+        "vector_in.in_layer.weight": (norm.reshape(2, 64), None),
         "double_blocks.0.img_attn.qkv.weight": (np.zeros((2, size), np.uint8), KINDS[name]),
     }
     file = written(tmp_path / "flux.gguf", tensors)
     info = describe_file(file, "flux")
     assert (info.kind, info.family) == ("gguf", "flux")
-    assert info.problem == f"Its weights are packed as {name}, which is not read here; fetch another packing of it."
+    assert (
+        info.problem
+        == f"Its weights are quantised as {name}, which is not supported; fetch the fp16, bf16, fp8 or another GGUF file."
+    )
     with WeightsFile(file) as opened, pytest.raises(ModelError, match=f"holds {name}, a packing that is not read"):
         opened.read("double_blocks.0.img_attn.qkv.weight")
 
 
 def test_a_packing_that_nobody_knows_is_named_too(tmp_path: Path) -> None:
+    wide = (np.ones((64, 64), np.float32), None)
     norm = {"double_blocks.0.img_attn.norm.key_norm.scale": (np.ones(128, np.float32), None)}
-    file = written(tmp_path / "flux.gguf", norm | {"img_in.weight": (np.ones((64, 64), np.float32), None)})
+    file = written(tmp_path / "flux.gguf", norm | {"img_in.weight": wide, "vector_in.in_layer.weight": wide})
     data = file.read_bytes()
     at = data.index(b"img_in.weight") + len("img_in.weight") + 4 + 2 * 8
     file.write_bytes(data[:at] + (77).to_bytes(4, "little") + data[at + 4 :])
     info = describe_file(file, "flux")
-    assert info.problem == "Its weights are packed as type77, which is not read here; fetch another packing of it."
+    assert (
+        info.problem
+        == "Its weights are quantised as type77, which is not supported; fetch the fp16, bf16, fp8 or another GGUF file."
+    )
     with pytest.raises(ModelError, match="cannot be read as GGUF"):
         WeightsFile(file)

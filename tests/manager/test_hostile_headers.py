@@ -3,8 +3,8 @@
 import json
 import os
 import random
+import re
 import struct
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
+from studio.manager.disk import header_view
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.headers import MAX_HEADER, MAX_TENSORS, read_header
 from studio.manager.disk.sniff import sniff
+from tests.manager.messy import count_reads
 from tests.models.sparse_headers import CASES, write_sparse
 
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -73,7 +75,7 @@ def test_true_tables_of_random_shapes_are_read_and_judged(tmp_path: Path, shapes
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_a_true_file_spoilt_anywhere_is_read_or_refused(case: str, tmp_path: Path) -> None:
     chance = random.Random(case)
-    file = write_sparse(tmp_path / "published.safetensors", CASES[case][1])
+    file = write_sparse(tmp_path / "true.safetensors", CASES[case][1])
     with file.open("rb") as opened:
         head = bytearray(opened.read(8))
         head += opened.read(int.from_bytes(head, "little"))
@@ -117,13 +119,17 @@ HEAVY = {
 
 
 @pytest.mark.parametrize("case", HEAVY)
-def test_a_heavy_header_is_judged_within_a_second_and_in_bounded_memory(case: str, tmp_path: Path) -> None:
+def test_a_heavy_header_is_judged_with_bounded_work_and_memory(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = HEAVY[case][: MAX_HEADER - 8]
     file = tmp_path / "m.safetensors"
     file.write_bytes(packed(text))
-    began = time.process_time()
+    reads, searches, search = count_reads(monkeypatch), list[str](), re.search
+    monkeypatch.setattr(header_view.re, "search", lambda *given: (searches.append(given[0]), search(*given))[1])
     info = describe_file(file, "m")
-    assert time.process_time() - began < 1
+    assert sum(reads) <= MAX_HEADER + 1024
+    assert len(searches) < 100
     assert info.problem or case.endswith("that a search never leaves")
     assert len(info.problem or "") < 300
     tracemalloc.start()
@@ -133,15 +139,15 @@ def test_a_heavy_header_is_judged_within_a_second_and_in_bounded_memory(case: st
     assert peak < 6 * MAX_HEADER
 
 
-def test_holes_of_a_terabyte_are_not_read(tmp_path: Path) -> None:
+def test_holes_of_a_terabyte_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, start in {"zeros": b"", "header": struct.pack("<Q", MAX_HEADER) + b"{", "gguf": b"GGUF\x03\0\0\0" + struct.pack("<QQ", MAX_TENSORS, 9)}.items():  # fmt: skip
         file = tmp_path / f"{name}.safetensors"
         file.write_bytes(start)
         os.truncate(file, 1 << 40)
-        began = time.process_time()
-        with pytest.raises(ModelError):
+        with monkeypatch.context() as patch, pytest.raises(ModelError):
+            reads = count_reads(patch)
             read_header(file)
-        assert time.process_time() - began < 1
+        assert sum(reads) <= MAX_HEADER + 1024
 
 
 def test_a_header_s_length_may_begin_like_a_pickle(tmp_path: Path) -> None:
@@ -155,13 +161,12 @@ def test_a_header_s_length_may_begin_like_a_pickle(tmp_path: Path) -> None:
 BEGINNINGS = {
     "\N{ZERO WIDTH NO-BREAK SPACE}<!DOCTYPE html><title>Sign in</title>".encode(): "web page",
     b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>": "web page",
-    b'{"error":"Invalid username or password."}' + b" " * 40: "a text, perhaps an error message",
+    b'{"error":"Invalid username or password."}' + b" " * 40: "not a safetensors file",
     b"\0" * 5000: "nothing but zeros",
-    b"\x89PNG\r\n\x1a\n" + b"\0" * 60: "a picture",
-    b"\x1f\x8b\x08" + b"\0" * 60: "gzip archive",
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\0" * 60: "of the old kind",
+    b"\x89PNG\r\n\x1a\n" + b"\0" * 60: "not a safetensors file",
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19." + b"\0" * 60: "in the old format",
     packed({"a": {"dtype": ["F16"], "shape": [1], "data_offsets": [0, 2]}}, b"\0\0"): "dtype ['F16'] is not known",
-    packed({"a": {"dtype": "F16", "shape": [10**30], "data_offsets": [0, 2]}}, b"\0\0"): "no row of whole numbers",
+    packed({"a": {"dtype": "F16", "shape": [10**30], "data_offsets": [0, 2]}}, b"\0\0"): "are not whole numbers",
     packed({"a\x1b[31m\u202e\n": 3}): "wrong at 'a?[31m??'.",
     packed(b'{"a\\ud800": 3}'): "not valid JSON",
     packed(b'{"a": {}, "a": {}}'): "names 'a' twice",

@@ -1,6 +1,5 @@
-"""Folders as huggingface_hub, SD.Next and InvokeAI keep them: each model once, under its repository's name."""
+"""Folders as huggingface_hub keeps them: each model once, under its repository's name."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -126,22 +125,6 @@ def test_other_repositories_of_a_cache_are_passed_over(folder: Path, tmp_path: P
     write_sparse(tmp_path / "hub/models--a--c/.no_exist/x/y.safetensors", {"x": (2, 2)})
     cached(tmp_path / "hub", "c", TWO, folder)
     assert titles(tmp_path / "hub") == ["c"]
-
-
-def test_invokeai_s_folders(folder: Path, tmp_path: Path) -> None:
-    """Once base/type/name, of late a UUID for each model; a record of its origin may name the folder."""
-    key = "2f1d4a9c-7b6e-4d3a-9c58-0e1f2a3b4c5d"
-    shutil.copytree(folder, tmp_path / "models/sd-1/main/tiny")
-    shutil.copytree(folder, tmp_path / "models" / key)
-    index = tmp_path / "models" / key / "model_index.json"
-    write_sparse(tmp_path / "models/sdxl/lora/detail/pytorch_lora_weights.safetensors", CASES["kohya LoRA for SDXL"][1])
-    write_sparse(tmp_path / "models" / key.replace("2f", "aa") / "dream.safetensors", CASES["SD 1.5"][1])
-    write_sparse(tmp_path / "models/.cache/old.safetensors", CASES["SD 1.5"][1])
-    assert titles(tmp_path / "models") == [key, "detail", "dream", "tiny"]
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"_name_or_path": "org/dreamlike-1.0"}))
-    assert titles(tmp_path / "models") == ["detail", "dream", "dreamlike-1.0", "tiny"]
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"_name_or_path": "/home/someone/secret"}))
-    assert titles(tmp_path / "models") == [key, "detail", "dream", "tiny"]
 
 
 @pytest.mark.parametrize(

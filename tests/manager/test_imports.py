@@ -21,7 +21,7 @@ from studio.core.models import Override
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
 from studio.manager.conversion.converted_folders import claimed
-from studio.manager.disk import attachments, clip_vocabulary
+from studio.manager.disk import attachments, tokenizers
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
 from tests.manager import small_child
@@ -42,7 +42,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SD 1 is as small as the test's, here and in the child."""
-    monkeypatch.setattr(clip_vocabulary, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
+    monkeypatch.setattr(tokenizers, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
     monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
     blueprint = single_files.tiny_blueprint(source)
     monkeypatch.setitem(FAMILIES._items, "sd1", replace(FAMILIES.get("sd1"), blueprint=blueprint))

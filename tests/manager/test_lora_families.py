@@ -2,8 +2,8 @@
 
 import pytest
 
-from studio.manager.disk.header_values import Header, Tensor
 from studio.manager.disk.header_view import Sniffed
+from studio.manager.disk.headers import Header, Tensor
 from studio.manager.disk.sniff import sniff
 from tests.models import published_layouts as published
 from tests.models.sparse_headers import Shapes
@@ -108,7 +108,6 @@ def test_controlnets_of_xlabs_are_flux_s() -> None:
     ("shapes", "words"),
     [
         ({"redux_up.weight": (12288, 1152), "redux_down.weight": (4096, 12288)}, "FLUX.1 Redux"),
-        ({"pulid_encoder.latents": (1, 32, 1024), "pulid_ca.0.norm1.weight": (3072,)}, "PuLID"),
         ({"net.llm_adapter.blocks.0.cross_attn.k_proj.weight": (1024, 1024), "net.x_embedder.proj.1.weight": (2048, 68)}, ""),
     ],
 )  # fmt: skip

@@ -53,7 +53,7 @@ def without(file: str) -> Callable[[Path], None]:
         (unnamed("vae"), "Its model_index.json names no vae"),
         (lambda folder: [file.unlink() for file in (folder / "unet").iterdir()], "Its unet has no weights."),
         (unnamed("scheduler"), "Its model_index.json names no scheduler"),
-        (empty("text_encoder"), "names no text_encoder, so that nothing would read the prompt"),
+        (empty("text_encoder"), "names no text_encoder, which encodes the prompt"),
         (unnamed("tokenizer"), "Its model_index.json names no tokenizer for its text_encoder"),
         (without("tokenizer/tokenizer.json"), "Its tokenizer has no vocabulary"),
         (
@@ -66,7 +66,7 @@ def without(file: str) -> Callable[[Path], None]:
         ),
         (config("unet/config.json", transformer_layers_per_block=250), "but its weights hold only 208 tensors"),
         (config("unet/config.json", num_class_embeds=10**9), "num_class_embeds = 1,000,000,000, but no tensor"),
-        (config("vae/config.json", scaling_factor="x"), "scaling_factor = 'x', which is no number"),
+        (config("vae/config.json", scaling_factor="x"), "scaling_factor = 'x', which is not a number"),
     ],
 )
 def test_a_folder_that_lacks_a_part_is_listed_with_what_it_lacks(

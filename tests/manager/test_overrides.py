@@ -10,9 +10,9 @@ import pytest
 from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
 from studio.core.models import ModelInfo, Override
 from studio.core.options import find_model
-from studio.manager.disk import overrides
+from studio.manager.disk import cards
+from studio.manager.disk.cards import Overrides, check_override
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.overrides import Overrides, check_override
 from tests.models.sparse_headers import CASES, write_sparse
 
 
@@ -29,14 +29,14 @@ def catalog(model: Path, tmp_path: Path) -> Catalog:
 
 def refuse_beside(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     """The models folder is on a disk that may only be read."""
-    write = overrides.write_json
+    write = cards.write_json
 
     def write_elsewhere(file: Path, values: dict[str, object]) -> None:
         if file.parent == model.parent:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         write(file, values)
 
-    monkeypatch.setattr(overrides, "write_json", write_elsewhere)
+    monkeypatch.setattr(cards, "write_json", write_elsewhere)
 
 
 def only(catalog: Catalog) -> ModelInfo:
@@ -104,7 +104,7 @@ def test_a_word_that_can_be_kept_nowhere_is_refused(tmp_path: Path, monkeypatch:
     def refuse(file: Path, values: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(overrides, "write_json", refuse)
+    monkeypatch.setattr(cards, "write_json", refuse)
     with pytest.raises(StorageError, match="could not be kept: No space left on device"):
         Overrides(tmp_path / "overrides.json").write(tmp_path / "x.safetensors", Override(title="Mine"))
     with pytest.raises(StorageError, match="may not be written to"):
@@ -118,9 +118,9 @@ def test_a_write_that_fails_leaves_the_old_card_whole(tmp_path: Path, monkeypatc
     def fail(source: object, target: object) -> None:
         raise OSError(errno.EIO, "broken")
 
-    monkeypatch.setattr(overrides.os, "replace", fail)
+    monkeypatch.setattr(cards.os, "replace", fail)
     with pytest.raises(OSError, match="broken"):
-        overrides.write_json(card, {"title": "New"})
+        cards.write_json(card, {"title": "New"})
     assert card.read_text() == '{"title": "Old"}' and list(tmp_path.iterdir()) == [card]
 
 

@@ -119,7 +119,7 @@ def test_an_archive_that_swells_is_not_unpacked(tmp_path: Path) -> None:
 def test_old_pickles_and_broken_ones_are_refused(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     (tmp_path / "old.ckpt").write_bytes(pickle.dumps(Evil(canary)))
-    with pytest.raises(ModelError, match="of the old kind"):
+    with pytest.raises(ModelError, match="in the old format"):
         convert_pickle(tmp_path / "old.ckpt", consent=True)
     with zipfile.ZipFile(tmp_path / "odd.ckpt", "w") as file:
         file.writestr("nothing", "here")

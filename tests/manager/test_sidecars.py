@@ -43,8 +43,6 @@ def test_base_models_go_by_the_names_of_the_site(base: str) -> None:
     ("suffix", "told"),
     [
         (".civitai.info", {"baseModel": "Pony", "name": "v6"}),
-        (".cm-info.json", {"BaseModel": "SDXL 1.0", "ModelName": "Hair"}),
-        (".metadata.json", {"base_model": "Illustrious", "model_name": "Hair"}),
         (".json", {"sd version": "SDXL", "description": ""}),
     ],
 )
@@ -117,7 +115,7 @@ VAES: dict[str, tuple[str, int, dict[str, Any], str]] = {
     "by a folder of another shape": ("sdxl/vae/good.safetensors", 16, {}, "flux"),
     "by a folder that only sounds so": ("pixls/good.safetensors", 4, {}, "sd1"),
     "16 channels": ("vae/ae.safetensors", 16, {}, "flux"),
-    "16 channels by the site": ("vae/good.safetensors", 16, {".cm-info.json": {"BaseModel": "SD 3.5 Large"}}, "sd3"),
+    "16 channels by the site": ("vae/good.safetensors", 16, {".civitai.info": {"baseModel": "SD 3.5 Large"}}, "sd3"),
     "16 channels by the folder": ("vae/SD3.5/good.safetensors", 16, {}, "sd3"),
     "diffusers' folder by its name": ("vae/sdxl-vae-fp16-fix/diffusion_pytorch_model.safetensors", 4, {}, "sdxl"),
     "diffusers' own configuration": (
@@ -147,12 +145,3 @@ def test_autoencoders_of_one_shape_are_told_apart(case: str, tmp_path: Path) -> 
             beside(file, name, told)
     info = only(tmp_path / "m")
     assert (info.kind, info.family, info.problem) == ("vae", family, None)
-
-
-def test_words_of_all_these_programs_are_shown(tmp_path: Path) -> None:
-    file = write_sparse(tmp_path / "hair.safetensors", CASES["LoKr"][1])
-    beside(file, ".cm-info.json", {"ModelName": "Hair", "VersionName": "v3", "TrainedWords": ["long hair", 4]})
-    assert only(tmp_path).description == "Hair v3\nTrigger words: long hair"
-    site = {"model": {"name": "Hair"}, "name": "v3", "trainedWords": ["long hair"]}
-    beside(file, ".metadata.json", {"model_name": "Hair", "civitai": site, "notes": ""})
-    assert only(tmp_path).description == "Hair v3\nTrigger words: long hair", "the same words once"

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from studio.manager.disk import attachments
+from studio.manager.disk import sniff as rules
 from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.checkpoints import STEMS, TRANSFORMERS, fitting
 from studio.manager.disk.files import describe_file
-from studio.manager.disk.headers import read_header
+from studio.manager.disk.header_view import View
+from studio.manager.disk.headers import Header, Tensor, read_header
 from studio.manager.disk.sniff import sniff
 from tests.models.sparse_headers import CASES, Shapes, flux, unet, write_sparse, xl
 
@@ -19,6 +23,90 @@ def test_each_layout_is_known_by_its_header(case: str, tmp_path: Path) -> None:
     name, shapes, metadata, expected = CASES[case]
     found = sniff(read_header(write_sparse(tmp_path / name, shapes, metadata=metadata)), name)
     assert (found.kind, found.family, found.variant, found.prediction) == expected
+
+
+def header_of(shapes: Shapes) -> Header:
+    return Header("safetensors", {key: Tensor("F16", shape, 0) for key, shape in shapes.items()})
+
+
+def families_of(shapes: Shapes) -> set[str]:
+    return {row.family for row, _ in fitting(View(header_of(shapes), "x.safetensors"))}
+
+
+def test_no_two_families_fit_the_same_file() -> None:
+    for row in TRANSFORMERS:
+        for stem in STEMS:
+            assert families_of({stem + key: (1, 1) for key in row.has}) == {row.family}
+    for name, (_, shapes, _, expected) in CASES.items():
+        families = families_of(shapes)
+        assert len(families) <= 1, name
+        if families:
+            assert expected[1] in families, name
+            assert rules.checkpoints.unet(View(header_of(shapes), "x")) is None, name
+
+
+# What has the layers of a known family and is something else -> kind, family, variant, words of the problem
+LOOKALIKES: dict[str, tuple[Shapes, tuple[str, str | None, str], str]] = {
+    "LongCat-Image": (
+        {
+            "img_in.weight": (3072, 64), "txt_in.weight": (3072, 3584), "time_in.in_layer.weight": (3072, 256),
+            "double_blocks.0.img_attn.norm.key_norm.scale": (128,), "single_blocks.0.norm.key_norm.scale": (128,),
+        },
+        ("unknown", None, ""), "Unrecognised model type",
+    ),
+    "Hunyuan3D 2": (
+        {
+            "latent_in.weight": (1024, 64), "cond_in.weight": (1024, 1536), "time_in.in_layer.weight": (1024, 256),
+            "double_blocks.0.img_attn.norm.key_norm.scale": (64,), "single_blocks.0.norm.key_norm.scale": (64,),
+        },
+        ("unknown", None, ""), "Unrecognised model type",
+    ),
+    "Stable Zero123": (
+        unet(768, 8) | {"cc_projection.weight": (768, 772), "cc_projection.bias": (768,)}, ("unknown", None, ""), "Zero123",
+    ),
+    "FLUX.1's Control LoRA": (
+        {
+            "transformer.x_embedder.lora_A.weight": (128, 128), "transformer.x_embedder.lora_B.weight": (3072, 128),
+            "transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (128, 3072),
+        },
+        ("controlnet", "flux", "control-lora"), "",
+    ),
+    "the same in its publisher's naming": (
+        {
+            "img_in.lora_A.weight": (128, 128), "img_in.lora_B.weight": (3072, 128),
+            "double_blocks.0.img_attn.norm.key_norm.scale": (128,), "double_blocks.0.img_attn.qkv.lora_A.weight": (128, 3072),
+        },
+        ("controlnet", "flux", "control-lora"), "",
+    ),
+    "a LoRA of FLUX.1's first layer": (
+        {
+            "transformer.x_embedder.lora_A.weight": (16, 64),
+            "transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (16, 3072),
+        },
+        ("lora", "flux", "diffusers"), "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOOKALIKES)
+def test_what_has_a_family_s_layers_and_is_something_else_is_not_taken_for_it(case: str) -> None:
+    shapes, expected, problem = LOOKALIKES[case]
+    found = sniff(header_of(shapes), "x.safetensors")
+    assert (found.kind, found.family, found.variant) == expected
+    assert problem in (found.problem or "") and bool(problem) == bool(found.problem)
+
+
+PATTERNS = [
+    *(pattern for _, _, pattern in attachments.LORA_LAYERS), *(pattern for _, pattern, _ in attachments.LORA_WIDTHS),
+    attachments.SDXL_LAYERS, rules.WAN_VAE, rules.UMT5, *(pattern for _, pattern, *_ in rules.TEXT_ENCODERS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_no_pattern_of_names_repeats_without_end(pattern: str) -> None:
+    """A name's length bounds the work: what repeats is a few letters, or the digits of one number."""
+    assert "*" not in pattern.replace(r"\d*", "")
+    assert "+" not in pattern.replace(r"\d+", "")
 
 
 def test_the_file_s_name_decides_nothing_that_the_header_shows(tmp_path: Path) -> None:

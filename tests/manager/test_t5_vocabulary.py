@@ -8,7 +8,7 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.disk.t5_vocabulary import find_t5_tokenizer, write_t5_tokenizer
+from studio.manager.disk.tokenizers import find_t5_tokenizer, write_t5_tokenizer
 from studio.manager.loading import load_component
 
 compat.prepare()

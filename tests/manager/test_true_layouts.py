@@ -82,7 +82,7 @@ FILES: dict[str, tuple[Making, dict[str, str], str, str, str | None, str, str]] 
     "diffusion_models/qwen_image_fp8.safetensors": (qwen, {}, "F8_E4M3", "checkpoint", "qwen_image", "", "flow_prediction"),
     "diffusion_models/wan.safetensors": (lambda: {"head.modulation": (1, 2, 1536), "blocks.0.cross_attn.k.weight": (1536, 1536)}, {}, "F16", "checkpoint", "wan", "", "flow_prediction"),
     "diffusion_models/sana.safetensors": (lambda: {"y_embedder.y_embedding": (300, 2304), "attention_y_norm.weight": (2240,), "blocks.0.cross_attn.kv_linear.weight": (4480, 2240)}, {}, "F16", "checkpoint", "sana", "", "flow_prediction"),
-    "diffusion_models/flux-nf4.safetensors": (lambda: {"double_blocks.0.img_attn.norm.key_norm.scale": (128,), "img_in.weight": (3072, 64), "guidance_in.in_layer.weight": (3072, 256), "double_blocks.0.img_attn.qkv.weight.quant_state.bitsandbytes__nf4": (200,)}, {}, "U8", "checkpoint", "flux", "", "flow_prediction"),
+    "diffusion_models/flux-nf4.safetensors": (lambda: {"double_blocks.0.img_attn.norm.key_norm.scale": (128,), "img_in.weight": (3072, 64), "vector_in.in_layer.weight": (3072, 768), "guidance_in.in_layer.weight": (3072, 256), "double_blocks.0.img_attn.qkv.weight.quant_state.bitsandbytes__nf4": (200,)}, {}, "U8", "checkpoint", "flux", "", "flow_prediction"),
     "diffusers/sd15_unet.safetensors": (unet_sd1, {}, "F16", "unknown", "sd1", "", "epsilon"),
     "diffusers/sdxl_unet.safetensors": (unet_xl, {}, "F16", "unknown", "sdxl", "", "epsilon"),
     "diffusers/flux_transformer.safetensors": (flux, {}, "BF16", "unknown", None, "", "epsilon"),
@@ -192,7 +192,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
 def test_each_file_is_known_for_what_it_is(path: str, listed: dict[str, dict[str, Any]]) -> None:
     row = listed[str(Path(path).with_suffix(""))]
     _, _, dtype, *expected = FILES[path]
-    assert [row["kind"], row["family"], row["variant"], row["prediction"]] == expected
+    assert [row["kind"], row["family"], row["variant"], row["capabilities"]["prediction"]] == expected
     spelled = {"F16": "fp16", "F32": "fp32", "BF16": "bf16", "F8_E4M3": "fp8_e4m3", "U8": "u8"}
     assert row["dtype"] == spelled[dtype]
     if path in REFUSED:

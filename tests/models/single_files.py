@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from studio.manager.disk import checkpoints, clip_vocabulary
+from studio.manager.disk import sniff, tokenizers
 from studio.manager.families import FAMILIES, Blueprint
 from tests.models.components import flow, make, vae_flow
 from tests.models.folders import Components, builder
@@ -176,7 +176,7 @@ def clip_files(folder: Path) -> None:
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
 
 
-def tokenizers(root: Path, folder: Path, t5: str | None) -> None:
+def tokenizer_folders(root: Path, folder: Path, t5: str | None) -> None:
     """What a person puts into models/tokenizers/ where no folder of the family is there."""
     clip_files(root / "tokenizers/clip")
     if t5:
@@ -215,5 +215,5 @@ def shrink(family: str, folder: Path, variant: str = "") -> None:
     else:
         changed = {"blueprint": replace(blueprint, configs=blueprint.configs | small)}
     FAMILIES._items[family] = replace(whole, **changed)
-    clip_vocabulary.SIZE = len(clip_tokenizer().get_vocab())
-    checkpoints.TEXT_ENCODERS = tuple((*row[:3], WIDTHS.get(row[0], row[3])) for row in checkpoints.TEXT_ENCODERS)
+    tokenizers.SIZE = len(clip_tokenizer().get_vocab())
+    sniff.TEXT_ENCODERS = tuple((*row[:3], WIDTHS.get(row[0], row[3])) for row in sniff.TEXT_ENCODERS)

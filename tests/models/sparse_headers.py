@@ -53,6 +53,7 @@ def flux(inputs: int = 64, guided: bool = True, prefix: str = "") -> Shapes:
     shapes = {
         f"{prefix}double_blocks.0.img_attn.norm.key_norm.scale": (128,),
         f"{prefix}img_in.weight": (3072, inputs),
+        f"{prefix}vector_in.in_layer.weight": (3072, 768),
     }
     return shapes | ({f"{prefix}guidance_in.in_layer.weight": (3072, 256)} if guided else {})
 
@@ -99,7 +100,11 @@ CASES: dict[str, Case] = {
     "FLUX fill": ("f.safetensors", flux(384, prefix=P), {}, ("checkpoint", "flux", "fill", "flow_prediction")),
     "Chroma": (
         "chroma.safetensors",
-        flux() | {"distilled_guidance_layer.in_proj.bias": (5120,)},
+        {
+            "double_blocks.0.img_attn.norm.key_norm.scale": (128,),
+            "img_in.weight": (3072, 64),
+            "distilled_guidance_layer.in_proj.bias": (5120,),
+        },
         {},
         ("checkpoint", "chroma", "", "flow_prediction"),
     ),

@@ -18,8 +18,7 @@ from studio.core.errors import ModelError
 from studio.manager.conversion.tensor_names import Piece, pieces_of
 from studio.manager.conversion.weights_file import WeightsFile, write_pieces
 from studio.manager.disk.companions import Origin
-from studio.manager.disk.folders import read_json
-from studio.manager.disk.headers import readable
+from studio.manager.disk.safe_files import read_json, readable
 from studio.manager.loading import component_class, empty_component, reason
 
 ORIGIN = "origin.json"  # in a component's folder: a stamp of what it was made from

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.models import ModelInfo
-from studio.manager.disk.headers import readable
+from studio.manager.disk.safe_files import readable
 from studio.manager.families import Blueprint, family_for
 
 PARTIAL = ".partial-"  # a folder is built under its name and this, and renamed when complete

@@ -36,11 +36,10 @@ from studio.manager.conversion.converted_folders import (
 from studio.manager.conversion.weights_file import WeightsFile
 from studio.manager.disk.architecture import config_of, schedule_of
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.clip_vocabulary import find_vocabulary, write_tokenizer
-from studio.manager.disk.companions import Origin, Shelf, carried, files_of, t5_tokenizers, weighty
-from studio.manager.disk.folders import read_json
+from studio.manager.disk.companions import Companions, Origin, carried, files_of, t5_tokenizers, weighty
 from studio.manager.disk.headers import read_header
-from studio.manager.disk.t5_vocabulary import write_t5_tokenizer
+from studio.manager.disk.safe_files import read_json
+from studio.manager.disk.tokenizers import find_vocabulary, write_t5_tokenizer, write_tokenizer
 from studio.manager.families import Blueprint, family_for
 
 Report = Callable[[str, float | None], None]  # what is done, and the share of the bytes that has been written
@@ -201,11 +200,11 @@ def _origins(conversion: Conversion, blueprint: Blueprint, folders: tuple[Path, 
     if needs or t5_tokenizers(blueprint, set()):
         catalog = Catalog(folders, None)
         models = [(other, path) for other in catalog.models() if (path := catalog.path(other.id)) is not None]
-        shelf = Shelf(models, folders)
-        problem = shelf.problem(info.model_copy(update={"needs": needs}))
+        companions = Companions(models, folders)
+        problem = companions.problem(info.model_copy(update={"needs": needs}))
         if problem:
             raise ModelError(problem)
-        lent = shelf.origins(family_for(info), blueprint, needs)
+        lent = companions.origins(family_for(info), blueprint, needs)
         if tuple(other.absolute() for other in files_of(lent)) != conversion.beside:
             raise ModelError(f"The files beside {conversion.name} that complete it have changed meanwhile. Try again.")
         found |= lent

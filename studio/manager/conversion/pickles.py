@@ -17,8 +17,8 @@ from typing import Any
 
 from studio.core.errors import ModelError, StorageError
 from studio.manager.conversion.converted_folders import check_room
-from studio.manager.disk.folder_parts import size_of
-from studio.manager.disk.headers import PickleFile, read_header, readable, zipped
+from studio.manager.disk.headers import PickleFile, read_header, zipped
+from studio.manager.disk.safe_files import readable, size_of
 
 TIMEOUT = 1800  # seconds
 MOST_BYTES = 64 << 30

@@ -12,7 +12,8 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.manager.conversion.tensor_names import Piece
-from studio.manager.disk.headers import Tensor, read_header, readable
+from studio.manager.disk.headers import Tensor, read_header
+from studio.manager.disk.safe_files import readable
 
 Read = Callable[[str, int, int], Any]  # (tensor, first row, number of rows) -> those rows
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}

@@ -7,23 +7,14 @@ from studio.manager.disk.header_view import Sniffed, View
 
 CONTEXT_FAMILY = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # width of the prompt's embedding -> family
 
-# (flavour, a word of its tensors' names); the first that is found
+# (word of its tensors' names, flavour) of a LoRA; the first that is found
 FLAVOURS = (
-    ("loha", "hada_w1"),
-    ("lokr", "lokr_w"),
-    ("oft", "oft_blocks"),
-    ("oft", "oft_diag"),
-    ("glora", ".a1.weight\n"),
-    ("ia3", ".on_input\n"),
-    ("kohya", ".lora_down."),
-    ("diffusers", ".lora_A."),
-    ("diffusers", "_lora.down."),
-    ("diffusers", ".lora.down."),
-    ("diffusers", ".lora_linear_layer.down."),
-    ("xlabs", ".processor.qkv_lora1.down."),
-    ("xlabs", ".processor.proj_lora1.down."),
-)
-# (family, words of which its layers' names hold one, what they are in full), for denoisers that are told by names alone
+    ("hada_w1", "loha"), ("lokr_w", "lokr"), ("oft_blocks", "oft"), ("oft_diag", "oft"), (".a1.weight\n", "glora"),
+    (".on_input\n", "ia3"), (".lora_down.", "kohya"), (".lora_A.", "diffusers"), ("_lora.down.", "diffusers"),
+    (".lora.down.", "diffusers"), (".lora_linear_layer.down.", "diffusers"), (".processor.qkv_lora1.down.", "xlabs"),
+    (".processor.proj_lora1.down.", "xlabs"),
+)  # fmt: skip
+# (family, words of which its layers' names hold one, a pattern of them), for denoisers that are known by names alone
 LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("flux3", ("mode_blocks",), r"mode_blocks[._](image|\d)"),
     ("flux2", ("to_qkv_mlp_proj", "double_stream_modulation", "single_stream_modulation"), ""),
@@ -41,36 +32,61 @@ LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("anima", ("self_attn", "cross_attn"), r"(^|[._])blocks[._]\d+[._](self|cross)_attn[._](q|k|v|output)_proj"),
     ("krea2", ("attn.w", "attn_w"), r"(^|[._])blocks[._]\d+[._]attn[._]w[qkvo]\."),
 )
-# (words of which one is there, tensor, its input's width -> family), for denoisers whose layers are called alike
+# (words of which one is there, a layer, width of its input -> family), for denoisers whose layers have the same names
 DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
+JOINT = r"[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN
 LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
-    (("attn.", "attn_"), r"(?<!single_)transformer_blocks[._](2\d|[3-5]\d)[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "qwen_image", 4096: "qwen_image21"}),
-    (("attn.", "attn_"), r"transformer_blocks[._]\d+[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
+    (("attn.", "attn_"), r"(?<!single_)transformer_blocks[._](2\d|[3-5]\d)" + JOINT, {3072: "qwen_image", 4096: "qwen_image21"}),
+    (("attn.", "attn_"), r"transformer_blocks[._]\d+" + JOINT, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
     (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
     (("attn2",), r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
     (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
 )  # fmt: skip
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
 SDXL_LAYERS = r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
-# kohya-ss and the model specification say it in words -> family; the longer ones first
-TOLD = (
+# What kohya-ss and the model specification call a base model -> family; the longer ones first
+BASES = (
     ("sdxl", "sdxl"), ("stable-diffusion-xl", "sdxl"), ("sd3", "sd3"), ("stable-diffusion-3", "sd3"),
     ("sd_v2", "sd2"), ("stable-diffusion-v2", "sd2"), ("sd_v1", "sd1"), ("stable-diffusion-v1", "sd1"), ("flux2", "flux2"),
     ("flux-2", "flux2"), ("flux", "flux"), ("lumina", "lumina2"), ("qwen", "qwen_image"), ("wan", "wan"), ("chroma", "chroma"),
 )  # fmt: skip
+# Words that a ControlNet's names begin with, and (family, words) of those that its blocks tell; the first that is found
+CONTROLS = (
+    "control_model.", "controlnet_cond_embedding.", "controlnet_x_embedder.", "controlnet_blocks.", "control_layers.",
+    "control_all_x_embedder.",
+)  # fmt: skip
+CONTROL_FAMILIES = (
+    ("z_image", ("\ncontrol_layers.", "\ncontrol_all_x_embedder.")),
+    ("qwen_image", ("transformer_blocks.0.img_mod.",)),
+    ("flux", ("\ndouble_blocks.", "\ncontrolnet_x_embedder.", "single_transformer_blocks")),  # XLabs', and others
+    ("sd3", ("\npos_embed_input.", "joint_attn", "joint_blocks.")),
+)
+CONTROL_INPUT = 128  # channels of FLUX.1's latent with that of a picture that controls it, folded by 2 x 2
+# Words of networks that enlarge pictures, whichever prefix their state dict was saved under.
+UPSCALERS = (
+    "RRDB_trunk.0.", ".rdb1.conv1.", "model.1.sub.0.RDB1.conv1.0.weight",  # ESRGAN and Real-ESRGAN
+    "residual_group.blocks.0.attn",  # SwinIR, Swin2SR's original, HAT
+    "before_RG.1.weight", "layers.0.residual_group.layers.0.attn_win",  # DAT, ATD
+    "residual_layer.0.residual_layer.0.",  # OmniSR
+    "block_1.c1_r.",  # SPAN
+    "feats.1.lk.", "feats.1.channe_mixer.",  # RealPLKSR
+)  # fmt: skip
 
 
 def lora(view: View) -> Sniffed | None:
-    flavour = next((flavour for flavour, word in FLAVOURS if view.contains(word)), "")
+    flavour = next((flavour for word, flavour in FLAVOURS if view.contains(word)), "")
     if not flavour and view.tensors and all(key.endswith((".diff", ".diff_b", ".alpha")) for key in view.tensors):
         flavour = "full"
     if not flavour:
         return None
+    family = _lora_family(view)
+    if family == "flux" and view.first_size(r"(x_embedder|img_in)" + DOWN, -1) == CONTROL_INPUT:
+        return Sniffed("controlnet", "flux", "control-lora")
     if view.starts("base_model.model."):
         flavour = "peft"
     if view.contains("dora_scale", "lora_magnitude_vector"):
         flavour += " dora"
-    return Sniffed("lora", _lora_family(view), flavour, flavour=flavour)
+    return Sniffed("lora", family, flavour, flavour=flavour)
 
 
 def _lora_family(view: View) -> str | None:
@@ -84,67 +100,55 @@ def _lora_family(view: View) -> str | None:
     if by_name:
         return by_name
     widths = (rows.get(view.first_size(layer, -1)) for words, layer, rows in LORA_WIDTHS if view.contains(*words))
-    return next(filter(None, widths), None) or _lokr_family(view) or _lora_of_text(view) or _told_family(view)
+    return next(filter(None, widths), None) or _lokr_family(view) or _text_lora_family(view) or _named_family(view)
 
 
 def _lokr_family(view: View) -> str | None:
     """A LoKr is a Kronecker product: the widths of its two factors multiply."""
     stem = r"attn2[._]to_[kv]\.lokr_"
-    width = view.first_size(stem + r"w1(_b)?$", -1) * view.first_size(stem + r"w2(_b)?$", -1)
-    return CONTEXT_FAMILY.get(width)
+    return CONTEXT_FAMILY.get(view.first_size(stem + r"w1(_b)?$", -1) * view.first_size(stem + r"w2(_b)?$", -1))
 
 
-def _lora_of_text(view: View) -> str | None:
+def _text_lora_family(view: View) -> str | None:
     if view.matches(SDXL_LAYERS) or view.contains("lora_te2_", "text_encoder_2."):
         return "sdxl"
     width = view.first_size(r"^(lora_te_|text_encoder\.).{0,80}?(q_proj|mlp[._]fc1)" + DOWN, -1)
     return {768: "sd1", 1024: "sd2"}.get(width)
 
 
-def _told_family(view: View) -> str | None:
-    words = view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture")
-    return next((family for word, family in TOLD if words.startswith(word)), None)
+def _named_family(view: View) -> str | None:
+    base = view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture")
+    return next((family for words, family in BASES if base.startswith(words)), None)
 
 
 def embedding(view: View) -> Sniffed | None:
     if view.has("clip_l", "clip_g"):
         return Sniffed("embedding", "sd3" if view.has("t5xxl") else "sdxl")
-    if len(view.tensors) > 4:
+    keys = list(view.tensors)
+    named = next((key for key in keys if key in ("emb_params", "clip_l") or key.startswith("string_to_")), None)
+    if len(keys) > 4 or (named is None and len(keys) != 1):
         return None
-    key = next((key for key in view.tensors if key in ("emb_params", "clip_l") or key.startswith("string_to_")), None)
-    if key is None and len(view.tensors) == 1:
-        key = next(iter(view.tensors))
-    shape = view.shape(key) if key else ()
+    shape = view.tensors[named or keys[0]].shape
     if len(shape) in (1, 2) and shape[-1] in (768, 1024):
         return Sniffed("embedding", CONTEXT_FAMILY[shape[-1]])
-    return Sniffed("embedding") if key and key.startswith(("emb_params", "string_to_")) else None
+    return Sniffed("embedding") if named and named != "clip_l" else None
 
 
 def controlnet(view: View) -> Sniffed | None:
     if view.contains(".motion_modules."):
         return None  # for AnimateDiff
     if view.has("lora_controlnet"):
-        return Sniffed("controlnet", _context(view, ""), "control-lora")
+        return Sniffed("controlnet", _context_family(view, r"attn2\.to_k\.(down|weight)$"), "control-lora")
     if view.starts("lllite_unet"):
         return Sniffed("controlnet", "sdxl", "lllite")
-    if view.starts("control_layers.", "control_all_x_embedder."):
-        return Sniffed("controlnet", "z_image")
-    own = ("control_model.", "controlnet_cond_embedding.", "controlnet_x_embedder.", "controlnet_blocks.")
-    if not view.starts(*own) and not (view.starts("input_hint_block.") and view.starts("zero_convs.")):
+    if not view.starts(*CONTROLS) and not (view.starts("input_hint_block.") and view.starts("zero_convs.")):
         return None
-    if view.contains("transformer_blocks.0.img_mod."):
-        return Sniffed("controlnet", "qwen_image")
-    if view.starts("double_blocks."):  # XLabs'
-        return Sniffed("controlnet", "flux")
-    if view.starts("pos_embed_input.") or view.contains("joint_attn", "joint_blocks."):
-        return Sniffed("controlnet", "sd3")
-    if view.starts("controlnet_x_embedder.") or view.contains("single_transformer_blocks"):
-        return Sniffed("controlnet", "flux")
-    return Sniffed("controlnet", _context(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
+    family = next((family for family, words in CONTROL_FAMILIES if view.contains(*words)), None)
+    return Sniffed("controlnet", family or _context_family(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
 
 
-def _context(view: View, pattern: str) -> str | None:
-    return CONTEXT_FAMILY.get(view.first_size(pattern or r"attn2\.to_k\.(down|weight)$", -1))
+def _context_family(view: View, pattern: str) -> str | None:
+    return CONTEXT_FAMILY.get(view.first_size(pattern, -1))
 
 
 def ip_adapter(view: View) -> Sniffed | None:
@@ -155,20 +159,7 @@ def ip_adapter(view: View) -> Sniffed | None:
     face = view.contains("to_q_lora.down", "to_k_lora.down") or view.starts("image_proj.perceiver_resampler.")
     plus = view.starts("image_proj.latents", "image_proj.perceiver_resampler.latents")
     variant = " ".join(word for word, said in (("face-id", face), ("plus", plus)) if said)
-    return Sniffed(
-        "ip_adapter", CONTEXT_FAMILY.get(view.first_size(r"^ip_adapter\.\d+\.to_k_ip\.weight$", -1)), variant
-    )
-
-
-# Words of networks that enlarge pictures, whichever prefix their state dict was saved under.
-UPSCALERS = (
-    "RRDB_trunk.0.", ".rdb1.conv1.", "model.1.sub.0.RDB1.conv1.0.weight",  # ESRGAN and Real-ESRGAN
-    "residual_group.blocks.0.attn",  # SwinIR, Swin2SR's original, HAT
-    "before_RG.1.weight", "layers.0.residual_group.layers.0.attn_win",  # DAT, ATD
-    "residual_layer.0.residual_layer.0.",  # OmniSR
-    "block_1.c1_r.",  # SPAN
-    "feats.1.lk.", "feats.1.channe_mixer.",  # RealPLKSR
-)  # fmt: skip
+    return Sniffed("ip_adapter", _context_family(view, r"^ip_adapter\.\d+\.to_k_ip\.weight$"), variant)
 
 
 def upscaler(view: View) -> Sniffed | None:

@@ -17,19 +17,20 @@ from pydantic import ValidationError
 
 from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
+from studio.manager.disk.cards import Overrides, is_hidden
 from studio.manager.disk.cascades import with_cascade
-from studio.manager.disk.companions import Origin, Shelf
+from studio.manager.disk.companions import Companions, Origin
 from studio.manager.disk.files import describe_file
 from studio.manager.disk.folders import read_folder
-from studio.manager.disk.headers import readable
 from studio.manager.disk.index import Index
-from studio.manager.disk.overrides import Overrides, is_hidden
+from studio.manager.disk.safe_files import readable
 from studio.manager.disk.walk import candidates, stamp
 from studio.manager.families import family_for
 
 MAX_ID = 200  # a request takes names of 300
 SETTLED = 2.0  # seconds after which a file is no longer being written
-NO_TEXT = "Its name, or its folder's, holds bytes that are no text, by which it cannot be opened; rename it."
+# The libraries that read weights take no bytes for a path.
+NO_TEXT = "Its name, or its folder's, holds bytes that are not text, so it cannot be opened; rename it."
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Catalog:
         self.index = Index(index)
         self.overrides = Overrides(index.with_name("overrides.json") if index else None)
         self._paths: dict[str, Path] = {}
-        self._shelf: Shelf | None = None  # of the last scan
+        self._companions: Companions | None = None  # of the last scan
         self._scanning = threading.Lock()
         self._closing = threading.Event()
         self._hashing: threading.Thread | None = None
@@ -82,12 +83,12 @@ class Catalog:
 
     def _completed(self, found: dict[str, ModelInfo]) -> dict[str, ModelInfo]:
         """With the reason at each single file that lacks what no other file here has, and with what enlarges a model's picture."""
-        shelf = Shelf([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
-        self._shelf = shelf
+        companions = Companions([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
+        self._companions = companions
         return {
             model_id: with_cascade(info, found)
             if info.problem or info.kind not in ("checkpoint", "gguf")
-            else info.model_copy(update={"problem": shelf.problem(info)})
+            else info.model_copy(update={"problem": companions.problem(info)})
             for model_id, info in found.items()
         }
 
@@ -96,10 +97,10 @@ class Catalog:
         family = family_for(info) if info.needs else None
         if family is None or family.blueprint is None:
             return {}
-        if self._shelf is None:
+        if self._companions is None:
             self.models()
-        assert self._shelf is not None
-        return self._shelf.origins(family, family.blueprint, info.needs)
+        assert self._companions is not None
+        return self._companions.origins(family, family.blueprint, info.needs)
 
     def start_hashing(self) -> threading.Thread:
         """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`.
@@ -142,7 +143,7 @@ class Catalog:
         return self._paths.get(model_id)
 
     def remember_problem(self, model_id: str, problem: str) -> None:
-        """What only a load could find: the model is listed with it until its files, or the user's word on it, change."""
+        """What only a load could find: the model is listed with it until its files, or the user's settings, change."""
         known = self.index.snapshot()[0].get(str(self.path(model_id)))
         if known:
             facts = json.loads(known[1]) | {"problem": problem}
@@ -150,7 +151,7 @@ class Catalog:
 
 
 def _remembered(known: tuple[str, str] | None, signature: str) -> ModelInfo | None:
-    """What the index holds of a file, if it holds it of the file as it is, in words that are still understood."""
+    """What the index holds of a model, unless that has changed since, or ModelInfo has."""
     if known is None or known[0] != signature:
         return None
     try:
@@ -167,29 +168,22 @@ def _known_hash(path: Path, hashes: dict[str, tuple[int, int, str]]) -> str | No
 
 
 def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> ModelInfo:
-    """A diffusers folder or a weights file, whose id is its path below `root`; `own` are the user's words on it.
+    """A diffusers folder or a weights file, whose id is its path below `root`; `own` are the user's settings for it.
 
-    One odd file never hides the others: what no rule foresaw is a line in the log and a problem of that file.
+    Whatever one of them holds, the others are listed: what no rule foresaw is logged, and is the problem of that one.
     """
     name = path.relative_to(root) if path != root else Path(path.name)  # a models folder may be a model itself
     try:
-        whole = os.path.isdir(path)
-        info = read_folder(path, _id_of(name), own) if whole else describe_file(path, _id_of(name.with_suffix("")), own)
+        folder = os.path.isdir(path)
+        info = (
+            read_folder(path, _id_of(name), own) if folder else describe_file(path, _id_of(name.with_suffix("")), own)
+        )
     except Exception as error:
         log.exception("%s could not be described.", readable(path.name))
         problem = f"It could not be described ({type(error).__name__}); the log says more."
         info = ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
-    told = info.problem or (None if _is_text(path) else NO_TEXT)
-    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": told})
-
-
-def _is_text(path: Path) -> bool:
-    """Whether the libraries that read weights can be told the path: they know no bytes."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    unreadable = None if os.fsencode(path) == str(path).encode(errors="replace") else NO_TEXT
+    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": info.problem or unreadable})
 
 
 def _id_of(name: Path) -> str:
@@ -197,16 +191,12 @@ def _id_of(name: Path) -> str:
     text = readable(name.as_posix())
     if len(text) <= MAX_ID:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"~{digest}~{text[-MAX_ID:]}"
+    return f"~{hashlib.sha256(text.encode()).hexdigest()[:8]}~{text[-MAX_ID:]}"
 
 
-def _free_id(wished: str, path: Path, taken: dict[str, ModelInfo]) -> str:
+def _free_id(wanted: str, path: Path, taken: dict[str, ModelInfo]) -> str:
     """Two files may have one name: the later one keeps its suffix, or the name of its models folder, or gets a number. So
     does one whose name is the word for whichever model there is."""
-    names = [wished, wished + path.suffix, f"{wished}@{readable(path.parent.name)}"]
-    return next((name for name in names if name not in taken and name != DEFAULT), None) or _numbered(wished, taken)
-
-
-def _numbered(wished: str, taken: dict[str, ModelInfo]) -> str:
-    return next(name for number in itertools.count(2) if (name := f"{wished}-{number}") not in taken)
+    longer = (wanted, wanted + path.suffix, f"{wanted}@{readable(path.parent.name)}")
+    names = itertools.chain(longer, (f"{wanted}-{number}" for number in itertools.count(2)))
+    return next(name for name in names if name not in taken and name != DEFAULT)

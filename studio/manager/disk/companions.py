@@ -13,15 +13,16 @@ from pathlib import Path
 
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
-from studio.manager.disk.clip_vocabulary import find_vocabulary
-from studio.manager.disk.folders import components_of, read_json, weight_files
+from studio.manager.disk.folder_parts import components_of, weight_files
 from studio.manager.disk.headers import read_header
-from studio.manager.disk.names import parts_of
-from studio.manager.disk.t5_vocabulary import find_t5_tokenizer
+from studio.manager.disk.names import shards_of
+from studio.manager.disk.safe_files import read_json
+from studio.manager.disk.tokenizers import find_t5_tokenizer, find_vocabulary
 from studio.manager.families import Blueprint, Family, family_for
 from studio.manager.families.blueprints import Companion
 
 WRAPPED = "text_encoder."  # before the names in some files of a text encoder
+DENOISERS = ("unet", "transformer")
 TITLES = {
     "clip_l": "the text encoder CLIP ViT-L",
     "clip_g": "the text encoder CLIP ViT-bigG",
@@ -48,20 +49,18 @@ def files_of(origins: Mapping[str, Origin]) -> tuple[Path, ...]:
 def weighty(blueprint: Blueprint) -> list[str]:
     """The components that hold weights, the denoiser first."""
     names = [name for name in blueprint.parts if name in blueprint.prefixes]
-    return sorted(names, key=lambda name: name not in ("unet", "transformer"))
+    return sorted(names, key=lambda name: name not in DENOISERS)
 
 
 def carried(blueprint: Blueprint, names: Iterable[str]) -> dict[str, str]:
     """component -> prefix, of the components whose tensors are among `names`; a bare denoiser has the empty prefix."""
-    tops = set(names)
+    names = list(names)
     out = {}
     for component in weighty(blueprint):
-        wanted = blueprint.prefixes[component]
-        prefix = next((p for p in wanted if any(name.startswith(p) for name in tops)), None)
+        prefixes = (p for p in blueprint.prefixes[component] if any(name.startswith(p) for name in names))
+        prefix = next(prefixes, "" if component in DENOISERS else None)
         if prefix is not None:
             out[component] = prefix
-        elif component in ("unet", "transformer"):
-            out[component] = ""
     return out
 
 
@@ -71,13 +70,21 @@ def needs_of(blueprint: Blueprint, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in weighty(blueprint) if name not in has)
 
 
-class Shelf:
+def t5_tokenizers(blueprint: Blueprint, absent: set[str]) -> list[str]:
+    """The T5 tokenizers that the pipeline needs: none where it works without its T5."""
+    encoders = {name for name, part in blueprint.parts.items() if part[1] == "T5EncoderModel"}
+    if encoders <= absent & blueprint.optional:
+        return []
+    return [name for name, part in blueprint.parts.items() if part[1] == "T5Tokenizer"]
+
+
+class Companions:
     """All that lies in the models folders, asked for what a checkpoint lacks."""
 
     def __init__(self, models: Iterable[tuple[ModelInfo, Path]], folders: tuple[Path, ...]):
         self._models = list(models)
         self._folders = folders
-        self._donors = [path for info, path in self._models if info.kind == "diffusers"]
+        self._lenders = [path for info, path in self._models if info.kind == "diffusers"]
         self._found: dict[tuple[int, str, str], Origin | None] = {}  # of each blueprint's components, once asked for
 
     def origins(self, family: Family, blueprint: Blueprint, needs: Iterable[str]) -> dict[str, Origin]:
@@ -89,7 +96,7 @@ class Shelf:
         key = (id(blueprint), family.name, name)
         if key not in self._found:
             file = _file(blueprint.companions.get(name), self._models)
-            self._found[key] = file or _lent(family, blueprint, name, self._donors)
+            self._found[key] = file or _lent(family, blueprint, name, self._lenders)
         return self._found[key]
 
     def problem(self, info: ModelInfo) -> str | None:
@@ -102,82 +109,72 @@ class Shelf:
             found = self.origins(family, blueprint, info.needs)
         except ModelError as error:
             return f"A file that it needs cannot be read: {error}"
-        missing = [name for name in info.needs if name not in found and name not in blueprint.optional]
         absent = {name for name in info.needs if name not in found}
-        tokenizers = list(blueprint.tokenizers) if info.needs and not self.has_clip else []
-        wanted = t5_tokenizers(blueprint, absent)
-        if wanted and not self.has_t5:
-            tokenizers += wanted
+        missing = [name for name in info.needs if name in absent - blueprint.optional]
+        tokenizers = list(blueprint.tokenizers) if info.needs and not self._has_clip else []
+        t5 = t5_tokenizers(blueprint, absent)
+        tokenizers += t5 if t5 and not self._has_t5 else []
         return _sentence(family, blueprint, missing, tokenizers) if missing or tokenizers else None
 
     @cached_property
-    def has_t5(self) -> bool:
+    def _has_t5(self) -> bool:
         return find_t5_tokenizer(self._folders) is not None
 
     @cached_property
-    def has_clip(self) -> bool:
+    def _has_clip(self) -> bool:
         try:
             return bool(find_vocabulary(self._folders))
         except ModelError:
             return False
 
 
-def t5_tokenizers(blueprint: Blueprint, absent: set[str]) -> list[str]:
-    """The T5 tokenizers that the pipeline needs: none where its T5 is done without."""
-    encoders = {name for name, part in blueprint.parts.items() if part[1] == "T5EncoderModel"}
-    if encoders <= absent & blueprint.optional:
-        return []
-    return [name for name, part in blueprint.parts.items() if part[1] == "T5Tokenizer"]
-
-
 def _sentence(family: Family, blueprint: Blueprint, missing: list[str], tokenizers: list[str]) -> str:
-    companions = [blueprint.companions.get(name) for name in missing]
+    files = {name: blueprint.companions.get(name) for name in missing}
     lacks = [
-        TITLES.get(c.variant or c.kind, name) if c else f"its {name.replace('_', ' ')}"
-        for c, name in zip(companions, missing, strict=True)
-    ]
-    lacks += ["the tokenizer of its text encoder"] * bool(tokenizers)
+        TITLES.get(file.variant or file.kind, name) if file else f"its {name.replace('_', ' ')}"
+        for name, file in files.items()
+    ] + ["the tokenizer of its text encoder"] * bool(tokenizers)
+    listed = " and ".join(filter(None, (", ".join(lacks[:-1]), lacks[-1])))
     folders = ", ".join(f"{name}/" for name in sorted([*missing, *tokenizers]))
-    files = ", ".join(c.example for c in companions if c)
-    other = f" (or, of the weights, files as ComfyUI keeps them: {files})" if files else ""
+    examples = ", ".join(file.example for file in files.values() if file)
+    other = f" (or, of the weights, files as ComfyUI keeps them: {examples})" if examples else ""
     return (
-        f"The file lacks {_listed(lacks)}, and nothing else here has it. Fetch {folders} and model_index.json of "
+        f"The file lacks {listed}, and nothing else here has it. Fetch {folders} and model_index.json of "
         f"{family.source} into models/{family.source.rpartition('/')[2]}/{other}."
     )
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _file(wanted: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Origin | None:
-    """The largest file that fits: the one least packed."""
-    if wanted is None:
+def _file(companion: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Origin | None:
+    """The largest file that fits: the one least quantised."""
+    if companion is None:
         return None
     fitting = [
         (info.bytes, path)
         for info, path in models
-        if info.kind == wanted.kind
-        and info.problem is None
-        and info.variant == wanted.variant
-        and (not wanted.family or info.family == wanted.family)
-        and re.search(wanted.name, path.stem, re.IGNORECASE)
+        if info.problem is None
+        and (info.kind, info.variant) == (companion.kind, companion.variant)
+        and (not companion.family or info.family == companion.family)
+        and re.search(companion.name, path.stem, re.IGNORECASE)
     ]
     if not fitting:
         return None
     path = max(fitting)[1]
-    return Origin(parts_of(path), WRAPPED if any(key.startswith(WRAPPED) for key in read_header(path).tensors) else "")
+    wrapped = any(key.startswith(WRAPPED) for key in read_header(path).tensors)
+    return Origin(shards_of(path), WRAPPED if wrapped else "")
 
 
-def _lent(family: Family, blueprint: Blueprint, name: str, donors: list[Path]) -> Origin | None:
+def _lent(family: Family, blueprint: Blueprint, name: str, lenders: list[Path]) -> Origin | None:
     """The component's folder in a diffusers folder of the same family."""
-    for folder in donors:
+    for folder in lenders:
         try:
             index = read_json(folder / "model_index.json")
+            components = components_of(index)
             files, _ = weight_files(folder / name)
         except (ModelError, OSError):
             continue
-        same = components_of(index).get(name, ("", ""))[1] == blueprint.parts[name][1]
-        if index.get("_class_name") in family.covers and same and files and (folder / name / "config.json").is_file():
+        pipeline = index.get("_class_name")
+        fits = isinstance(pipeline, str) and pipeline in family.covers
+        same = components.get(name, ("", ""))[1] == blueprint.parts[name][1]
+        if fits and same and files and (folder / name / "config.json").is_file():
             return Origin(tuple(files), folder=folder / name)
     return None

@@ -1,8 +1,7 @@
-"""Reads ComfyUI's `extra_model_paths.yaml`, which names folders of models elsewhere, and says which folders are scanned.
+"""Says which folders are scanned: those that a person named, and those that ComfyUI's `extra_model_paths.yaml` names.
 
-Honoured only where a person named it: given with `--models`, or lying in the very folder that was. One that lies deeper
-may have come with a download, and must not make us look where nobody asked us to; it is listed with a sentence instead.
-Knows folders and YAML; refuses to know models.
+That file is applied only where a person named it, with `--models`, or where it lies in the very folder that was named. One
+that lies deeper may have come with a download, and is listed with a sentence instead. Knows no models.
 
     a111:                                  # any name; several may follow one another
         base_path: ~/stable-diffusion-webui/   # may be left out; relative ones start at this file
@@ -15,48 +14,29 @@ Knows folders and YAML; refuses to know models.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from studio.core.errors import ModelError
-from studio.manager.disk.header_values import open_file, shown
+from studio.manager.disk.safe_files import open_file, shown
 
 FILE = "extra_model_paths.yaml"
 SUFFIXES = (".yaml", ".yml")
 MAX_BYTES = 64 << 10
 MAX_FOLDERS = 500
-NO_MODELS = frozenset(
-    {"custom_nodes", "configs", "download_model_base"}
-)  # keys whose folders hold none, or hold the others
+NOT_PATHS = frozenset({"base_path", "is_default", "custom_nodes", "configs", "download_model_base"})
 NOT_HERE = "This file names folders of models elsewhere. It is read where it is given with --models, or lies in a folder that is."
 
 
-@dataclass(frozen=True)
-class Place:
-    """A folder to walk, and the folder above it that ids begin below."""
+class Place(NamedTuple):
+    """A folder to walk, the folder above it that ids begin below, and whether it goes before others."""
 
     folder: Path
     root: Path
-
-
-@dataclass(frozen=True)
-class Paths:
-    """What one file names: the folders that go before others, the rest, and in one sentence what was not understood."""
-
-    first: tuple[Place, ...] = ()
-    others: tuple[Place, ...] = ()
-    problem: str | None = None
-
-
-@dataclass
-class _Found:
-    first: list[Place] = field(default_factory=list)
-    others: list[Place] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    first: bool = False
 
 
 def is_given_file(root: Path) -> bool:
@@ -67,14 +47,17 @@ def is_given_file(root: Path) -> bool:
 def places_of(roots: Iterable[Path]) -> list[Place]:
     """Where models are looked for, in order of precedence: each root, and what a file in it, or in its place, names."""
     roots = list(roots)
-    places: list[Place] = []
+    places: dict[Place, None] = {}
     for root in roots:
         given = is_given_file(root)
         file = root if given else root / FILE
-        told = read_paths(file) if given or file.is_file() else Paths()
-        own = () if given else (Place(root, root),)
-        places += [*_below(roots, told.first), *own, *_below(roots, told.others)]
-    return list(dict.fromkeys(places))
+        named = read_paths(file)[0] if given or file.is_file() else []
+        own = [] if given else [Place(root, root)]
+        for place in (*(p for p in named if p.first), *own, *(p for p in named if not p.first)):
+            # ids of what lies in a root begin below that root, however it is reached
+            above = next((root for root in roots if place.folder.is_relative_to(root)), place.root)
+            places[Place(place.folder, above)] = None
+    return list(places)
 
 
 def folders_of(roots: Iterable[Path]) -> tuple[Path, ...]:
@@ -82,28 +65,19 @@ def folders_of(roots: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(place.folder for place in places_of(roots))
 
 
-def _below(roots: list[Path], places: tuple[Place, ...]) -> list[Place]:
-    """Ids of what lies in a root begin below that root, however it is reached."""
-    return [
-        Place(place.folder, next((root for root in roots if place.folder.is_relative_to(root)), place.root))
-        for place in places
-    ]
-
-
-def read_paths(file: Path) -> Paths:
-    """What the file names and has; folders that are not there are passed over, as ComfyUI does."""
+def read_paths(file: Path) -> tuple[list[Place], str | None]:
+    """The folders that the file names and that exist, and in one sentence what was not understood."""
+    places: list[Place] = []
+    problems: list[str] = []
     try:
-        sections = _sections(file)
+        for name, section in _sections(file).items():
+            if section is not None:
+                _read_section(shown(str(name), 40), section, file.parent.absolute(), places, problems)
     except ModelError as error:
-        return Paths(problem=str(error))
-    found = _Found()
-    for name, section in sections.items():
-        if section is not None:
-            _read_section(shown(str(name), 40), section, file.parent.absolute(), found)
-    if len(found.first) + len(found.others) > MAX_FOLDERS:
-        return Paths(problem=f"It names more than {MAX_FOLDERS} folders, which is not believed.")
-    problem = found.problems[0] if found.problems else None
-    return Paths(tuple(found.first), tuple(found.others), problem)
+        return [], str(error)
+    if len(places) > MAX_FOLDERS:
+        return [], f"It names more than {MAX_FOLDERS} folders."
+    return places, next(iter(problems), None)
 
 
 def _sections(file: Path) -> dict[Any, Any]:
@@ -127,48 +101,38 @@ def _parsed(text: bytes) -> dict[Any, Any]:
         raise ModelError(f"The file is not valid YAML{line}.") from None
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError, TypeError):
         raise ModelError("The file is not valid YAML.") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | None):
         raise ModelError("The file holds no sections with folders in them.")
-    return value
+    return value or {}
 
 
-def _read_section(name: str, section: Any, here: Path, found: _Found) -> None:
+def _read_section(name: str, section: Any, here: Path, places: list[Place], problems: list[str]) -> None:
     """One section's folders; relative ones lie below its base_path, or beside the file."""
     if not isinstance(section, dict):
-        found.problems.append(f"Its section {name!r} holds no folders.")
+        problems.append(f"Its section {name!r} holds no folders.")
         return
     base = section.get("base_path")
-    if base is not None and not isinstance(base, str):
-        found.problems.append(f"In its section {name!r}, base_path is no path.")
+    if not isinstance(base, str | None):
+        problems.append(f"In its section {name!r}, base_path is not a path.")
         return
-    root = here if base is None else here / os.path.expandvars(os.path.expanduser(base.strip()))
-    root = Path(os.path.normpath(root))
+    root = Path(os.path.normpath(here / os.path.expandvars(os.path.expanduser((base or "").strip()))))
     if base is not None and not _is_folder(root):
-        found.problems.append(f"The folder that base_path of its section {name!r} names is not there.")
+        problems.append(f"The folder that base_path of its section {name!r} names does not exist.")
         return
-    places = found.first if section.get("is_default") else found.others
     for key, value in section.items():
-        if key in ("base_path", "is_default") or key in NO_MODELS:
-            continue
-        for line in _lines(value):
-            if line is None:
-                found.problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names no folders.")
-                break
-            folder = Path(os.path.normpath(root / line))
-            if folder == Path(folder.anchor):
-                found.problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names the whole disk.")
+        for line in () if key in NOT_PATHS else _lines(value):
+            folder = Path(os.path.normpath(root / line)) if line is not None else None
+            if folder is None or folder == Path(folder.anchor):
+                what = "no folders" if folder is None else "the whole disk"
+                problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names {what}.")
             elif _is_folder(folder):
                 inside = base is not None and folder.is_relative_to(root)
-                places.append(Place(folder, root if inside else folder.parent))
+                places.append(Place(folder, root if inside else folder.parent, bool(section.get("is_default"))))
 
 
 def _lines(value: Any) -> list[str | None]:
     """The paths of one entry: a line each, or the items of a list; None for what is neither."""
-    if value is None:
-        return []
-    items = value if isinstance(value, list) else [value]
+    items = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(item, str) and "\0" not in item for item in items):
         return [None]
     return [line.strip() for item in items for line in item.split("\n") if line.strip()]

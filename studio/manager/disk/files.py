@@ -1,6 +1,6 @@
 """Describes one weights file from its header: what it is, whether it can be used, and if not, why. No torch.
 
-A card may lie beside `name.safetensors` as `name.unnoise.json` (see `folders`); its word goes before ours.
+The card beside it, or the user's own settings, go before what is read (see `cards`).
 """
 
 import os
@@ -12,107 +12,99 @@ from safetensors import SafetensorError, safe_open
 
 from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, Capabilities, Defaults, ModelInfo
+from studio.manager.disk.cards import Card, card_of, read_card
+from studio.manager.disk.checkpoints import PREFIX, TITLES
 from studio.manager.disk.companions import needs_of
+from studio.manager.disk.defaults import few_step_defaults, named_few_step
 from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
-from studio.manager.disk.few_step import few_step_defaults, named_few_step
-from studio.manager.disk.folder_parts import size_of
-from studio.manager.disk.folders import CARD, Card, preview_beside, read_card
-from studio.manager.disk.headers import Header, read_header, readable, shown
-from studio.manager.disk.names import file_name, parts_of
-from studio.manager.disk.sidecars import base_beside, described_beside, told_beside
-from studio.manager.disk.sniff import PREFIX, TITLES, Sniffed, sniff
+from studio.manager.disk.header_view import Sniffed
+from studio.manager.disk.headers import Header, read_header
+from studio.manager.disk.names import file_name, shards_of
+from studio.manager.disk.safe_files import readable, shown, size_of
+from studio.manager.disk.sidecars import Notes, completed, notes_beside, preview_beside
+from studio.manager.disk.sniff import sniff
 from studio.manager.families import FAMILIES, Blueprint, Family
 from studio.manager.families.capabilities import capabilities_of
 
-SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09
 # Variants whose denoiser wants a picture beside the prompt.
 UNRUN = {
-    "upscale": "a latent upscaler, which needs a picture to start from",
-    "depth": "a depth-to-image model, which needs a picture to start from",
-    "instruct-pix2pix": "an instruction-editing model, which needs a picture to start from",
-    "fill": "FLUX.1 Fill, which needs a picture to start from",
-    "depth or canny": "a FLUX.1 control model, which needs a picture to start from",
+    "upscale": "a latent upscaler",
+    "depth": "a depth-to-image model",
+    "instruct-pix2pix": "an instruction-editing model",
+    "fill": "FLUX.1 Fill",
+    "depth or canny": "a FLUX.1 control model",
 }
-
-
-def card_of(path: Path) -> Path:
-    """Where the card of a model lies: inside a folder, beside a file."""
-    return path / CARD if os.path.isdir(path) else path.with_suffix(f".{CARD}")
 
 
 def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
     """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
-    size, name = sum(map(size_of, parts_of(path))), file_name(path, depth=model_id.count("/"))
+    size, name = sum(map(size_of, shards_of(path))), file_name(path, depth=model_id.count("/"))
     try:
         if is_given_file(path):
-            raise ModelError(read_paths(path).problem or NOT_HERE)
-        header = _header(path)
+            raise ModelError(read_paths(path)[1] or NOT_HERE)
+        header, notes = _header(path), notes_beside(path)
         card = read_card(card_of(path), own)
-        found = told_by_weights(sniff(header, name + path.suffix), header, path, name)
-        found = _in_parts(told_beside(found, path, base_beside(path)), path)
-        return _describe(path, name, model_id, found, header, size, card)
+        found = _by_weights(sniff(header, name + path.suffix), header, path, name)
+        found = _in_shards(completed(found, path, notes.base), path)
+        return _describe(path, name, model_id, found, header, size, card, notes)
     except ModelError as error:
         return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
 
 
 def _header(path: Path) -> Header:
     """The header of a file, or that of all the files together that a model lies in."""
-    parts = parts_of(path)
-    missing = next((part for part in parts if not os.path.lexists(part)), None)
-    if missing is not None and len(parts) > 1:
-        raise ModelError(f"The model lies in {len(parts)} files, and {shown(missing.name)} is missing.")
-    headers = [read_header(part) for part in parts]
+    shards = shards_of(path)
+    missing = next((shard for shard in shards if not os.path.lexists(shard)), None)
+    if missing is not None and len(shards) > 1:
+        raise ModelError(f"The model lies in {len(shards)} files, and {shown(missing.name)} is missing.")
+    headers = [read_header(shard) for shard in shards]
     tensors = {key: tensor for header in headers for key, tensor in header.tensors.items()}
     return replace(headers[0], tensors=tensors, size=sum(header.size for header in headers))
 
 
-def _in_parts(found: Sniffed, path: Path) -> Sniffed:
+def _in_shards(found: Sniffed, path: Path) -> Sniffed:
     """With the reason where several files are read only within their folder."""
-    if len(parts_of(path)) == 1 or found.problem or found.kind == "text_encoder":
+    if len(shards_of(path)) == 1 or found.problem or found.kind == "text_encoder":
         return found
     return replace(found, problem="It lies in several files, which are read only as part of a diffusers folder.")
 
 
-def _describe(path: Path, name: str, model_id: str, found: Sniffed, header: Header, size: int, card: Card) -> ModelInfo:
-    told = card.family or found.family
-    family = FAMILIES.get(told) if told and told in FAMILIES else None
-    usable = found.kind in MODEL_KINDS and family is not None
+def _describe(
+    path: Path, name: str, model_id: str, found: Sniffed, header: Header, size: int, card: Card, notes: Notes
+) -> ModelInfo:
+    known = card.family or found.family
+    family = FAMILIES.get(known) if known and known in FAMILIES else None
     variant = card.variant if card.variant is not None else found.variant
     prediction = card.prediction or found.prediction
     blueprint = family.blueprint_of(variant) if family else None
-    model = family if usable and family else None
-    few = card.distilled or variant == "few-step"
+    model = family if found.kind in MODEL_KINDS else None
+    distilled = card.distilled or variant == "few-step"
+    capabilities = Capabilities(tasks=(), prediction=prediction, distilled=distilled)
+    if model and blueprint:
+        scheduler = _scheduler(blueprint, prediction, header)
+        capabilities = capabilities_of(
+            model, variant, None, prediction, scheduler, solvers=model.solvers, distilled=distilled
+        )
     return ModelInfo(
         id=model_id,
         title=readable(card.title or name),
         kind=found.kind,
-        family=told,
+        family=known,
         variant=variant,
         pipeline=blueprint.pipeline if blueprint else None,
-        capabilities=_capabilities(model, blueprint, variant, prediction, header, few)
-        if model and blueprint
-        else Capabilities(tasks=(), prediction=prediction, distilled=few),
-        defaults=card.apply(defaults_of(model, variant, prediction, f"{name} {base_beside(path)}"))
-        if model
-        else Defaults(),
+        capabilities=capabilities,
+        defaults=card.apply(_defaults(model, variant, prediction, f"{name} {notes.base}")) if model else Defaults(),
         dtype=header.dtype,
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=size,
-        description=card.description or described_beside(path),
+        description=card.description or notes.description,
         preview=preview_beside(path.with_suffix("")),
         vae=card.vae,
-        overridden=card.words(),
-        problem=problem_of(found, family, card),
+        overridden=card.overridden(),
+        problem=_problem(found, family, card),
     )
-
-
-def _capabilities(
-    family: Family, blueprint: Blueprint, variant: str, prediction: str, header: Header, distilled: bool
-) -> Capabilities:
-    scheduler = _scheduler(blueprint, prediction, header)
-    return capabilities_of(family, variant, None, prediction, scheduler, solvers=family.solvers, distilled=distilled)
 
 
 def _scheduler(blueprint: Blueprint, prediction: str, header: Header) -> dict[str, Any]:
@@ -121,20 +113,20 @@ def _scheduler(blueprint: Blueprint, prediction: str, header: Header) -> dict[st
     return blueprint.configs.get("scheduler", {}) | ({"rescale_betas_zero_snr": True} if zero else {})
 
 
-def problem_of(found: Sniffed, family: Family | None, card: Card) -> str | None:
+def _problem(found: Sniffed, family: Family | None, card: Card) -> str | None:
     """Why the file by itself cannot be used; None if it can, or if it is an attachment rather than a model."""
     if found.problem or found.kind not in MODEL_KINDS:
         return found.problem
     if family is None:
         return f"This is the denoiser of {TITLES.get(found.family or '', found.family)} alone: load the model from its diffusers folder."
     if found.variant in UNRUN and card.variant is None:
-        return f"This is {UNRUN[found.variant]}."
+        return f"This is {UNRUN[found.variant]}, which needs a picture to start from."
     if family.blueprint is None:
         return f"Single files of {family.title} are not read here; fetch the folder {family.source or 'instead'}."
     return None
 
 
-def defaults_of(family: Family, variant: str, prediction: str, name: str) -> Defaults:
+def _defaults(family: Family, variant: str, prediction: str, name: str) -> Defaults:
     """The family's own, but for variants that want others."""
     if variant == "few-step":
         return few_step_defaults(family.defaults, family.name, name)
@@ -145,14 +137,14 @@ def defaults_of(family: Family, variant: str, prediction: str, name: str) -> Def
     return family.defaults
 
 
-def told_by_weights(found: Sniffed, header: Header, path: Path, name: str) -> Sniffed:
-    """Stable Diffusion 2 predicts noise or v and its header tells nothing of it; a bias of its last block does.
+def _by_weights(found: Sniffed, header: Header, path: Path, name: str) -> Sniffed:
+    """Stable Diffusion 2 predicts noise or v, which its header does not show; a bias of its last block does.
 
     That of the models trained on v spreads wider than 0.09 (ComfyUI's observation, supported_models.py, SD20).
     """
     key = SD2_TELLTALE if SD2_TELLTALE in header.tensors else SD2_TELLTALE.removeprefix(PREFIX)
-    told = "v_pred" in header.tensors or header.metadata.get("modelspec.prediction_type")
-    if found.family != "sd2" or found.variant not in ("", "v-prediction") or told or key not in header.tensors:
+    stated = "v_pred" in header.tensors or header.metadata.get("modelspec.prediction_type")
+    if found.family != "sd2" or found.variant not in ("", "v-prediction") or stated or key not in header.tensors:
         return found
     try:
         with safe_open(path, framework="np") as file:

@@ -1,11 +1,10 @@
-"""What lies in a diffusers folder: its configurations and weights, read with suspicion. Opens JSON and file headers only.
+"""What lies in a diffusers folder, and whether it may be loaded. Opens JSON and file headers only; no torch, no diffusers.
 
-Refuses code, classes of foreign libraries, missing or pickled weights, and sizes that would make a loader allocate
-more than any model has. No torch, no diffusers.
+Refuses code, classes of foreign libraries, parts that are missing, pickled or incomplete, and configurations that would
+make a loader allocate more than the weights call for.
 """
 
 import importlib.util
-import json
 import os
 import re
 from functools import cache
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from studio.core.errors import ModelError
-from studio.manager.disk.headers import open_file, read_header, readable, shown
+from studio.manager.disk.headers import read_header
+from studio.manager.disk.safe_files import read_json, shown, size_of
+from studio.manager.families import Family
 
-MAX_JSON = 8 << 20
-MAX_LISTS = 500_000  # in one JSON file; a tokenizer's merges are the most that is known
 MAX_COMPONENTS = 64
 MAX_LENGTH = 4096  # of a list in a configuration
 MAX_DEPTH = 50
@@ -25,23 +24,17 @@ SKIPPED = frozenset({"safety_checker", "feature_extractor", "watermarker"})
 CONFIGS = ("config.json", "scheduler_config.json", "preprocessor_config.json", "guider_config.json")
 WEIGHTS = re.compile(r"^(diffusion_pytorch_model|model)(\.(?P<variant>fp16|bf16))?(-\d{5}-of-\d{5})?\.safetensors$")
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll")
-# (part of a key, the most that is believed of its number); the first that fits. None known comes near any of them.
+# Files that together are a tokenizer's vocabulary; any one row is enough.
+VOCABULARIES = (
+    ("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",), ("sentencepiece.bpe.model",), ("tokenizer.model",), ("vocab.txt",),
+)  # fmt: skip
+OF_BYTES = frozenset({"ByT5Tokenizer"})  # tokenizers that need no vocabulary
+# (part of a key, the largest plausible number); the first that fits. None known comes near any of them.
 LIMITS = (
-    ("theta", 10**12),
-    ("num_train_timesteps", 1_000_000),
-    ("layers", 256),
-    ("blocks", 256),
-    ("heads", 1024),
-    ("channels", 16_384),
-    ("hidden_size", 65_536),
-    ("intermediate_size", 65_536),
-    ("d_model", 65_536),
-    ("d_ff", 65_536),
-    ("_dim", 65_536),
-    ("vocab_size", 2_000_000),
-    ("max_position_embeddings", 20_000_000),
-    ("", 10**9),
-)
+    ("theta", 10**12), ("num_train_timesteps", 1_000_000), ("layers", 256), ("blocks", 256), ("heads", 1024),
+    ("channels", 16_384), ("hidden_size", 65_536), ("intermediate_size", 65_536), ("d_model", 65_536), ("d_ff", 65_536),
+    ("_dim", 65_536), ("vocab_size", 2_000_000), ("max_position_embeddings", 20_000_000), ("", 10**9),
+)  # fmt: skip
 # Widths that some tensor of the weights must have, or they are not these weights' configuration.
 WIDTHS = (
     "block_out_channels", "hidden_size", "intermediate_size", "vocab_size", "d_model", "d_ff", "num_class_embeds",
@@ -51,35 +44,7 @@ DEPTHS = ("layers", "layers_per_block", "transformer_layers_per_block")  # how m
 NUMBERS = ("scaling_factor", "shift_factor")
 # A transformer's table of positions, made at loading, has the square of these; but AuraFlow's has as many as it says.
 SQUARED = ("sample_size", "pos_embed_max_size")
-MOST_SQUARED = 512
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file of bounded size; raises ModelError with the file's name."""
-    where = readable(f"{path.parent.name}/{path.name}")
-    try:
-        data = _read_bytes(path, where)
-        if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_LISTS:
-            raise ModelError(f"{where} is larger than any configuration.")
-        value = json.loads(data.decode("utf-8-sig"))
-        if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates is no text
-    except OSError:
-        raise ModelError(f"{where} is missing or cannot be read.") from None
-    except (ValueError, RecursionError):
-        raise ModelError(f"{where} is not valid JSON.") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{where} does not hold a JSON object.")
-    return value
-
-
-def _read_bytes(path: Path, where: str) -> bytes:
-    try:
-        file = open_file(path)
-    except ModelError:
-        raise ModelError(f"{where} is not a file but something of its name.") from None
-    with file:
-        return file.read(MAX_JSON + 1)
+MAX_SQUARED = 512
 
 
 def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -94,18 +59,16 @@ def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
     }
     odd = next((name for name in found if not (name.isidentifier() and name.isascii())), None)
     if odd is not None:
-        raise ModelError(f"Its model_index.json names a component {shown(odd)!r}, which is no name of a part.")
+        raise ModelError(f"Its model_index.json names a component {shown(odd)!r}, which is not a valid name.")
     if len(found) > MAX_COMPONENTS:
-        raise ModelError(f"Its model_index.json names {len(found):,} components, past anything real.")
+        raise ModelError(f"Its model_index.json names {len(found):,} components (limit {MAX_COMPONENTS}).")
     return found
 
 
 def component_config(folder: Path, name: str) -> dict[str, Any]:
     """The component's own configuration; {} for one that has none (a tokenizer)."""
-    for file in CONFIGS:
-        if os.path.lexists(folder / name / file):
-            return read_json(folder / name / file)
-    return {}
+    file = next((folder / name / file for file in CONFIGS if os.path.lexists(folder / name / file)), None)
+    return read_json(file) if file else {}
 
 
 def weight_files(part: Path) -> tuple[list[Path], str | None]:
@@ -125,17 +88,20 @@ def weight_bytes(folder: Path) -> int:
     return sum(size_of(file) for part in parts for file in weight_files(part)[0])
 
 
-def size_of(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
-
-
-def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: dict[str, dict[str, Any]]) -> None:
-    """Refuse a folder that carries code, names classes of other libraries, lacks a part or has absurd sizes."""
-    check_code(folder)
-    for name, (library, _) in components.items():
+def check_folder(
+    folder: Path,
+    family: Family,
+    components: dict[str, tuple[str, str]],
+    configs: dict[str, dict[str, Any]],
+    not_needed: frozenset[str] = frozenset(),  # components that are not loaded, and not looked at
+) -> None:
+    """Raises ModelError with the reason where a folder may not, or cannot, be loaded."""
+    code = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in CODE), None)
+    if code is not None:
+        raise ModelError(f"It holds Python code ({shown(code.name)}), which is never run; models need none.")
+    for name, (library, class_name) in components.items():
+        if name in not_needed:
+            continue
         if library not in ("diffusers", "transformers") and library not in _pipeline_modules():
             raise ModelError(f"Its component {name} comes from {shown(library)!r}, not from diffusers or transformers.")
         if name in SKIPPED:
@@ -145,16 +111,35 @@ def check_folder(folder: Path, components: dict[str, tuple[str, str]], configs: 
         if not os.access(folder / name, os.R_OK | os.X_OK):
             raise ModelError(f"Its folder {name}/ cannot be read: Permission denied.")
         check_sizes(name, configs[name])
-        widest, tensors = check_weights(folder, name)
-        _check_widths(name, configs[name], widest)
-        _check_depths(name, configs[name], tensors)
+        widest, tensors = _check_weights(folder, name)
+        _check_network(name, configs[name], widest, tensors)
+        if library == "transformers" and "Tokenizer" in class_name and class_name not in OF_BYTES:
+            _check_vocabulary(folder / name)
+    _check_needs(folder, family, components, not_needed)
 
 
-def check_code(folder: Path) -> None:
-    """Refuse a folder that carries code."""
-    code = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in CODE), None)
-    if code is not None:
-        raise ModelError(f"It holds Python code ({shown(code.name)}), which is never run; models need none.")
+def _check_needs(
+    folder: Path, family: Family, components: dict[str, tuple[str, str]], not_needed: frozenset[str]
+) -> None:
+    """Refuse a folder whose index leaves out what its family's pipeline works with."""
+    known = family.name != "generic"  # else pipelines differ in what they read the prompt and decode with
+    wanted = set(family.encoders) - not_needed if known else set[str]()
+    for name in (family.denoiser, family.scheduler, family.decoder if known else None):
+        if name is not None and name not in components:
+            raise ModelError(f"Its model_index.json names no {name}, without which there is no picture.")
+    for name in sorted({family.denoiser, family.decoder or "", *family.encoders} & components.keys() - not_needed):
+        if not weight_files(folder / name)[0]:
+            raise ModelError(f"Its {name} has no weights.")
+    for name, what in family.needs.items():
+        if name not in components and name not in SKIPPED:
+            kind = f" ({what})" if what else ""
+            raise ModelError(f"Its model_index.json names no {name}{kind}, which {family.title} needs.")
+    if wanted and wanted.isdisjoint(components):
+        raise ModelError(f"Its model_index.json names no {family.encoders[0]}, which encodes the prompt.")
+    for encoder in sorted(wanted & components.keys()):
+        tokenizer = encoder.replace("text_encoder", "tokenizer")
+        if tokenizer not in components:
+            raise ModelError(f"Its model_index.json names no {tokenizer} for its {encoder}.")
 
 
 @cache
@@ -165,24 +150,23 @@ def _pipeline_modules() -> frozenset[str]:
     return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/**/__init__.py"))
 
 
-def check_weights(folder: Path, name: str) -> tuple[int, int]:
-    """The longest side of any of its tensors, and how many there are. Refuses weights that are missing, pickled, incomplete or lie about themselves."""
+def _check_weights(folder: Path, name: str) -> tuple[int, int]:
+    """The longest side of any of its tensors, and how many there are. Refuses missing, pickled and incomplete weights."""
     part = folder / name
     files, _ = weight_files(part)
     if not files and os.path.lexists(part / "config.json"):
         pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
-        raise ModelError(
-            f"Its {name} holds only pickle files, which are not read; fetch its safetensors files."
-            if pickled
-            else f"Its {name} has no weights."
+        what = (
+            "holds only pickle files, which are not read; fetch its safetensors files" if pickled else "has no weights"
         )
+        raise ModelError(f"Its {name} {what}.")
     widest, count = 0, 0
     for file in files:
         try:
             tensors = read_header(file).tensors.values()
-            widest, count = max(widest, *(max(t.shape, default=0) for t in tensors), 0), count + len(tensors)
         except ModelError as error:
             raise ModelError(f"{name}/{file.name}: {error}") from None
+        widest, count = max(widest, *(max(t.shape, default=0) for t in tensors), 0), count + len(tensors)
     for table in part.glob("*.safetensors.index.json"):
         shards = read_json(table).get("weight_map")
         if not isinstance(shards, dict) or not all(isinstance(s, str) and s == Path(s).name for s in shards.values()):
@@ -193,55 +177,63 @@ def check_weights(folder: Path, name: str) -> tuple[int, int]:
     return widest, count
 
 
-def _check_widths(name: str, config: dict[str, Any], widest: int) -> None:
-    """Refuse a configuration whose network would be wider than the weights that are there for it."""
+def _check_network(name: str, config: dict[str, Any], widest: int, tensors: int) -> None:
+    """Refuse a configuration whose network would be wider than its weights, or have more layers than they could make: any
+    layer has two tensors at least."""
+    levels = config.get("block_out_channels")
     embeds = str(config.get("norm_type")) in ("ada_norm", "ada_norm_zero")  # else PixArt and others do nothing with it
     for key, value in config.items():
-        if key == "num_embeds_ada_norm" and not embeds:
-            continue
-        for number in value if isinstance(value, list) else [value]:
-            if widest and key.endswith(WIDTHS) and isinstance(number, int) and number > widest:
-                raise ModelError(
-                    f"Its {name} is set to {shown(key)} = {number:,}, but no tensor of its weights is wider than {widest:,}."
-                )
-
-
-def _check_depths(name: str, config: dict[str, Any], tensors: int) -> None:
-    """Refuse a configuration of more layers than its tensors could make; any layer has two at least."""
-    levels = config.get("block_out_channels")
-    for key, value in config.items():
-        counted = key.endswith(DEPTHS) and not key.startswith("max_")  # max_window_layers is a mark among them
-        if not tensors or not counted or not isinstance(value, int):
-            continue
-        layers = value * (len(levels) if "per_block" in key and isinstance(levels, list) else 1)
-        if 2 * layers > tensors:
-            raise ModelError(
-                f"Its {name} is set to {shown(key)} = {value:,}, but its weights hold only {tensors} tensors."
-            )
+        numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
+        wide = key.endswith(WIDTHS) and (embeds or key != "num_embeds_ada_norm")
+        if wide and max(numbers, default=0) > widest > 0:
+            found = f"no tensor of its weights is wider than {widest:,}"
+            raise ModelError(f"Its {name} is set to {shown(key)} = {max(numbers):,}, but {found}.")
+        counts = key.endswith(DEPTHS) and not key.startswith("max_")  # max_window_layers is not a count
+        if tensors and counts and isinstance(value, int):
+            layers = value * (len(levels) if "per_block" in key and isinstance(levels, list) else 1)
+            if 2 * layers > tensors:
+                found = f"its weights hold only {tensors} tensors"
+                raise ModelError(f"Its {name} is set to {shown(key)} = {value:,}, but {found}.")
 
 
 def check_sizes(name: str, config: dict[str, Any]) -> None:
     """Bound what a configuration may make the loader allocate."""
-    _check_sizes(name, "", config, 0)
+    _check_value(name, "", config, 0)
     if not name.startswith("transformer") or config.get("_class_name") == "AuraFlowTransformer2DModel":
         return
     for key in SQUARED:
         sides = config.get(key)
         for side in sides if isinstance(sides, list) else [sides]:
-            if isinstance(side, int | float) and side > MOST_SQUARED:
-                raise ModelError(f"Its {name} is set to {key} = {side:,}, past anything real (limit {MOST_SQUARED}).")
+            if isinstance(side, int | float) and side > MAX_SQUARED:
+                raise _implausible(name, key, f" = {side:,}", f" (limit {MAX_SQUARED})")
 
 
-def _check_sizes(name: str, key: str, value: Any, depth: int) -> None:
+def _check_value(name: str, key: str, value: Any, depth: int) -> None:
     if isinstance(value, dict | list):
         if depth > MAX_DEPTH or (isinstance(value, list) and len(value) > MAX_LENGTH):
-            raise ModelError(f"Its {name} is set to a {shown(key)} that is past anything real.")
-        rows = value.items() if isinstance(value, dict) else ((key, row) for row in value)
-        for inner, row in rows:
-            _check_sizes(name, inner, row, depth + 1)
+            raise _implausible(name, key)
+        for inner, row in value.items() if isinstance(value, dict) else ((key, row) for row in value):
+            _check_value(name, inner, row, depth + 1)
     elif key in NUMBERS and value is not None and not isinstance(value, int | float):
-        raise ModelError(f"Its {name} is set to {key} = {shown(str(value))!r}, which is no number.")
+        raise ModelError(f"Its {name} is set to {key} = {shown(str(value))!r}, which is not a number.")
     elif isinstance(value, int | float):
         limit = next(limit for part, limit in LIMITS if part in key)
         if not abs(value) <= limit and value not in (float("inf"), float("-inf")):
-            raise ModelError(f"Its {name} is set to {shown(key)} = {value:,}, past anything real (limit {limit:,}).")
+            raise _implausible(name, key, f" = {value:,}", f" (limit {limit:,})")
+
+
+def _implausible(name: str, key: str, value: str = "", limit: str = "") -> ModelError:
+    return ModelError(f"Its {name} is set to {shown(key)}{value}, which is implausible{limit}.")
+
+
+def _check_vocabulary(part: Path) -> None:
+    """A tokenizer without its vocabulary loads without an error, and then drops the prompt's words."""
+    if os.path.lexists(part / "tokenizer_config.json"):
+        longest = read_json(part / "tokenizer_config.json").get("model_max_length")
+        if longest is not None and not isinstance(longest, int | float):
+            value = shown(str(longest))
+            raise ModelError(f"Its {part.name} is set to model_max_length = {value!r}, which is not a number.")
+    if not any(all(os.path.isfile(part / file) for file in row) for row in VOCABULARIES):
+        raise ModelError(
+            f"Its {part.name} has no vocabulary: no tokenizer.json, vocab.json with merges.txt, or spiece.model."
+        )

@@ -1,4 +1,4 @@
-"""Questions that the sniffing rules ask of a header, and what they answer. Pure; knows no model."""
+"""Questions that the rules of `sniff` ask of a header, and what they answer. Pure; knows no model."""
 
 import re
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ class Sniffed:
     family: str | None = None
     variant: str = ""
     prediction: str = "epsilon"
-    parts: frozenset[str] = frozenset()
     flavour: str = ""
     problem: str | None = None
 
 
 class View:
-    """A header and its file's name. All names stand in one text, so that a question is one search at C's speed."""
+    """A header and its file's name. All names stand in one text, so that a question is one search at C's speed.
+
+    Each name begins and ends with a line break: "\\nvae." asks for names that start with "vae.".
+    """
 
     def __init__(self, header: Header, name: str):
         self.header = header
@@ -48,28 +50,18 @@ class View:
         """Whether the pattern is found in any tensor's name; ^ and $ are a name's ends."""
         return re.search(pattern, self._text, re.MULTILINE) is not None
 
-    def shape(self, key: str) -> tuple[int, ...]:
-        tensor = self.tensors.get(key)
-        return tensor.shape if tensor else ()
-
     def size(self, key: str, axis: int) -> int:
         """The length of one axis of a tensor; 0 if there is none."""
-        return _axis(self.shape(key), axis)
-
-    def first(self, pattern: str) -> tuple[int, ...]:
-        """The shape of the first tensor, in name order, whose name the pattern fits; () if none does."""
-        found = re.search(pattern, self._text, re.MULTILINE)
-        if not found:
-            return ()
-        begin = self._text.rfind("\n", 0, found.end()) + 1
-        return self.shape(self._text[begin : self._text.find("\n", found.end())])
+        shape = self.tensors[key].shape if key in self.tensors else ()
+        return shape[axis] if -len(shape) <= axis < len(shape) else 0
 
     def first_size(self, pattern: str, axis: int) -> int:
-        return _axis(self.first(pattern), axis)
+        """The same of the first tensor, in name order, whose name the pattern fits."""
+        found = re.search(pattern, self._text, re.MULTILINE)
+        if not found:
+            return 0
+        begin = self._text.rfind("\n", 0, found.end()) + 1
+        return self.size(self._text[begin : self._text.find("\n", found.end())], axis)
 
     def metadata(self, key: str) -> str:
         return self.header.metadata.get(key, "").lower()
-
-
-def _axis(shape: tuple[int, ...], axis: int) -> int:
-    return shape[axis] if -len(shape) <= axis < len(shape) else 0

@@ -1,7 +1,7 @@
 """What was learned of files on disk, kept in SQLite so that it is learned once: facts by signature, hashes by size and mtime.
 
-Knows paths and JSON, nothing of models. Losing the index costs time and nothing else, so a folder that cannot be
-written, or a broken file, means an index in memory for this run.
+Knows paths and JSON, no models. Losing the index costs time and nothing else, so a folder that cannot be written, or a
+broken file, means an index in memory for this run.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _CHUNK = 1 << 22
 
 
 class Index:
-    """Safe to use from several threads, and from several processes on one file."""
+    """Safe to use from several threads, and from several processes on one file. Paths are kept as bytes, as disks do."""
 
     def __init__(self, file: Path | None):
         self._lock = threading.Lock()
@@ -30,14 +30,14 @@ class Index:
 
     def facts(self, path: str, signature: str) -> dict[str, Any] | None:
         """The facts stored for `path`, if they were stored under this very signature."""
-        rows = self._read("SELECT signature, facts FROM facts WHERE path = ?", (os.fsencode(path),))
+        rows = self._read("SELECT signature, facts FROM facts WHERE path = ?", os.fsencode(path))
         return json.loads(rows[0][1]) if rows and rows[0][0] == signature else None
 
     def snapshot(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[int, int, str]]]:
         """Everything at once, for a scan: path -> (signature, facts as JSON), and path -> (size, mtime_ns, sha256)."""
         facts = self._read("SELECT path, signature, facts FROM facts")
         hashes = self._read("SELECT path, size, mtime_ns, sha256 FROM hashes")
-        return {_path(row[0]): row[1:] for row in facts}, {_path(row[0]): row[1:] for row in hashes}
+        return {os.fsdecode(row[0]): row[1:] for row in facts}, {os.fsdecode(row[0]): row[1:] for row in hashes}
 
     def put_facts(self, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
         """Store (path, signature, facts) rows in one transaction."""
@@ -47,27 +47,21 @@ class Index:
 
     def known_hash(self, path: Path) -> str | None:
         """The file's SHA-256 if it was computed before and the file has not changed since."""
-        stat = path.stat()
-        rows = self._read(
-            "SELECT sha256 FROM hashes WHERE path = ? AND size = ? AND mtime_ns = ?",
-            (_key(path), stat.st_size, stat.st_mtime_ns),
-        )
-        return rows[0][0] if rows else None
+        rows = self._read("SELECT size, mtime_ns, sha256 FROM hashes WHERE path = ?", os.fsencode(path.absolute()))
+        return rows[0][2] if rows and rows[0][:2] == _state(path) else None
 
     def hash(self, path: Path, stop: threading.Event | None = None) -> str:
         """The file's SHA-256, computed once for each (path, size, mtime); "" if `stop` was set. Raises OSError."""
         known = self.known_hash(path)
         if known:
             return known
-        before = path.stat()
-        digest = hashlib.sha256()
+        before, digest = _state(path), hashlib.sha256()
         for chunk in _chunks(path):
             if stop is not None and stop.is_set():
                 return ""
             digest.update(chunk)
-        after = path.stat()
-        if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):  # else it is still being written
-            row = (_key(path), after.st_size, after.st_mtime_ns, digest.hexdigest())
+        if before == _state(path):  # else it is still being written
+            row = (os.fsencode(path.absolute()), *before, digest.hexdigest())
             self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
         return digest.hexdigest()
 
@@ -75,14 +69,14 @@ class Index:
         with self._lock:
             self._db.close()
 
-    def _read(self, statement: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    def _read(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
                 return self._db.execute(statement, values).fetchall()
             except sqlite3.OperationalError:
                 return []  # held by another process for too long: ask again next time
             except sqlite3.DatabaseError:
-                self._db = _prepare(sqlite3.connect(":memory:", check_same_thread=False))
+                self._db = _prepared(":memory:")
                 return []
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
@@ -94,13 +88,9 @@ class Index:
                 pass  # a full, read-only or broken disk: what was learned is learned again next time
 
 
-def _key(path: Path) -> bytes:
-    """A path as SQLite keeps it: names on disk are bytes, and not always text."""
-    return os.fsencode(path.absolute())
-
-
-def _path(key: bytes) -> str:
-    return os.fsdecode(key)
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -116,21 +106,21 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 def _open(file: Path | None) -> sqlite3.Connection:
     """The database; made anew where it is damaged, in memory where none can be kept."""
-    for _ in range(2):
-        if file is None:
-            break
+    for _ in range(2 if file else 0):
+        assert file is not None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            return _prepare(sqlite3.connect(file, timeout=10, check_same_thread=False))
+            return _prepared(file)
         except (OSError, sqlite3.OperationalError):
             break  # unreadable or unwritable: this run learns anew
         except sqlite3.DatabaseError:
             for part in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
                 part.unlink(missing_ok=True)
-    return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
+    return _prepared(":memory:")
 
 
-def _prepare(db: sqlite3.Connection) -> sqlite3.Connection:
+def _prepared(file: Path | str) -> sqlite3.Connection:
+    db = sqlite3.connect(file, timeout=10, check_same_thread=False)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     if db.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:

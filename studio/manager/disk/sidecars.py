@@ -1,35 +1,34 @@
-"""What other programs wrote beside a model's file, read for what its header does not tell: words on it, and its base model.
+"""What lies beside a model's file and says what its header does not: notes of AUTOMATIC1111 and Civitai, previews.
 
     NAME.json            AUTOMATIC1111's notes: "description", "activation text", "sd version"
-    NAME.civitai.info    Civitai helpers', the site's own answer: "name", "trainedWords", "baseModel"
-    NAME.cm-info.json    Stability Matrix': "ModelName", "TrainedWords", "BaseModel"
-    NAME.metadata.json   ComfyUI's LoRA manager: "model_name", "base_model", and the site's answer under "civitai"
-    NAME.yaml            CompVis' configuration, as AUTOMATIC1111 wants it beside a model that predicts v: "parameterization"
+    NAME.civitai.info    the site's own answer, as its helpers keep it: "name", "trainedWords", "baseModel"
+    NAME.yaml            CompVis' configuration, as AUTOMATIC1111 has it beside a model that predicts v: "parameterization"
     config.json          diffusers', beside weights that it named: an autoencoder's "scaling_factor"
+    NAME.preview.png     a picture of it, or NAME.png, or of another image's suffix
 
-Only words and numbers are taken; one that is not understood says nothing. What a header tells is never overruled.
+Only words and numbers are taken, and what is not understood is skipped. What a header shows is never overruled.
 """
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from studio.core.errors import ModelError
 from studio.manager.disk.checkpoints import FEW_STEP
-from studio.manager.disk.folder_parts import read_json
 from studio.manager.disk.header_view import Sniffed
-from studio.manager.disk.headers import open_file, readable
 from studio.manager.disk.names import LIBRARY_NAMES
+from studio.manager.disk.safe_files import json_or_nothing, open_file, readable
 
-SUFFIXES = (".json", ".civitai.info", ".cm-info.json", ".metadata.json")
-CONFIG = "config.json"
-YAML = ".yaml"
+SUFFIXES = (".json", ".civitai.info")
+CONFIG, YAML = "config.json", ".yaml"
+PREVIEWS = tuple(
+    middle + suffix for middle in ("", ".preview") for suffix in (".png", ".jpg", ".jpeg", ".webp")
+)  # after the name of a file, AUTOMATIC1111's way
 PREDICTS_V = re.compile(rb"^[ \t]*parameterization:[ \t]*[\"']?v[\"']?[ \t]*(#.*)?\r?$", re.MULTILINE)
-MOST_YAML = 64 << 10  # bytes
+MAX_YAML = 64 << 10  # bytes
 LONGEST = 500
-BASE_KEYS = ("baseModel", "BaseModel", "base_model", "sd version")
-NAME_KEYS = ("ModelName", "VersionName", "model_name")
 # (how Civitai, and AUTOMATIC1111 after it, call a base model, its family); the first that fits
 BASES = (
     (r"SD ?1", "sd1"), (r"SD ?2", "sd2"), (r"SD ?3", "sd3"), (r"SDXL|Illustrious|NoobAI|Pony(?! V7)", "sdxl"),
@@ -46,89 +45,89 @@ HAS_FAMILY = frozenset({"lora", "embedding", "controlnet", "t2i_adapter", "ip_ad
 DISTILLED = frozenset({"sd1", "sd2", "sdxl", "sd3"})
 
 
+class Notes(NamedTuple):
+    """A file's base model as Civitai calls it, and a line or two on it; empty where nothing says any."""
+
+    base: str = ""
+    description: str = ""
+
+
 def sidecars_in(stem: str, names: frozenset[str]) -> list[str]:
     """Those of a file's sidecars that are among the `names` of its folder."""
     found = [stem + suffix for suffix in (*SUFFIXES, YAML) if stem + suffix in names]
-    return [*found, CONFIG] if CONFIG in names and LIBRARY_NAMES.fullmatch(stem) else found
+    found += [CONFIG] if CONFIG in names and LIBRARY_NAMES.fullmatch(stem) else []
+    return found + [preview for preview in [preview_in(stem, names)] if preview]
 
 
-def described_beside(file: Path) -> str:
-    """A line or two on the model, from what lies beside its file; empty if nothing says any."""
-    told = [words for suffix in SUFFIXES for words in _words(_read(file.with_name(file.stem + suffix)))]
-    lines = dict.fromkeys(readable(" ".join(words.split()))[:LONGEST] for words in told)
-    return "\n".join(lines)
+def preview_in(stem: str, names: frozenset[str]) -> str | None:
+    """The name of a preview; None for a stem that is not text, which no page could ask for."""
+    return next((stem + end for end in PREVIEWS if stem + end in names), None) if readable(stem) == stem else None
 
 
-def base_beside(file: Path) -> str:
-    """The base model that a sidecar names, as Civitai calls it; empty if none does."""
-    for suffix in SUFFIXES:
-        told = _read(file.with_name(file.stem + suffix))
-        base = next((word for key in BASE_KEYS if isinstance(word := told.get(key), str) and family_of_base(word)), "")
-        if base:
-            return base[:LONGEST]
-    return ""
+def preview_beside(stem: Path) -> str | None:
+    """The same, for the path of a model without its suffix."""
+    names = (stem.name + end for end in PREVIEWS)
+    return preview_in(stem.name, frozenset(name for name in names if os.path.isfile(stem.with_name(name))))
+
+
+def notes_beside(file: Path) -> Notes:
+    rows = [json_or_nothing(file.with_name(file.stem + suffix)) for suffix in SUFFIXES]
+    words = (row.get(key) for row in rows for key in ("baseModel", "sd version"))
+    base = next((word for word in words if isinstance(word, str) and family_of_base(word)), "")
+    lines = dict.fromkeys(readable(" ".join(line.split()))[:LONGEST] for row in rows for line in _lines(row))
+    return Notes(base[:LONGEST], "\n".join(lines))
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    """The model's name and version where it is the site's answer; else a person's own notes. Then the trigger words."""
+    model, trained = row.get("model"), row.get("trainedWords")
+    named = [model.get("name"), row.get("name")] if isinstance(model, dict) else []
+    title = " ".join(word for word in named if isinstance(word, str) and word)
+    triggers = row.get("activation text")
+    if isinstance(trained, list):
+        triggers = ", ".join(word for word in trained if isinstance(word, str))
+    plain = [] if title else [row.get("description"), row.get("notes")]
+    lines = [title, *plain, f"Trigger words: {triggers}" if triggers and isinstance(triggers, str) else ""]
+    return [line for line in lines if isinstance(line, str) and line.strip()]
 
 
 def family_of_base(base: str) -> str | None:
     return next((family for words, family in BASES if re.match(words, base, re.IGNORECASE)), None)
 
 
-def told_beside(found: Sniffed, file: Path, base: str) -> Sniffed:
-    """What the header shows, with what only a sidecar or a folder's name tells: a family, a scale, a method of few steps."""
+def completed(found: Sniffed, file: Path, base: str) -> Sniffed:
+    """What the header shows, with what only a sidecar or a folder's name does: a family, a scale, a prediction, few steps."""
     family = family_of_base(base)
     if found.kind == "checkpoint" and found.family in UNETS and not found.variant and _predicts_v(file):
         return replace(found, prediction="v_prediction", variant="v-prediction")
     if found.kind == "vae":
-        return replace(found, family=_scale_family(found.family, file, family))
+        return replace(found, family=_vae_family(found.family, file, family))
     if found.family is None and found.kind in HAS_FAMILY:
         return replace(found, family=family)
     plain = found.kind in ("checkpoint", "gguf") and not found.variant and found.prediction != "v_prediction"
-    distilled = plain and family == found.family and family in DISTILLED and FEW_STEP.search(base)
-    return replace(found, variant="few-step") if distilled else found
+    few_step = plain and family == found.family and family in DISTILLED and FEW_STEP.search(base)
+    return replace(found, variant="few-step") if few_step else found
 
 
 def _predicts_v(file: Path) -> bool:
-    """Whether the configuration beside a checkpoint says that it predicts v."""
     try:
         with open_file(file.with_suffix(YAML)) as opened:
-            return PREDICTS_V.search(opened.read(MOST_YAML)) is not None
+            return PREDICTS_V.search(opened.read(MAX_YAML)) is not None
     except (ModelError, OSError):
         return False
 
 
-def _scale_family(sniffed: str | None, file: Path, family: str | None) -> str | None:
+def _vae_family(sniffed: str | None, file: Path, family: str | None) -> str | None:
     """An autoencoder's family: its configuration's, then its name's, its base model's, its folder's, its shape's."""
     scales = next((scales for scales in SCALES if sniffed in scales.values()), None)
     if scales is None:
         return sniffed
     if LIBRARY_NAMES.fullmatch(file.stem):
-        scale = _read(file.with_name(CONFIG)).get("scaling_factor")
+        scale = json_or_nothing(file.with_name(CONFIG)).get("scaling_factor")
         if isinstance(scale, float) and scale in scales:
             return scales[scale]
     if sniffed != next(iter(scales.values())):
         return sniffed
-    if family in scales.values():
-        return family
     folders = f"{file.parent.parent.name}/{file.parent.name}"
     by_folder = next((name for words, name in SORTED if re.search(words, folders, re.IGNORECASE)), None)
-    return by_folder if by_folder in scales.values() else sniffed
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_json(file)
-    except ModelError:
-        return {}
-
-
-def _words(told: dict[str, Any]) -> list[str]:
-    """The model's name and version where a site's answer is kept; else a person's own notes. Then the trigger words."""
-    site = told["civitai"] if isinstance(told.get("civitai"), dict) else told
-    model = site.get("model")
-    named = [model.get("name"), site.get("name")] if isinstance(model, dict) else [told.get(key) for key in NAME_KEYS]
-    title = " ".join(word for word in named if isinstance(word, str) and word)
-    trained = next((row for key in ("trainedWords", "TrainedWords") if isinstance(row := site.get(key), list)), [])
-    triggers = ", ".join(word for word in trained if isinstance(word, str)) or told.get("activation text", "")
-    plain = [told.get(key) for key in ("description", "notes")] if not title else []
-    found = [title, *plain, f"Trigger words: {triggers}" if triggers and isinstance(triggers, str) else ""]
-    return [words for words in found if isinstance(words, str) and words.strip()]
+    return next((name for name in (family, by_folder) if name in scales.values()), sniffed)

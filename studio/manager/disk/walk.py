@@ -8,54 +8,25 @@ import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from studio.core.errors import ModelError
+from studio.manager.disk.cards import card_of, read_card
 from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_of, read_paths
-from studio.manager.disk.files import SUFFIXES, card_of
-from studio.manager.disk.folder_parts import read_json
-from studio.manager.disk.folders import preview_in, read_card
-from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old, parts_of
+from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old, shards_of
+from studio.manager.disk.safe_files import json_or_nothing
 from studio.manager.disk.sidecars import sidecars_in
 
+SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 MAX_DEPTH = 6
-PASSED_OVER = frozenset(
-    {"venv", "site-packages", "node_modules", "__pycache__"}
-)  # programs, in whose folders models lie
+NO_MODELS = frozenset({"venv", "site-packages", "node_modules", "__pycache__"})  # folders of programs
+
+Found = tuple[Path, Path, str]  # (root that ids begin below, path, signature)
 
 
-def candidates(roots: Iterable[Path]) -> Iterator[tuple[Path, Path, str]]:
-    """(root, path, signature) of each diffusers folder and each weights file; nothing of the former's, nothing hidden.
-
-    Ids begin below the root. Files of folders' names that were not understood, or not honoured, are named too.
-    """
-    roots = list(roots)
-    given = [root for root in roots if is_given_file(root)]
-    seen: set[tuple[int, int]] = set()
-    files: set[tuple[int, int]] = set()
-    links: list[_Found] = []
-    for file in given:
-        yield from _paths_file(file.parent, file)
-    for place in places_of(roots):
-        for found in _walked(place, seen):
-            if found.path.name == FILE:
-                if found.path not in given:
-                    yield from _paths_file(place.root, found.path, honoured=found.path.parent in roots)
-            elif found.is_folder:
-                yield found.root, found.path, _folder_signature(found.path)
-            elif found.is_link:
-                links.append(found)
-            elif _is_new(found.path, files):
-                yield found.root, found.path, _file_signature(found.path, found.names)
-    for found in sorted(links, key=lambda link: is_old(link.path)):
-        if _is_new(found.path, files):
-            yield found.root, found.path, _file_signature(found.path, found.names)
-
-
-@dataclass(frozen=True)
-class _Found:
+class _Entry(NamedTuple):
     """What may be a model, and the `names` of all that lies beside it."""
 
     root: Path
@@ -65,7 +36,35 @@ class _Found:
     is_link: bool = False
 
 
-def _walked(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Found]:
+def candidates(roots: Iterable[Path]) -> Iterator[Found]:
+    """Each diffusers folder and each weights file; nothing within the former, nothing hidden.
+
+    Files that name folders elsewhere are among them, where they were not understood or not applied.
+    """
+    roots = list(roots)
+    given = [root for root in roots if is_given_file(root)]
+    folders: set[tuple[int, int]] = set()
+    files: set[tuple[int, int]] = set()
+    links: list[_Entry] = []
+    for file in given:
+        yield from _paths_file(file.parent, file)
+    for place in places_of(roots):
+        for entry in _entries(place, folders):
+            if entry.path.name == FILE:
+                if entry.path not in given:
+                    yield from _paths_file(place.root, entry.path, applied=entry.path.parent in roots)
+            elif entry.is_folder:
+                yield entry.root, entry.path, _folder_signature(entry.path)
+            elif entry.is_link:
+                links.append(entry)
+            elif _is_new(entry.path, files):
+                yield entry.root, entry.path, _file_signature(entry.path, entry.names)
+    for entry in sorted(links, key=lambda link: is_old(link.path)):
+        if _is_new(entry.path, files):
+            yield entry.root, entry.path, _file_signature(entry.path, entry.names)
+
+
+def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
     """All that may be a model below one place and is not hidden."""
     pending: list[tuple[Path, int]] = [(place.folder, 0)]
     links: list[tuple[Path, int]] = []
@@ -75,25 +74,34 @@ def _walked(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Found]:
         names = frozenset(entry.name for entry in listed)
         parts: frozenset[str] = frozenset()
         if "model_index.json" in names:
-            yield _Found(place.root, folder, names, is_folder=True)
+            yield _Entry(place.root, folder, names, is_folder=True)
             if depth:
                 continue
-            parts = _parts(folder)  # a model downloaded straight into the models folder hides no other
+            parts = frozenset(json_or_nothing(folder / "model_index.json"))  # the root itself hides no other model
         for entry in listed:
             path = Path(entry.path)
-            if entry.name.startswith((".", *OTHER_REPOSITORIES)) or entry.name in PASSED_OVER or entry.name in parts:
+            if entry.name.startswith((".", *OTHER_REPOSITORIES)) or entry.name in NO_MODELS or entry.name in parts:
                 continue
             if _is_folder(entry):
                 if depth < MAX_DEPTH:
                     (links if entry.is_symlink() else pending).append((path, depth + 1))
             elif entry.name == FILE or _is_weights(path, names):
-                yield _Found(place.root, path, names, is_link=entry.is_symlink())
+                yield _Entry(place.root, path, names, is_link=entry.is_symlink())
 
 
 def _is_weights(path: Path, names: frozenset[str]) -> bool:
-    """Whether a file is to be named: of those that one model lies in only the first that is there."""
-    first = next((part for part in parts_of(path) if part.name in names), path)
+    """Whether a file is to be named: of the several files of one model only the first that is there."""
+    first = next((shard for shard in shards_of(path) if shard.name in names), path)
     return path.name.lower().endswith(SUFFIXES) and path == first and not _serves(path)
+
+
+def _serves(path: Path) -> bool:
+    """Whether the file came with the studio and serves something else; one with a bad card is listed with the reason."""
+    try:
+        card = read_card(card_of(path))
+    except ModelError:
+        return False
+    return card.shipped and bool(card.hidden)
 
 
 def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
@@ -104,22 +112,14 @@ def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
         return True
     known = stat.st_ino != 0 and (stat.st_dev, stat.st_ino) in files  # 0 where a disk numbers no files
     files.add((stat.st_dev, stat.st_ino))
-    return not known or card_of(path).exists()
+    return not known or os.path.lexists(card_of(path))
 
 
-def _paths_file(root: Path, file: Path, *, honoured: bool = True) -> Iterator[tuple[Path, Path, str]]:
+def _paths_file(root: Path, file: Path, *, applied: bool = True) -> Iterator[Found]:
     """A file that names folders elsewhere, where there is something to say of it."""
-    problem = read_paths(file).problem
-    if problem or not honoured:
+    _, problem = read_paths(file)
+    if problem or not applied:
         yield root, file, _hashed([stamp(file), (str(problem), 0, 0)])
-
-
-def _parts(folder: Path) -> frozenset[str]:
-    """What belongs to a diffusers folder, by its index."""
-    try:
-        return frozenset(read_json(folder / "model_index.json"))
-    except ModelError:
-        return frozenset()
 
 
 def _listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
@@ -143,20 +143,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _serves(path: Path) -> bool:
-    """Whether the file came with the studio and serves something else; a card that is not understood is shown with the file."""
-    try:
-        card = read_card(card_of(path))
-    except ModelError:
-        return False
-    return card.shipped and bool(card.hidden)
-
-
 def _file_signature(path: Path, names: frozenset[str]) -> str:
     """Changes when the file does, or its card, or what belongs to it among the `names` of its folder."""
-    preview = preview_in(path.stem, names)
-    beside = [*sidecars_in(path.stem, names), *([preview] if preview else [])]
-    stamps = [stamp(file) for file in (*parts_of(path), card_of(path), *map(path.with_name, beside))]
+    beside = map(path.with_name, sidecars_in(path.stem, names))
+    stamps = [stamp(file) for file in (*shards_of(path), card_of(path), *beside)]
     return _hashed([*stamps, (file_name(path, depth=2), 0, 0)])
 
 
@@ -176,16 +166,15 @@ def stamp(path: Path) -> tuple[str, int, int]:
 
 
 def _hashed(stamps: list[tuple[str, int, int]]) -> str:
-    digest = hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()
-    return f"{_describer()}:{digest}"
+    return f"{_code_version()}:{hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()}"
 
 
 @cache
-def _describer() -> str:
-    """Changes with the code that describes files, and with diffusers, so that nothing learned outlives the rule it came by."""
+def _code_version() -> str:
+    """Changes with the code that describes models, and with diffusers, so that nothing learned outlives the rule it came by."""
     here = Path(__file__).resolve().parent
     digest = hashlib.sha256(importlib.metadata.version("diffusers").encode())
     models = here.parents[1] / "core" / "models.py"
-    for source in sorted([*here.glob("*.py"), *here.parent.glob("families/*.py"), models]):
+    for source in sorted([*here.glob("*.py"), *here.parent.glob("families/*.*"), models]):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from studio.core.errors import ModelError
-from studio.manager.disk.headers import read_header, shown
+from studio.manager.disk.headers import read_header
+from studio.manager.disk.safe_files import shown
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 CHUNK = 8 << 20

@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.core.parts import ControlNet
-from studio.manager.disk.folders import read_json
+from studio.manager.disk.safe_files import read_json
 from studio.manager.loading import Source, component_class, empty_weights, explained
 from studio.manager.parts.base import Context, Support, register
 

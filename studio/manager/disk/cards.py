@@ -1,0 +1,191 @@
+"""The card of a model, `unnoise.json` in its folder or `NAME.unnoise.json` beside its file, and the user's own settings.
+
+    {"title": "Tiny World", "description": "...", "shipped": true, "distilled": false,
+     "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
+
+Every key is optional. "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
+autoencoder's file that decodes in place of its own; "hidden" keeps it out of lists and menus, and a shipped file that is
+hidden is no model at all. The user's settings are written into the card, or into a file of ours where nothing may be
+written beside the model, or where the model is shipped.
+"""
+
+import json
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
+from studio.core.models import MODEL_KINDS, Defaults, ModelInfo, Override, Prediction
+from studio.core.request import GenerationRequest
+from studio.manager.disk.safe_files import json_or_nothing, read_json
+from studio.manager.families import FAMILIES
+
+CARD = "unnoise.json"
+FIELDS = frozenset(Override.model_fields)
+OF_ANY_FILE = frozenset({"title", "hidden"})
+
+
+class Card(BaseModel):
+    """What a model says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str | None = None
+    description: str = ""
+    shipped: bool = False
+    distilled: bool = False
+    defaults: dict[str, Any] = {}
+    family: str | None = None
+    variant: str | None = None
+    prediction: Prediction | None = None
+    vae: str | None = None
+    hidden: bool | None = None  # kept out of lists and menus
+
+    def overridden(self) -> tuple[str, ...]:
+        """Which of the fields that a user may set this card sets."""
+        return tuple(name for name in Override.model_fields if getattr(self, name) is not None)
+
+    def apply(self, defaults: Defaults) -> Defaults:
+        """`defaults` with the card's own in their place. Raises ModelError for values that no request may have."""
+        try:
+            merged = Defaults(**(defaults.model_dump() | self.defaults))
+            GenerationRequest(**{name: getattr(merged, name) for name in self.defaults})
+        except ValidationError as error:
+            raise ModelError(f"The defaults in its {CARD} are not valid at {_place(error)!r}.") from None
+        return merged
+
+
+def card_of(path: Path) -> Path:
+    """Where the card of a model lies: inside a folder, beside a file."""
+    return path / CARD if os.path.isdir(path) else path.with_suffix(f".{CARD}")
+
+
+def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
+    """The card of a model, empty where there is none; `own` are the user's settings that are kept elsewhere and go before
+    it. Raises ModelError if it is not understood."""
+    try:
+        return Card(**((read_json(file) if os.path.lexists(file) else {}) | (own or {})))
+    except ValidationError as error:
+        raise ModelError(f"Its {file.name} is not understood at {_place(error)!r}.") from None
+
+
+def _place(error: ValidationError) -> str:
+    return ".".join(str(part) for part in error.errors()[0]["loc"])
+
+
+def is_hidden(model: Path, own: dict[str, Any] | None = None) -> bool:
+    """Whether the user, or the model's card, keeps it out of lists; `own`: see `read_card`."""
+    try:
+        return bool(read_card(card_of(model), own).hidden)
+    except ModelError:
+        return bool((own or {}).get("hidden"))
+
+
+class Overrides:
+    """`file` keeps what cannot lie beside a model; None: nothing is kept there. Safe to use from several threads."""
+
+    def __init__(self, file: Path | None):
+        self._file = file
+        self._lock = threading.Lock()
+        self._read_at: tuple[int, int] | None = None  # size and mtime of what was read last
+        self._kept: dict[str, dict[str, Any]] = {}
+
+    def of(self, model: Path) -> dict[str, Any]:
+        """The fields of the model's card that are kept in our file; they go before the card's."""
+        with self._lock:
+            return dict(self._fresh().get(str(model.absolute()), {}))
+
+    def write(self, model: Path, changes: Override) -> None:
+        """Keep the fields that are given; None takes one back. Raises StorageError, or ModelError for a broken card."""
+        values = changes.model_dump(exclude_unset=True)
+        card, key = card_of(model), str(model.absolute())
+        with self._lock:
+            mine = dict(self._fresh().get(key, {}))
+            if not mine and not read_card(card).shipped and _write_beside(card, values):
+                return
+            beside = read_json(card) if os.path.lexists(card) else {}
+            for name, value in values.items():
+                if value is None and (name in mine or name not in beside):
+                    mine.pop(name, None)
+                else:
+                    mine[name] = value
+            self._keep(key, mine)
+
+    def _fresh(self) -> dict[str, dict[str, Any]]:
+        """What our file holds now; a file that is not understood holds nothing."""
+        if self._file is None:
+            return self._kept
+        try:
+            stat = self._file.stat()
+        except OSError:
+            self._kept, self._read_at = {}, None
+            return self._kept
+        if (stat.st_size, stat.st_mtime_ns) != self._read_at:
+            rows = json_or_nothing(self._file)
+            self._kept = {model: _known(row) for model, row in rows.items() if isinstance(row, dict)}
+            self._read_at = stat.st_size, stat.st_mtime_ns
+        return self._kept
+
+    def _keep(self, key: str, values: dict[str, Any]) -> None:
+        if self._file is None:
+            raise StorageError("The model's folder may not be written to, so its settings cannot be kept.")
+        rows = {model: row for model, row in self._fresh().items() if model != key}
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._file, rows | ({key: values} if values else {}))
+        except OSError as error:
+            raise StorageError(f"The model's settings could not be kept: {error.strerror or error}.") from None
+
+
+def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) -> None:
+    """Refuse a setting that names nothing: an unknown family, a VAE that is not here. Raises InvalidRequest."""
+    if info.kind not in MODEL_KINDS and changes.model_fields_set - OF_ANY_FILE:
+        raise InvalidRequest(f"{info.title} is no model that makes pictures; only its title can be set.")
+    if changes.family is not None:
+        if info.kind == "diffusers":
+            raise InvalidRequest("The family of a diffusers folder is what its model_index.json names.", field="family")
+        FAMILIES.get(changes.family, field="family")
+    if changes.vae is not None:
+        usable = sorted(model.id for model in models if model.kind == "vae" and model.problem is None)
+        if changes.vae not in usable:
+            raise UnknownName("VAE", changes.vae, usable, field="vae")
+
+
+def write_json(file: Path, values: dict[str, Any]) -> None:
+    """The file is there whole or not at all, and on the disk when this returns. Raises OSError."""
+    temporary = file.with_name(f".{file.name[:80]}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as out:
+            json.dump(values, out, indent=2)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary, file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_beside(card: Path, changes: dict[str, Any]) -> bool:
+    """Put the changes into the card, its other keys untouched; False where its folder refuses."""
+    values = (read_json(card) if os.path.lexists(card) else {}) | changes
+    values = {name: value for name, value in values.items() if name not in changes or value is not None}
+    try:
+        if values:
+            write_json(card, values)
+        else:
+            card.unlink(missing_ok=True)  # an empty card says nothing
+    except OSError:
+        return False
+    return True
+
+
+def _known(row: dict[str, Any]) -> dict[str, Any]:
+    kinds = {"hidden": bool}
+    return {
+        name: value
+        for name, value in row.items()
+        if name in FIELDS and (value is None or isinstance(value, kinds.get(name, str)))
+    }
