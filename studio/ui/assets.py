@@ -26,6 +26,8 @@ STYLES = (
     "model_browser.css",
     "model_details.css",
     "prepare.css",
+    "shortcuts.css",
+    "sheet.css",
 )
 
 

@@ -5,11 +5,13 @@ by itself, so a reload, a lost connection or a second page changes nothing for t
 """
 
 import itertools
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from studio.core.errors import StudioError
+from studio.core.frames import FRAMES
 from studio.ui.assets import behaviour
 
 
@@ -27,6 +29,7 @@ class Canvas(gr.HTML):
             apply_default_css=False,
             elem_classes=["canvas-block"],
             modes=modes,
+            frames=[asdict(kind) for _, kind in FRAMES.items()],
             follows_newest=follows_newest,
             **props,
         )

@@ -16,7 +16,9 @@ class FoldHead(gr.HTML):
     plural of the number before it; a piece whose control says nothing is left out.
     """
 
-    def __init__(self, name: str, title: str, summary: Sequence[str], *, opened: bool = True, **props: Any):
+    def __init__(
+        self, name: str = "", title: str = "", summary: Sequence[str] = (), *, opened: bool = True, **props: Any
+    ):
         super().__init__(
             value="",
             html_template="<div class='fold-head'></div>",

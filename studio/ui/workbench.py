@@ -18,6 +18,7 @@ from studio.core.protocol import Studio
 from studio.ui import canvas as canvases
 from studio.ui.canvas import Canvas
 from studio.ui.fields import Switch
+from studio.ui.fold import fold
 from studio.ui.form import NONE, Form
 from studio.ui.mode import Mode, ModeSwitch
 from studio.ui.notice import Notice, notice
@@ -72,14 +73,15 @@ class Workbench:
             self.form.draw_tasks()
             self.form.draw("model")
             Prepare(self.studio)
-            for pair in (("preset", "style"), ("steps", "guidance_scale"), ("sampler", "spacing"), ("width", "height")):
-                with gr.Row(elem_classes=["pair"]):
-                    self.form.draw(*pair)
-            self.form.draw("seed")
-            with gr.Column(elem_classes=["fold"]):
-                for pair in (("guidance_rescale", "dtype"), ("count", "batch_size")):
-                    with gr.Row(elem_classes=["pair"]):
-                        self.form.draw(*pair)
+            self._draw_pairs(("preset", "style"))
+            with fold("sampling", "Sampling", "{sampler}", "{steps} step(s)", "CFG {guidance_scale}"):
+                self._draw_pairs(("steps", "guidance_scale"), ("sampler", "spacing"))
+            with fold("picture", "Picture", "{width} × {height}", "{seed}", "{count} image(s)"):
+                self._draw_pairs(("width", "height"))
+                self.form.draw("seed")
+                self._draw_pairs(("count", "batch_size"))
+            with fold("advanced", "Advanced", "{dtype} precision", "{previews}", opened=False):
+                self._draw_pairs(("guidance_rescale", "dtype"))
                 self.form.draw("previews")
                 self.form.draw_rest()
             self.form.draw_parts()
@@ -89,6 +91,11 @@ class Workbench:
                 elem_classes=["from-picture"],
                 size="sm",
             )
+
+    def _draw_pairs(self, *pairs: tuple[str, str]) -> None:
+        for pair in pairs:
+            with gr.Row(elem_classes=["pair"]):
+                self.form.draw(*pair)
 
     def wire(self, page: gr.Blocks) -> None:
         """Handlers are quick: they submit a request or set the form's fields."""

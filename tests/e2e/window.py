@@ -28,7 +28,7 @@ class Window:
         expect(self.canvas).to_be_attached()
         expect(self.stop).to_have_attribute("aria-disabled", "true")
         for name in ("Prompt", "Steps", "Seed"):
-            expect(self.field(name)).to_be_visible()
+            expect(self.field(name)).to_be_attached()
         expect(page.locator(".bar-queue")).not_to_be_empty()
 
     @property
@@ -60,6 +60,10 @@ class Window:
 
     def field(self, name: str) -> Locator:
         return self.page.get_by_label(name, exact=True)
+
+    def fold(self, title: str) -> Locator:
+        """What opens and closes a group of controls; while it is closed its name also says what is set in it."""
+        return self.page.locator(".fold-button").filter(has_text=title)
 
     def fill(self, **values: str) -> None:
         for name, value in values.items():

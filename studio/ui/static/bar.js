@@ -2,6 +2,7 @@
 
 import { currentWorkbench, eachWorkbench, make, onPage } from "./workbench.js";
 import { navigation } from "./navigation.js";
+import { shortcuts } from "./shortcuts.js";
 import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
 import { deviceTitle } from "./units.js";
@@ -18,6 +19,7 @@ export function mount({ element, props }) {
     make("span", { class: "bar-name" }, mark(), make("span", { text: "Unnoise" })),
     navigation(props.groups, props.tabs),
     make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue),
+    ...shortcuts(),
     heading,
   );
   tabs.on(({ title }) => (heading.textContent = title));

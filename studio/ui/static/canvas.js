@@ -40,7 +40,8 @@ class Canvas {
       example: (prompt) => this.example(prompt),
       again: () => this.again(),
     });
-    this.player = new Player(workbench, {
+    this.kinds = props.frames.map(({ name }) => name);
+    this.player = new Player(workbench, props.frames, {
       seek: (step) => this.seek(step),
       kind: () => this.turned(),
       picked: (image) => this.choose(image),
@@ -260,10 +261,10 @@ class Canvas {
     if (this.feed.steps.get(image)?.[step]?.frames.includes(kind)) this.frames.want(image, step, kind);
   }
 
-  /** Everything that can be scrubbed to: this kind of picture, then the other. */
+  /** Everything that can be scrubbed to: this kind of frame, then the others. */
   gatherAll() {
     const { kind } = this.player;
-    for (const each of [kind, kind === "x0" ? "xt" : "x0"]) {
+    for (const each of [kind, ...this.kinds.filter((other) => other !== kind)]) {
       const steps = [...this.steps().keys()].filter((step) => this.steps()[step]?.frames.includes(each));
       this.frames.wantAll(this.image, steps, each);
     }
@@ -278,7 +279,7 @@ class Canvas {
     this.render();
   }
 
-  /** The other kind of picture is to be shown. */
+  /** Another kind of frame is to be shown. */
   turned() {
     if (this.feed && !this.feed.ended) this.gather(this.image, this.position ?? this.steps().length - 1);
     this.render();
@@ -314,7 +315,7 @@ class Canvas {
     this.root.dataset.frames = this.frames?.settled ? "ready" : "loading";
     this.stopper?.setAttribute("aria-disabled", String(!this.stoppable()));
     const saved = this.feed?.images.get(this.image);
-    const final = saved && step === last && this.player.kind === "x0" ? saved : null;
+    const final = saved && step === last && this.player.kind === this.kinds[0] ? saved : null;
     const frame = final ? null : this.nearest(step);
     if (this.frame !== (final?.id ?? frame)) {
       this.frame = final?.id ?? frame;

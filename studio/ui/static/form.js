@@ -1,8 +1,9 @@
-// The manners of a form as a whole: Generate from anywhere, Live, sentences at the field at fault, the fold.
+// What a form does as a whole: Live, sentences at the field at fault, dropped pictures.
 
 import { clearComplaint, complain } from "./complaints.js";
-import { currentWorkbench, make, whenDrawn } from "./workbench.js";
+import { whenDrawn } from "./workbench.js";
 import { wireDrop } from "./drop.js";
+import { wireSheet } from "./sheet.js";
 
 const TYPING_MS = 250;
 const SLIDING_MS = 120;
@@ -17,7 +18,7 @@ export function wireForm(workbench, { submit, shownSeed }) {
   });
   whenDrawn(workbench, ".field-text textarea", (area) => {
     area.dir = "auto";
-    // What is said below a label would else become part of the name.
+    // A note inside the label would otherwise become part of the name.
     area.setAttribute("aria-label", area.closest("label").querySelector("[data-testid=block-info]").textContent.trim());
   });
   whenDrawn(workbench, ".field-text .info-text", (note) => {
@@ -25,13 +26,7 @@ export function wireForm(workbench, { submit, shownSeed }) {
     note.closest("label").querySelector("textarea").setAttribute("aria-describedby", note.id);
   });
   workbench.on("edit", ({ name }) => forgive(workbench, name));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && currentWorkbench() === workbench) {
-      event.preventDefault();
-      workbench.root.querySelector(".generate")?.click();
-    }
-  });
-  wireFold(workbench);
+  wireSheet(workbench);
   wireDrop(workbench);
   wireLive(workbench, submit, shownSeed);
 }
@@ -44,8 +39,7 @@ function fieldName(holder) {
 export function blame(workbench, path, message) {
   const holder = holderOf(workbench, path);
   if (!holder) return;
-  const fold = holder.closest(".fold");
-  if (fold?.classList.contains("folded")) fold.querySelector(".fold-button").click();
+  workbench.emit("reveal", { element: holder });
   complain(holder, workbench.id(`${path}-error`), message);
   if (!holder.contains(document.activeElement)) holder.scrollIntoView({ block: "nearest" });
 }
@@ -64,31 +58,13 @@ function holderOf(workbench, path) {
   return found.find((holder) => holder.offsetParent) ?? found[0]; // tasks may have a field of one name each
 }
 
-function wireFold(workbench) {
-  whenDrawn(workbench, ".fold:not(.part-group)", (fold) => {
-    const remembered = workbench.recall("fold");
-    const button = make("button", { type: "button", class: "fold-button", text: "More" });
-    const set = (open) => {
-      fold.classList.toggle("folded", !open);
-      button.setAttribute("aria-expanded", String(open));
-    };
-    button.addEventListener("click", () => {
-      const open = fold.classList.contains("folded");
-      set(open);
-      workbench.remember("fold", open ? "open" : "closed");
-    });
-    fold.prepend(button);
-    set(remembered ? remembered === "open" : matchMedia("(min-width: 1000px)").matches);
-  });
-}
-
 function wireLive(workbench, submit, shownSeed) {
   let timer = null;
   let due = 0;
   let pinned = null;
   const on = () => Boolean(workbench.fields.get("live")?.get());
-  const wish = (delay, { push = true } = {}) => {
-    // A typed word waits for a pause; a sliding knob renders as it goes, at a steady pace.
+  const request = (delay, { push = true } = {}) => {
+    // A typed word waits for a pause; a slider renders while it moves, at a steady pace.
     const at = performance.now() + delay;
     if (timer !== null && !push && due <= at) return;
     clearTimeout(timer);
@@ -113,17 +89,17 @@ function wireLive(workbench, submit, shownSeed) {
     if (name === "live") {
       if (on()) pin();
       else release();
-      if (on() && shownSeed() === null) wish(0);
+      if (on() && shownSeed() === null) request(0);
       return;
     }
     if (!on() || how === "pin" || UNRENDERED.has(name)) return;
     if (name === "seed") pin();
-    if (FILLING.has(name)) wish(400);
-    else if (how === "slide") wish(SLIDING_MS, { push: false });
-    else wish(how === "typing" ? TYPING_MS : 0);
+    if (FILLING.has(name)) request(400);
+    else if (how === "slide") request(SLIDING_MS, { push: false });
+    else request(how === "typing" ? TYPING_MS : 0);
   });
   workbench.on("filled", () => {
-    if (on() && timer !== null && due - performance.now() > FILLED_MS) wish(FILLED_MS);
+    if (on() && timer !== null && due - performance.now() > FILLED_MS) request(FILLED_MS);
   });
   workbench.on("submitting", () => {
     clearTimeout(timer);

@@ -8,10 +8,11 @@ const FRAME_MS = 90;
 const LONGEST_MS = 8000; // a run of many steps is played in strides, so that it is over in this time
 
 export class Player {
-  constructor(workbench, { seek, kind, picked }) {
+  /** `kinds`: what kinds of frames there are, { name, title, symbol, help }; the first is the one that ends as the picture. */
+  constructor(workbench, kinds, { seek, kind, picked }) {
     this.seek = seek;
     this.picked = picked;
-    this.kind = "x0";
+    this.kind = kinds[0].name;
     this.timer = null;
     this.drawn = new Map();
 
@@ -24,7 +25,7 @@ export class Player {
       this.seek(this.range.value - 1);
     });
     this.playing = make("button", { type: "button", class: "tool play", "aria-label": "Play", onclick: () => this.toggle() }, icon("play"));
-    this.kinds = kindSwitch(workbench.id("frame-kind"), (value) => {
+    this.kinds = kindSwitch(workbench.id("frame-kind"), kinds, (value) => {
       this.kind = value;
       kind();
     });
@@ -32,7 +33,7 @@ export class Player {
     this.words = make("div", { class: "readout" });
     this.images = make("div", { class: "images", role: "group", "aria-label": "Images of this run" });
     const transport = make("div", { class: "transport" }, this.playing, this.range, this.kinds, this.save);
-    this.root = make("div", { class: "player" }, this.images, this.film, transport, this.words);
+    this.root = make("div", { class: "player", hidden: true }, this.images, this.film, transport, this.words);
     this.root.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.again?.()).observe(this.film);
   }
@@ -41,7 +42,10 @@ export class Player {
     const last = steps.length - 1;
     this.last = last;
     this.step = step;
-    this.root.hidden = !feed || (last < 0 && !saved);
+    // Once there was something to play its place is kept, so that the picture has one height from run to run.
+    const empty = !feed || (last < 0 && !saved);
+    this.root.hidden &&= empty;
+    this.root.classList.toggle("is-empty", empty);
     this.range.max = Math.max(1, feed?.total ?? 1, last + 1);
     this.range.value = step + 1;
     this.range.disabled = last < 0;
@@ -54,7 +58,7 @@ export class Player {
       this.save.download = "";
     }
     this.again = () => feed && this.drawFilm(frames, image, Math.max(feed?.total ?? 0, last + 1), step);
-    this.film.hidden = !steps.some((each) => each?.frames.length);
+    this.film.classList.toggle("is-empty", !steps.some((each) => each?.frames.length));
     this.again();
     this.drawImages(feed, image);
   }
@@ -149,16 +153,13 @@ export class Player {
   }
 }
 
-function kindSwitch(name, changed) {
+function kindSwitch(name, kinds, changed) {
   const group = make("fieldset", { class: "segments" }, make("legend", { class: "only-read", text: "Show" }));
-  const kinds = [
-    ["x0", "Predicted x0", "0", "What the model takes the finished picture to be, at this step"],
-    ["xt", "x_t", "t", "The noisy picture that this step worked on"],
-  ];
-  for (const [value, title, index, help] of kinds) {
-    const attributes = { type: "radio", name, value, checked: value === "x0", "aria-label": title };
+  for (const { name: value, title, symbol, help } of kinds) {
+    const attributes = { type: "radio", name, value, checked: value === kinds[0].name, "aria-label": title };
     const radio = make("input", { ...attributes, onchange: () => changed(value) });
-    const words = make("span", { "aria-hidden": "true" }, value === "x0" ? "Predicted " : "", make("i", { text: "x" }), make("sub", { text: index }));
+    const before = title.replace(/\S+$/, ""); // what stands before the symbol in "Predicted x0"
+    const words = make("span", { "aria-hidden": "true" }, before, make("i", { text: "x" }), make("sub", { text: symbol }));
     group.append(make("label", { title: help }, radio, words));
   }
   return group;

@@ -72,7 +72,9 @@ export class Stage {
   /** A step's frame may be smaller than the image; both are shown at the image's size. */
   fit() {
     const [width, height] = this.size;
-    const scale = Math.min(this.root.clientWidth / width, this.root.clientHeight / height, LARGEST_SCALE);
+    const { paddingLeft, paddingRight, paddingBottom } = getComputedStyle(this.root);
+    const room = this.root.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    const scale = Math.min(room / width, (this.root.clientHeight - parseFloat(paddingBottom)) / height, LARGEST_SCALE);
     this.holder.style.width = `${Math.floor(width * scale)}px`;
     this.holder.style.height = `${Math.floor(height * scale)}px`;
   }
