@@ -1,4 +1,4 @@
-"""What a page is answered that asks the studio by itself: plain values, or one sentence of why not, whatever it sent."""
+"""Answers to what the page asks of the studio by itself: plain values, or one sentence of why not, whatever the page sent."""
 
 import logging
 from collections.abc import Callable
@@ -16,7 +16,7 @@ NONSENSE = {"problem": "The page asked for something that is not known here."}
 
 
 def answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
-    """What the page is told; what it sent may be anything, so whatever goes wrong is a sentence."""
+    """The answer, or {"problem": sentence}: what the page sent may be anything."""
     try:
         return answer() or {}
     except StudioError as error:
@@ -30,9 +30,9 @@ def answered(answer: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         return NONSENSE
     except Exception:
         log.exception("a question of the page could not be answered")
-        return {"problem": "The studio made a mistake here; its log says more."}
+        return {"problem": "Something went wrong inside the studio; its log says what."}
 
 
 def managed(studio: Studio, command: Any) -> dict[str, Any]:
-    """Hand a wish of the page to the worker; {} if it was taken, else one sentence."""
+    """Pass a command of the page on to the worker; {} if it was accepted, else one sentence."""
     return answered(lambda: studio.manage(MemoryCommand(**command)))

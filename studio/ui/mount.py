@@ -1,4 +1,4 @@
-"""Hangs the window on a FastAPI application, at `/`, with everything of Gradio's shut that a studio does not need."""
+"""Mounts the page on a FastAPI application, at `/`, with those features of Gradio off that a studio does not need."""
 
 import logging
 import tempfile
@@ -17,7 +17,7 @@ MAX_UPLOAD = 64 * 2**20
 
 def mount(app: FastAPI, studio: Studio) -> FastAPI:
     """The application with the page on it. Routes that are already there keep precedence."""
-    # Every handler is quick and says its own errors; httpx' line for each inner call would fill the terminal.
+    # Every handler reports its own errors; httpx' line for each inner call would fill the terminal.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     assets.serve_static(app)
     page = build(studio)

@@ -1,6 +1,7 @@
-"""The line under the model's menu that a single file has until it is converted: how long that takes, and one click to begin.
+"""The line under the model menu for a single file that has to be converted before its first picture: how long that takes, and a
+button to begin.
 
-Browsing the menu converts nothing. What it shows is drawn by the page (`static/prepare.js`), which hears of the memory.
+Choosing a model in the menu converts nothing. The line is drawn by the page (`static/prepare.js`), which follows the memory.
 """
 
 from typing import Any

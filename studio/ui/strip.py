@@ -37,7 +37,7 @@ def recent_images(studio: Studio) -> list[dict[str, Any]]:
     try:
         return [_plain(image) for image in studio.images(limit=LENGTH)]
     except StudioError:
-        return []  # a strip without results is no reason to say anything; the next job tells what is wrong
+        return []  # not worth a message here: the next job will report what is wrong
 
 
 def _plain(image: ImageView) -> dict[str, Any]:

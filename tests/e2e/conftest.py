@@ -41,11 +41,11 @@ def served(studio: Studio) -> Iterator[str]:
     started = threading.Event()
     startup = server.startup
 
-    async def tell(sockets: list[socket.socket] | None = None) -> None:
+    async def announce(sockets: list[socket.socket] | None = None) -> None:
         await startup(sockets)
         started.set()
 
-    server.startup = tell  # type: ignore[method-assign]
+    server.startup = announce  # type: ignore[method-assign]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     assert started.wait(PATIENCE_MS / 1000)

@@ -1,4 +1,4 @@
-"""The Models tab in a real browser: what is there is listed, found, asked for by name; what becomes of it is told at once."""
+"""The Models tab in a real browser: what is there is listed, found, asked for by name; what becomes of it is shown at once."""
 
 import io
 import re
@@ -89,14 +89,14 @@ def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: 
     pencil, crayon = card(page, "Pencil"), card(page, "Crayon")
     expect(pencil).to_contain_text("in memory")
     crayon.get_by_role("button", name="Load Crayon").click()
-    studio.tell(
+    studio.change(
         pending=(PendingCommand(action="load", model="starter/crayon", what="reading transformer", fraction=0.4),)
     )
     expect(crayon.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
     expect(crayon).to_contain_text("Loading: reading transformer")
     residents = (("transformer", 200 * MIB), ("vae", 32 * MIB))
     both = ("starter/pencil", "starter/crayon")
-    studio.tell(pending=(), models=both, pinned=("starter/crayon",), residents=residents, holders=(both[1:], both))
+    studio.change(pending=(), models=both, pinned=("starter/crayon",), residents=residents, holders=(both[1:], both))
     expect(crayon).to_contain_text("in memory, pinned")
     expect(crayon.get_by_role("button", name="Unpin Crayon")).to_be_visible()
     expect(crayon.get_by_role("progressbar")).to_have_count(0)
@@ -105,7 +105,7 @@ def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: 
 
 def test_a_load_that_failed_says_so_at_its_model(window: Window, studio: FakeStudio) -> None:
     page = tab(window)
-    studio.tell(problems={"starter/crayon": f"It does not fit: {MARKUP}."})
+    studio.change(problems={"starter/crayon": f"It does not fit: {MARKUP}."})
     expect(card(page, "Crayon")).to_contain_text(f"It does not fit: {MARKUP}.")
     expect(card(page, "Pencil")).not_to_contain_text("does not fit")
     expect(page.locator(".browser-card img")).to_have_count(0)
@@ -172,15 +172,15 @@ def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(shop, visit) ->
     page = tab(visit(address))
     one = card(page, "One")
     one.get_by_role("button", name="Prepare One", exact=True).click()
-    studio.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", what="converting unet", fraction=0.25),))
+    studio.change(imports=(ImportView(model="checkpoints/one", dtype="fp16", what="converting unet", fraction=0.25),))
     expect(one.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "25")
     expect(one).to_contain_text("Preparing: converting U-Net 25%")
     one.get_by_role("button", name="Stop preparing One").click()
-    studio.tell(imports=(ImportView(model="checkpoints/one", dtype="fp16", problem="The disk is full."),))
+    studio.change(imports=(ImportView(model="checkpoints/one", dtype="fp16", problem="The disk is full."),))
     expect(one).to_contain_text("The disk is full.")
     expect(one.get_by_role("button", name="Prepare again One")).to_be_visible()
     one.get_by_role("button", name="Prepare again One").focus()
-    studio.tell(imports=(), prepared=("checkpoints/one",))
+    studio.change(imports=(), prepared=("checkpoints/one",))
     expect(one).to_contain_text("prepared")
     expect(one.get_by_role("button", name="Details One")).to_be_focused()
     expect(one.get_by_role("button", name=re.compile("Prepare"))).to_have_count(0)
@@ -228,7 +228,7 @@ def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStu
     for text in ("Loaded", "Pencil, gone/away", "U-Net", "300 MiB", "320 MiB", "0.3 s"):
         expect(rows.first).to_contain_text(text)
     studio.ledger.insert(0, row.model_copy(update={"move": "evict", "reason": "not wanted again"}))
-    studio.tell(residents=(), holders=())
+    studio.change(residents=(), holders=())
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("not wanted again")
 
@@ -244,10 +244,10 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
     expect(dialog.locator(".browser-stage")).to_have_count(3)
     with page.expect_response(lambda answer: "plan" in (answer.request.post_data or "")):  # another VAE, another plan
         dialog.get_by_label("VAE", exact=True).select_option("Clear")
-    expect(dialog).to_contain_text("Kept.")
+    expect(dialog).to_contain_text("Saved.")
     dialog.get_by_label("Title", exact=True).fill("  Uno ")
     page.keyboard.press("Tab")
-    expect(dialog).to_contain_text("Kept.")
+    expect(dialog).to_contain_text("Saved.")
     dialog.get_by_label("VAE", exact=True).select_option("Its own")
     page.wait_for_function("document.querySelector('.browser-details [role=status]').textContent.startsWith('Kept')")
     assert [(model, words.model_dump(exclude_unset=True)) for model, words in studio.words] == [
@@ -278,7 +278,7 @@ def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(shop,
     page.evaluate("document.querySelector('#browser-search').dispatchEvent(new Event('input'))")
     expect(page.locator(".browser-card")).to_have_count(57)  # whose names hold a 7
     expect(button).to_be_focused()
-    studio.tell(models=("many/7",))
+    studio.change(models=("many/7",))
     unload = page.get_by_role("button", name="Unload Model 7", exact=True)
     expect(unload).to_be_focused()
 

@@ -73,6 +73,14 @@ def test_each_tab_has_an_address_that_back_and_reload_keep(window: Window) -> No
     expect(page.get_by_text("Everything that was made")).to_be_visible()
 
 
+def test_opening_a_tab_keeps_the_rest_of_the_address(visit: Visit, address: str, studio: FakeStudio) -> None:
+    window = visit(address, query="?__theme=dark")
+    window.page.evaluate("window.stayed = true")
+    window.open_tab("Gallery")
+    expect(window.page).to_have_url(f"{_home(window)}?__theme=dark#gallery")
+    assert window.page.evaluate("window.stayed")
+
+
 def test_an_address_that_no_tab_has_opens_the_first(visit: Visit, address: str, studio: FakeStudio) -> None:
     window = visit(address, query="#nothing-here")
     assert heading(window) == "Text to image"

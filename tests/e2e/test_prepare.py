@@ -26,16 +26,16 @@ def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(shop, vi
     button = line.get_by_role("button")
     button.press("Enter")
     what = {"model": SINGLE[0].id, "dtype": "bf16"}
-    studio.tell(imports=(ImportView(**what, what="converting unet", fraction=0.25),))
+    studio.change(imports=(ImportView(**what, what="converting unet", fraction=0.25),))
     expect(line.get_by_role("progressbar", name="Preparing the model")).to_have_attribute("aria-valuenow", "25")
     expect(line).to_contain_text("Preparing: converting U-Net 25%")
     expect(button).to_have_text("Stop preparing")
     expect(button).to_be_focused()
     button.press("Enter")
-    studio.tell(imports=(ImportView(**what, problem="The disk is <b>full</b>."),))
+    studio.change(imports=(ImportView(**what, problem="The disk is <b>full</b>."),))
     expect(line).to_contain_text("The disk is <b>full</b>.")
     expect(button).to_have_text("Prepare again")
-    studio.tell(imports=(), prepared=(SINGLE[0].id,))
+    studio.change(imports=(), prepared=(SINGLE[0].id,))
     expect(line).to_be_hidden()
     assert [(command.action, command.model) for command in studio.commands] == [
         ("import", SINGLE[0].id),

@@ -194,7 +194,7 @@ def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, addre
     assert window.wait("done") == job
 
 
-def test_wishes_made_while_one_runs_wait_and_follow(window: Window, studio: FakeStudio) -> None:
+def test_requests_made_while_one_runs_wait_and_follow(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="wait")
     window.generate.click()
     first = window.wait("running")
@@ -218,7 +218,7 @@ def test_live_renders_each_change_with_the_same_seed(window: Window, studio: Fak
     expect(window.field("Seed")).to_have_value("-1")
 
 
-def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, studio: FakeStudio) -> None:
+def test_in_live_the_newest_request_takes_the_running_ones_place(window: Window, studio: FakeStudio) -> None:
     first = window.make("a red heart")
     window.page.get_by_text("Live", exact=True).click()
     window.fill(Steps="200")
@@ -240,7 +240,7 @@ def test_in_live_the_newest_wish_takes_the_running_ones_place(window: Window, st
         ("Seed", str(2**70), "Seed must be a whole number"),
     ],
 )
-def test_a_bad_value_is_told_at_its_field_and_a_good_one_works(
+def test_a_bad_value_is_reported_at_its_field_and_a_good_one_works(
     window: Window, studio: FakeStudio, name: str, text: str, said: str
 ) -> None:
     before = window.field(name).input_value()
@@ -278,17 +278,24 @@ def test_a_prompt_is_text_wherever_it_is_shown(window: Window) -> None:
 
 
 def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, studio: FakeStudio) -> None:
-    wish = {"Prompt": "a red heart", "Negative_prompt": "rain", "Steps": "7", "CFG": "2.5", "Seed": "77", "Width": "64"}
-    old = window.make(wish["Prompt"], **{name: text for name, text in wish.items() if name != "Prompt"})
+    settings = {
+        "Prompt": "a red heart",
+        "Negative_prompt": "rain",
+        "Steps": "7",
+        "CFG": "2.5",
+        "Seed": "77",
+        "Width": "64",
+    }
+    old = window.make(settings["Prompt"], **{name: text for name, text in settings.items() if name != "Prompt"})
     window.page.get_by_label("Sampler").select_option("euler")
     window.make("something else", Negative_prompt="", Steps="9", CFG="3", Seed="5", Width="")
     window.results.nth(1).click()
     assert window.wait("done", other_than=studio.jobs(limit=1)[0].id) == old
-    for name, text in wish.items():
+    for name, text in settings.items():
         expect(window.field(name.replace("_", " "))).to_have_value(text)
     expect(window.field("Sampler")).to_have_value("dpmpp_2m")
     expect(window.results.nth(1)).to_have_attribute("aria-current", "true")
-    with window.page.expect_request(lambda request: "/events" in request.url):  # the queue is told anew
+    with window.page.expect_request(lambda request: "/events" in request.url):  # the queue is sent anew
         window.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(window.page.locator(".bar-queue")).to_have_text("Ready")  # the newest job must not push the chosen one aside
     expect(window.canvas).to_have_attribute("data-job", old)

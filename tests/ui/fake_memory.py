@@ -19,7 +19,7 @@ FEW = MemoryView(
 
 
 class FakeMemory:
-    """`tell` changes what is in memory, as a worker's words would; `commands` and `words` are what was asked of it."""
+    """`change` changes what is in memory, as a worker would; `commands` and `words` are what was asked of it."""
 
     def __init__(self) -> None:
         self.commands: list[MemoryCommand] = []
@@ -30,14 +30,14 @@ class FakeMemory:
         self._told = threading.Condition()
         self._number, self._view = 1, FEW
 
-    def tell(self, **changes: Any) -> None:
+    def change(self, **changes: Any) -> None:
         with self._told:
             self._view = self._view.model_copy(update=changes)
             self._number += 1
             self._told.notify_all()
 
     def forget_memory(self) -> None:
-        self.tell(**dict(FEW))
+        self.change(**dict(FEW))
         for kept in (self.commands, self.words, self.ledger, self.pictures):
             kept.clear()
 
@@ -73,10 +73,10 @@ class FakeMemory:
     def moves(self, limit: int = 60) -> list[MoveView]:
         return self.ledger[:limit]
 
-    def plan(self, wish: PlanRequest) -> PlanView:
+    def plan(self, request: PlanRequest) -> PlanView:
         """Working memory grows with the picture; past the budget it is refused, as the planner refuses it."""
-        width, height = wish.width or 128, wish.height or 128
-        working = width * height * wish.batch * 512
+        width, height = request.width or 128, request.height or 128
+        working = width * height * request.batch * 512
         if working > self._view.budget:
             raise OutOfMemory(f"To denoise takes working memory {working // MIB} MiB; raise the budget.")
         stages = tuple(

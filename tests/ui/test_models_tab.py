@@ -1,4 +1,4 @@
-"""The Models tab's figures and pending, without a browser."""
+"""The Models tab's figures and commands, without a browser."""
 
 from pathlib import Path
 
@@ -39,14 +39,14 @@ def studio(tmp_path: Path) -> Studio:
 
 
 def test_bad_files_are_shown_with_their_reason_and_cannot_be_loaded(studio: Studio) -> None:
-    told = current_overview(studio)
-    (bad,) = [model for model in told["models"] if model["problem"]]
+    answer = current_overview(studio)
+    (bad,) = [model for model in answer["models"] if model["problem"]]
     assert (bad["title"], bad["problem"], bad["usable"]) == ("<b>page", "This is a web page.", False)
-    assert [model["id"] for model in told["models"] if model["usable"]] == ["starter/pencil", "starter/crayon"]
-    assert told["memory"]["residents"] == [["unet", 30]]
+    assert [model["id"] for model in answer["models"] if model["usable"]] == ["starter/pencil", "starter/crayon"]
+    assert answer["memory"]["residents"] == [["unet", 30]]
 
 
-def test_wishes_reach_the_worker_and_refusals_come_back_as_a_sentence(studio: Studio) -> None:
+def test_commands_reach_the_worker_and_refusals_come_back_as_a_sentence(studio: Studio) -> None:
     assert managed(studio, {"action": "pin", "model": "starter/pencil"}) == {}
     assert managed(studio, {"action": "budget", "bytes": 5}) == {}
     assert [command.action for command in studio.commands] == ["pin", "budget"]
@@ -54,24 +54,24 @@ def test_wishes_reach_the_worker_and_refusals_come_back_as_a_sentence(studio: St
 
 
 @pytest.mark.parametrize(
-    "wish", [{"action": "explode"}, {"action": "budget", "bytes": -1}, {}, [], None, {"action": 3}]
+    "sent", [{"action": "explode"}, {"action": "budget", "bytes": -1}, {}, [], None, {"action": 3}]
 )
-def test_nonsense_from_a_page_is_refused(wish: object, studio: Studio) -> None:
-    assert "not known" in managed(studio, wish)["problem"]
+def test_nonsense_from_a_page_is_refused(sent: object, studio: Studio) -> None:
+    assert "not known" in managed(studio, sent)["problem"]
     assert studio.commands == []
 
 
 def test_a_plan_is_plain_figures_or_the_arithmetic(studio: FakeStudio) -> None:
     studio = FakeStudio(studio.folder)
-    told = planned(studio, {"model": "starter/pencil", "batch": 2})["plan"]
-    assert [stage["name"] for stage in told["stages"]] == ["encode", "denoise", "decode"]
-    assert told["peak"] == max(stage["peak"] for stage in told["stages"])
+    answer = planned(studio, {"model": "starter/pencil", "batch": 2})["plan"]
+    assert [stage["name"] for stage in answer["stages"]] == ["encode", "denoise", "decode"]
+    assert answer["peak"] == max(stage["peak"] for stage in answer["stages"])
     refused = planned(studio, {"model": "starter/pencil", "width": 8192, "height": 8192})
     assert "raise the budget" in refused["problem"]
 
 
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("sent", "sentence"),
     [
         ({"model": "a", "width": 0}, "Width: input should be greater than or equal to 8."),
         ({"model": "a", "batch": 10**9}, "Batch: input should be less than or equal to 64."),
@@ -81,16 +81,16 @@ def test_a_plan_is_plain_figures_or_the_arithmetic(studio: FakeStudio) -> None:
         ("x", "not known here"),
     ],
 )
-def test_a_plan_of_nonsense_is_refused_in_a_sentence(wish: object, sentence: str, studio: Studio) -> None:
-    assert sentence in planned(studio, wish)["problem"]
+def test_a_plan_of_nonsense_is_refused_in_a_sentence(sent: object, sentence: str, studio: Studio) -> None:
+    assert sentence in planned(studio, sent)["problem"]
 
 
-def test_the_user_s_word_reaches_the_studio_with_only_what_was_said(studio: Studio) -> None:
+def test_an_override_reaches_the_studio_with_only_what_was_changed(studio: Studio) -> None:
     assert overridden(studio, {"model": "starter/pencil", "changes": {"vae": None, "title": "P"}}) == {}
     ((model, words),) = studio.words
     assert (model, words.model_dump(exclude_unset=True)) == ("starter/pencil", {"vae": None, "title": "P"})
-    for wish in ({"model": "starter/pencil", "changes": {"colour": "red"}}, {"changes": {}}, None, {"model": "x"}):
-        assert "not known" in overridden(studio, wish)["problem"]
+    for sent in ({"model": "starter/pencil", "changes": {"colour": "red"}}, {"changes": {}}, None, {"model": "x"}):
+        assert "not known" in overridden(studio, sent)["problem"]
     assert "at most 120" in overridden(studio, {"model": "x", "changes": {"title": "x" * 121}})["problem"]
     assert len(studio.words) == 1
 

@@ -61,7 +61,7 @@ class Canvas {
 
   wire() {
     const { workbench } = this;
-    whenDrawn(workbench, ".generate", (button) => button.addEventListener("click", () => this.pending()));
+    whenDrawn(workbench, ".generate", (button) => button.addEventListener("click", () => this.announceRequest()));
     whenDrawn(workbench, ".stop", (button) => {
       button.addEventListener("click", () => this.stop());
       this.stopper = button;
@@ -106,11 +106,12 @@ class Canvas {
   // --- requests --------------------------------------------------------------------------------------------------
 
   submit() {
-    this.pending();
+    this.announceRequest();
     this.send();
   }
 
-  pending() {
+  /** A request is about to be sent. */
+  announceRequest() {
     this.lost = false;
     forgive(this.workbench);
     this.workbench.submit();

@@ -6,9 +6,9 @@ import { address } from "./workbench.js";
 import { readFilm } from "./film.js";
 
 const AT_ONCE = 4;
-const PATIENCE = 8; // a frame may reach the disk a little after its step was told
+const PATIENCE = 8; // a frame may reach the disk a little after the event of its step
 const PAUSE_MS = 250;
-const TOLD_MS = 40; // many arrive at once, and the page is drawn anew for all of them together
+const REDRAW_MS = 40; // many arrive at once, and the page is drawn anew for all of them together
 const FEW = 6; // so many are asked for one by one
 const TEXT_BYTES = 8192; // arguments of one call
 
@@ -57,7 +57,7 @@ export class Frames {
 
   isMissing(image, step, kind) {
     const known = this.reel(image, kind).entries[step];
-    return !known || (known.settled && !known.picture); // one that was given up is asked for again
+    return !known || (known.settled && !known.picture); // one that was given up is requested again
   }
 
   enter(image, step, kind) {
@@ -94,7 +94,7 @@ export class Frames {
     this.pump();
   }
 
-  /** One film at a time, so that the one which is looked at is not slowed by the others. What it lacks is asked for singly. */
+  /** One film at a time, so that the one which is looked at is not slowed by the others. What it lacks is requested one by one. */
   async fetchFilm({ image, kind, entries }) {
     this.film = true;
     const loading = [];
@@ -130,7 +130,7 @@ export class Frames {
       this.telling ??= setTimeout(() => {
         this.telling = null;
         if (!this.closed) this.arrived();
-      }, this.film ? TOLD_MS : 0);
+      }, this.film ? REDRAW_MS : 0);
     }
   }
 
@@ -155,7 +155,7 @@ function loaded(jpeg) {
   return new Promise((resolve, reject) => {
     picture.onload = () => resolve(picture);
     picture.onerror = reject;
-    picture.src = `data:image/jpeg;base64,${base64(jpeg)}`; // a blob's address costs a word with another process each
+    picture.src = `data:image/jpeg;base64,${base64(jpeg)}`; // the address of a blob costs a message to another process each
   });
 }
 

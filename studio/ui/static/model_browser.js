@@ -1,6 +1,6 @@
 // The Models tab: memory against the budget, every file of the models folders, and what moved.
 //
-// Memory is told by the studio; the files are looked at again now and then while the tab is looked at.
+// The memory comes with the studio's events; the list of files is asked for again now and then while the tab is visible.
 
 import { make } from "./workbench.js";
 import { Card } from "./model_card.js";
@@ -26,14 +26,14 @@ class ModelBrowser {
     this.models = [];
     this.families = [];
     this.memory = NOTHING;
-    this.asked = new Map(); // model id -> a wish of this page that nobody has answered yet
-    this.refused = new Map(); // model id -> why its last wish was not even taken
+    this.asked = new Map(); // model id -> a command of this page that has not been answered yet
+    this.refused = new Map(); // model id -> why its last command was refused
     this.cards = new Map(); // model id -> its card
     this.looking = false;
-    this.said = make("p", { class: "only-read", role: "status" });
+    this.status = make("p", { class: "only-read", role: "status" });
     this.purpose = make("p", { class: "browser-purpose" });
     this.notice = make("p", { class: "browser-problem", role: "alert" });
-    this.bar = new Memory((command) => this.wish(command));
+    this.bar = new Memory((command) => this.send(command));
     this.moves = new Moves(server, (id) => this.models.find((model) => model.id === id)?.title ?? id);
     this.details = new Details(server, () => this.ask());
     this.search = make("input", { type: "search", id: "browser-search", placeholder: "Name, family or kind" });
@@ -49,10 +49,10 @@ class ModelBrowser {
       make("section", { "aria-label": "On disk" },
         make("div", { class: "browser-head" }, make("div", { class: "browser-line" }, make("h2", { text: "On disk" }), this.count), labelled("Search models", this.search), labelled("Show", this.kind)),
         make("div", { class: "browser-nothing" }, this.empty, this.again), this.list, this.badHead, this.bad),
-      this.moves.element, this.details.element, this.said);
+      this.moves.element, this.details.element, this.status);
     this.search.addEventListener("input", () => this.arrange());
     this.kind.addEventListener("change", () => this.arrange());
-    // The tab's contents are there before it is opened; the first sight of them is when to ask.
+    // The page holds the tab before it is opened; its first appearance is the time to ask.
     new IntersectionObserver(() => this.look()).observe(element);
     document.addEventListener("visibilitychange", () => this.look());
     studio.on("memory", (memory) => this.follow(memory));
@@ -62,7 +62,7 @@ class ModelBrowser {
     return document.visibilityState === "visible" && this.element.offsetParent !== null;
   }
 
-  /** The files are looked at while somebody looks at them. */
+  /** The files are asked for only while the tab is visible. */
   look() {
     if (this.seen === this.looking) return;
     this.looking = this.seen;
@@ -72,13 +72,13 @@ class ModelBrowser {
 
   async ask() {
     clearTimeout(this.timer);
-    const told = await this.server.overview().catch(() => ({ problem: "No connection" }));
-    this.notice.textContent = told.problem ?? "";
-    if (!told.problem) {
-      this.purpose.textContent = told.purpose;
-      this.families = told.families;
-      this.memory = told.memory;
-      this.stock(told.models);
+    const answer = await this.server.overview().catch(() => ({ problem: "No connection" }));
+    this.notice.textContent = answer.problem ?? "";
+    if (!answer.problem) {
+      this.purpose.textContent = answer.purpose;
+      this.families = answer.families;
+      this.memory = answer.memory;
+      this.stock(answer.models);
       this.refresh();
     }
     if (this.looking) this.timer = setTimeout(() => this.ask(), ASK_MS);
@@ -92,8 +92,8 @@ class ModelBrowser {
     if (moved) this.moves.look();
   }
 
-  /** Hand a wish over; its card says so at once, and the memory's view tells what becomes of it. */
-  async wish(command) {
+  /** Send a command; its card shows that at once, and the memory's events what becomes of it. */
+  async send(command) {
     const { model = "" } = command;
     this.refused.delete(model);
     this.asked.set(model, command);
@@ -113,21 +113,21 @@ class ModelBrowser {
       return this.refresh();
     }
     await this.ask();
-    this.said.textContent = hidden ? `${model.title} is hidden. Choose Hidden under Show to bring it back.` : `${model.title} is shown again.`;
+    this.status.textContent = hidden ? `${model.title} is hidden. Choose Hidden under Show to bring it back.` : `${model.title} is shown again.`;
     return undefined;
   }
 
-  /** Take the files as they are now: new cards for new files, none for those that are gone. */
+  /** New cards for new files, none for those that are gone. */
   stock(models) {
     const titles = new Map(this.families);
     this.models = models.map((model) => ({ ...model, familyTitle: titles.get(model.family) ?? model.family.replaceAll("_", " ") }));
     const now = JSON.stringify(this.models);
     if (now === this.stocked) return;
     this.stocked = now;
-    const doors = { ask: (command) => this.wish(command), open: (model) => this.details.open(model, this), hide: (model, hidden) => this.hide(model, hidden), say: (text) => (this.said.textContent = text) };
+    const actions = { ask: (command) => this.send(command), open: (model) => this.details.open(model, this), hide: (model, hidden) => this.hide(model, hidden), say: (text) => (this.status.textContent = text) };
     const cards = new Map();
     for (const model of this.models) {
-      const card = this.cards.get(model.id) ?? new Card(model, doors);
+      const card = this.cards.get(model.id) ?? new Card(model, actions);
       card.describe(model);
       cards.set(model.id, card);
     }
@@ -164,7 +164,7 @@ class ModelBrowser {
     const after = held && (held.nextElementSibling ?? held.previousElementSibling);
     place(this.list, wanted.filter(({ problem }) => !problem).map(({ id }) => this.cards.get(id).element));
     place(this.bad, wanted.filter(({ problem }) => problem).map(({ id }) => this.cards.get(id).element));
-    // The keyboard's place goes on to the file that follows the one that has left.
+    // The focus moves to the file after the one that has left.
     if (held && !held.isConnected) ((after?.isConnected && after.querySelector("button:not([hidden])")) || this.kind).focus();
     this.badHead.hidden = this.bad.childElementCount === 0;
     this.again.hidden = this.models.length > 0;

@@ -1,4 +1,4 @@
-// One model on the model browser: its picture, what it is, where it stands, and what can be asked of it. Drawn once, then kept up.
+// One model in the model browser: its picture, what it is, its state, and its buttons. Drawn once, then updated.
 
 import { address, make } from "./workbench.js";
 import { portrait } from "./portrait.js";
@@ -7,13 +7,13 @@ import { doing, kindTitle, percent, size } from "./units.js";
 const DOING = { load: "Loading", unload: "Unloading", pin: "Pinning", unpin: "Unpinning" };
 
 export class Card {
-  /** `ask(command)` hands a wish to the worker; `open(model)` shows the model's details; `hide(model, hidden)` keeps it out
-   *  of the lists, or brings it back; `say(text)` tells a screen reader. */
+  /** `ask(command)` sends a command to the worker; `open(model)` shows the model's details; `hide(model, hidden)` keeps it out
+   *  of the lists, or brings it back; `say(text)` is read out by a screen reader. */
   constructor(model, { ask, open, hide, say }) {
     this.model = model;
     this.say = say;
-    this.told = null;
-    const wish = (action) => () => ask({ action, model: this.model.id });
+    this.announced = null;
+    const command = (action) => () => ask({ action, model: this.model.id });
     this.picture = make("div", { class: "browser-picture" });
     this.title = make("h3", { class: "browser-title", dir: "auto" });
     this.marks = make("div", { class: "browser-marks" });
@@ -22,11 +22,11 @@ export class Card {
     this.problem = make("p", { class: "browser-problem" });
     this.progress = make("div", { class: "browser-progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100 }, make("div"));
     this.status = make("p", { class: "browser-status" });
-    // A button that waits is not disabled but says so, for a disabled one would lose the keyboard's place.
+    // A button that waits is marked as disabled but is not, because a disabled one would lose the focus.
     const button = (text, act) => make("button", { type: "button", class: "browser-button", text, onclick: (event) => event.currentTarget.getAttribute("aria-disabled") !== "true" && act() });
-    this.load = button("Load", () => wish(this.there ? "unload" : "load")());
-    this.pin = button("Pin", () => wish(this.pinned ? "unpin" : "pin")());
-    this.prepare = button("Prepare", () => wish(this.importing ? "cancel_import" : "import")());
+    this.load = button("Load", () => command(this.there ? "unload" : "load")());
+    this.pin = button("Pin", () => command(this.pinned ? "unpin" : "pin")());
+    this.prepare = button("Prepare", () => command(this.importing ? "cancel_import" : "import")());
     this.hider = button("Hide", () => hide(this.model, !this.model.hidden));
     this.details = button("Details", () => open(this.model));
     this.element = make("li", { class: "browser-card" },
@@ -64,15 +64,15 @@ export class Card {
     return this.picture.replaceChildren(image);
   }
 
-  /** Where it stands, as the memory's view tells it; `asked` is this page's own wish that nobody has answered yet, `refused`
+  /** Its state, as the memory has it; `asked` is a command of this page that has not been answered yet, `refused`
    *  why its last one was not taken. */
   stand(memory, asked, refused) {
     const { id, title, usable, kind } = this.model;
-    const wish = memory.pending.find((each) => each.model === id) ?? asked;
+    const command = memory.pending.find((each) => each.model === id) ?? asked;
     const taken = memory.imports.find((each) => each.model === id);
     const prepared = memory.prepared.includes(id);
-    const standing = JSON.stringify([this.described, wish, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id], refused]);
-    if (standing === this.standing) return; // hundreds of cards hear of every move
+    const standing = JSON.stringify([this.described, command, taken, prepared, memory.models.includes(id), memory.pinned.includes(id), memory.problems[id], refused]);
+    if (standing === this.standing) return; // hundreds of cards get every event
     this.standing = standing;
     this.there = memory.models.includes(id);
     this.pinned = memory.pinned.includes(id);
@@ -85,16 +85,16 @@ export class Card {
     this.problem.textContent = problem;
     this.load.hidden = !this.there && (!usable || this.model.hidden); // what came with another model can go as well
     this.pin.hidden = !usable || (this.model.hidden && !this.pinned);
-    this.act(wish);
+    this.act(command);
     const held = document.activeElement === this.prepare;
     this.prepare.hidden = !usable || (this.model.hidden && !this.importing) || kind === "diffusers" || (prepared && !taken);
     if (held && this.prepare.hidden) this.details.focus(); // what is prepared needs no such button, but the keyboard a place
     name(this.prepare, this.importing ? "Stop preparing" : taken?.problem ? "Prepare again" : "Prepare", title);
-    this.tell(wish, taken, problem);
+    this.report(command, taken, problem);
   }
 
-  act(wish) {
-    const busy = wish && DOING[wish.action];
+  act(command) {
+    const busy = command && DOING[command.action];
     name(this.load, this.there ? "Unload" : "Load", this.model.title);
     name(this.pin, this.pinned ? "Unpin" : "Pin", this.model.title);
     for (const button of [this.load, this.pin]) button.setAttribute("aria-disabled", String(Boolean(busy)));
@@ -104,12 +104,12 @@ export class Card {
     this.element.setAttribute("aria-busy", String(Boolean(busy)));
   }
 
-  tell(wish, taken, problem) {
+  report(command, taken, problem) {
     let text = "";
     let fraction = null;
-    if (wish && DOING[wish.action]) {
-      text = `${DOING[wish.action]}${wish.what ? `: ${doing(wish.what)}` : "…"}`;
-      fraction = wish.fraction ?? null;
+    if (command && DOING[command.action]) {
+      text = `${DOING[command.action]}${command.what ? `: ${doing(command.what)}` : "…"}`;
+      fraction = command.fraction ?? null;
     } else if (this.importing) {
       fraction = taken.fraction;
       text = fraction === null ? "Waiting to be prepared" : `Preparing${taken.what ? `: ${doing(taken.what)}` : ""} ${percent(fraction)}`;
@@ -122,8 +122,8 @@ export class Card {
       this.progress.firstChild.style.transform = `scaleX(${Math.min(Math.max(fraction, 0), 1)})`;
     }
     const state = `${this.there} ${this.pinned} ${this.importing} ${problem}`;
-    if (this.told !== null && this.told !== state) this.say(`${this.model.title}: ${problem || (this.importing ? "being prepared" : this.pinned ? "in memory, pinned" : this.there ? "in memory" : "not in memory")}`);
-    this.told = state;
+    if (this.announced !== null && this.announced !== state) this.say(`${this.model.title}: ${problem || (this.importing ? "being prepared" : this.pinned ? "in memory, pinned" : this.there ? "in memory" : "not in memory")}`);
+    this.announced = state;
   }
 }
 

@@ -1,4 +1,4 @@
-// A model's details: what its file is, the user's own word on it, and what a run of it would need.
+// A model's details: what its file is, what a person has set instead, and what a run of it would need.
 
 import { address, make } from "./workbench.js";
 import { portrait } from "./portrait.js";
@@ -10,7 +10,7 @@ const PREDICTIONS = [["epsilon", "Noise (epsilon)"], ["v_prediction", "Velocity 
 const VARIANTS = [["inpaint", "Inpainting"], ["few-step", "Few steps (turbo, lightning, LCM)"]];
 
 export class Details {
-  /** `server` answers `plan` and `override`; `changed()` is called after a word was kept. */
+  /** `server` answers `plan` and `override`; `changed()` is called after an override was stored. */
   constructor(server, changed) {
     this.server = server;
     this.changed = changed;
@@ -20,7 +20,7 @@ export class Details {
     this.element.addEventListener("close", () => this.leave());
   }
 
-  /** The keyboard's place goes back to where it was, or, if that is gone, to the model browser's menu. */
+  /** The focus goes back to where it was, or, if that is gone, to the model browser's menu. */
   leave() {
     this.body.replaceChildren();
     setTimeout(() => !this.opener.isConnected && this.browser.kind.focus());
@@ -53,11 +53,11 @@ export class Details {
     if (model.usable) this.plan.ask();
   }
 
-  /** The form of the user's own word. A change is kept at once; what is left as found is not written down. */
+  /** The form of overrides. A change is stored at once; what is left as found is not. */
   words(model, { models, families }) {
     this.note = make("p", { class: "browser-note", role: "status" });
     const set = (name) => model.overridden.includes(name);
-    // What was found is known only while no word of the user's stands before it.
+    // What was found is known only while there is no override.
     const found = (name, choices) => {
       const [, text] = choices.find(([value]) => value === model[name]) ?? [];
       return [["", set(name) ? "As found" : `As found${text ? `: ${text}` : model[name] ? `: ${model[name]}` : ""}`], ...choices];
@@ -78,7 +78,7 @@ export class Details {
       }
     }
     return make("section", {},
-      make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "browser-note", text: "What is set here goes before what the file says of itself." })),
+      make("div", {}, make("h3", { text: "Overrides" }), make("p", { class: "browser-note", text: "What is set here counts instead of what was found in the file." })),
       make("div", { class: "browser-fields" }, ...fields),
       this.hider(model),
       this.note);
@@ -101,9 +101,9 @@ export class Details {
   }
 
   async keep(changes, control) {
-    this.note.textContent = "Keeping it…";
+    this.note.textContent = "Saving…";
     const answer = await this.server.override({ model: this.model.id, changes }).catch(() => ({ problem: "No connection" }));
-    this.note.textContent = answer.problem ?? "Kept. It counts from the model’s next use on.";
+    this.note.textContent = answer.problem ?? "Saved. It takes effect with the model’s next use.";
     this.note.classList.toggle("is-alarm", Boolean(answer.problem));
     control.setAttribute("aria-invalid", String(Boolean(answer.problem)));
     if (answer.problem) return;

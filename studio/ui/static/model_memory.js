@@ -6,7 +6,7 @@ import { component, deviceTitle, role, size } from "./units.js";
 const STEP = 2 ** 26;
 
 export class Memory {
-  /** `ask(command)` hands a wish to the worker. */
+  /** `ask(command)` sends a command to the worker. */
   constructor(ask) {
     this.ask = ask;
     this.held = false; // the slider is being moved
@@ -27,7 +27,7 @@ export class Memory {
         this.empty));
   }
 
-  /** `titles`: id -> title of the models on disk; `refused`: why the last wish for no one model was not taken. */
+  /** `titles`: id -> title of the models on disk; `refused`: why the last command that names no model was refused. */
   show(memory, titles, refused) {
     this.problem.textContent = refused ?? memory.problems[""] ?? "";
     const drawn = JSON.stringify([memory.used, memory.budget, memory.device, memory.residents, memory.holders, memory.pinned, [...titles]]);
@@ -73,8 +73,8 @@ export class Memory {
 
   set() {
     this.held = false;
-    const wish = Number(this.slider.value);
-    this.ask({ action: "budget", bytes: wish + STEP > Number(this.slider.max) ? null : Math.max(wish, 1) });
+    const bytes = Number(this.slider.value);
+    this.ask({ action: "budget", bytes: bytes + STEP > Number(this.slider.max) ? null : Math.max(bytes, 1) });
   }
 }
 

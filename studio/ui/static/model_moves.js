@@ -4,7 +4,7 @@ import { make } from "./workbench.js";
 import { component, seconds, size } from "./units.js";
 
 const REST_MS = 700; // between two looks while things move
-const WORDS = { load: "Loaded", evict: "Let go", stream: "Streamed", measure: "Ran", import: "Converted" };
+const WORDS = { load: "Loaded", evict: "Unloaded", stream: "Streamed", measure: "Ran", import: "Converted" };
 const COLUMNS = { when: "When", move: "Move", model: "Model", part: "Part", predicted: "Predicted", measured: "Measured", took: "Took", why: "Why" };
 const NOTHING = "–";
 
@@ -39,9 +39,9 @@ export class Moves {
   }
 
   async ask() {
-    const told = await this.server.moves().catch(() => ({ problem: "No connection" }));
-    const rows = told.moves ?? [];
-    this.note.textContent = told.problem ?? (rows.length ? "" : "Nothing has moved yet.");
+    const answer = await this.server.moves().catch(() => ({ problem: "No connection" }));
+    const rows = answer.moves ?? [];
+    this.note.textContent = answer.problem ?? (rows.length ? "" : "Nothing has moved yet.");
     this.table.parentElement.hidden = rows.length === 0;
     this.body.replaceChildren(...rows.map((move) => row(move, this.titled)));
   }

@@ -32,16 +32,16 @@ export class PlanChart {
 
   async ask() {
     const figure = (input) => (input.value === "" ? null : Number(input.value));
-    const wish = { model: this.model.id, width: figure(this.width), height: figure(this.height), batch: figure(this.batch) ?? 1, dtype: this.dtype.value };
+    const request = { model: this.model.id, width: figure(this.width), height: figure(this.height), batch: figure(this.batch) ?? 1, dtype: this.dtype.value };
     const number = (this.asked = (this.asked ?? 0) + 1);
-    const told = await this.server.plan(wish).catch(() => ({ problem: "No connection" }));
-    if (number !== this.asked) return; // a later wish is on its way
-    this.answer.replaceChildren(...(told.plan ? drawn(told.plan) : [make("p", { class: "browser-problem", text: told.problem })]));
+    const answer = await this.server.plan(request).catch(() => ({ problem: "No connection" }));
+    if (number !== this.asked) return; // a later request is under way
+    this.answer.replaceChildren(...(answer.plan ? drawn(answer.plan) : [make("p", { class: "browser-problem", text: answer.problem })]));
   }
 }
 
 function drawn(plan) {
-  // A budget far beyond the peak would squeeze the bars to nothing: then it is told in words alone.
+  // A budget far beyond the peak would squeeze the bars to nothing: then only the text says it.
   const inSight = plan.budget <= 1.6 * plan.peak;
   const whole = inSight ? Math.max(plan.budget, plan.peak) : plan.peak;
   const comes = plan.whole ? "All of it stays in memory." : "Parts come and go from stage to stage.";

@@ -10,13 +10,13 @@ export function navigation(groups, list) {
   const drawn = groups.map(([name, title]) => group(name, title, list.filter((tab) => tab.group === name)));
   const root = make("nav", { class: "navigation", "aria-label": "Tabs" }, make("ul", { class: "groups" }, ...drawn.filter(Boolean)));
   tabs.on((open) => {
-    for (const link of root.querySelectorAll("[data-tab]")) mark(link, link.dataset.tab === open.name);
+    for (const each of root.querySelectorAll("[data-tab]")) mark(each, each.dataset.tab === open.name);
     for (const item of root.querySelectorAll(".group")) {
       const current = item.dataset.group === open.group;
       item.toggleAttribute("data-current", current);
-      const link = item.querySelector(".group-link");
-      if (current) link.href = `#${open.address}`; // back to where one was in it
-      mark(link, current);
+      const groupLink = item.querySelector(".group-link");
+      if (current) groupLink.href = link(open); // back to where one was in it
+      mark(groupLink, current);
     }
   });
   return root;
@@ -24,10 +24,15 @@ export function navigation(groups, list) {
 
 function group(name, title, list) {
   if (!list.length) return null;
-  const links = list.map((tab) => make("li", {}, make("a", { class: "tab-link", href: `#${tab.address}`, "data-tab": tab.name, "data-title": tab.title, text: tab.title })));
+  const links = list.map((tab) => make("li", {}, make("a", { class: "tab-link", href: link(tab), "data-tab": tab.name, "data-title": tab.title, text: tab.title })));
   const own = list.length === 1 ? list[0].title : title;
-  const link = make("a", { class: "group-link", href: `#${list[0].address}` }, icon(name), make("span", { text: own }));
-  return make("li", { class: "group", "data-group": name, "data-tabs": list.length }, link, make("ul", { class: "tab-links", "aria-label": title }, ...links));
+  const groupLink = make("a", { class: "group-link", href: link(list[0]) }, icon(name), make("span", { text: own }));
+  return make("li", { class: "group", "data-group": name, "data-tabs": list.length }, groupLink, make("ul", { class: "tab-links", "aria-label": title }, ...links));
+}
+
+/** Of this very page: Gradio's <base> would drop the query, and load the page anew. */
+function link({ address }) {
+  return `${location.pathname}${location.search}#${address}`;
 }
 
 function mark(link, current) {

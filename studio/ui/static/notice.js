@@ -10,6 +10,6 @@ export function mount({ element, props, watch }) {
   watch("value", sync);
   const workbench = workbenchOf(element);
   workbench.on("submitting", () => (line.textContent = ""));
-  workbench.on("say", ({ sentence }) => (line.textContent = sentence));
+  workbench.on("notice", ({ sentence }) => (line.textContent = sentence));
   sync();
 }

@@ -1,5 +1,5 @@
-// Under the model's menu: a single file is converted once before its first picture. How long that takes, one click to have it
-// done now, and how far it is.
+// Under the model menu: a single file is converted once before its first picture. How long that takes, a button to do it now,
+// and its progress.
 
 import { workbenchOf, make } from "./workbench.js";
 import { studio } from "./studio.js";
@@ -45,9 +45,9 @@ class Prepare {
     const { model } = this;
     if (!model || !this.memory?.budget || this.seconds.has(model)) return;
     this.seconds.set(model, null);
-    const told = await this.server.needed(model).catch(() => ({ problem: "No connection" }));
-    if (told.problem) this.seconds.delete(model);
-    else this.seconds.set(model, told.seconds);
+    const answer = await this.server.needed(model).catch(() => ({ problem: "No connection" }));
+    if (answer.problem) this.seconds.delete(model);
+    else this.seconds.set(model, answer.seconds);
     this.render();
   }
 
@@ -71,7 +71,7 @@ class Prepare {
     this.body.classList.toggle("is-alarm", Boolean(problem));
     const words = problem || (this.busy ? progress(taken) : `This file is converted once, before its first picture (${roughly(seconds ?? 0)}).`);
     if (this.sentence.textContent !== words) this.sentence.textContent = words;
-    this.sentence.setAttribute("aria-live", this.busy ? "off" : "polite"); // the bar tells how far it is
+    this.sentence.setAttribute("aria-live", this.busy ? "off" : "polite"); // the bar says how far it is
     const act = this.busy ? "Stop preparing" : problem ? "Prepare again" : "Prepare now";
     if (this.button.textContent !== act) this.button.textContent = act;
     const fraction = this.busy ? (taken.fraction ?? 0) : 0;

@@ -28,7 +28,7 @@ export function readout(feed, step, looking, phase) {
   if (step) {
     words.push(["", `Step ${step.index + 1} of ${step.total}`, ""]);
     words.push(["σ", figure(step.sigma), "Sigma: the noise level that this step started from"]);
-    words.push(["t", timestep(step.timestep), "The timestep that the model was told"]);
+    words.push(["t", timestep(step.timestep), "The timestep that the model was given"]);
     words.push(["", `${(step.seconds * 1000).toFixed(0)} ms`, "This step’s own time"]);
   }
   if (phase === "running") {
@@ -44,6 +44,7 @@ export function readout(feed, step, looking, phase) {
 }
 
 export function loading(event) {
+  if (event.fraction === 1) return "Starting";
   const part = event.what ? `: ${doing(event.what)}` : "";
   const share = event.fraction === null || event.fraction === undefined ? "" : ` ${Math.round(event.fraction * 100)}%`;
   return `Loading the model${part}${share}`;

@@ -82,7 +82,7 @@ export function currentWorkbench() {
   return [...workbenches.values()].find((workbench) => workbench.visible) ?? null;
 }
 
-/** "used": another workbench was turned to; "answered": a request of some workbench was answered. */
+/** "used": another workbench came into use; "answered": a request of some workbench was answered. */
 export function onPage(type, listener) {
   page.addEventListener(type, () => listener());
 }

@@ -1,7 +1,7 @@
-"""The Models tab: what is on disk, each file known for what it is or refused with its reason; what is in memory, what it
-would need, what moved, and the few things that can be asked of it.
+"""The Models tab: which files are on disk and which of them cannot be used and why; what is in memory, what a run would need,
+what moved, and the commands for all of it.
 
-What it shows is drawn by the page (`static/model_browser.js`); here are the questions that the page may ask, and their answers.
+The page draws it (`static/model_browser.js`); here are the questions that the page may ask, and their answers.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ PURPOSE = "The checkpoints on this machine: what each file is, and what of them 
 
 
 class ModelBrowser(gr.HTML):
-    """Has no value; the page asks when the tab is opened, follows the memory's events, and looks again now and then."""
+    """Has no value; the page asks when the tab is opened, follows the memory, and asks for the files again now and then."""
 
     def __init__(self, studio: Studio, **props: Any):
         def overview(_: Any) -> dict[str, Any]:
@@ -32,11 +32,11 @@ class ModelBrowser(gr.HTML):
         def moves(_: Any) -> dict[str, Any]:
             return latest_moves(studio)
 
-        def plan(wish: Any) -> dict[str, Any]:
-            return planned(studio, wish)
+        def plan(request: Any) -> dict[str, Any]:
+            return planned(studio, request)
 
-        def override(wish: Any) -> dict[str, Any]:
-            return overridden(studio, wish)
+        def override(command: Any) -> dict[str, Any]:
+            return overridden(studio, command)
 
         super().__init__(
             value="",
@@ -72,14 +72,14 @@ def latest_moves(studio: Studio) -> dict[str, Any]:
     return answered(lambda: {"moves": [move.model_dump(mode="json") for move in studio.moves()]})
 
 
-def planned(studio: Studio, wish: Any) -> dict[str, Any]:
-    """Who would be where at each stage, or the arithmetic of why it cannot be."""
-    return answered(lambda: {"plan": studio.plan(PlanRequest(**wish)).model_dump(mode="json")})
+def planned(studio: Studio, request: Any) -> dict[str, Any]:
+    """Which component would be where at each stage, or the arithmetic of why it does not fit."""
+    return answered(lambda: {"plan": studio.plan(PlanRequest(**request)).model_dump(mode="json")})
 
 
-def overridden(studio: Studio, wish: Any) -> dict[str, Any]:
-    """`wish` is {"model": id, "changes": fields of Override}; {} if they are kept, else one sentence."""
-    return answered(lambda: studio.override(str(wish["model"]), Override(**wish["changes"])))
+def overridden(studio: Studio, command: Any) -> dict[str, Any]:
+    """`command` is {"model": id, "changes": fields of Override}; {} if they were stored, else one sentence."""
+    return answered(lambda: studio.override(str(command["model"]), Override(**command["changes"])))
 
 
 def _plain(info: ModelInfo) -> dict[str, Any]:
