@@ -24,6 +24,7 @@ def studio(tmp_path: Path) -> Iterator[FakeStudio]:
 def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(visit: Visit, studio: FakeStudio) -> None:
     with served(studio) as address:
         window = visit(address)
+        window.fold("Advanced").click()
         window.fill(Prompt="a red heart", Negative_prompt="rain")
         window.field("Model").select_option("other/blobs")
         for name in ("Prompt", "Negative prompt", "CFG", "Guidance rescale", "Width"):

@@ -249,7 +249,7 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
     page.keyboard.press("Tab")
     expect(dialog).to_contain_text("Saved.")
     dialog.get_by_label("VAE", exact=True).select_option("Its own")
-    page.wait_for_function("document.querySelector('.browser-details [role=status]').textContent.startsWith('Kept')")
+    page.wait_for_function("document.querySelector('.browser-details [role=status]').textContent.startsWith('Saved')")
     assert [(model, words.model_dump(exclude_unset=True)) for model, words in studio.words] == [
         ("checkpoints/one", {"vae": "vae/clear"}),
         ("checkpoints/one", {"title": "Uno"}),

@@ -6,6 +6,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from studio.ui.bar import Bar
 from studio.ui.tabs.text_to_image import MODE
 from studio.ui.workbench import Workbench
 from tests.e2e.conftest import served
@@ -26,6 +27,7 @@ def module_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeStud
 def address(module_studio: FakeStudio) -> Iterator[str]:
     def build(studio: FakeStudio) -> gr.Blocks:
         with gr.Blocks(analytics_enabled=False, fill_width=True) as page:
+            Bar([])
             for name in NAMES:
                 Workbench(studio, name, {"text_to_image": MODE}, follows_newest=name == "left").wire(page)
         return page
