@@ -148,9 +148,9 @@ def test_a_picture_is_chosen_shown_sent_and_taken_away(picture_window: Window, s
 
 def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window: Window, studio: Recorder) -> None:
     window = picture_window
-    give(window, ".is-task-image .picture", "dragover", "red")
+    give(window, ".is-task-image .picture-control", "dragover", "red")
     expect(window.page.locator(".overlay")).to_be_hidden()  # the one for pictures whose settings are wanted
-    give(window, ".is-task-image .picture", "drop", "red")
+    give(window, ".is-task-image .picture-control", "drop", "red")
     assert colour_of(studio, shown(window, "image")) == (255, 0, 0)
     first = shown(window, "image")
     give(window, ".is-prompt textarea", "paste", "blue")

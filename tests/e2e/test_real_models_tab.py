@@ -46,7 +46,7 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         window = visit(address)
         page = window.page
         window.field("Model").select_option("file")
-        expect(page.locator(".prepare-block")).to_contain_text(
+        expect(page.locator(".prepare-block").first).to_contain_text(
             "converted once, before its first picture (a few seconds)"
         )
         page.get_by_role("button", name="Prepare now").click()

@@ -5,7 +5,7 @@ import { currentWorkbench, make } from "./workbench.js";
 export function wireDrop(workbench) {
   const overlay = make("div", { class: "overlay", hidden: true }, make("p", { text: "Drop the picture to restore its settings" }));
   workbench.root.append(overlay);
-  const isMeant = ({ target }) => !target.closest?.(".picture") && (target.closest?.(".workbench") ?? currentWorkbench()?.root) === workbench.root;
+  const isMeant = ({ target }) => !target.closest?.(".picture-control") && (target.closest?.(".workbench") ?? currentWorkbench()?.root) === workbench.root;
   const carriesFile = (event) => isMeant(event) && workbench.visible && [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.addEventListener("dragover", (event) => {
     overlay.hidden = !carriesFile(event);
@@ -18,7 +18,7 @@ export function wireDrop(workbench) {
     overlay.hidden = true;
     if (!carriesFile(event)) return;
     event.preventDefault();
-    const input = workbench.root.querySelector(".from-picture")?.parentElement.querySelector("input[type=file]");
+    const input = workbench.root.querySelector(".from-picture")?.parentElement.querySelector(":scope > input[type=file]");
     const [file] = event.dataTransfer.files;
     if (!input || !file) return;
     const chosen = new DataTransfer();

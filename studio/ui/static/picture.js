@@ -17,7 +17,7 @@ export function picture({ props, body, id, changed, workbench }) {
   const reuse = make("button", { type: "button", class: "picture-reuse", text: "Use the picture shown" });
   const clear = make("button", { type: "button", class: "tool picture-clear", title: "Remove the picture", "aria-label": `Remove ${props.label.toLowerCase()}` }, icon("remove"));
   const size = make("span", { class: "picture-size" });
-  const holder = make("div", { class: "picture" }, input, zone, size, clear);
+  const holder = make("div", { class: "picture-control" }, input, zone, size, clear);
   const help = make("p", { class: "field-help", id: `${id}-help`, text: props.help });
   input.setAttribute("aria-describedby", help.id);
   body.append(make("label", { for: id, text: props.label, class: "field-label" }), holder, make("div", { class: "picture-foot" }, help, reuse));
