@@ -1,6 +1,6 @@
 """Makes torch, torchvision and diffusers importable together; call `prepare()` before the first import of any of them.
 
-Knows about installed binaries only; it refuses to know about models, devices or settings.
+Knows about installed binaries only; it does not know models, devices or settings.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """The studio: the one object that the window, the server, the CLI and Python users hold. The real `core.studio.Studio`.
 
-Puts the queue, the archive and the catalog together; refuses to know torch, which lives in the worker alone.
+Puts the queue, the archive and the catalog together; does not know torch, which lives in the worker alone.
 """
 
 import logging
@@ -152,16 +152,16 @@ class Studio:
         check_override(info, changes, self._catalog.models())
         self._catalog.overrides.write(path, changes)
 
-    def plan(self, wish: PlanRequest) -> PlanView:
+    def plan(self, planned: PlanRequest) -> PlanView:
         """Also of sizes that no run is accepted for: the plan says what they would take."""
-        info, path = self._found(wish.model)
+        info, path = self._found(planned.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
-        width, height = wish.width or info.defaults.width, wish.height or info.defaults.height
-        sizes = {"width": width, "height": height, "batch_size": wish.batch, "count": wish.batch}
+        width, height = planned.width or info.defaults.width, planned.height or info.defaults.height
+        sizes = {"width": width, "height": height, "batch_size": planned.batch, "count": planned.batch}
         request = GenerationRequest(model=info.id).model_copy(update=sizes)
         request = request.model_copy(update={"parts": resolve_parts(request, info, self._catalog.models())})
-        return planning.view(planning.forecasts(self._catalog, request, info, path, budget, wish.dtype, device))
+        return planning.view(planning.forecasts(self._catalog, request, info, path, budget, planned.dtype, device))
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)

@@ -218,7 +218,7 @@ class Worker:
             self._manager.imports.fail(command.model, command.dtype, str(error))
 
     def _preload(self) -> None:
-        """Nothing waits: have the default model in memory before the first wish; but convert nothing that nobody asked for."""
+        """Nothing waits: have the default model in memory before the first request; but convert nothing that nobody asked for."""
         from studio.engine.precision import choose, first_dtype
 
         try:

@@ -1,4 +1,4 @@
-"""`studio evaluate`: measures of a model. Each measure reads its own flags; this file refuses to know them."""
+"""`studio evaluate`: measures of a model. Each measure reads its own flags; this file does not know them."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""A job as others see it. The request says what was wished; the job says what became of it. They are two types."""
+"""A job as others see it. The request says what was asked for, the job what became of it. They are two types."""
 
 from typing import Literal
 

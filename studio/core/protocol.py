@@ -18,7 +18,7 @@ from studio.core.request import GenerationRequest
 class Studio(Protocol):
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and
-        cancelled if it runs (the Live mode: the newest wish takes the waiting one's place)."""
+        cancelled if it runs (the Live mode: the newest request takes the waiting one's place)."""
 
     def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
         """The job's events from number `after` on, past ones first, then as they happen; ends after a terminal one."""
@@ -50,7 +50,7 @@ class Studio(Protocol):
     def import_seconds(self, model: str) -> float | None:
         """How long converting a single file before its first picture takes, about; None for what needs none."""
 
-    def plan(self, wish: PlanRequest) -> PlanView:
+    def plan(self, planned: PlanRequest) -> PlanView:
         """Who would be in memory at each stage of a run, from headers alone; OutOfMemory with the arithmetic if it cannot be."""
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:

@@ -1,6 +1,6 @@
 """The linear patch map: each 3x3 neighbourhood of latents to its block of pixels, by least squares. One small convolution.
 
-Knows latents and pixels; refuses to know models. A map is learned from (latent, decoded picture) pairs through its
+Knows latents and pixels; does not know models. A map is learned from (latent, decoded picture) pairs through its
 normal equations, so pairs need not be kept and learning may go on over many runs.
 """
 

@@ -229,7 +229,7 @@ def _tiled(pattern: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def _downsampling(vae: object) -> int:
-    """Pixels a latent cell, as diffusers' pipelines reckon it."""
+    """Pixels a latent cell, as diffusers' pipelines compute it."""
     config = getattr(vae, "config", None)
     channels: Any = getattr(config, "block_out_channels", None) or getattr(
         config, "encoder_block_out_channels", (0,) * 4

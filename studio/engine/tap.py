@@ -1,7 +1,7 @@
 """The tap: watches a stock pipeline's run from outside and tells each denoising step as a typed value.
 
 It wraps `scheduler.step` on a fresh scheduler instance and hooks the denoiser's forward; the pipeline is not asked and
-not changed. It counts steps, not scheduler calls (Heun calls twice a step). It refuses to know families: how guidance
+not changed. It counts steps, not scheduler calls (Heun calls twice a step). It does not know families: how guidance
 is laid out in a forward is told to it. Nothing is copied: what it hands out are references to tensors that the
 schedulers replace rather than overwrite. On leaving, everything touched is as it was.
 """

@@ -1,6 +1,6 @@
 """Adherence: do the pictures show the named objects in the named colours and places on the named ground?
 
-`generate` is any callable from prompts and seeds to pictures, the judge is a probe; this module refuses to know
+`generate` is any callable from prompts and seeds to pictures, the judge is a probe; this module does not know
 pipelines, samplers and how prompts are worded. The probe's own score on true pictures is reported beside every
 score, for no judge is better than that.
 """

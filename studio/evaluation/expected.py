@@ -1,6 +1,6 @@
 """What a prompt asks to be seen in a picture, as plain data.
 
-A data set's parser writes it, a judge reads it. This module refuses to know grammar, pictures and models.
+A data set's parser writes it, a judge reads it. This module does not know grammar, pictures and models.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One anchor-free head on a stride-8 grid (after CenterNet, https://arxiv.org/abs/1904.07850) names kind, colour,
 centre and extent of each object; pooled features name the ground. Its words come from its own config.json.
-This module refuses to know where its training pictures come from and what a prompt is.
+This module does not know where its training pictures come from and what a prompt is.
 """
 
 from __future__ import annotations

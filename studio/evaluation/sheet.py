@@ -1,6 +1,6 @@
 """A contact sheet: pictures in a grid, the prompt under each, failures outlined and named.
 
-This module refuses to know who judged and how.
+This module does not know who judged and how.
 """
 
 from __future__ import annotations

@@ -36,28 +36,28 @@ class MemoryBoard:
             return self._number, self._view()
 
     def ask(self, command: MemoryCommand, tell: Callable[[], None]) -> None:
-        """Note the command as a wish and `tell` the worker; if that raises, nothing was asked."""
+        """Note the command as pending and `tell` the worker; if that raises, nothing was asked."""
         if command.action in HEARD_AT_ONCE:
             tell()
             with self._changed:
                 if self._problems.pop(command.model, None):
                     self._say()
             return
-        wish = PendingCommand(action=command.action, model=command.model)
+        pending = PendingCommand(action=command.action, model=command.model)
         with self._changed:
-            self._pending.append(wish)  # noted first, for the answer may come at once
+            self._pending.append(pending)  # noted first, for the answer may come at once
             self._problems.pop(command.model, None)
             self._say()
         try:
             tell()
         except StudioError:
             with self._changed:
-                self._pending = [each for each in self._pending if each is not wish]
+                self._pending = [each for each in self._pending if each is not pending]
                 self._say()
             raise
 
     def hear(self, message: Message) -> None:
-        """`memory`: the view but for imports; `imports`: these; `managing`, `managed`: the oldest wish; `ended`: the worker has."""
+        """`memory`: the view but for imports; `imports`: these; `managing`, `managed`: the oldest pending command; `ended`: the worker has."""
         with self._changed:
             match message.get("say"):
                 case "memory":
@@ -67,7 +67,7 @@ class MemoryBoard:
                     self._told = MemoryView.model_validate(self._told.model_dump() | imports)
                 case "ended":
                     under_way = [each.model for each in self._told.imports if each.problem is None]
-                    self._problems |= dict.fromkeys([*(wish.model for wish in self._pending), *under_way], DIED)
+                    self._problems |= dict.fromkeys([*(pending.model for pending in self._pending), *under_way], DIED)
                     self._pending.clear()
                     self._told = MemoryView()
                 case "managing" if self._pending:
@@ -79,11 +79,11 @@ class MemoryBoard:
                     return
             self._say()
 
-    def _conclude(self, wish: PendingCommand, problem: str | None) -> None:
-        self._problems.pop(wish.model, None)
+    def _conclude(self, pending: PendingCommand, problem: str | None) -> None:
+        self._problems.pop(pending.model, None)
         if problem is not None:
             kept = list(self._problems.items())[-PROBLEMS + 1 :]
-            self._problems = dict(kept) | {wish.model: problem}
+            self._problems = dict(kept) | {pending.model: problem}
 
     def _with_imports(self, view: MemoryView) -> MemoryView:
         """Imports are told by themselves, as they go on while a job runs."""

@@ -1,6 +1,6 @@
 """How a worker and its host talk: one JSON object a line, over the worker's standard input and output.
 
-Knows framing; refuses to know what is said. A line that a killed worker left half written is no message.
+Knows framing; does not know what is said. A line that a killed worker left half written is no message.
 """
 
 import json

@@ -1,6 +1,6 @@
 """One SQLite file: opened when first needed, upgraded, moved aside when damaged, opened anew when it was deleted.
 
-Hands out transactions; refuses to know what the tables mean. Safe from any thread and from several processes.
+Hands out transactions; does not know what the tables mean. Safe from any thread and from several processes.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """The worker host: one supervised worker process, fed one job after another.
 
-Knows processes, jobs and their events; refuses to know models or pixels, and never imports the worker's own code. A worker
+Knows processes, jobs and their events; does not know models or pixels, and never imports the worker's own code. A worker
 that dies takes only its own job with it: the job becomes `interrupted`, a new worker starts, the queue goes on.
 """
 

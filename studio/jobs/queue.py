@@ -1,6 +1,6 @@
 """The queue of jobs in SQLite: put in, claimed exactly once, cancelled while waiting, seen again after a restart.
 
-Knows requests as values; refuses to know who runs them. A job that ran when the studio or its worker died becomes
+Knows requests as values; does not know who runs them. A job that ran when the studio or its worker died becomes
 `interrupted` and is never run again by itself, however often it crashed the worker: a person retries it.
 """
 

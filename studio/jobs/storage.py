@@ -1,6 +1,6 @@
 """Where the studio keeps things below the outputs folder, and what to say when the disk refuses.
 
-Knows paths and error numbers; refuses to know what is stored.
+Knows paths and error numbers; does not know what is stored.
 """
 
 import errno

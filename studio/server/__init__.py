@@ -1,1 +1,1 @@
-"""The door and the HTTP routes. It is handed a Studio and a page to mount; it refuses to know what makes an image."""
+"""The door and the HTTP routes. It is handed a Studio and a page to mount; it does not know what makes an image."""

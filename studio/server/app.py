@@ -1,6 +1,6 @@
 """Puts the application together: our routes, the page that is mounted on them, the guard before everything.
 
-It is handed the page as a function and refuses to know what draws it.
+It is handed the page as a function and does not know what draws it.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The command line of training: `studio train RECIPE [--run DIR] [--resume] [--dry-run] [--json] [--set key=value]`.
 
-Refuses to know how training works; it reads flags, prints reports and passes SIGTERM on as a wish to stop.
+Reads flags, prints reports and passes SIGTERM on as a request to stop. Does not depend on how training works.
 """
 
 import json
@@ -33,8 +33,8 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
     keep_memory()
     trainer = Trainer(config, run_dir, resume)
     try:
-        for wish in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(wish, lambda *_: trainer.stop())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: trainer.stop())
     except ValueError:
         pass  # not the main thread: the caller stops by ceasing to iterate
     yield from trainer.run()

@@ -1,6 +1,6 @@
 """Train the probe on rendered scenes spoiled as a decoder would spoil them: `python -m studio.training.probe RECIPE`.
 
-The detector itself lives in `studio.evaluation.probe`. This module refuses to know any generative model but the
+The detector itself lives in `studio.evaluation.probe`. This module does not know any generative model but the
 autoencoder whose round trip it may put pictures through.
 """
 

@@ -1,7 +1,7 @@
 """Tiny World: endless illustrated scenes, each with its caption and its exact maps.
 
 `TinyWorld` is the map-style data set; a scene is a function of (seed, split, index) alone, so that any worker,
-process or later run draws the same. This package refuses to know torch and models.
+process or later run draws the same. This package does not know torch and models.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Say a scene in words: one canonical form, and the varied ways in which people would type it.
 
-This module refuses to know pixels. `parsing` is its inverse.
+This module does not know pixels. `parsing` is its inverse.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw a scene: the ground, then each object, supersampled and reduced for clean edges.
 
-Four drawing styles, one small function each. This module refuses to know how scenes are sampled or said.
+Four drawing styles, one small function each. This module does not know how scenes are sampled or said.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw a random scene: which things, in which colours and sizes, where, on which ground.
 
-This module refuses to know pixels and words beyond the vocabulary.
+This module does not know pixels and words beyond the vocabulary.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A scene of Tiny World as frozen plain data, and which scenes belong to which split.
 
-This module refuses to know how a scene is sampled, said or drawn.
+This module does not know how a scene is sampled, said or drawn.
 """
 
 from __future__ import annotations
