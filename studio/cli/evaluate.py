@@ -1,7 +1,8 @@
-"""`studio evaluate`: measures of a model. Each measure reads its own flags; this file does not know them."""
+"""`studio evaluate`: measures of a model. Chooses the measure, which reads its own flags."""
 
 import importlib
 
+from studio import compat
 from studio.core.errors import UnknownName
 
 MEASURES = {"adherence": ("studio.training.adherence", "do pictures show what Tiny World's prompts ask for")}
@@ -15,4 +16,5 @@ def main(argv: list[str]) -> int:
         return 0
     if measure not in MEASURES:
         raise UnknownName("measure", measure, list(MEASURES))
+    compat.prepare()  # before the measure's module imports torch
     return int(importlib.import_module(MEASURES[measure][0]).main(rest))
