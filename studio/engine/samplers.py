@@ -153,6 +153,8 @@ def _adapted(scheduler_class: Any) -> Any:
             plain(self, device=device, timesteps=self.grid(self, num_inference_steps))
 
     own = {"grid": None, "set_timesteps": set_timesteps, "__module__": scheduler_class.__module__}
+    if not hasattr(scheduler_class, "scale_model_input"):  # a pipeline may ask all but the very class that has none
+        own["scale_model_input"] = lambda self, sample, *rest: sample
     mixed = (Beginning, scheduler_class) if hasattr(scheduler_class, "index_for_timestep") else (scheduler_class,)
     return type(scheduler_class.__name__, mixed, own)
 

@@ -68,7 +68,7 @@ def models(tmp_path: Path) -> Path:
 def test_a_file_is_found_imported_run_and_unloaded(
     family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path
 ) -> None:
-    single_files.tokenizers(models, sources[family], T5_TOKENIZER[family])
+    single_files.tokenizer_folders(models, sources[family], T5_TOKENIZER[family])
     if layout == "comfy":
         single_files.comfy_layout(models, sources[family], family)
     else:
@@ -108,7 +108,7 @@ def test_another_text_encoder_beside_means_another_import(
 ) -> None:
     """What was made from the old one goes; what is in memory of both is the same, and comes from where it is now."""
     convert_here(monkeypatch)
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux")
     manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
     place = tmp_path / "out/.unnoise/imported"
@@ -143,7 +143,7 @@ def test_another_text_encoder_beside_means_another_import(
 
 @pytest.mark.parametrize("name", ["t5xxl-{:05d}-of-00002", "text_encoder_2/model-{:05d}-of-00002"])
 def test_a_text_encoder_in_several_files_is_one(name: str, sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux")
     whole = models / "text_encoders/t5xxl_fp16.safetensors"
     tensors = load_file(whole)
@@ -165,7 +165,7 @@ def test_a_text_encoder_in_several_files_is_one(name: str, sources: dict[str, Pa
 
 
 def test_components_that_two_files_share_take_their_room_once(sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     file = single_files.comfy_layout(models, sources["flux"], "flux")
     shutil.copyfile(file, file.with_name("another.safetensors"))
     first, second = (imported(models, f"diffusion_models/{name}") for name in ("flux1-dev", "another"))
@@ -177,7 +177,7 @@ def test_components_that_two_files_share_take_their_room_once(sources: dict[str,
 
 
 def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux")
     folder = imported(models, "diffusion_models/flux1-dev", "bf16")
     wanted = single_files.components_of(sources["flux"])
@@ -190,7 +190,7 @@ def test_it_is_written_in_the_run_s_dtype_once_and_for_all(sources: dict[str, Pa
 
 
 def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["sd3"], None)
+    single_files.tokenizer_folders(models, sources["sd3"], None)
     file = models / "checkpoints/sd3_medium_incl_clips.safetensors"
     single_files.all_in_one(file, sources["sd3"], "sd3", without=("text_encoder_3",))
     folder = imported(models, "checkpoints/sd3_medium_incl_clips")
@@ -201,7 +201,7 @@ def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models
 
 def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models: Path) -> None:
     source = single_files.flux_folder(tmp_path / "schnell", guided=False)
-    single_files.tokenizers(models, source, "tokenizer_2")
+    single_files.tokenizer_folders(models, source, "tokenizer_2")
     single_files.all_in_one(models / "checkpoints/flux1-schnell.safetensors", source, "flux")
     (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
     assert (info.variant, info.defaults.steps, info.defaults.guidance_scale) == ("few-step", 4, 1.0)
@@ -214,7 +214,7 @@ def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models
 
 def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], models: Path) -> None:
     """ComfyUI's fp8: the denoiser as it is, the T5 with a scale beside each weight."""
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     file = single_files.comfy_layout(models, sources["flux"], "flux")
     parts = single_files.components_of(sources["flux"])
     eight = torch.float8_e4m3fn
@@ -241,7 +241,7 @@ def test_eight_bit_floats_are_cast_and_scaled_once(sources: dict[str, Path], mod
 
 @pytest.mark.parametrize(("packing", "most"), [("F16", 1e-3), ("Q8_0", 0.01), ("Q4_0", 0.15)])
 def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux").unlink()
     original = flux_original(single_files.components_of(sources["flux"])["transformer"])
     single_files.gguf_file(models / f"unet/flux1-dev-{packing}.gguf", original, "flux", packing)
@@ -255,7 +255,7 @@ def test_a_quantised_denoiser_is_unpacked(packing: str, most: float, sources: di
 
 
 def test_a_quantised_t5_serves_a_quantised_denoiser(sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     single_files.comfy_layout(models, sources["flux"], "flux")
     (models / "text_encoders/t5xxl_fp16.safetensors").unlink()
     t5 = single_files.components_of(sources["flux"])["text_encoder_2"]
@@ -273,7 +273,7 @@ def test_a_quantised_t5_serves_a_quantised_denoiser(sources: dict[str, Path], mo
 def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Path], models: Path) -> None:
     single_files.comfy_layout(models, sources["flux"], "flux")
     shutil.rmtree(models / "vae")
-    single_files.tokenizers(models, sources["flux"], None)
+    single_files.tokenizer_folders(models, sources["flux"], None)
     (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")
     assert info.problem == (
         "The file lacks its VAE and the tokenizer of its text encoder, and nothing else here has it. Fetch "
@@ -285,7 +285,7 @@ def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Pa
 
 
 def test_weights_packed_for_another_library_are_refused(sources: dict[str, Path], models: Path) -> None:
-    single_files.tokenizers(models, sources["flux"], "tokenizer_2")
+    single_files.tokenizer_folders(models, sources["flux"], "tokenizer_2")
     file = single_files.comfy_layout(models, sources["flux"], "flux")
     tensors = flux_original(single_files.components_of(sources["flux"])["transformer"])
     tensors["double_blocks.0.img_mlp.0.weight"] = torch.zeros(512, 128, dtype=torch.int8)
