@@ -50,11 +50,9 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
     own = _OWN_VALUES[kind](model) if model and kind in _OWN_VALUES else {}
     controls = []
     for name, spec in specs(part).items():
-        drawn = (
-            PROPERTIES
-            | control(spec)
-            | {"field": name, "value": standing(spec, spec.default), "placeholder": own.get(name, "")}
-        )
+        drawn = PROPERTIES | control(spec)
+        drawn |= {"field": name, "value": standing(spec, spec.default), "advanced": spec.extra.advanced}
+        drawn["placeholder"] = own.get(name, "")
         if spec.kind == "model":
             drawn["choices"] = file_choices(studio, spec.extra.model_kind, model) if model else []
             drawn["empty"] = f"No {part.title} here that fits"

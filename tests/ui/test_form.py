@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from studio.core.errors import InvalidRequest
 from studio.core.fields import FieldSpec, specs
+from studio.core.models import Capabilities
 from studio.core.parts import PARTS
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.core.tasks import TASKS
@@ -21,12 +22,15 @@ from studio.ui.task_controls import steps_sentence
 from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, VAES, FakeStudio
 
 OFFERED = [kind for kind, task in TASKS.items() if task.offered]
+ABLE = MODELS[0].model_copy(
+    update={"id": "other/able", "capabilities": Capabilities(tasks=tuple(OFFERED), parts=tuple(PARTS))}
+)
 PICTURE, MASK = "a" * 64, "b" * 64
 
 
 @pytest.fixture
 def form(tmp_path: Path) -> Iterator[Form]:
-    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES, *VAES])
+    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES, ABLE, *VAES])
     yield drawn(studio)
     studio.close()
 
@@ -109,7 +113,7 @@ def test_reading_is_the_inverse_of_filling_for_every_task_and_part(
     form: Form, task: dict[str, Any], parts: tuple[dict[str, Any], ...]
 ) -> None:
     said = tuple(part for part in parts if any(value is not None for name, value in part.items() if name != "kind"))
-    request = GenerationRequest(model="other/stages", task=task, parts=said)
+    request = GenerationRequest(model=ABLE.id, task=task, parts=said)
     assert form.read(after(form, request.model_dump()), task["kind"]) == request
     assert form.read(after(form, request.model_dump(mode="json")), task["kind"]) == request
 

@@ -88,7 +88,10 @@ class PartCards {
 
   reveal(element) {
     const kind = element.closest(".part-group")?.dataset.kind;
-    if (kind && this.body.contains(element) && !this.open.get(kind)) this.unfold(kind, true);
+    if (!kind || !this.body.contains(element)) return;
+    if (!this.open.get(kind)) this.unfold(kind, true);
+    const more = element.closest("details");
+    if (more) more.open = true;
   }
 
   // --- what a person does -----------------------------------------------------------------------------------------
@@ -221,7 +224,9 @@ class PartCards {
       CONTROLS[field.kind]({ props, workbench: this.workbench, body, id, changed }).sync();
       return holder;
     });
-    return make("div", { class: "card-fields", inert: Boolean(group.locked) }, ...holders);
+    const behind = holders.filter((_, place) => group.fields[place].advanced);
+    const more = behind.length ? [make("details", { class: "card-more" }, make("summary", { text: "More" }), make("div", {}, ...behind))] : [];
+    return make("div", { class: "card-fields", inert: Boolean(group.locked) }, ...holders.filter((holder) => !behind.includes(holder)), ...more);
   }
 }
 
