@@ -105,7 +105,7 @@ class Workbench:
         request: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
         self.generate.click(trigger_mode="multiple", **request)
         self.canvas.submit(trigger_mode="always_last", **request)  # Live: only the newest request counts
-        filled = [*form.inputs(), self.notice, self.model]
+        filled = [*form.inputs(), self.mode, self.notice, self.model]
         fields["model"].input(
             self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
         )
@@ -185,5 +185,8 @@ class Workbench:
         model = updates.get(self.form.fields["model"])
         if "model" in values and model is None:
             sentence = f"{sentence} Its model, {values['model']}, is not here; the chosen one stays."
-        settled = {self.model: model["value"]} if model else {}
+        settled: Updates = {self.model: model["value"]} if model else {}
+        task = dict(values.get("task", {})).get("kind")
+        if mode := next((name for name, mode in self.modes.items() if task and mode.task == task), None):
+            settled[self.mode] = mode
         return {**updates, **settled, self.notice: notice(sentence)}

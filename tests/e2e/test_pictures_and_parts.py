@@ -1,6 +1,7 @@
 """What a task and parts add to the form: a picture chosen in every way, the steps that will run, and cards."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def tabs() -> dict[str, Tab]:
     """Text to image, and a tab for each other task; one more where grains are drawn large."""
     names = {"image_to_image": "Image to image", "inpaint": "Inpaint"}
     made = {name: Tab(title, "create", name, mode=Mode(name, title)) for name, title in names.items()}
-    return {"text_to_image": TABS.get("text_to_image"), **made}
+    large = Tab("Grain", "guide", "grain", mode=Mode(part="grain", purpose="Film grain."))
+    return {"text_to_image": TABS.get("text_to_image"), **made, "grain": large}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,24 @@ def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window:
     expect(window.page.locator(".notice-body")).to_be_empty()
 
 
+def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, studio: Recorder) -> None:
+    window = picture_window
+    window.open_tab("Text to image")
+    window.make("a green ball, red background")
+    made = studio.images()[0].id
+    use = """async (image) => {
+        const folder = document.querySelector("link[href*='picture.css']").href.replace(/[^/]+$/, "");
+        const { usePicture } = await import(folder + "picture.js");
+        const { currentWorkbench } = await import(folder + "workbench.js");
+        return usePicture(currentWorkbench(), image);
+    }"""
+    assert window.page.evaluate(use, made) is False  # this task starts from no picture
+    window.open_tab("Image to image")
+    assert window.page.evaluate(use, made) is True
+    with Image.open(studio.image_file(made)) as picture:
+        assert colour_of(studio, shown(window, "image")) == picture.convert("RGB").getpixel((0, 0))
+
+
 def test_the_picture_on_the_canvas_is_taken_as_the_one_to_start_from(picture_window: Window, studio: Recorder) -> None:
     window = picture_window
     window.open_tab("Text to image")
@@ -199,7 +219,8 @@ def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_
     window.page.get_by_role("button", name="Remove picture").click()
     window.fill(Strength="0.9")
     window.results.first.click()
-    assert shown(window, "image") == digest
+    expect(window.page).to_have_url(re.compile("#inpaint$"))
+    assert (shown(window, "image"), shown(window, "mask")) == (digest, mask)
     expect(window.field("Strength")).to_have_value("0.4")
 
 
@@ -263,7 +284,7 @@ def test_cards_are_added_changed_ordered_turned_off_and_removed(
     assert second.sample and colour_of(studio, second.sample) == (255, 0, 0)
 
     window.page.get_by_role("button", name="Move down Grain 1").click()
-    expect(cards(window).nth(0).locator(".card-title")).to_have_text("Soft")
+    expect(cards(window).nth(0).get_by_label("Film", exact=True)).to_have_value("vae/soft")
     window.page.get_by_label("Use Grain 1").uncheck()
     studio.refusal = InvalidRequest("Nor tomorrow.")
     window.generate.click()
@@ -313,6 +334,27 @@ def test_cards_that_the_next_model_does_not_take_stand_aside_and_come_back(
     assert [part.model_dump() for part in studio.asked[-1].parts] == [{"kind": "vae", "model": "vae/sharp"}]
 
 
+def test_a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
+    picture_window: Window, studio: Recorder
+) -> None:
+    window = picture_window
+    window.field("Picture").set_input_files(file("red"))  # type: ignore[arg-type]
+    shown(window, "image")
+    group = window.page.locator("[data-kind=grain]")
+    expect(group).not_to_have_attribute("data-large", "")
+    window.open_tab("Grain")
+    expect(group).to_have_attribute("data-large", "")
+    window.page.get_by_role("button", name="Add Grain", exact=True).click()
+    expect(holder(window, "strength").locator(".field-note")).to_have_text("7 of 12 steps will run.")
+    expect(window.field("Model").locator("option:disabled")).to_have_text(["Crayon"])
+    window.generate.click()
+    expect(window.canvas).to_contain_text(str(studio.refusal))
+    assert (studio.asked[-1].task.kind, len(studio.asked[-1].parts)) == ("image_to_image", 1)
+    window.open_tab("Text to image")
+    expect(group).not_to_have_attribute("data-large", "")
+    expect(window.page.locator("[data-kind=grain] .fold-summary")).to_have_text("1")
+
+
 def test_all_parts_come_back_with_a_result(visit: Callable[..., Window], address: str, studio: Recorder) -> None:
     window = visit(address)
     unfold(window, "VAE")
@@ -322,7 +364,7 @@ def test_all_parts_come_back_with_a_result(visit: Callable[..., Window], address
     window.page.get_by_role("button", name="Remove VAE 1").click()
     expect(window.page.locator(".card")).to_have_count(0)
     window.results.first.click()
-    expect(window.page.locator(".card .card-title")).to_have_text("Soft")
+    expect(window.page.get_by_label("VAE", exact=True)).to_have_value("vae/soft")
 
 
 def test_settings_of_upper_stages_come_and_go_with_the_model(

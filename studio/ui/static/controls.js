@@ -23,10 +23,10 @@ function select({ props, body, id, changed, workbench }) {
   let leader = props.depends ? workbench.fields.get(props.depends)?.get() : null;
 
   const choices = () => (props.depends ? props.choices_by[leader ?? "default"] : props.choices) ?? [];
-  const suits = (choice) => !choice.modes || !workbench.mode || choice.modes.includes(workbench.mode);
+  const suits = (choice) => !choice.modes || !workbench.taskMode || choice.modes.includes(workbench.taskMode);
   const explain = () => {
     const chosen = choices().find((choice) => choice.name === input.value);
-    const refused = chosen && !suits(chosen) ? `${chosen.title} ${props.refusals[workbench.mode]}` : "";
+    const refused = chosen && !suits(chosen) ? `${chosen.title} ${props.refusals[workbench.taskMode]}` : "";
     help.classList.toggle("field-refusal", Boolean(refused));
     help.textContent = refused || (choices().length ? "" : props.empty_help) || chosen?.help || props.help;
   };
@@ -131,7 +131,7 @@ function countSteps(props, workbench, server, say) {
   const ask = async () => {
     const number = ++asked;
     const of = (name) => workbench.fields.get(name)?.get() ?? "";
-    const given = { mode: workbench.mode, model: of("model"), steps: of("steps"), field: props.field, value: props.value };
+    const given = { mode: workbench.taskMode, model: of("model"), steps: of("steps"), field: props.field, value: props.value };
     const said = await server.steps_that_run(given).catch(() => "");
     if (number === asked) say(said ?? "");
   };

@@ -25,6 +25,9 @@ export function wireForm(workbench, { submit, shownSeed }) {
     note.id = workbench.id(`${fieldName(note.closest(".field"))}-note`);
     note.closest("label").querySelector("textarea").setAttribute("aria-describedby", note.id);
   });
+  workbench.on("shown", (image) => {
+    workbench.shown = image;
+  });
   workbench.on("edit", ({ name }) => forgive(workbench, name));
   wireSheet(workbench);
   wireDrop(workbench);

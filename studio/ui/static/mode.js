@@ -3,22 +3,30 @@
 import { tabs } from "./tabs.js";
 import { whenDrawn, workbenchOf } from "./workbench.js";
 
-export function mount({ element, props, trigger }) {
+export function mount({ element, props, trigger, watch }) {
   const workbench = workbenchOf(element);
   const shown = (panel) => [workbench.mode, props.value].some((mode) => panel.classList.contains(`of-${mode}`));
   const place = (panel) => panel.toggleAttribute("data-shown", shown(panel));
-  workbench.on("mode", ({ mode }) => {
-    if (props.creating.includes(mode)) props.value = mode; // a mode without a task leaves it as it is
+  const turn = (mode) => workbench.turn(mode, props.creating.includes(mode) ? mode : workbench.taskMode);
+  workbench.on("mode", () => {
+    props.value = workbench.taskMode;
     workbench.root.querySelectorAll(".mode-panel").forEach(place);
   });
-  workbench.turn(props.value);
+  workbench.turn(props.value, props.value);
   whenDrawn(workbench, ".mode-panel", place);
 
   const page = workbench.root.closest(".page")?.id;
+  watch("value", () => {
+    // Settings of another task were filled in.
+    if (props.value === workbench.taskMode) return;
+    const tab = tabs.list.find(({ name }) => name === props.value);
+    if (tab?.page === page && workbench.mode === workbench.taskMode) location.hash = tab.address;
+    else workbench.turn(workbench.mode === workbench.taskMode ? props.value : workbench.mode, props.value);
+  });
   let away = false;
   tabs.on((tab) => {
     if (tab.page !== page) return void (away = true);
-    if (tab.mode && tab.name !== workbench.mode) workbench.turn(tab.name);
+    if (tab.mode && tab.name !== workbench.mode) turn(tab.name);
     if (away) trigger("select"); // models may have come or gone meanwhile
     away = false;
     return undefined;

@@ -107,7 +107,7 @@ class PartCards {
     this.cards.push(card);
     this.changed();
     this.render();
-    card.element.querySelector(".card-fields :is(input, select)")?.focus();
+    card.element.querySelector("select, .card-fields input")?.focus();
   }
 
   remove(card) {
@@ -173,9 +173,9 @@ class PartCards {
     return make("div", {}, make("div", { class: "fold-head" }, make("h2", {}, words)));
   }
 
+  /** The head says what the card is: the menu of its file, where the kind has one. */
   drawCard(card, group, place, number) {
     const { values } = card;
-    const title = make("span", { class: "card-title", text: cardTitle(card, group) });
     const on = make("input", { type: "checkbox", "aria-label": `Use ${group.title} ${place + 1}` });
     on.checked = values.on;
     on.disabled = Boolean(group.locked);
@@ -186,11 +186,12 @@ class PartCards {
     });
     const tool = (name, label, does, disabled = false) =>
       make("button", { type: "button", class: `tool card-${name}`, "aria-label": `${label} ${group.title} ${place + 1}`, title: label, disabled, onclick: does }, icon(name));
-    const tools = number > 1 ? [tool("up", "Move up", () => this.move(card, -1), place === 0), tool("down", "Move down", () => this.move(card, 1), place === number - 1)] : [];
-    const head = make("div", { class: "card-head" }, make("label", { class: "switch" }, on), title, ...tools, tool("remove", "Remove", () => this.remove(card)));
-    const fields = this.drawFields(card, group, () => {
-      title.textContent = cardTitle(card, group);
-    });
+    const order = number > 1 ? [tool("up", "Move up", () => this.move(card, -1), place === 0), tool("down", "Move down", () => this.move(card, 1), place === number - 1)] : [];
+    const menu = group.fields.find((field) => field.kind === "file");
+    const name = menu ? this.drawField(card, group, menu) : make("span", { class: "card-title", text: group.title });
+    name.inert = Boolean(group.locked);
+    const head = make("div", { class: "card-head" }, make("label", { class: "switch" }, on), name, ...order, tool("remove", "Remove", () => this.remove(card)));
+    const fields = this.drawFields(card, group, group.fields.filter((field) => field !== menu));
     card.element = make("li", { class: "card", role: "group", "aria-label": `${group.title} ${place + 1}` }, head, fields);
     card.element.toggleAttribute("data-off", !values.on);
     return card.element;
@@ -201,39 +202,37 @@ class PartCards {
     let [card] = this.of(group.kind);
     const fresh = !card;
     card ??= this.card(Object.fromEntries([["kind", group.kind], ["on", true], ...group.fields.map(({ field, value }) => [field, value])]));
-    const fields = this.drawFields(card, group, () => {
+    const fields = this.drawFields(card, group, group.fields, () => {
       if (fresh && !this.cards.includes(card)) this.cards.push(card);
     });
     card.element = make("div", { class: "part-inline", role: "group", "aria-label": group.title, "data-kind": group.kind }, fields);
     return card.element;
   }
 
-  drawFields(card, group, edited) {
-    const holders = group.fields.map((field) => {
-      const body = make("div", { class: "field-body" });
-      const holder = make("div", { class: `field field-${field.kind} is-${field.field}` }, body);
-      const props = { ...field, value: card.values[field.field] ?? field.value, };
-      const changed = (value, how) => {
-        props.value = value;
-        card.values[field.field] = value;
-        clearComplaint(holder);
-        edited();
-        this.changed(how);
-      };
-      const id = this.workbench.id(`part-${card.id}-${field.field}`);
-      CONTROLS[field.kind]({ props, workbench: this.workbench, body, id, changed }).sync();
-      return holder;
-    });
-    const behind = holders.filter((_, place) => group.fields[place].advanced);
-    const more = behind.length ? [make("details", { class: "card-more" }, make("summary", { text: "More" }), make("div", {}, ...behind))] : [];
-    return make("div", { class: "card-fields", inert: Boolean(group.locked) }, ...holders.filter((holder) => !behind.includes(holder)), ...more);
+  drawFields(card, group, fields, edited = () => {}) {
+    const drawn = fields.map((field) => [field, this.drawField(card, group, field, edited)]);
+    const holders = (advanced) => drawn.filter(([field]) => Boolean(field.advanced) === advanced).map(([, holder]) => holder);
+    const element = make("div", { class: "card-fields", inert: Boolean(group.locked) }, ...holders(false));
+    const behind = holders(true);
+    if (behind.length) element.append(make("details", { class: "card-more" }, make("summary", { text: "More" }), make("div", {}, ...behind)));
+    return element;
   }
-}
 
-/** What a card is called: its file, where it has one. */
-function cardTitle({ values }, group) {
-  const menu = group.fields.find((field) => field.kind === "file");
-  return menu?.choices.find((choice) => choice.name === values[menu.field])?.title ?? group.title;
+  drawField(card, group, field, edited = () => {}) {
+    const body = make("div", { class: "field-body" });
+    const holder = make("div", { class: `field field-${field.kind} is-${field.field}` }, body);
+    const props = { ...field, value: card.values[field.field] ?? field.value };
+    const changed = (value, how) => {
+      props.value = value;
+      card.values[field.field] = value;
+      clearComplaint(holder);
+      edited();
+      this.changed(how);
+    };
+    const id = this.workbench.id(`part-${card.id}-${field.field}`);
+    CONTROLS[field.kind]({ props, workbench: this.workbench, body, id, changed }).sync();
+    return holder;
+  }
 }
 
 function counted(cards, group) {

@@ -69,11 +69,12 @@ export function picture({ props, body, id, changed, workbench }) {
   });
   clear.addEventListener("click", () => (set(""), input.focus()));
   reuse.addEventListener("click", () => shown && take(fetched(shown)));
-  workbench.on("shown", ({ id: image }) => {
-    shown = image ?? null;
+  const offer = (image) => {
+    shown = image?.id ?? null;
     reuse.hidden = !shown || !props.reusable;
-  });
-  reuse.hidden = true;
+  };
+  workbench.on("shown", offer);
+  offer(workbench.shown);
   wireDrop(holder, take);
   controls.add({ workbench, element: holder, take, empty: () => !props.value });
   return { sync, words: () => (props.value ? props.label.toLowerCase() : "") };

@@ -12,8 +12,10 @@ class Workbench extends EventTarget {
     this.name = root.id;
     this.fields = new Map(); // name -> { get(), set(value, how), words() }
     this.jobs = new Set(); // jobs submitted here since the page was opened
+    this.shown = null; // { id, seed } of the result on the canvas
     this.submitting = false; // a request was sent and has not been answered yet
     this.mode = null; // what it is used for; the page's tabs set it
+    this.taskMode = null; // the last mode that has a task, which is the one that Generate submits
     for (const type of ["pointerdown", "focusin"]) root.addEventListener(type, () => use(this));
   }
 
@@ -29,8 +31,9 @@ class Workbench extends EventTarget {
     return this.root.offsetParent !== null;
   }
 
-  turn(mode) {
+  turn(mode, taskMode) {
     this.mode = mode;
+    this.taskMode = taskMode;
     this.root.dataset.mode = mode;
     this.emit("mode", { mode });
   }
