@@ -76,7 +76,7 @@ class Workbench:
             self._draw_pairs(("preset", "style"))
             with fold("sampling", "Sampling", "{sampler}", "{steps} step(s)", "CFG {guidance_scale}"):
                 self._draw_pairs(("steps", "guidance_scale"), ("sampler", "spacing"))
-            with fold("picture", "Picture", "{width} × {height}", "{seed}", "{count} image(s)"):
+            with fold("output", "Output", "{width} × {height}", "{seed}", "{count} image(s)"):
                 self._draw_pairs(("width", "height"))
                 self.form.draw("seed")
                 self._draw_pairs(("count", "batch_size"))

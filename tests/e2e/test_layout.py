@@ -47,8 +47,8 @@ def test_a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window)
     window.field("Model").select_option("starter/crayon")
     expect(sampling).to_have_accessible_name("Sampling DPM++ 2M, 8 steps, CFG 3")
     window.fill(Seed="77")
-    window.fold("Picture").click()
-    expect(window.fold("Picture")).to_have_accessible_name("Picture seed 77, 1 image")  # this model makes only one size
+    window.fold("Output").click()
+    expect(window.fold("Output")).to_have_accessible_name("Output seed 77, 1 image")  # this model makes only one size
     window.page.reload()
     expect(sampling).to_have_accessible_name("Sampling DPM++ 2M, 12 steps, CFG 4")
     expect(window.field("Steps")).to_be_hidden()
@@ -56,7 +56,7 @@ def test_a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window)
 
 def test_what_is_refused_in_a_closed_fold_is_shown(window: Window) -> None:
     window.fill(Width="513")
-    window.fold("Picture").click()
+    window.fold("Output").click()
     window.generate.click()
     window.wait("failed")
     expect(window.field("Width")).to_be_visible()
