@@ -1,11 +1,11 @@
-"""What the form says of a model that works in stages: how far each size goes, and what the upper stages use on their own."""
+"""What the form says about a model that works in stages: how far each size goes, and what the upper stages use on their own."""
 
 from studio.core.models import ModelInfo
 from studio.ui.fields import shown
 
 
 def sizes_note(model: ModelInfo) -> str:
-    """A line for each size that says how far the run goes then; empty for a model of one stage."""
+    """For each size one line with the stages that a run of it takes; empty for a model of one stage."""
     if model.cascade is None:
         return ""
     titles = [f"{model.title} alone", *(f"then {enlarger.title}" for enlarger in model.cascade.enlargers)]
