@@ -1,4 +1,4 @@
-"""Tells an error that means "out of memory" from all others."""
+"""Whether an error means "out of memory"."""
 
 from studio.core.errors import OutOfMemory
 

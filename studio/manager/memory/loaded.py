@@ -29,7 +29,7 @@ class Loaded:
     fallbacks: Fallbacks = field(default_factory=Fallbacks)  # for when memory runs out
     attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
     whole: bool = True  # all components are in memory at once; else they come and go stage by stage
-    restart: Callable[[], None] = lambda: None  # told that a run begins, where components come and go
+    restart: Callable[[], None] = lambda: None  # called when a run begins, where components come and go
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
 
     def call(self, request: GenerationRequest) -> Call:
