@@ -38,7 +38,7 @@ from studio.manager.conversion.imports import expected_seconds
 from studio.manager.disk.cards import check_override
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.folders import check_request
-from studio.manager.disk.preview import small_preview
+from studio.manager.disk.sidecars import small_preview
 from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger

@@ -227,7 +227,8 @@ def test_a_part_that_the_folder_leaves_out_is_named_beforehand(pipelines: Studio
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_4": [None, None]}))
     assert read_folder(folder, "hidream").problem == (
-        "Its model_index.json names no text_encoder_4 (LlamaForCausalLM), which HiDreamImage needs."
+        "Its model_index.json names no text_encoder_4 (LlamaForCausalLM), which HiDreamImage needs; add its folder, and a "
+        "line for it there."
     )
 
 

@@ -92,7 +92,7 @@ NAMED: dict[str, tuple[Shapes, str | None, str]] = {
 def test_as_trainers_name_them(case: str) -> None:
     shapes, family, flavour = NAMED[case]
     found = sniffed(shapes)
-    assert (found.kind, found.family, found.flavour) == ("lora", family, flavour)
+    assert (found.kind, found.family, found.variant) == ("lora", family, flavour)
 
 
 def test_controlnets_of_xlabs_are_flux_s() -> None:

@@ -53,8 +53,8 @@ def without(file: str) -> Callable[[Path], None]:
         (unnamed("vae"), "Its model_index.json names no vae"),
         (lambda folder: [file.unlink() for file in (folder / "unet").iterdir()], "Its unet has no weights."),
         (unnamed("scheduler"), "Its model_index.json names no scheduler"),
-        (empty("text_encoder"), "names no text_encoder, which encodes the prompt"),
-        (unnamed("tokenizer"), "Its model_index.json names no tokenizer for its text_encoder"),
+        (empty("text_encoder"), "Its model_index.json names no text_encoder"),
+        (unnamed("tokenizer"), "Its model_index.json names no tokenizer"),
         (without("tokenizer/tokenizer.json"), "Its tokenizer has no vocabulary"),
         (
             config("tokenizer/tokenizer_config.json", model_max_length="x"),

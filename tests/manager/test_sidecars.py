@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from studio.core.models import ModelInfo
+from studio.manager.disk.attachments import family_of_base
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.sidecars import family_of_base
 from tests.models import published_layouts as published
 from tests.models.sparse_headers import CASES, write_sparse
 

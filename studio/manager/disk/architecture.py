@@ -1,6 +1,6 @@
 """The configuration of a transformer, read from the shapes of its tensors in their publishers' naming. Pure; no torch.
 
-Versions of one family differ in depth, width and a few switches; what shapes cannot tell is the same in all of them.
+Versions of one family differ in depth, width and a few switches; what shapes do not show is the same in all of them.
 """
 
 import math
@@ -64,22 +64,16 @@ ARCHITECTURES: dict[str, Callable[[Shapes], dict[str, Any]]] = {
 }
 
 
-def flux_schedule(shapes: Shapes) -> dict[str, Any]:
-    """Only the model without guidance for an input, schnell, was distilled on the plain schedule."""
-    return {} if "guidance_in.in_layer.weight" in shapes else {"shift": 1.0, "use_dynamic_shifting": False}
-
-
-SCHEDULES: dict[str, Callable[[Shapes], dict[str, Any]]] = {"FluxTransformer2DModel": flux_schedule}
-
-
 def schedule_of(class_name: str, shapes: Shapes) -> dict[str, Any]:
-    """What the denoiser's shapes tell of the scheduler's configuration."""
-    read = SCHEDULES.get(class_name)
-    return read(shapes) if read else {}
+    """What the denoiser's shapes show of its scheduler's configuration: FLUX.1 schnell, alone without guidance for an
+    input, was distilled on the plain schedule."""
+    if class_name != "FluxTransformer2DModel" or "guidance_in.in_layer.weight" in shapes:
+        return {}
+    return {"shift": 1.0, "use_dynamic_shifting": False}
 
 
 def config_of(class_name: str, shapes: Shapes) -> dict[str, Any]:
-    """What the shapes tell of the configuration; {} for classes whose published versions are all alike."""
+    """What the shapes show of the configuration; {} for classes whose published versions are all alike."""
     read = ARCHITECTURES.get(class_name)
     try:
         return read(shapes) if read else {}

@@ -3,6 +3,8 @@
 Tensor names as their trainers write them: kohya-ss, LyCORIS, peft, diffusers, AUTOMATIC1111, ComfyUI, Stability, XLabs.
 """
 
+import re
+
 from studio.manager.disk.header_view import Sniffed, View
 
 CONTEXT_FAMILY = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # width of the prompt's embedding -> family
@@ -44,11 +46,14 @@ LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
 )  # fmt: skip
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
 SDXL_LAYERS = r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
-# What kohya-ss and the model specification call a base model -> family; the longer ones first
+# (how trainers, the model specification, Civitai, and AUTOMATIC1111 after it, call a base model, its family); the first that fits
 BASES = (
-    ("sdxl", "sdxl"), ("stable-diffusion-xl", "sdxl"), ("sd3", "sd3"), ("stable-diffusion-3", "sd3"),
-    ("sd_v2", "sd2"), ("stable-diffusion-v2", "sd2"), ("sd_v1", "sd1"), ("stable-diffusion-v1", "sd1"), ("flux2", "flux2"),
-    ("flux-2", "flux2"), ("flux", "flux"), ("lumina", "lumina2"), ("qwen", "qwen_image"), ("wan", "wan"), ("chroma", "chroma"),
+    (r"SDXL|stable-diffusion-xl|Illustrious|NoobAI|Pony(?! V7)", "sdxl"), (r"SD ?3|stable-diffusion-3", "sd3"),
+    (r"SD ?2|sd_v2|stable-diffusion-v2", "sd2"), (r"SD ?1|sd_v1|stable-diffusion-v1", "sd1"), (r"Flux[.-]?2", "flux2"),
+    (r"Flux", "flux"), (r"Pony V7|AuraFlow", "auraflow"), (r"PixArt", "pixart"), (r"Hunyuan 1", "hunyuan_dit"),
+    (r"Hunyuan Video", "hunyuan_video"), (r"Lumina", "lumina2"), (r"Qwen 2\.1", "qwen_image21"), (r"Qwen", "qwen_image"),
+    (r"Z-?Image", "z_image"), (r"Chroma", "chroma"), (r"HiDream", "hidream"), (r"Krea 2", "krea2"), (r"Wan", "wan"),
+    (r"LTXV ?2", "ltx2"), (r"LTXV", "ltx"), (r"Mochi", "mochi"), (r"Stable Cascade", "stable_cascade"),
 )  # fmt: skip
 # Words that a ControlNet's names begin with, and (family, words) of those that its blocks tell; the first that is found
 CONTROLS = (
@@ -86,7 +91,7 @@ def lora(view: View) -> Sniffed | None:
         flavour = "peft"
     if view.contains("dora_scale", "lora_magnitude_vector"):
         flavour += " dora"
-    return Sniffed("lora", family, flavour, flavour=flavour)
+    return Sniffed("lora", family, flavour)
 
 
 def _lora_family(view: View) -> str | None:
@@ -117,8 +122,12 @@ def _text_lora_family(view: View) -> str | None:
 
 
 def _named_family(view: View) -> str | None:
-    base = view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture")
-    return next((family for words, family in BASES if base.startswith(words)), None)
+    return family_of_base(view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture"))
+
+
+def family_of_base(base: str) -> str | None:
+    """The family of a base model, as people write it."""
+    return next((family for words, family in BASES if re.match(words, base, re.IGNORECASE)), None)
 
 
 def embedding(view: View) -> Sniffed | None:

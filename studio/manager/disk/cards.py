@@ -24,7 +24,6 @@ from studio.manager.disk.safe_files import json_or_nothing, read_json
 from studio.manager.families import FAMILIES
 
 CARD = "unnoise.json"
-FIELDS = frozenset(Override.model_fields)
 OF_ANY_FILE = frozenset({"title", "hidden"})
 
 
@@ -183,9 +182,5 @@ def _write_beside(card: Path, changes: dict[str, Any]) -> bool:
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:
-    kinds = {"hidden": bool}
-    return {
-        name: value
-        for name, value in row.items()
-        if name in FIELDS and (value is None or isinstance(value, kinds.get(name, str)))
-    }
+    kinds = dict.fromkeys(Override.model_fields, str | None) | {"hidden": bool | None}
+    return {name: value for name, value in row.items() if name in kinds and isinstance(value, kinds[name])}

@@ -111,30 +111,29 @@ def _read_section(name: str, section: Any, here: Path, places: list[Place], prob
     if not isinstance(section, dict):
         problems.append(f"Its section {name!r} holds no folders.")
         return
-    base = section.get("base_path")
+    base, first = section.get("base_path"), bool(section.get("is_default"))
     if not isinstance(base, str | None):
-        problems.append(f"In its section {name!r}, base_path is not a path.")
+        problems.append(f"In its section {name!r}, 'base_path' names no folder.")
         return
     root = Path(os.path.normpath(here / os.path.expandvars(os.path.expanduser((base or "").strip()))))
     if base is not None and not _is_folder(root):
-        problems.append(f"The folder that base_path of its section {name!r} names does not exist.")
+        problems.append(f"In its section {name!r}, 'base_path' names a folder that does not exist.")
         return
     for key, value in section.items():
         for line in () if key in NOT_PATHS else _lines(value):
-            folder = Path(os.path.normpath(root / line)) if line is not None else None
-            if folder is None or folder == Path(folder.anchor):
-                what = "no folders" if folder is None else "the whole disk"
-                problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names {what}.")
+            folder = Path(os.path.normpath(root / line))
+            if folder == Path(folder.anchor):
+                problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names no folder.")
             elif _is_folder(folder):
                 inside = base is not None and folder.is_relative_to(root)
-                places.append(Place(folder, root if inside else folder.parent, bool(section.get("is_default"))))
+                places.append(Place(folder, root if inside else folder.parent, first))
 
 
-def _lines(value: Any) -> list[str | None]:
-    """The paths of one entry: a line each, or the items of a list; None for what is neither."""
+def _lines(value: Any) -> list[str]:
+    """The paths of one entry: a line each, or the items of a list; the whole disk, which is refused, for what is neither."""
     items = value if isinstance(value, list) else [] if value is None else [value]
     if not all(isinstance(item, str) and "\0" not in item for item in items):
-        return [None]
+        return [os.sep]
     return [line.strip() for item in items for line in item.split("\n") if line.strip()]
 
 

@@ -28,6 +28,7 @@ from studio.manager.families.capabilities import capabilities_of
 
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09
+IN_SHARDS = "It lies in several files, which are read only as part of a diffusers folder."
 # Variants whose denoiser wants a picture beside the prompt.
 UNRUN = {
     "upscale": "a latent upscaler",
@@ -46,8 +47,9 @@ def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) 
             raise ModelError(read_paths(path)[1] or NOT_HERE)
         header, notes = _header(path), notes_beside(path)
         card = read_card(card_of(path), own)
-        found = _by_weights(sniff(header, name + path.suffix), header, path, name)
-        found = _in_shards(completed(found, path, notes.base), path)
+        found = completed(_by_weights(sniff(header, name + path.suffix), header, path, name), path, notes.base)
+        if len(shards_of(path)) > 1 and not found.problem and found.kind != "text_encoder":
+            found = replace(found, problem=IN_SHARDS)
         return _describe(path, name, model_id, found, header, size, card, notes)
     except ModelError as error:
         return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
@@ -62,13 +64,6 @@ def _header(path: Path) -> Header:
     headers = [read_header(shard) for shard in shards]
     tensors = {key: tensor for header in headers for key, tensor in header.tensors.items()}
     return replace(headers[0], tensors=tensors, size=sum(header.size for header in headers))
-
-
-def _in_shards(found: Sniffed, path: Path) -> Sniffed:
-    """With the reason where several files are read only within their folder."""
-    if len(shards_of(path)) == 1 or found.problem or found.kind == "text_encoder":
-        return found
-    return replace(found, problem="It lies in several files, which are read only as part of a diffusers folder.")
 
 
 def _describe(

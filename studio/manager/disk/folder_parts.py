@@ -123,23 +123,18 @@ def _check_needs(
 ) -> None:
     """Refuse a folder whose index leaves out what its family's pipeline works with."""
     known = family.name != "generic"  # else pipelines differ in what they read the prompt and decode with
-    wanted = set(family.encoders) - not_needed if known else set[str]()
-    for name in (family.denoiser, family.scheduler, family.decoder if known else None):
-        if name is not None and name not in components:
-            raise ModelError(f"Its model_index.json names no {name}, without which there is no picture.")
+    encoders = [name for name in family.encoders if name not in not_needed] if known else []
+    named = [name for name in encoders if name in components]
+    needs = [family.denoiser, family.scheduler, family.decoder if known else None, *family.needs]
+    needs += encoders[:1] if not named else [name.replace("text_encoder", "tokenizer") for name in named]
+    missing = next((name for name in needs if name and name not in components and name not in SKIPPED), None)
+    if missing is not None:
+        kind = f" ({family.needs[missing]})" if family.needs.get(missing) else ""
+        what = f"names no {missing}{kind}, which {family.title} needs; add its folder, and a line for it there"
+        raise ModelError(f"Its model_index.json {what}.")
     for name in sorted({family.denoiser, family.decoder or "", *family.encoders} & components.keys() - not_needed):
         if not weight_files(folder / name)[0]:
             raise ModelError(f"Its {name} has no weights.")
-    for name, what in family.needs.items():
-        if name not in components and name not in SKIPPED:
-            kind = f" ({what})" if what else ""
-            raise ModelError(f"Its model_index.json names no {name}{kind}, which {family.title} needs.")
-    if wanted and wanted.isdisjoint(components):
-        raise ModelError(f"Its model_index.json names no {family.encoders[0]}, which encodes the prompt.")
-    for encoder in sorted(wanted & components.keys()):
-        tokenizer = encoder.replace("text_encoder", "tokenizer")
-        if tokenizer not in components:
-            raise ModelError(f"Its model_index.json names no {tokenizer} for its {encoder}.")
 
 
 @cache

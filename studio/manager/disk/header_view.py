@@ -10,13 +10,12 @@ from studio.manager.disk.headers import Header, Tensor
 
 @dataclass(frozen=True)
 class Sniffed:
-    """What a header shows. `parts` are the components found in a checkpoint; `flavour` is a LoRA's own."""
+    """What a header shows. A LoRA's variant is the flavour that it was trained in: "kohya", "peft dora"."""
 
     kind: Kind
     family: str | None = None
     variant: str = ""
     prediction: str = "epsilon"
-    flavour: str = ""
     problem: str | None = None
 
 

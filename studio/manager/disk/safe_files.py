@@ -37,15 +37,16 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         with open_file(path) as file:
             data = file.read(MAX_JSON + 1)
-        if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_LISTS:
-            raise ModelError(f"{where} is larger than any configuration.")
+    except ModelError:
+        raise ModelError(f"{where} is not a file.") from None
+    except OSError:
+        raise ModelError(f"{where} is missing or cannot be read.") from None
+    if len(data) > MAX_JSON or data.count(b"[") + data.count(b"{") > MAX_LISTS:
+        raise ModelError(f"{where} is larger than any configuration.")
+    try:
         value = json.loads(data.decode("utf-8-sig"))
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates cannot be encoded
-    except ModelError as error:
-        raise ModelError(f"{where} is not a file.") if str(error) == NOT_A_FILE else error from None
-    except OSError:
-        raise ModelError(f"{where} is missing or cannot be read.") from None
     except (ValueError, RecursionError):
         raise ModelError(f"{where} is not valid JSON.") from None
     if not isinstance(value, dict):

@@ -9,13 +9,17 @@
 Only words and numbers are taken, and what is not understood is skipped. What a header shows is never overruled.
 """
 
+import io
 import os
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from studio.core.errors import ModelError
+from studio.core.errors import InvalidRequest, ModelError, NotFound, StorageError
+from studio.core.models import ModelInfo
+from studio.core.pictures import FORMATS, MAX_BYTES, read_header
+from studio.manager.disk.attachments import family_of_base
 from studio.manager.disk.checkpoints import FEW_STEP
 from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.names import LIBRARY_NAMES
@@ -29,14 +33,7 @@ PREVIEWS = tuple(
 PREDICTS_V = re.compile(rb"^[ \t]*parameterization:[ \t]*[\"']?v[\"']?[ \t]*(#.*)?\r?$", re.MULTILINE)
 MAX_YAML = 64 << 10  # bytes
 LONGEST = 500
-# (how Civitai, and AUTOMATIC1111 after it, call a base model, its family); the first that fits
-BASES = (
-    (r"SD ?1", "sd1"), (r"SD ?2", "sd2"), (r"SD ?3", "sd3"), (r"SDXL|Illustrious|NoobAI|Pony(?! V7)", "sdxl"),
-    (r"Flux\.?2", "flux2"), (r"Flux", "flux"), (r"Pony V7|AuraFlow", "auraflow"), (r"PixArt", "pixart"),
-    (r"Hunyuan 1", "hunyuan_dit"), (r"Hunyuan Video", "hunyuan_video"), (r"Lumina", "lumina2"), (r"Qwen 2\.1", "qwen_image21"),
-    (r"Qwen", "qwen_image"), (r"Z-?Image", "z_image"), (r"Chroma", "chroma"), (r"HiDream", "hidream"), (r"Krea 2", "krea2"),
-    (r"Wan", "wan"), (r"LTXV ?2", "ltx2"), (r"LTXV", "ltx"), (r"Mochi", "mochi"), (r"Stable Cascade", "stable_cascade"),
-)  # fmt: skip
+SIDE = 384  # of a small preview
 # Scale -> family, of autoencoders that differ in it alone; the first is what their shape is taken for.
 SCALES = ({0.18215: "sd1", 0.13025: "sdxl"}, {0.3611: "flux", 1.5305: "sd3"})
 SORTED = ((r"(?<![a-z])(sd[-_ ]?)?xl(?![a-z])", "sdxl"), (r"(?<![a-z])sd[-_ ]?3", "sd3"))  # what people call folders
@@ -91,10 +88,6 @@ def _lines(row: dict[str, Any]) -> list[str]:
     return [line for line in lines if isinstance(line, str) and line.strip()]
 
 
-def family_of_base(base: str) -> str | None:
-    return next((family for words, family in BASES if re.match(words, base, re.IGNORECASE)), None)
-
-
 def completed(found: Sniffed, file: Path, base: str) -> Sniffed:
     """What the header shows, with what only a sidecar or a folder's name does: a family, a scale, a prediction, few steps."""
     family = family_of_base(base)
@@ -131,3 +124,33 @@ def _vae_family(sniffed: str | None, file: Path, family: str | None) -> str | No
     folders = f"{file.parent.parent.name}/{file.parent.name}"
     by_folder = next((name for words, name in SORTED if re.search(words, folders, re.IGNORECASE)), None)
     return next((name for name in (family, by_folder) if name in scales.values()), sniffed)
+
+
+def small_preview(info: ModelInfo, path: Path) -> bytes:
+    """The preview beside a model as JPEG, of at most SIDE px a side, bounded in bytes and pixels before it is decoded.
+
+    Raises NotFound where there is none, InvalidRequest where it is no picture.
+    """
+    from PIL import Image, ImageOps
+
+    file = (path if path.is_dir() else path.parent) / (info.preview or "")
+    try:
+        if info.preview is None or not file.is_file():  # a pipe would never end
+            raise NotFound("preview", info.title)
+        with file.open("rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise StorageError(f"The preview of {info.title} cannot be read: {error.strerror}.") from None
+    read_header(data)
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            picture.draft("RGB", (SIDE, SIDE))
+            upright = ImageOps.exif_transpose(picture)
+            upright.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+            flat = upright.convert("RGBA")
+    except Exception:  # Pillow's decoders raise nearly anything on damaged data
+        raise InvalidRequest("The preview is damaged.") from None
+    ground, out = Image.new("RGB", flat.size, "white"), io.BytesIO()
+    ground.paste(flat, mask=flat.getchannel("A"))
+    ground.save(out, "JPEG", quality=85)
+    return out.getvalue()
