@@ -1,4 +1,4 @@
-# Two commands: `make run` opens the studio, `make test` runs everything that must hold.
+# Two commands: `make run` opens the studio, `make test` tests it.
 # Both install what they need once; a second run installs nothing until a requirements file changes.
 
 VENV ?= .venv
@@ -9,22 +9,29 @@ ARGS ?=
 RUN_STAMP := $(VENV)/.installed-run-$(shell cat requirements.txt | cksum | cut -d' ' -f1)
 DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-dev.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help run test setup setup-dev lint format clean
+# pytest with a browser to drive.
+PYTEST = UNNOISE_BROWSER="$$($(PY) scripts/browser.py)" && export UNNOISE_BROWSER && exec $(PY) -m pytest
+
+.PHONY: help run test test-all setup setup-dev lint format clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make run     install what is missing and open the studio (flags: make run ARGS=\"--port 8000\")"
-	@echo "make test    install what is missing and run every test"
-	@echo "make setup   only install"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  let ruff rewrite the code"
-	@echo "make clean   remove $(VENV) and the tools' caches"
+	@echo "make run       install what is missing and open the studio (flags: make run ARGS=\"--port 8000\")"
+	@echo "make test      install what is missing and run the tests"
+	@echo "make test-all  the same, and every case of the sweeps whose representatives make test runs"
+	@echo "make setup     only install"
+	@echo "make lint      ruff and mypy"
+	@echo "make format    let ruff rewrite the code"
+	@echo "make clean     remove $(VENV) and the tools' caches"
 
 run: $(RUN_STAMP)
 	@exec $(PY) app.py $(ARGS)
 
 test: $(DEV_STAMP)
-	@UNNOISE_BROWSER="$$($(PY) scripts/browser.py)" && export UNNOISE_BROWSER && exec $(PY) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+test-all: $(DEV_STAMP)
+	@$(PYTEST) -m "" $(ARGS)
 
 setup: $(RUN_STAMP)
 

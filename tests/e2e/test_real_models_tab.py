@@ -32,7 +32,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     (models / "vae").mkdir()
     shutil.copy(folder / "vae/diffusion_pytorch_model.safetensors", models / "vae/clear.safetensors")
     single_files.clip_files(models / "tokenizers/clip")
-    monkeypatch.setenv(small_child.SOURCE, str(folder))
+    monkeypatch.setenv(small_child.SOURCE + "sd1", str(folder))
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     settings = Settings(models=(models,), outputs=tmp_path / "out", device="cpu")
     with closing(Studio(settings, entry="tests.manager.small_worker:main")) as studio:

@@ -2,7 +2,6 @@
 
 import gc
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from studio.core.options import resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
-from studio.manager.disk import sniff, tokenizers
 from studio.manager.disk.catalog import Catalog
-from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
-from tests.engine import tiny_child
-from tests.models import single_files
+from tests.manager import small_child
+from tests.models import single_files, tiny_models
 from tests.models.conversions import convert_here, imported
 from tests.models.original_names import flux_original, save, t5_llama_names, text_original
 
@@ -40,23 +37,16 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("sources")
-    return {"flux": single_files.flux_folder(root / "flux"), "sd3": single_files.sd3_folder(root / "sd3")}
+    return single_files.folders(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(autouse=True)
-def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The families are as small as the sources for the length of a test, here and in the converter's process."""
-    families = dict(FAMILIES._items)
-    monkeypatch.setattr(tokenizers, "SIZE", tokenizers.SIZE)
-    monkeypatch.setattr(sniff, "TEXT_ENCODERS", sniff.TEXT_ENCODERS)
     for family, folder in sources.items():
-        single_files.shrink(family, folder)
-        monkeypatch.setenv(tiny_child.SOURCE + family, str(folder))
-    monkeypatch.setattr(imports, "CHILD", tiny_child.__name__)
-    yield
-    FAMILIES._items.clear()
-    FAMILIES._items.update(families)
+        single_files.shrink(monkeypatch, family, folder)
+        monkeypatch.setenv(small_child.SOURCE + family, str(folder))
+    monkeypatch.setattr(imports, "CHILD", small_child.__name__)
 
 
 @pytest.fixture
@@ -200,7 +190,7 @@ def test_stable_diffusion_3_does_without_its_t5(sources: dict[str, Path], models
 
 
 def test_schnell_keeps_the_schedule_it_was_distilled_with(tmp_path: Path, models: Path) -> None:
-    source = single_files.flux_folder(tmp_path / "schnell", guided=False)
+    source = tiny_models.flux(tmp_path / "schnell", guided=False)
     single_files.tokenizer_folders(models, source, "tokenizer_2")
     single_files.all_in_one(models / "checkpoints/flux1-schnell.safetensors", source, "flux")
     (info,) = (info for info in Catalog((models,), None).models() if info.kind == "checkpoint")

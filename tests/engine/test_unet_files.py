@@ -2,16 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from studio import compat
 from studio.core.models import ModelInfo
-from studio.manager.disk import attachments, sniff, tokenizers
 from studio.manager.disk.catalog import Catalog
-from studio.manager.families import FAMILIES
 from tests.models import original_names, single_files, tiny_models
 from tests.models.conversions import imported
 from tests.models.original_names import P, save, text_original
@@ -35,23 +32,15 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(autouse=True)
-def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    families = dict(FAMILIES._items)
-    monkeypatch.setattr(tokenizers, "SIZE", tokenizers.SIZE)
-    monkeypatch.setattr(sniff, "TEXT_ENCODERS", sniff.TEXT_ENCODERS)
-    for width, family in ((64, "sdxl"), (32, "sd1")):
-        monkeypatch.setitem(attachments.CONTEXT_FAMILY, width, family)
-    single_files.shrink("sdxl", sources["base"])
-    single_files.shrink("sdxl", sources["refiner"], "refiner")
-    single_files.shrink("sd1", sources["sd1"])
-    yield
-    FAMILIES._items.clear()
-    FAMILIES._items.update(families)
+def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    single_files.shrink(monkeypatch, "sdxl", sources["base"])
+    single_files.shrink(monkeypatch, "sdxl", sources["refiner"], "refiner")
+    single_files.shrink(monkeypatch, "sd1", sources["sd1"])
 
 
 @pytest.fixture
 def models(tmp_path: Path, sources: dict[str, Path]) -> Path:
-    single_files.tokenizers(tmp_path / "models", sources["sd1"], None)
+    single_files.tokenizer_folders(tmp_path / "models", sources["sd1"], None)
     return tmp_path / "models"
 
 

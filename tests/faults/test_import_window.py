@@ -40,7 +40,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def studio(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     """Over the real worker, whose SD 1 is as small as the test's; each part takes a second longer than it would."""
-    monkeypatch.setenv(small_child.SOURCE, str(models / FOLDER))
+    monkeypatch.setenv(small_child.SOURCE + "sd1", str(models / FOLDER))
     monkeypatch.setenv(small_child.SLOW, "1")
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     own = shutil.copytree(models, tmp_path / "models")

@@ -1,25 +1,25 @@
-"""The converter's process for tests: SD 1 is as small as the test's, as in the test's own process; all else is the real one."""
+"""The converter's process for tests: families are as small as the folders named in the environment; all else is real."""
 
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from studio.manager.conversion import converter
 from studio.manager.conversion.converter import main
-from studio.manager.disk import tokenizers
-from studio.manager.families import FAMILIES
-from tests.models import single_files, tiny_text
+from tests.models import single_files
 
-SOURCE = "UNNOISE_TEST_SOURCE"  # the folder that SD 1 is as small as
+SOURCE = "UNNOISE_TEST_SOURCE_"  # and a family's name: the folder that it is as small as
 SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer
 
 
-def shrink(source: Path) -> None:
-    """Make SD 1 in this process as small as the folder."""
-    FAMILIES._items["sd1"] = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
-    tokenizers.SIZE = len(tiny_text.clip_tokenizer().get_vocab())
+def shrink_families() -> None:
+    """For the rest of this process's life."""
+    for name, folder in os.environ.items():
+        if name.startswith(SOURCE):
+            single_files.shrink(pytest.MonkeyPatch(), name.removeprefix(SOURCE), Path(folder))
 
 
 def slow_down(seconds: float) -> None:
@@ -33,6 +33,6 @@ def slow_down(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    shrink(Path(os.environ[SOURCE]))
+    shrink_families()
     slow_down(float(os.environ.get(SLOW, "0")))
     sys.exit(main())

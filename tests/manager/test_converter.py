@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +15,10 @@ from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
 from studio.manager.conversion import converter
-from studio.manager.disk import attachments, tokenizers
 from studio.manager.disk.files import describe_file
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
-from tests.models import single_files, tiny_models, tiny_text
+from tests.models import single_files, tiny_models
 from tests.models.conversions import convert_here
 from tests.models.sparse_headers import unet, write_sparse
 
@@ -42,10 +40,7 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     models = tmp_path / "models"
     shutil.copytree(source.parent / "single", models / "checkpoints")
     single_files.clip_files(models / "tokenizers/clip")
-    monkeypatch.setattr(tokenizers, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
-    monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
-    small = replace(FAMILIES.get("sd1"), blueprint=single_files.tiny_blueprint(source))
-    monkeypatch.setitem(FAMILIES._items, "sd1", small)
+    single_files.shrink(monkeypatch, "sd1", source)
     convert_here(monkeypatch)
     return Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
 

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,9 @@ from studio.core.models import Override
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
 from studio.manager.conversion.converted_folders import claimed
-from studio.manager.disk import attachments, tokenizers
-from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
 from tests.manager import small_child
-from tests.models import single_files, tiny_models, tiny_text
+from tests.models import single_files, tiny_models
 from tests.models.conversions import convert_here
 
 compat.prepare()
@@ -42,12 +39,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SD 1 is as small as the test's, here and in the child."""
-    monkeypatch.setattr(tokenizers, "SIZE", len(tiny_text.clip_tokenizer().get_vocab()))
-    monkeypatch.setitem(attachments.CONTEXT_FAMILY, 32, "sd1")
-    blueprint = single_files.tiny_blueprint(source)
-    monkeypatch.setitem(FAMILIES._items, "sd1", replace(FAMILIES.get("sd1"), blueprint=blueprint))
+    single_files.shrink(monkeypatch, "sd1", source)
     monkeypatch.setattr(imports, "CHILD", small_child.__name__)
-    monkeypatch.setenv(small_child.SOURCE, str(source))
+    monkeypatch.setenv(small_child.SOURCE + "sd1", str(source))
 
 
 @pytest.fixture
@@ -256,11 +250,9 @@ from pathlib import Path
 from studio import compat; compat.prepare()
 from studio.core.settings import Settings
 from studio.manager.conversion import imports
-from studio.manager.disk import attachments
 from studio.manager.manager import Manager
 from tests.manager import small_child
-small_child.shrink(Path({str(source)!r}))
-attachments.CONTEXT_FAMILY[32] = "sd1"
+small_child.shrink_families()
 imports.CHILD = small_child.__name__
 manager = Manager(Settings(models={tuple(map(str, manager.settings.models))!r}, outputs={str(manager.settings.outputs)!r}))
 (info,) = manager.catalog.models()

@@ -10,11 +10,9 @@ from huggingface_hub.file_download import _create_symlink, repo_folder_name
 ONE, TWO = "a" * 40, "0123456789abcdef0123456789abcdef01234567"
 
 
-def cached(
-    cache: Path, repository: str, revision: str, files: Path, *, main: bool = True, shared: bool = False
-) -> Path:
+def cached(cache: Path, repo: str, revision: str, files: Path, *, main: bool = True, shared: bool = False) -> Path:
     """The snapshot of a repository that consists of the folder `files`; blobs in the cache's common store if `shared`."""
-    storage = cache / repo_folder_name(repo_id=repository, repo_type="model")
+    storage = cache / repo_folder_name(repo_id=repo, repo_type="model")
     snapshot = storage / "snapshots" / revision
     for file in sorted(path for path in files.rglob("*") if path.is_file()):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()

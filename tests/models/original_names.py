@@ -7,12 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from studio import compat
-
-compat.prepare()
-
-import torch  # noqa: E402
-from safetensors.torch import save_file  # noqa: E402
+import torch
+from safetensors.torch import save_file
 
 Tensors = dict[str, Any]
 P = "model.diffusion_model."
@@ -47,13 +43,11 @@ def unet_original(unet: Any) -> Tensors:
     places = dict(UNET_ENDS)
     for i in range(levels):
         first = (layers + 1) * i
-        for j in range(layers):
-            places[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{first + j + 1}.0"
-            places[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{first + j + 1}.1"
+        for number, part in enumerate(("resnets", "attentions")):
+            for j in range(layers + 1):
+                places[f"down_blocks.{i}.{part}.{j}"] = f"input_blocks.{first + j + 1}.{number}"
+                places[f"up_blocks.{i}.{part}.{j}"] = f"output_blocks.{first + j}.{number}"
         places[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{first + layers + 1}.0.op"
-        for j in range(layers + 1):
-            places[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{first + j}.0"
-            places[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{first + j}.1"
         after = 2 if "CrossAttn" in unet.config.up_block_types[i] else 1
         places[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{first + layers}.{after}.conv"
     return {
@@ -68,10 +62,8 @@ def vae_original(vae: Any) -> Tensors:
     places = {}
     for i in range(levels):
         up = levels - 1 - i
-        for j in range(layers):
-            places[f"encoder.down_blocks.{i}.resnets.{j}"] = f"encoder.down.{i}.block.{j}"
-        for j in range(layers + 1):
-            places[f"decoder.up_blocks.{i}.resnets.{j}"] = f"decoder.up.{up}.block.{j}"
+        places |= {f"encoder.down_blocks.{i}.resnets.{j}": f"encoder.down.{i}.block.{j}" for j in range(layers)}
+        places |= {f"decoder.up_blocks.{i}.resnets.{j}": f"decoder.up.{up}.block.{j}" for j in range(layers + 1)}
         places[f"encoder.down_blocks.{i}.downsamplers.0"] = f"encoder.down.{i}.downsample"
         places[f"decoder.up_blocks.{i}.upsamplers.0"] = f"decoder.up.{up}.upsample"
     for side in ("encoder", "decoder"):
@@ -116,7 +108,7 @@ OPEN_CLIP_LAYER = {
 }  # fmt: skip
 
 
-def open_clip_original(module: Any, prefix: str) -> Tensors:
+def open_clip_original(module: Any, prefix: str = "") -> Tensors:
     """A CLIPTextModelWithProjection: queries, keys and values in one, the projection transposed."""
     ours = {key.removeprefix("text_model."): tensor for key, tensor in module.state_dict().items()}
     out = {
@@ -156,13 +148,8 @@ def t5_llama_names(module: Any) -> Tensors:
 FLUX_ENDS = {
     "img_in": "x_embedder", "txt_in": "context_embedder", "final_layer.linear": "proj_out",
     "final_layer.adaLN_modulation.1": "norm_out.linear",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
-    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
 }  # fmt: skip
+FLUX_EMBEDDERS = {"time_in": "timestep", "vector_in": "text", "guidance_in": "guidance"}
 FLUX_DOUBLE = {
     "img_mod.lin": "norm1.linear", "txt_mod.lin": "norm1_context.linear",
     "img_attn.qkv": "attn.to_q attn.to_k attn.to_v", "txt_attn.qkv": "attn.add_q_proj attn.add_k_proj attn.add_v_proj",
@@ -180,7 +167,7 @@ FLUX_SINGLE = {
 
 def flux_original(module: Any) -> Tensors:
     """A FluxTransformer2DModel as black-forest-labs/flux names it."""
-    places = dict(FLUX_ENDS)
+    places = FLUX_ENDS | _two_layers(FLUX_EMBEDDERS, "in_layer", "out_layer")
     for i in range(module.config.num_layers):
         places |= _block(f"double_blocks.{i}.", f"transformer_blocks.{i}.", FLUX_DOUBLE)
     for i in range(module.config.num_single_layers):
@@ -193,11 +180,8 @@ def flux_original(module: Any) -> Tensors:
 SD3_ENDS = {
     "x_embedder.proj": "pos_embed.proj", "context_embedder": "context_embedder", "final_layer.linear": "proj_out",
     "final_layer.adaLN_modulation.1": "norm_out.linear",
-    "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
-    "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
-    "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
-    "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
 }  # fmt: skip
+SD3_EMBEDDERS = {"t_embedder": "timestep", "y_embedder": "text"}
 SD3_IMAGE = {
     "attn.qkv": "attn.to_q attn.to_k attn.to_v", "attn.proj": "attn.to_out.0",
     "attn.ln_q": "attn.norm_q", "attn.ln_k": "attn.norm_k",
@@ -214,7 +198,7 @@ SD3_TEXT = {
 
 def sd3_original(module: Any) -> Tensors:
     """An SD3Transformer2DModel as Stability's sd3.5 names it."""
-    places = dict(SD3_ENDS)
+    places = SD3_ENDS | _two_layers(SD3_EMBEDDERS, "mlp.0", "mlp.2")
     for i in range(module.config.num_layers):
         places |= _block(f"joint_blocks.{i}.x_block.", f"transformer_blocks.{i}.", SD3_IMAGE)
         places |= _block(f"joint_blocks.{i}.context_block.", f"transformer_blocks.{i}.", SD3_TEXT)
@@ -222,6 +206,14 @@ def sd3_original(module: Any) -> Tensors:
     _exchange_halves(out, "final_layer.adaLN_modulation.1")
     _exchange_halves(out, f"joint_blocks.{module.config.num_layers - 1}.context_block.adaLN_modulation.1")
     return out
+
+
+def _two_layers(embedders: dict[str, str], first: str, second: str) -> dict[str, str]:
+    return {
+        f"{theirs}.{layer}": f"time_text_embed.{ours}_embedder.linear_{number}"
+        for theirs, ours in embedders.items()
+        for number, layer in ((1, first), (2, second))
+    }
 
 
 def _block(theirs: str, ours: str, names: dict[str, str]) -> dict[str, str]:

@@ -7,14 +7,13 @@ import functools
 import io
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from studio import compat
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-compat.prepare()
-
-import transformers  # noqa: E402
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers  # noqa: E402
+from tests.models.components import reseed
 
 WORDS = ("a", "red", "blue", "large", "small", "heart", "star", "ring", "on", "the", "left", "right", "ground", "white")
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -42,10 +41,8 @@ def trained_bpe() -> dict[str, Any]:
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, end_of_word_suffix="</w>", initial_alphabet=alphabet, show_progress=False
-    )
+    sizes = {"vocab_size": 400, "end_of_word_suffix": "</w>", "show_progress": False}
+    trainer = trainers.BpeTrainer(initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), **sizes)
     bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
     return json.loads(bpe.to_str())["model"]
 
@@ -114,17 +111,26 @@ def omnigen_tokenizer() -> Any:
     return transformers.LlamaTokenizer(vocab=vocab, merges=[])
 
 
-def chatglm_tokenizer(folder: Path) -> Any:
-    """Kolors' tokenizer reads a SentencePiece model from a folder; this one is trained there."""
+def gpt2_tokenizer() -> Any:
+    words = trained_bpe()["vocab"]
+    vocab = words | {END: len(words), "<|EOS|>": len(words) + 1}
+    return transformers.GPT2Tokenizer(vocab=vocab, merges=clip_merges())
+
+
+def chatglm_tokenizer() -> Any:
+    """Kolors' tokenizer reads a SentencePiece model from a folder, which lives as long as it does."""
     import sentencepiece
     from diffusers.pipelines.kolors import ChatGLMTokenizer
 
-    model = io.BytesIO()
+    model, folder = io.BytesIO(), TemporaryDirectory()
     sizes = {"vocab_size": 60, "hard_vocab_limit": False, "minloglevel": 2}
     lines = iter([" ".join(WORDS)] * 20)
     sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, **sizes)
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    return ChatGLMTokenizer(str(folder / "tokenizer.model"))
+    file = Path(folder.name) / "tokenizer.model"
+    file.write_bytes(model.getvalue())
+    tokenizer = ChatGLMTokenizer(str(file))
+    tokenizer.folder = folder
+    return tokenizer
 
 
 def qwen_processor(kind: str) -> Any:
@@ -140,11 +146,8 @@ def qwen_processor(kind: str) -> Any:
 
 
 def pixtral_processor() -> Any:
-    tokenizer = llama_tokenizer()
-    tokenizer.padding_side = "left"
-    return transformers.PixtralProcessor(
-        image_processor=transformers.PixtralImageProcessor(), tokenizer=tokenizer, chat_template=tokenizer.chat_template
-    )
+    tokenizer, images = llama_tokenizer(padding_side="left"), transformers.PixtralImageProcessor()
+    return transformers.PixtralProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
 
 
 def _numbered(tokens: list[str]) -> dict[str, int]:
@@ -162,20 +165,16 @@ def _begins_with(mark: str, vocab: dict[str, int]) -> Any:
 # ---- text encoders ---------------------------------------------------------------------------------------------------
 
 SMALL = {
-    "vocab_size": 320,
-    "hidden_size": 16,
-    "intermediate_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-}
+    "vocab_size": 320, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "head_dim": 8,
+}  # fmt: skip
 VISION = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
 ROTARY = {"rope_parameters": {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1000000.0}}
 
 
 def encoder(name: str, **config: Any) -> Any:
     """A class of transformers with this configuration."""
+    reseed(name)
     model = getattr(transformers, name)
     return model(model.config_class(**config)).eval()
 
@@ -185,26 +184,12 @@ def language(name: str, **config: Any) -> Any:
     return encoder(name, **(SMALL | config))
 
 
-def clip_text(
-    tokenizer: Any,
-    width: int = 32,
-    *,
-    projection: int | None = None,
-    positions: int = 128,
-    layers: int = 2,
-    inner: int = 64,
-) -> Any:
-    return encoder(
-        "CLIPTextModelWithProjection" if projection else "CLIPTextModel",
-        vocab_size=len(tokenizer),
-        hidden_size=width,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        max_position_embeddings=positions,
-        projection_dim=projection or width,
-        **{f"{mark}_token_id": getattr(tokenizer, f"{mark}_token_id") for mark in ("bos", "eos", "pad")},
-    )
+def clip_text(tokenizer: Any, width: int = 32, *, projection: int = 0, positions: int = 128, layers: int = 2) -> Any:
+    sizes = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": layers, "num_attention_heads": 4}
+    marks = {f"{mark}_token_id": getattr(tokenizer, f"{mark}_token_id") for mark in ("bos", "eos", "pad")}
+    name = "CLIPTextModelWithProjection" if projection else "CLIPTextModel"
+    length = {"vocab_size": len(tokenizer), "max_position_embeddings": positions}
+    return encoder(name, **sizes, **length, **marks, projection_dim=projection or width)
 
 
 def clip_vision(width: int = 32) -> Any:
@@ -218,9 +203,9 @@ def t5_text(tokenizer: Any, width: int = 32, *, name: str = "T5EncoderModel", **
     return encoder(name, vocab_size=len(tokenizer) + 8, **sizes, **marks, decoder_start_token_id=0, **config)
 
 
-def bert(tokenizer: Any, width: int = 16) -> Any:
-    sizes = {"hidden_size": width, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": width}
-    return encoder("BertModel", vocab_size=len(tokenizer), **sizes)
+def bert_text() -> Any:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return encoder("BertModel", vocab_size=len(bert_tokenizer()), **sizes)
 
 
 def qwen25_vl() -> Any:
@@ -242,11 +227,27 @@ def mistral3(name: str = "Mistral3ForConditionalGeneration", layers: int = 2) ->
 
 
 def t5_gemma() -> Any:
-    """The encoder of T5Gemma, which transformers has no name for until PRX's pipeline gives it one."""
-    import diffusers
+    """The encoder of T5Gemma, which transformers does not export."""
+    from transformers.models.t5gemma.modeling_t5gemma import T5GemmaEncoder
 
-    assert diffusers.PRXPipeline
     layers = {"num_hidden_layers": 1, "num_key_value_heads": 1, "layer_types": ["full_attention"]}
     sizes = {"max_position_embeddings": 256, "dropout_rate": 0.0, "query_pre_attn_scalar": 8}
-    config = transformers.T5GemmaModuleConfig(**(SMALL | layers | sizes))
-    return transformers.T5GemmaEncoder(config).eval()
+    return T5GemmaEncoder(transformers.T5GemmaModuleConfig(**(SMALL | layers | sizes))).eval()
+
+
+# ---- both, as a pipeline's components --------------------------------------------------------------------------------
+
+
+def clip(max_length: int = 24, *, pad: str = END, **config: Any) -> dict[str, Any]:
+    tokenizer = clip_tokenizer(max_length, pad_token=pad)
+    return {"text_encoder": clip_text(tokenizer, **config), "tokenizer": tokenizer}
+
+
+def t5(max_length: int = 24, **config: Any) -> dict[str, Any]:
+    tokenizer = t5_tokenizer(max_length)
+    return {"text_encoder": t5_text(tokenizer, **config), "tokenizer": tokenizer}
+
+
+def numbered(number: int, components: dict[str, Any]) -> dict[str, Any]:
+    """The same as a pipeline's second, third, ... text encoder and tokenizer."""
+    return {f"{name}_{number}": component for name, component in components.items()}

@@ -50,7 +50,7 @@ def test_schedules_go_from_signal_to_noise(name):
     alpha, sigma = made.alpha_sigma(times.sort().values)
     assert alpha[0] > 0.99
     assert sigma[0] < 0.1
-    assert alpha[-1] < 0.1 or name == "flow"
+    assert alpha[-1] < 0.1
     assert (alpha.diff() <= 0).all()
     assert (sigma.diff() >= 0).all()
 
