@@ -16,8 +16,6 @@ from tests.models import components as c
 from tests.models import tiny_text as text
 from tests.models.denoisers import NARROW, WIDE, denoiser
 
-# ---- what needs more than sizes --------------------------------------------------------------------------------------
-
 
 def of_pipeline(module: str, name: str, *arguments: Any, **config: Any) -> Any:
     """A class that a pipeline of diffusers brings with it."""
@@ -79,8 +77,6 @@ def text_decoder() -> Any:
     return decoder
 
 
-# ---- a component of each class ---------------------------------------------------------------------------------------
-
 # fmt: off
 BY_CLASS: dict[str, Callable[[], Any]] = {
     # Tokenizers and processors.
@@ -103,11 +99,15 @@ BY_CLASS: dict[str, Callable[[], Any]] = {
     "TokenizersBackend": text.llama_tokenizer,
     "XLMRobertaTokenizer": partial(text.roberta_tokenizer, 77),
     # Encoders, and other language models.
-    "BertModel": text.bert_text,
+    "BertModel": partial(
+        text.encoder, "BertModel", vocab_size=100, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16),
     "ChatGLMModel": chatglm,
     "CLIPTextModel": lambda: text.clip_text(text.clip_tokenizer()),
     "CLIPTextModelWithProjection": lambda: text.clip_text(text.clip_tokenizer(), projection=WIDE),
-    "CLIPVisionModelWithProjection": text.clip_vision,
+    "CLIPVisionModelWithProjection": partial(
+        text.encoder, "CLIPVisionModelWithProjection", hidden_size=WIDE, intermediate_size=64, num_hidden_layers=1,
+        num_attention_heads=4, image_size=32, patch_size=16, projection_dim=WIDE),
     "Gemma2PreTrainedModel": partial(text.language, "Gemma2Model", num_key_value_heads=1, query_pre_attn_scalar=8),
     "GemmaPreTrainedModel": partial(text.language, "GemmaForCausalLM", num_key_value_heads=1),
     "GlmImageForConditionalGeneration": glm_image_writer,
@@ -148,7 +148,9 @@ BY_CLASS: dict[str, Callable[[], Any]] = {
     "AutoencoderKLHunyuanImage": partial(
         c.noisy, "AutoencoderKLHunyuanImage", in_channels=3, out_channels=3, latent_channels=8, layers_per_block=1,
         block_out_channels=(32,) * 6, spatial_compression_ratio=32, sample_size=64, scaling_factor=0.75289),
-    "AutoencoderKLQwenImage": c.vae_qwen,
+    "AutoencoderKLQwenImage": partial(
+        c.noisy, "AutoencoderKLQwenImage", **c.VIDEO, base_dim=8, z_dim=4, latents_mean=[0.0, 0.1, 0.2, 0.3],
+        latents_std=[1.0, 1.1, 1.2, 1.3]),
     "AutoencoderKLQwenImage21": partial(
         c.noisy, "AutoencoderKLQwenImage21", base_dim=4, decoder_base_dim=4, z_dim=8, dim_mult=[1] * 5, num_res_blocks=1,
         temperal_downsample=[False, True, True, True], latents_mean=[0.0] * 8, latents_std=[1.0] * 8),

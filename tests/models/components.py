@@ -80,12 +80,6 @@ def vae_tiny(levels: int = 4) -> Any:
 VIDEO = {"dim_mult": [1, 1, 1, 1], "num_res_blocks": 1, "temperal_downsample": [False, True, True]}
 
 
-def vae_qwen(channels: int = 4) -> Any:
-    means, deviations = [0.1 * k for k in range(channels)], [1.0 + 0.1 * k for k in range(channels)]
-    sizes = {"base_dim": 8, "z_dim": channels, "latents_mean": means, "latents_std": deviations}
-    return noisy("AutoencoderKLQwenImage", **VIDEO, **sizes)
-
-
 def vae_deep(levels: int = 6) -> Any:
     """The deep-compression autoencoder: thirty-twofold with six levels."""
     blocks = {"block_types": "ResBlock", "layers_per_block": (1,) * levels, "qkv_multiscales": ((),) * levels}

@@ -1,7 +1,4 @@
-"""Tiny random denoisers of diffusers' classes: transformers, priors, and U-Nets of classes of their own.
-
-The relations that the pipelines rely on are real; the sizes are the smallest that the classes allow.
-"""
+"""Sizes of tiny denoisers, as small as diffusers' classes allow: transformers, priors, U-Nets of classes of their own."""
 
 import inspect
 from typing import Any

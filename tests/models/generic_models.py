@@ -16,7 +16,7 @@ from tests.models import tiny_text as text
 from tests.models.component_classes import BY_CLASS, latent_bert
 from tests.models.components import diffusers
 from tests.models.denoisers import NARROW, WIDE, denoiser
-from tests.models.folders import Components, write_folder
+from tests.models.folders import Components, builder
 from tests.models.tiny_models import sd3_components, sigma_components, xl_components
 
 shifted = partial(c.vae_flow, scaling_factor=0.3611, shift_factor=0.1159)
@@ -167,18 +167,11 @@ SIDES = {
 
 
 def build(pipeline: str, folder: Path, seed: int = 0, **options: Any) -> Path:
-    side = SIDES.get(pipeline, 32)
-    write_folder(folder, pipeline, partial(GENERIC[pipeline], **options), seed, side, {})
-    if pipeline == "PRXPipeline":
-        _publish_t5_gemma(folder)
+    # T5Gemma's encoder is saved without a module of that name to find it by.
+    index = {"text_encoder": ["prx", "T5GemmaEncoder"]} if pipeline == "PRXPipeline" else None
+    builder(pipeline, SIDES.get(pipeline, 32), index)(GENERIC[pipeline])(folder, seed, **options)
+    if index:  # published folders have the configuration of the whole T5Gemma, and of that the encoder alone
+        encoder = json.loads((folder / "text_encoder/config.json").read_text())
+        whole = transformers.T5GemmaConfig(encoder=encoder, decoder=encoder, is_encoder_decoder=False, vocab_size=256)
+        whole.save_pretrained(folder / "text_encoder")
     return folder
-
-
-def _publish_t5_gemma(folder: Path) -> None:
-    """Published folders have the configuration of the whole T5Gemma, and of that the encoder alone."""
-    encoder = json.loads((folder / "text_encoder/config.json").read_text())
-    whole = transformers.T5GemmaConfig(encoder=encoder, decoder=encoder, is_encoder_decoder=False, vocab_size=256)
-    whole.save_pretrained(folder / "text_encoder")
-    index = json.loads((folder / "model_index.json").read_text())
-    index["text_encoder"] = ["prx", "T5GemmaEncoder"]  # saved without a module of that name to find it by
-    (folder / "model_index.json").write_text(json.dumps(index))

@@ -145,19 +145,16 @@ def t5_llama_names(module: Any) -> Tensors:
 
 # ---- transformers of flow matching -----------------------------------------------------------------------------------
 
-FLUX_ENDS = {
-    "img_in": "x_embedder", "txt_in": "context_embedder", "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}  # fmt: skip
+LAST = {"final_layer.linear": "proj_out", "final_layer.adaLN_modulation.1": "norm_out.linear"}
+FLUX_ENDS = LAST | {"img_in": "x_embedder", "txt_in": "context_embedder"}
 FLUX_EMBEDDERS = {"time_in": "timestep", "vector_in": "text", "guidance_in": "guidance"}
 FLUX_DOUBLE = {
     "img_mod.lin": "norm1.linear", "txt_mod.lin": "norm1_context.linear",
     "img_attn.qkv": "attn.to_q attn.to_k attn.to_v", "txt_attn.qkv": "attn.add_q_proj attn.add_k_proj attn.add_v_proj",
     "img_attn.norm.query_norm": "attn.norm_q", "img_attn.norm.key_norm": "attn.norm_k",
     "txt_attn.norm.query_norm": "attn.norm_added_q", "txt_attn.norm.key_norm": "attn.norm_added_k",
-    "img_attn.proj": "attn.to_out.0", "txt_attn.proj": "attn.to_add_out",
-    "img_mlp.0": "ff.net.0.proj", "img_mlp.2": "ff.net.2",
-    "txt_mlp.0": "ff_context.net.0.proj", "txt_mlp.2": "ff_context.net.2",
+    "img_attn.proj": "attn.to_out.0", "img_mlp.0": "ff.net.0.proj", "img_mlp.2": "ff.net.2",
+    "txt_attn.proj": "attn.to_add_out", "txt_mlp.0": "ff_context.net.0.proj", "txt_mlp.2": "ff_context.net.2",
 }  # fmt: skip
 FLUX_SINGLE = {
     "modulation.lin": "norm.linear", "linear1": "attn.to_q attn.to_k attn.to_v proj_mlp", "linear2": "proj_out",
@@ -177,10 +174,7 @@ def flux_original(module: Any) -> Tensors:
     return out
 
 
-SD3_ENDS = {
-    "x_embedder.proj": "pos_embed.proj", "context_embedder": "context_embedder", "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}  # fmt: skip
+SD3_ENDS = LAST | {"x_embedder.proj": "pos_embed.proj", "context_embedder": "context_embedder"}
 SD3_EMBEDDERS = {"t_embedder": "timestep", "y_embedder": "text"}
 SD3_IMAGE = {
     "attn.qkv": "attn.to_q attn.to_k attn.to_v", "attn.proj": "attn.to_out.0",

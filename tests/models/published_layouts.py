@@ -88,8 +88,7 @@ def open_clip(width: int, layers: int) -> Shapes:
     return _component("sdxl", "text_encoder_2", open_clip_original, **sizes) | {"logit_scale": ()}
 
 
-def t5() -> Shapes:
-    return _component("sd3", "text_encoder_3", text_original)
+t5 = partial(_component, "sd3", "text_encoder_3", text_original)
 
 
 def checkpoint(denoiser: Shapes, text: Shapes, vae: Shapes | None = None) -> Shapes:
@@ -166,9 +165,6 @@ def ip_adapter(context: int, image: Shapes, lora: bool = False, layers: int = 16
         for part in ("q", "k", "v", "out") if lora else ():
             shapes |= {f"{stem}{part}_lora.down.weight": (128, 320), f"{stem}{part}_lora.up.weight": (320, 128)}
     return shapes
-
-
-# ---- upscalers -------------------------------------------------------------------------------------------------------
 
 
 def _conv(name: str, out: int, into: int) -> Shapes:

@@ -17,8 +17,9 @@ from studio.manager.disk import attachments, sniff, tokenizers
 from studio.manager.families import FAMILIES
 from tests.models import original_names as names
 from tests.models import tiny_models
+from tests.models.components import diffusers
 from tests.models.folders import Components
-from tests.models.tiny_text import clip_merges, clip_tokenizer
+from tests.models.tiny_text import clip_tokenizer, trained_bpe
 
 WIDTHS = {"clip_l": 32, "clip_g": 64, "t5xxl": 96}
 TEXT = {
@@ -38,12 +39,7 @@ def folders(root: Path) -> dict[str, Path]:
 
 
 def components_of(folder: Path) -> Components:
-    import diffusers
-
     return diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True).components
-
-
-# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def sd1_checkpoint(file: Path, folder: Path) -> Path:
@@ -114,7 +110,7 @@ def clip_files(folder: Path) -> None:
     """A CLIP tokenizer as two files."""
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(clip_tokenizer().get_vocab()))
-    merges = [" ".join(pair) for pair in clip_merges()]
+    merges = [" ".join(pair) for pair in trained_bpe()["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
 
 
@@ -123,9 +119,6 @@ def tokenizer_folders(root: Path, folder: Path, t5: str | None) -> None:
     clip_files(root / "tokenizers/clip")
     if t5:
         shutil.copytree(folder / t5, root / "tokenizers/t5")
-
-
-# ---- families as small as these models -------------------------------------------------------------------------------
 
 
 def shrink(patch: pytest.MonkeyPatch, family: str, folder: Path, variant: str = "") -> None:

@@ -65,17 +65,20 @@ def sd3(position: int = 36864, large: bool = False) -> Shapes:
 Case = tuple[str, Shapes, dict[str, str], tuple[str, str | None, str, str]]
 
 
-def _case(file: str, shapes: Shapes, *what: str | None, prediction: str = "epsilon", **metadata: str) -> Case:
-    """`what` is its kind, its family and, where it has one, its variant."""
-    kind, family, variant = (*what, "")[:3]
-    named = {f"modelspec.{name}": value for name, value in metadata.items()}
-    return f"{file}.safetensors", shapes, named, (kind or "", family, variant or "", prediction)
+def _case(
+    kind: str,
+    file: str,
+    shapes: Shapes,
+    family: str | None,
+    variant: str = "",
+    prediction: str = "epsilon",
+    **spec: str,
+) -> Case:
+    metadata = {f"modelspec.{name}": value for name, value in spec.items()}
+    return f"{file}.safetensors", shapes, metadata, (kind, family, variant, prediction)
 
 
-def _model(file: str, shapes: Shapes, family: str, variant: str = "", **more: str) -> Case:
-    return _case(file, shapes, "checkpoint", family, variant, **more)
-
-
+_model = partial(_case, "checkpoint")
 _flow = partial(_model, prediction="flow_prediction")
 _BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"
 _BLOCK_1 = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight"
@@ -118,47 +121,47 @@ CASES: dict[str, Case] = {
         "q", {"transformer_blocks.0.img_mod.1.weight": (18432, 3072), "txt_norm.weight": (3584,)}, "qwen_image"),
     "PixArt": _model("p", {"y_embedder.y_embedding": (120, 4096)}, "pixart"),
     "kohya LoRA": _case(
-        "l", {f"lora_unet_{_BLOCK.replace('.', '_')}.lora_down.weight": (8, 768)}, "lora", "sd1", "kohya"),
-    "kohya LoRA for SDXL": _case("l", {
+        "lora", "l", {f"lora_unet_{_BLOCK.replace('.', '_')}.lora_down.weight": (8, 768)}, "sd1", "kohya"),
+    "kohya LoRA for SDXL": _case("lora", "l", {
         "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k.lora_down.weight": (8, 2048),
         "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight": (8, 1280),
-    }, "lora", "sdxl", "kohya"),
-    "diffusers LoRA": _case("l", {f"unet.{_BLOCK}.lora_A.weight": (4, 1024)}, "lora", "sd2", "diffusers"),
-    "peft LoRA with DoRA": _case("l", {
+    }, "sdxl", "kohya"),
+    "diffusers LoRA": _case("lora", "l", {f"unet.{_BLOCK}.lora_A.weight": (4, 1024)}, "sd2", "diffusers"),
+    "peft LoRA with DoRA": _case("lora", "l", {
         f"base_model.model.{_BLOCK}.lora_A.weight": (4, 768),
         f"base_model.model.{_BLOCK}.lora_magnitude_vector": (320,),
-    }, "lora", "sd1", "peft dora"),
+    }, "sd1", "peft dora"),
     "FLUX LoRA": _case(
-        "l", {"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (16, 3072)}, "lora", "flux", "diffusers"),
+        "lora", "l", {"transformer.single_transformer_blocks.0.attn.to_k.lora_A.weight": (16, 3072)}, "flux", "diffusers"),
     "LoHa": _case(
-        "l", {"lora_unet_mid.hada_w1_a": (8, 8), "lora_unet_mid.hada_w1_b": (8, 8)}, "lora", None, "loha"),
-    "LoKr": _case("l", {"lora_unet_mid.lokr_w1": (8, 8)}, "lora", None, "lokr"),
-    "full difference": _case("l", {"lora_unet_mid.diff": (8, 8)}, "lora", None, "full"),
-    "textual inversion": _case("cat", {"emb_params": (4, 768)}, "embedding", "sd1"),
-    "SDXL textual inversion": _case("cat", {"clip_l": (2, 768), "clip_g": (2, 1280)}, "embedding", "sdxl"),
-    "diffusers textual inversion": _case("cat", {"<cat>": (1024,)}, "embedding", "sd2"),
-    "VAE": _case("vae", {
+        "lora", "l", {"lora_unet_mid.hada_w1_a": (8, 8), "lora_unet_mid.hada_w1_b": (8, 8)}, None, "loha"),
+    "LoKr": _case("lora", "l", {"lora_unet_mid.lokr_w1": (8, 8)}, None, "lokr"),
+    "full difference": _case("lora", "l", {"lora_unet_mid.diff": (8, 8)}, None, "full"),
+    "textual inversion": _case("embedding", "cat", {"emb_params": (4, 768)}, "sd1"),
+    "SDXL textual inversion": _case("embedding", "cat", {"clip_l": (2, 768), "clip_g": (2, 1280)}, "sdxl"),
+    "diffusers textual inversion": _case("embedding", "cat", {"<cat>": (1024,)}, "sd2"),
+    "VAE": _case("vae", "vae", {
         "encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (512, 4, 3, 3),
         "quant_conv.weight": (8, 8, 1, 1),
-    }, "vae", "sd1"),
+    }, "sd1"),
     "16-channel VAE": _case(
-        "ae", {"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (512, 16, 3, 3)}, "vae", "flux"),
-    "ControlNet": _case("c", {f"control_model.{_INPUT}": (320, 768)}, "controlnet", "sd1"),
+        "vae", "ae", {"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (512, 16, 3, 3)}, "flux"),
+    "ControlNet": _case("controlnet", "c", {f"control_model.{_INPUT}": (320, 768)}, "sd1"),
     "diffusers ControlNet": _case(
-        "c", {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3), _BLOCK_1: (640, 2048)}, "controlnet", "sdxl"),
-    "T2I-Adapter": _case("t", {
+        "controlnet", "c", {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3), _BLOCK_1: (640, 2048)}, "sdxl"),
+    "T2I-Adapter": _case("t2i_adapter", "t", {
         "body.0.block1.weight": (320, 320, 3, 3), "body.0.block2.weight": (320, 320, 1, 1),
         "conv_in.weight": (320, 192, 3, 3),
-    }, "t2i_adapter", "sd1"),
+    }, "sd1"),
     "IP-Adapter": _case(
-        "i", {"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "ip_adapter", "sd1"),
+        "ip_adapter", "i", {"image_proj.proj.weight": (3072, 1024), "ip_adapter.1.to_k_ip.weight": (320, 768)}, "sd1"),
     "ESRGAN": _case(
-        "u", {"body.0.rdb1.conv1.weight": (32, 64, 3, 3), "conv_first.weight": (64, 3, 3, 3)}, "upscaler", None),
-    "old ESRGAN": _case("u", _OLD_ESRGAN, "upscaler", None),
-    "compact upscaler": _case("u", _UPSCALED, "upscaler", None),
-    "a U-Net alone": _case("diffusion_pytorch_model", {
+        "upscaler", "u", {"body.0.rdb1.conv1.weight": (32, 64, 3, 3), "conv_first.weight": (64, 3, 3, 3)}, None),
+    "old ESRGAN": _case("upscaler", "u", _OLD_ESRGAN, None),
+    "compact upscaler": _case("upscaler", "u", _UPSCALED, None),
+    "a U-Net alone": _case("unknown", "diffusion_pytorch_model", {
         "conv_in.weight": (320, 4, 3, 3), "add_embedding.linear_1.weight": (1280, 2816), _BLOCK_1: (640, 2048),
-    }, "unknown", "sdxl"),
-    "nothing known": _case("x", {"a": (2, 2), "b": (2, 2), "c": (3,), "d": (1,), "e": (5,)}, "unknown", None),
+    }, "sdxl"),
+    "nothing known": _case("unknown", "x", {"a": (2, 2), "b": (2, 2), "c": (3,), "d": (1,), "e": (5,)}, None),
 }
 # fmt: on

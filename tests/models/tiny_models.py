@@ -17,9 +17,6 @@ from tests.models.tiny_text import clip, numbered, t5
 KARRAS = {"beta_start": 0.00085, "beta_end": 0.012}
 
 
-# ---- Stable Diffusion ------------------------------------------------------------------------------------------------
-
-
 @builder("StableDiffusionPipeline")
 def stable_diffusion(
     *, vae: str = "tiny", prediction: str = "epsilon", sample_size: int = 16, tokens: int = 24
@@ -47,9 +44,6 @@ def latent_consistency() -> Components:
     """The guidance scale is an input of the U-Net."""
     scheduler = c.make("LCMScheduler", beta_schedule="scaled_linear", original_inference_steps=50)
     return {**clip(), "unet": c.unet(time_cond_proj_dim=16), "scheduler": scheduler}
-
-
-# ---- Stable Diffusion XL ---------------------------------------------------------------------------------------------
 
 
 def xl_components(*, tokens: int = 24, channels: int = 4) -> Components:

@@ -24,8 +24,7 @@ MARKS = (
     "<unk>", "<s>", "</s>", "<bos>", "<eos>", "<pad>", "<mask>", "[IMG]", "[IMG_BREAK]", "[IMG_END]",
 )  # fmt: skip
 CHAT_TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content is string %}{{ m.content }}{% else %}"
     "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -36,7 +35,7 @@ CHAT_TEMPLATE = (
 
 @functools.cache
 def trained_bpe() -> dict[str, Any]:
-    """{"vocab": ..., "merges": ...} trained on WORDS."""
+    """{"vocab": ..., "merges": ...} trained on WORDS, as tokenizers take them."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
@@ -44,11 +43,8 @@ def trained_bpe() -> dict[str, Any]:
     sizes = {"vocab_size": 400, "end_of_word_suffix": "</w>", "show_progress": False}
     trainer = trainers.BpeTrainer(initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), **sizes)
     bpe.train_from_iterator([" ".join(WORDS)] * 4, trainer)
-    return json.loads(bpe.to_str())["model"]
-
-
-def clip_merges() -> list[tuple[str, str]]:
-    return [tuple(pair) for pair in trained_bpe()["merges"]]
+    model = json.loads(bpe.to_str())["model"]
+    return {"vocab": model["vocab"], "merges": [tuple(pair) for pair in model["merges"]]}
 
 
 def clip_tokenizer(max_length: int = 24, **marks: str) -> Any:
@@ -58,7 +54,7 @@ def clip_tokenizer(max_length: int = 24, **marks: str) -> Any:
     for token in (*letters, START, END):
         vocab.setdefault(token, len(vocab))
     marks = {"pad_token": END} | marks
-    return transformers.CLIPTokenizer(vocab=vocab, merges=clip_merges(), model_max_length=max_length, **marks)
+    return transformers.CLIPTokenizer(vocab=vocab, merges=trained_bpe()["merges"], model_max_length=max_length, **marks)
 
 
 def t5_tokenizer(max_length: int = 24) -> Any:
@@ -114,7 +110,7 @@ def omnigen_tokenizer() -> Any:
 def gpt2_tokenizer() -> Any:
     words = trained_bpe()["vocab"]
     vocab = words | {END: len(words), "<|EOS|>": len(words) + 1}
-    return transformers.GPT2Tokenizer(vocab=vocab, merges=clip_merges())
+    return transformers.GPT2Tokenizer(vocab=vocab, merges=trained_bpe()["merges"])
 
 
 def chatglm_tokenizer() -> Any:
@@ -192,20 +188,10 @@ def clip_text(tokenizer: Any, width: int = 32, *, projection: int = 0, positions
     return encoder(name, **sizes, **length, **marks, projection_dim=projection or width)
 
 
-def clip_vision(width: int = 32) -> Any:
-    sizes = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
-    return encoder("CLIPVisionModelWithProjection", **sizes, image_size=32, patch_size=16, projection_dim=width)
-
-
 def t5_text(tokenizer: Any, width: int = 32, *, name: str = "T5EncoderModel", **config: Any) -> Any:
     sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 1, "num_heads": 4}
     marks = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     return encoder(name, vocab_size=len(tokenizer) + 8, **sizes, **marks, decoder_start_token_id=0, **config)
-
-
-def bert_text() -> Any:
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    return encoder("BertModel", vocab_size=len(bert_tokenizer()), **sizes)
 
 
 def qwen25_vl() -> Any:
@@ -233,9 +219,6 @@ def t5_gemma() -> Any:
     layers = {"num_hidden_layers": 1, "num_key_value_heads": 1, "layer_types": ["full_attention"]}
     sizes = {"max_position_embeddings": 256, "dropout_rate": 0.0, "query_pre_attn_scalar": 8}
     return T5GemmaEncoder(transformers.T5GemmaModuleConfig(**(SMALL | layers | sizes))).eval()
-
-
-# ---- both, as a pipeline's components --------------------------------------------------------------------------------
 
 
 def clip(max_length: int = 24, *, pad: str = END, **config: Any) -> dict[str, Any]:
