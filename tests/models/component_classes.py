@@ -1,7 +1,4 @@
-"""A tiny random component of each class that a pipeline's constructor may ask for.
-
-The relations between components that the pipelines rely on are real; the sizes are the smallest that the classes allow.
-"""
+"""A tiny random component of each class that a pipeline's constructor may ask for, such that they fit each other."""
 
 import importlib
 import inspect

@@ -106,7 +106,6 @@ RESAMPLING = {
     "up_block_types": ("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"), "cross_attention_dim": 32,
     "mid_block_type": "UNetMidBlock2DSimpleCrossAttn", "resnet_time_scale_shift": "scale_shift", "attention_head_dim": 8,
 }  # fmt: skip
-XL = {"addition_embed_type": "text_time", "transformer_layers_per_block": 1, "use_linear_projection": True}
 
 
 def unet(width: int = 32, *, in_channels: int = 4, sample_size: int = 16, **config: Any) -> Any:
@@ -119,8 +118,9 @@ def unet(width: int = 32, *, in_channels: int = 4, sample_size: int = 16, **conf
 
 def unet_xl(width: int = 64, pooled: int = 32, *, time: int = 8, conditions: int = 6, **config: Any) -> Any:
     """SDXL's: conditioned on pooled text and on sizes too."""
-    inputs = conditions * time + pooled
-    return unet(width, addition_time_embed_dim=time, projection_class_embeddings_input_dim=inputs, **XL, **config)
+    sizes = {"addition_time_embed_dim": time, "projection_class_embeddings_input_dim": conditions * time + pooled}
+    blocks = {"transformer_layers_per_block": 1, "use_linear_projection": True}
+    return unet(width, addition_embed_type="text_time", **sizes, **blocks, **config)
 
 
 def unet_unconditional(channels: int = 3, *, sample_size: int = 16, **config: Any) -> Any:

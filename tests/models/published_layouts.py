@@ -97,9 +97,8 @@ def checkpoint(denoiser: Shapes, text: Shapes, vae: Shapes | None = None) -> Sha
 
 SD1_TEXT = prefixed("cond_stage_model.transformer.", clip_text())
 SD2_TEXT = prefixed("cond_stage_model.model.", open_clip(1024, 23))
-SDXL_TEXT = prefixed("conditioner.embedders.0.transformer.", clip_text()) | prefixed(
-    "conditioner.embedders.1.model.", open_clip(1280, 32)
-)
+SDXL_TEXT = prefixed("conditioner.embedders.0.transformer.", clip_text())
+SDXL_TEXT |= prefixed("conditioner.embedders.1.model.", open_clip(1280, 32))
 
 
 # ---- attachments -----------------------------------------------------------------------------------------------------
