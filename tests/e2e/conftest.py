@@ -17,7 +17,7 @@ from studio.ui.mount import mount
 from tests.e2e.window import Window
 from tests.ui.fake_studio import FakeStudio
 
-PATIENCE_MS = 60_000  # a slow machine is no failure; nothing here waits longer than it must
+PATIENCE_MS = 180_000  # a slow machine is no failure; nothing here waits longer than it must
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -137,7 +137,7 @@ def test_a_question_mark_lists_the_shortcuts_but_not_while_typing(window: Window
 
 
 def test_keys_generate_and_stop_from_anywhere(window: Window) -> None:
-    window.fill(Prompt="slow", Steps="200")
+    window.fill(Prompt="stay")
     window.page.keyboard.press("Control+Enter")
     job = window.wait("running")
     window.page.keyboard.press("Control+Alt+Enter")

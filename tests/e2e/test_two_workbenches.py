@@ -74,13 +74,14 @@ def test_two_jobs_are_shown_at_once_and_each_is_stopped_by_its_own_button(page: 
     expect(canvas(page, "left")).to_have_attribute("data-job", left)
     page.locator("#right").get_by_role("button", name="Stop").click()
     expect(canvas(page, "right")).to_have_attribute("data-phase", "cancelled")
-    right = make(page, "right", "slow, a blue ring", "queued")
+    right = make(page, "right", "stay, a blue ring", "queued")
     studio.released.set()
     expect(canvas(page, "right")).to_have_attribute("data-phase", "running")
     expect(canvas(page, "left")).to_have_attribute("data-phase", "done")  # both were followed over one connection
     expect(canvas(page, "left")).to_have_attribute("data-job", left)
+    studio.finished.set()
     expect(canvas(page, "right")).to_have_attribute("data-phase", "done")
-    assert [studio.job(job).request.prompt for job in (left, right)] == ["wait, a red heart", "slow, a blue ring"]
+    assert [studio.job(job).request.prompt for job in (left, right)] == ["wait, a red heart", "stay, a blue ring"]
     for name, job in (("left", left), ("right", right)):
         image = studio.job(job).images[0]
         expect(page.locator(f"#{name} .picture img")).to_have_attribute("src", f"{page.url}images/{image}")

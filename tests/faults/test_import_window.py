@@ -38,10 +38,18 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def studio(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    """Over the real worker, whose SD 1 is as small as the test's; each part takes a second longer than it would."""
+def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """While this file is there, a conversion stands still at the component that it names."""
+    file = tmp_path / "hold"
+    file.write_text("vae")
+    monkeypatch.setenv(small_child.HOLD, str(file))
+    return file
+
+
+@pytest.fixture
+def studio(models: Path, tmp_path: Path, hold: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    """Over the real worker, whose SD 1 is as small as the test's."""
     monkeypatch.setenv(small_child.SOURCE + "sd1", str(models / FOLDER))
-    monkeypatch.setenv(small_child.SLOW, "1")
     monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
     own = shutil.copytree(models, tmp_path / "models")
     settings = Settings(models=(own,), outputs=tmp_path / "out", device="cpu")
@@ -55,7 +63,7 @@ def wish(model: str, **settings: object) -> GenerationRequest:
     return GenerationRequest(model=model, **values)
 
 
-def until(studio: Studio, true: Callable[[MemoryView], Any], seconds: float = 60) -> MemoryView:
+def until(studio: Studio, true: Callable[[MemoryView], Any], seconds: float = 600) -> MemoryView:
     """The first view of which it is true, as the window would be told of it."""
     end, (seen, view) = time.monotonic() + seconds, studio.watch_memory(0, 0.0)
     while not true(view):
@@ -79,8 +87,8 @@ def left(studio: Studio) -> list[str]:
     return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
 
 
-def test_prepared_while_a_job_runs(studio: Studio) -> None:
-    job = started(studio).submit(wish(FOLDER, steps=700))
+def test_prepared_while_a_job_runs(studio: Studio, hold: Path) -> None:
+    job = started(studio).submit(wish(FOLDER, steps=700, count=16))
     following = studio.follow(job)
     next(event for event in following if isinstance(event, Step))
     ask(studio, "import")
@@ -90,6 +98,7 @@ def test_prepared_while_a_job_runs(studio: Studio) -> None:
     assert studio.job(job).state == "running"
     assert view.pending == (), "it is no command that waits for the job's end"
     studio.cancel(job)
+    hold.unlink()
     view = until(studio, lambda view: view.prepared == (FILE,))
     until(studio, lambda view: view.imports == ())
     studio.close()
@@ -106,21 +115,21 @@ def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio) -> No
     for event in studio.follow(job):
         seen.append(event)
         if isinstance(event, Loading) and "converting vae" in event.what:
-            asked = time.monotonic()
-            assert studio.cancel(job)
-    assert seen[-1].kind == "cancelled" and time.monotonic() - asked < 1.0
+            assert studio.cancel(job)  # it does not wait for what stands still
+    assert seen[-1].kind == "cancelled"
     fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
     assert fractions == sorted(fractions) and fractions[-1] > 0
     assert left(studio) == []
-    until(studio, lambda view: view.imports == (), 5)
+    until(studio, lambda view: view.imports == ())
     assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
 
 
-def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio) -> None:
+def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, hold: Path) -> None:
     ask(started(studio), "import")
     until(studio, lambda view: any("converting" in each.what for each in view.imports))
     ask(studio, "cancel_import")
-    until(studio, lambda view: view.imports == (), 5)
+    until(studio, lambda view: view.imports == ())
+    hold.unlink()
     file = studio.settings.models[0] / f"{FILE}.safetensors"
     whole = file.read_bytes()
     tensors = load(whole)
@@ -137,12 +146,13 @@ def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio) -> None:
     until(studio, lambda view: view.imports == () and view.prepared == (FILE,))
 
 
-def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio) -> None:
+def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, hold: Path) -> None:
     job = studio.submit(wish(FILE))
     for event in studio.follow(job):
         if isinstance(event, Loading) and "converting" in event.what and studio.worker_pid:
             os.kill(studio.worker_pid, signal.SIGKILL)
     assert isinstance(list(studio.follow(job))[-1], Interrupted)
+    hold.unlink()
     assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
     assert left(studio) == [] and studio.memory().imports == ()
     assert isinstance(list(studio.follow(studio.retry(job)))[-1], Done)

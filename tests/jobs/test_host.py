@@ -66,7 +66,7 @@ def test_the_worker_dies_with_a_killed_studio(tmp_path: Path) -> None:
     assert done.returncode == -9, done.stderr
     worker = int(done.stdout.split()[0])
     if psutil.pid_exists(worker):
-        psutil.Process(worker).wait(timeout=20)
+        psutil.Process(worker).wait(timeout=300)
     assert not psutil.pid_exists(worker)
 
 

@@ -87,7 +87,7 @@ def test_followers_are_let_go_when_the_studio_closes(path: Path) -> None:
     follower = threading.Thread(target=lambda: seen.extend(opened.log.follow(job)))
     follower.start()
     opened.close()
-    follower.join(timeout=20)
+    follower.join(timeout=300)
     assert not follower.is_alive() and [event.kind for event in seen] == ["queued"]
 
 
@@ -209,7 +209,7 @@ def test_whoever_watches_the_queue_hears_of_each_change(path: Path) -> None:
     assert opened.queue.claim() is not None
     opened.log.append(job, Done(seconds=1.0))
     opened.queue.tell_waiting()
-    listener.join(timeout=20)
+    listener.join(timeout=300)
     assert not listener.is_alive()
     assert heard[-1] == QueueView(newest=job)
     opened.close()

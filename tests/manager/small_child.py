@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from studio.manager.conversion import converter
-from studio.manager.conversion.converter import main
+from studio.manager.conversion.component import ComponentFile
 from tests.models import single_files
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and a family's name: the folder that it is as small as
-SLOW = "UNNOISE_TEST_SLOW"  # seconds that each component takes longer
+HOLD = "UNNOISE_TEST_HOLD"  # a file with a component's name: while it is there, that component is not done
 
 
 def shrink_families() -> None:
@@ -22,17 +22,19 @@ def shrink_families() -> None:
             single_files.shrink(pytest.MonkeyPatch(), name.removeprefix(SOURCE), Path(folder))
 
 
-def slow_down(seconds: float) -> None:
+def hold_back(file: Path) -> None:
     convert = converter.convert
 
-    def slowly(*arguments: object) -> None:
-        convert(*arguments)  # type: ignore[arg-type]
-        time.sleep(seconds)
+    def held(component: ComponentFile, *arguments: object) -> None:
+        convert(component, *arguments)  # type: ignore[arg-type]
+        while file.exists() and component.name in file.read_text():
+            time.sleep(0.01)
 
-    converter.convert = slowly
+    converter.convert = held
 
 
 if __name__ == "__main__":
     shrink_families()
-    slow_down(float(os.environ.get(SLOW, "0")))
-    sys.exit(main())
+    if HOLD in os.environ:
+        hold_back(Path(os.environ[HOLD]))
+    sys.exit(converter.main())

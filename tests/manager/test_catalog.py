@@ -217,7 +217,7 @@ def test_hashes_come_in_the_background_and_are_kept(tmp_path: Path) -> None:
     file = header_file(tmp_path / "x.safetensors", {"a": entry(0, 8)}, b"\0" * 8)
     catalog = Catalog((tmp_path,), tmp_path / ".index/catalog.db")
     assert catalog.models()[0].sha256 is None
-    catalog.start_hashing().join(timeout=30)
+    catalog.start_hashing().join(timeout=300)
     import hashlib
 
     assert catalog.models()[0].sha256 == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -64,7 +64,7 @@ class MemoryStudio:
 
     def _wait(self, job_id: str, number: int) -> Event:
         with self._happened:
-            self._happened.wait_for(lambda: len(self.events[job_id]) > number, timeout=10)
+            self._happened.wait_for(lambda: len(self.events[job_id]) > number, timeout=300)
             return self.events[job_id][number]
 
     def job(self, job_id: str) -> JobView:

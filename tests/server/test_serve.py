@@ -52,7 +52,7 @@ def test_a_signal_ends_it_in_order(start: Start, number: signal.Signals) -> None
     url = address(process)
     assert httpx.get(f"{url}health").json()["status"] == "ok"
     process.send_signal(number)
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=300)
     assert out.splitlines() == ["closed", "ended"]
     assert errors == ""
     assert process.returncode == 0
@@ -65,7 +65,7 @@ def test_an_open_page_does_not_keep_it_alive(start: Start, path: str) -> None:
     with httpx.stream("GET", f"{url}{path}") as events:
         assert "event: " in next(events.iter_text())
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=20)
+        out, errors = process.communicate(timeout=300)
     assert out.splitlines() == ["closed", "ended"]
     assert errors == ""
 
@@ -74,7 +74,7 @@ def test_a_signal_while_the_page_is_drawn_closes_the_studio(start: Start) -> Non
     process = start("--slow")
     read_until(process, "drawing")
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=300)
     assert out.splitlines() == ["closed", "ended"]
 
 
@@ -90,7 +90,7 @@ def test_the_guard_stands_before_the_real_server(start: Start) -> None:
 
 def test_a_studio_that_cannot_be_opened_leaves_no_server(start: Start) -> None:
     process = start("--broken")
-    out, errors = process.communicate(timeout=20)
+    out, errors = process.communicate(timeout=300)
     assert "Unnoise is at" not in out
     assert "the studio cannot be opened" in errors
     assert process.returncode == 1

@@ -1,7 +1,8 @@
 """A studio without a model, for tests of the window: it stands for the worker, and for nothing else.
 
 Its queue, events, frames, images and refusals are real ones; only the picture comes out of a pencil instead of a network.
-What it does is steered by the prompt, so a test can say it in words: "fail", "slow", "wait" (until `release`).
+What it does is steered by the prompt, so a test can say it in words: "fail", "wait" (before the first step, until
+`released`), "stay" (at the last step, until `finished` or cancelled).
 """
 
 import io
@@ -124,7 +125,7 @@ class FakeStudio(FakeMemory):
         self._models = models or MODELS
         self._inputs = InputStore(folder / "inputs")
         self.step_seconds = step_seconds
-        self.released = threading.Event()
+        self.released, self.finished = threading.Event(), threading.Event()
         self._lock = threading.Condition()
         self._jobs: dict[str, JobView] = {}
         self._events: dict[str, list[Event]] = {}
@@ -245,15 +246,19 @@ class FakeStudio(FakeMemory):
         for view in self.jobs(limit=1000):
             self.cancel(view.id)
         self.released.set()
+        self.finished.set()
         with self._lock:
-            self._lock.wait_for(lambda: not self._running, timeout=10)
+            self._lock.wait_for(lambda: not self._running)
             for kept in (self._jobs, self._events, self._frames, self._images):
                 kept.clear()
             self._turn += 1
             self._lock.notify_all()
         self.released.clear()
+        self.finished.clear()
 
     def close(self) -> None:
+        self.released.set()
+        self.finished.set()
         with self._lock:
             self._closed = True
             self._lock.notify_all()
@@ -292,7 +297,7 @@ class FakeStudio(FakeMemory):
         self._set(job, state="running", started=time.time())
         self._emit(job, Loading(model=request.model, what="sharpening", fraction=0.5))
         if "wait" in request.prompt:
-            self.released.wait(30)
+            self.released.wait()
         began = time.perf_counter()
         for index in range(request.count):
             if not self._draw(job, index, request):
@@ -307,7 +312,10 @@ class FakeStudio(FakeMemory):
         noise = np.random.default_rng(seed).normal(128, 70, final.shape).astype(np.float32)
         began = time.perf_counter()
         for step in range(request.steps):
-            time.sleep(self.step_seconds * (10 if "slow" in request.prompt else 1))
+            time.sleep(self.step_seconds)
+            while "stay" in request.prompt and step == request.steps - 1 and self._jobs[job].state != "cancelled":
+                if self.finished.wait(0.01):
+                    break
             if self._jobs[job].state == "cancelled":
                 self._emit(job, Cancelled())
                 return False
