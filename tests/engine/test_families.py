@@ -26,6 +26,11 @@ from tests.models.calls import arguments_of  # noqa: E402
 OTHERS = sorted(set(tiny_models.BUILDERS) - set(KINDS))
 STEPS = 4
 ONE_PREDICTION = {"flux", "lcm"}  # guidance is an input of the denoiser
+LEARNED = {
+    "flux",
+    "sd3",
+    "generic",
+}  # no colours of their latents are published: previews are learned from finished runs
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def test_a_family_runs_as_bare_diffusers_does_and_shows_its_steps(others: Studio
         scheduler = type(prepare_pipeline(request, loaded, [request.seed]).scheduler)
     assert [step.index for step in steps] == list(range(request.steps))
     assert all(step.x_t.ndim == 4 and step.x0 is not None and step.x0.shape == step.x_t.shape for step in steps)
-    assert frames and all(frame.startswith(b"\xff\xd8") for frame in frames)
+    assert bool(frames) == (kind not in LEARNED) and all(frame.startswith(b"\xff\xd8") for frame in frames)
     two_predictions = info.capabilities.guided and request.guidance_scale > 1 and kind not in ONE_PREDICTION
     assert (steps[0].uncond is not None) == two_predictions
     assert not two_predictions or not torch.equal(steps[0].cond, steps[0].uncond)
