@@ -348,7 +348,7 @@ def test_words_of_another_version_in_the_index_are_read_anew(tmp_path: Path) -> 
 def test_a_file_that_comes_later_is_hashed_too(tmp_path: Path) -> None:
     write_sparse(tmp_path / "m/x.safetensors", CASES["LoKr"][1])
     catalog = Catalog((tmp_path / "m",), tmp_path / "catalog.db")
-    catalog.start_hashing().join(30)
+    catalog.start_hashing().join()
     write_sparse(tmp_path / "m/later.safetensors", CASES["LoHa"][1])
     deadline = time.monotonic() + 300
     while not all(info.sha256 for info in catalog.models()):
