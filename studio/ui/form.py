@@ -132,6 +132,20 @@ class Form:
         menu = gr.update(choices=choices, value=options.model.id if options else DEFAULT)
         return {self.fields["model"]: menu} | (self._follow_model(options) if options else {})
 
+    def controls(self) -> dict[str, Component]:
+        """All that was drawn, by the keys that the page knows the controls by."""
+        tasks = (each for drawn in self.tasks.values() for each in drawn.values())
+        return self.fields | {str(component.props["field"]): component for component in tasks}
+
+    def restored(self, standing: Mapping[str, Any]) -> Updates:
+        """Updates that put back what stood in the controls, by their keys, with the menus of the model that was chosen."""
+        updates = self.refreshed(str(standing.get("model", DEFAULT)))
+        kept = {"parts": part_cards.known(standing.get("parts"))} if "parts" in standing else {}
+        for name, component in self.controls().items():
+            if name in standing and name != "model":
+                updates[component] = updates.get(component, {}) | gr.update(value=kept.get(name, standing[name]))
+        return updates
+
     def _known_model(self, name: str) -> ModelInfo | None:
         options = known_options(self.studio, name)
         return options.model if options else None

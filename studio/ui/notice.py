@@ -27,5 +27,6 @@ class Notice(gr.HTML):
         return {"type": {}, "description": "a sentence"}
 
 
-def notice(sentence: str) -> dict[str, Any]:
-    return {"sentence": sentence, "number": next(_NUMBERS)}
+def notice(sentence: str, *, undo: bool = False) -> dict[str, Any]:
+    """`undo`: settings were filled in, and what stood in the form before can be had back."""
+    return {"sentence": sentence, "undo": undo, "number": next(_NUMBERS)}

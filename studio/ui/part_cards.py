@@ -98,6 +98,16 @@ def _sent(part: type[PartBase], kind: str, card: dict[str, Any], model: ModelInf
     return not _inline(part) or any(card.get(name) not in (None, "") for name in specs(part))
 
 
+def known(cards: Any) -> list[dict[str, Any]]:
+    """Of cards that a page kept, those of kinds that there are, with a value for each field."""
+    found = []
+    for card in cards if isinstance(cards, list) else ():
+        if isinstance(card, dict) and (part := PARTS.get(str(card.get("kind")))) is not None:
+            fields = {name: standing(spec, spec.default) for name, spec in specs(part).items()}
+            found.append({"on": True} | fields | {name: card[name] for name in card if name in {"kind", "on", *fields}})
+    return found
+
+
 def cards(parts: Any) -> list[dict[str, Any]]:
     """The inverse of `read`: a card for each part, given as the values of its fields."""
     found = []

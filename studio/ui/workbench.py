@@ -4,6 +4,7 @@ Everything on the page belongs to one workbench: its name begins the ids, and it
 hold several, each with its own job.
 """
 
+import itertools
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from studio.core.errors import StudioError
 from studio.core.protocol import Studio
 from studio.ui import canvas as canvases
 from studio.ui.canvas import Canvas
+from studio.ui.draft import Draft, kept
 from studio.ui.fields import Switch
 from studio.ui.fold import fold
 from studio.ui.form import NONE, Form
@@ -27,6 +29,7 @@ from studio.ui.strip import Strip, recent_images
 
 BROKEN = "Something went wrong inside the studio; its log says what."
 Updates = dict[Component, Any]
+_NUMBERS = itertools.count(1)
 log = logging.getLogger(__name__)
 
 
@@ -38,6 +41,7 @@ class Workbench:
 
     def __init__(self, studio: Studio, name: str, modes: Mapping[str, Mode], *, follows_newest: bool = True):
         self.studio = studio
+        self.name = name
         self.modes = modes
         self.form = Form(
             studio,
@@ -67,6 +71,7 @@ class Workbench:
                     help="Render again at once, with the same seed, whenever a setting changes.",
                 )
             self.notice = Notice()
+            self.draft = Draft()
 
     def _draw_settings(self) -> None:
         with gr.Column(elem_classes=["settings"]):
@@ -113,7 +118,9 @@ class Workbench:
         self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
         self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
         self.mode.select(self.refresh, inputs=fields["model"], outputs=filled, **quiet)
-        page.load(self.open, inputs=fields["model"], outputs=[*filled, self.strip, self.canvas], **quiet)
+        self.draft.submit(self.restore, inputs=self.draft, outputs=filled, trigger_mode="multiple", **quiet)
+        opened = [*filled, self.draft, self.strip, self.canvas]
+        page.load(self.open, inputs=self.draft, outputs=opened, js=kept(self.name), **quiet)
 
     def submit(self, data: dict[Component, Any]) -> Updates:
         live = bool(data[self.live])
@@ -137,7 +144,7 @@ class Workbench:
         preset = next((each for each in self.studio.presets() if each.name == name), None)
         if preset is None or name == NONE:
             return {self.notice: notice("")}
-        return {**self.form.fill(preset.values), self.notice: notice(preset.description)}
+        return {**self.form.fill(preset.values), self.notice: notice(preset.description, undo=True)}
 
     def pick(self, event: gr.EventData) -> Updates:
         """A result was clicked: its settings, its own seed, and itself on the canvas."""
@@ -147,7 +154,7 @@ class Workbench:
             return {self.notice: notice(str(error))}
         values = image.request.model_dump() | {"seed": image.seed, "count": 1}
         return {
-            **self._fill(values, "The settings of this image are back."),
+            **self._fill(values, "Settings restored."),
             self.canvas: canvases.show_image(image.job, image.index),
         }
 
@@ -159,18 +166,32 @@ class Workbench:
         except OSError:
             return {self.notice: notice("The picture could not be read.")}
         notes = [str(note) for note in values.pop("notes", ())]
-        return self._fill(values, " ".join(["The picture’s settings are back.", *notes]))
+        return self._fill(values, " ".join(["Settings restored.", *notes]))
 
-    def open(self, model: str) -> Updates:
-        """The page was opened or reloaded: offer what there is now, and the newest job."""
+    def open(self, draft: Any) -> Updates:
+        """The page was opened or reloaded: offer what there is now, what was set at the last visit, and the newest job."""
+        read: Updates = {self.draft: gr.update(read=next(_NUMBERS))}
         try:
             jobs = self.studio.jobs(limit=1)
-            updates = self.form.refreshed(model)
+            updates = self._restored(draft)
         except StudioError as error:
-            return {self.notice: notice(str(error)), self.canvas: canvases.newest(None)}
-        chosen = updates[self.form.fields["model"]]["value"]
+            return {**read, self.notice: notice(str(error)), self.canvas: canvases.newest(None)}
         newest = canvases.newest(jobs[0].id if jobs else None)
-        return {**updates, self.model: chosen, self.strip: recent_images(self.studio), self.canvas: newest}
+        return {**updates, **read, self.strip: recent_images(self.studio), self.canvas: newest}
+
+    def restore(self, draft: Any) -> Updates:
+        """One step back or forward among what stood in the form before settings were filled in."""
+        try:
+            return {**self._restored(draft), self.notice: notice("")}
+        except StudioError as error:
+            return {self.notice: notice(str(error))}
+
+    def _restored(self, draft: Any) -> Updates:
+        draft = draft if isinstance(draft, dict) else {}
+        fields = draft.get("fields")
+        updates = self.form.restored(fields if isinstance(fields, dict) else {})
+        mode = {self.mode: draft["mode"]} if self.modes.get(str(draft.get("mode")), Mode()).task else {}
+        return {**updates, **mode, self.model: updates[self.form.fields["model"]]["value"]}
 
     def refresh(self, model: str) -> Updates:
         """The workbench is shown again: models may have come, gone, or been hidden meanwhile."""
@@ -189,4 +210,4 @@ class Workbench:
         task = dict(values.get("task", {})).get("kind")
         if mode := next((name for name, mode in self.modes.items() if task and mode.task == task), None):
             settled[self.mode] = mode
-        return {**updates, **settled, self.notice: notice(sentence)}
+        return {**updates, **settled, self.notice: notice(sentence, undo=True)}

@@ -50,7 +50,7 @@ def test_a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window)
     window.fold("Output").click()
     expect(window.fold("Output")).to_have_accessible_name("Output seed 77, 1 image")  # this model makes only one size
     window.page.reload()
-    expect(sampling).to_have_accessible_name("Sampling DPM++ 2M, 12 steps, CFG 4")
+    expect(sampling).to_have_accessible_name("Sampling DPM++ 2M, 8 steps, CFG 3")
     expect(window.field("Steps")).to_be_hidden()
 
 

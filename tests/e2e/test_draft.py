@@ -1,0 +1,75 @@
+"""Nothing that was set in the form is lost: it outlives a reload, and settings that were filled in can be undone."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.window import Window
+from tests.ui.fake_studio import FakeStudio
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Window]
+
+
+def test_a_reload_keeps_what_was_typed_and_chosen(window: Window) -> None:
+    window.field("Model").select_option("starter/crayon")
+    expect(window.field("Steps")).to_have_value("8")
+    window.field("Sampler").select_option("euler")
+    window.fill(Prompt="a red h", Negative_prompt="rain", Steps="7", Seed="513x")
+    window.page.reload()
+    window = Window(window.page)
+    expect(window.field("Prompt")).to_have_value("a red h")
+    expect(window.field("Negative prompt")).to_have_value("rain")
+    expect(window.field("Model")).to_have_value("starter/crayon")
+    expect(window.field("Sampler")).to_have_value("euler")
+    expect(window.field("Steps")).to_have_value("7")
+    expect(window.field("Seed")).to_have_value("513x")  # also what no request would take
+    expect(window.field("Width")).to_be_disabled()  # as the chosen model has it
+
+
+def test_a_reload_keeps_the_task_and_its_settings(window: Window) -> None:
+    window.open_tab("Image to image")
+    window.fill(Strength="0.3", Prompt="a boat")
+    window.page.reload()
+    window = Window(window.page)
+    expect(window.field("Strength")).to_have_value("0.3")
+    expect(window.field("Prompt")).to_have_value("a boat")
+
+
+def test_what_was_typed_before_the_form_was_ready_stays(visit: Visit, address: str, studio: FakeStudio) -> None:
+    first = visit(address)
+    first.fill(Prompt="an old draft")
+    first.page.reload(wait_until="commit")
+    first.field("Prompt").fill("quick words")
+    second = Window(first.page)
+    expect(second.field("Prompt")).to_have_value("quick words")
+    second.fill(Steps="9")  # the form answers, so all that it had to restore is there
+    expect(second.field("Prompt")).to_have_value("quick words")
+
+
+def test_picking_a_result_over_unsaved_words_can_be_undone_and_redone(window: Window) -> None:
+    window.make("a red heart", Steps="6", Seed="4")
+    window.fill(Prompt="a long prompt that nobody has saved", Steps="11", Seed="5")
+    window.results.first.click()
+    expect(window.field("Prompt")).to_have_value("a red heart")
+    undo = window.page.get_by_role("button", name="Undo", exact=True)
+    undo.click()
+    expect(window.field("Prompt")).to_have_value("a long prompt that nobody has saved")
+    expect(window.field("Steps")).to_have_value("11")
+    expect(window.field("Seed")).to_have_value("5")
+    expect(undo).to_be_hidden()
+    window.page.get_by_role("button", name="Redo", exact=True).click()
+    expect(window.field("Prompt")).to_have_value("a red heart")
+    expect(window.field("Steps")).to_have_value("6")
+    window.generate.click()
+    expect(undo).to_be_hidden()
+
+
+def test_a_preset_can_be_undone(window: Window) -> None:
+    window.fill(Steps="33")
+    window.field("Preset").select_option("quick")
+    expect(window.field("Steps")).to_have_value("8")
+    window.page.get_by_role("button", name="Undo", exact=True).click()
+    expect(window.field("Steps")).to_have_value("33")
+    expect(window.field("Preset")).to_have_value("none")
