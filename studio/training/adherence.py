@@ -1,7 +1,6 @@
-"""Measure how well a model keeps to Tiny World's prompts: `studio evaluate adherence MODEL`.
+"""Measures how well a model follows Tiny World's prompts: `studio evaluate adherence MODEL`.
 
-Joins three things that do not know each other: held-out prompts of the data set, a stock diffusers pipeline, and
-the judge of `studio.evaluation`. Refuses to know samplers and training.
+Joins held-out prompts of the data set, a stock diffusers pipeline, and the probe of `studio.evaluation`.
 """
 
 from __future__ import annotations

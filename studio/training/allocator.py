@@ -1,7 +1,7 @@
-"""Let a training process keep the memory that it uses anew at every step.
+"""Makes a training process keep the memory that every step uses again.
 
-glibc hands large blocks back to the kernel and fetches fresh ones, page by page, at each step: a step of the tiny
-autoencoder took 0.26 s so, and 0.20 s with this. Other systems' allocators are left alone.
+glibc returns large blocks to the kernel and gets new ones, page by page, at each step: a step of the tiny autoencoder took
+0.26 s that way, and 0.20 s with this. Other systems' allocators are left alone.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Train an `AutoencoderTiny`: pictures to latents of zero mean and unit covariance, and back.
 
-Refuses to know captions and diffusion. Crops are taken where edges are: those carry nearly all of the loss.
+Uses no captions. Crops are taken where edges are: those carry nearly all of the loss.
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ class AutoencoderLearner:
         return [Group(named, hidden=lambda name, p: p.ndim == 4 and not name.startswith(ends))]
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Whole pictures now and then, crops around edges else; the same number of pixels."""
+        """Crops around edges, or whole pictures every `whole_every` steps; the same number of pixels."""
         task, rng = self.task, np.random.default_rng((self.config.seed, step))
         whole = step % task.whole_every == 0
         per_picture = (self.config.data.size // task.crop) ** 2 if whole else task.crops_per_picture

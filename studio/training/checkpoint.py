@@ -1,7 +1,4 @@
-"""Write a training state so that a crash at any moment leaves a whole one behind, and read the newest whole one.
-
-Refuses to know what is in the state.
-"""
+"""Writes a training state so that a crash at any moment leaves a whole one behind; reads the newest whole one."""
 
 import os
 import re

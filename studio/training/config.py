@@ -1,6 +1,6 @@
-"""What a training run is, as one frozen value read from a YAML recipe; bounds and help live on the fields, once.
+"""A training run as one frozen value, read from a YAML recipe. The fields declare their bounds and help.
 
-Refuses to know torch: a recipe is checked, shown and changed before anything heavy loads.
+Does not load torch: a recipe is checked, shown and changed before anything heavy is imported.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Train a latent text-to-image denoiser, its text encoder with it.
 
-Refuses to know which denoiser, objective and schedule: they come from their tables.
+The denoiser, the objective and the noise schedule come from their registries.
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ FIRST_ROWS = 2048  # pictures before the first step; the rest are drawn as the r
 
 @learners.register("diffusion")
 class DiffusionLearner:
-    """E || out(x_t, t, text) - target ||^2, with captions left out now and then (classifier-free guidance)."""
+    """E || out(x_t, t, text) - target ||^2, with some captions dropped (for classifier-free guidance)."""
 
     def __init__(self, config: TrainConfig, folder: Path):
         assert isinstance(config.task, DiffusionTask)
@@ -73,8 +73,8 @@ class DiffusionLearner:
         self.cache.grow(rows)
         n = self.config.batch
         picks = rng.integers(0, rows, n)
-        told = [self.cache.captions[i] for i in picks]
-        captions = [texts[int(k * len(texts))] for texts, k in zip(told, rng.random(n), strict=True)]
+        choices = [self.cache.captions[i] for i in picks]
+        captions = [texts[int(k * len(texts))] for texts, k in zip(choices, rng.random(n), strict=True)]
         left_out = rng.random(n) < self.task.unconditional
         captions = ["" if out else caption for out, caption in zip(left_out, captions, strict=True)]
         ids, mask = tokenize(self.tokenizer, captions, self.tokenizer.model_max_length if self.backbone.pads else None)

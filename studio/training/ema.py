@@ -1,7 +1,4 @@
-"""An exponential moving average of weights, whose memory grows with the run.
-
-Refuses to know what the weights belong to.
-"""
+"""An exponential moving average of weights, whose memory grows with the run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """Write trained models as diffusers does, so that `from_pretrained` reads them with nothing of ours.
 
 `python -m studio.training.export RUN/model TARGET` ships one: in half precision, with its card, and with a better
-decoder if one was trained since. Refuses to know how they were trained.
+decoder if one was trained since.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any
 
 
 def _tidy(folder: Path, tokenizer: Any) -> None:
-    """Say nothing of where the model came from; add CLIP's own vocab.json and merges.txt for older libraries."""
+    """Remove where the model came from; add CLIP's own vocab.json and merges.txt for older libraries."""
     tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))
     for path in folder.rglob("*.json"):
         values = json.loads(path.read_text(encoding="utf-8"))

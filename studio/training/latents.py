@@ -1,6 +1,6 @@
-"""Latents of endless pictures, drawn and encoded once, kept in chunk files that runs share.
+"""Latents of a data set without end, drawn and encoded once, kept in chunk files that runs share.
 
-Refuses to know diffusion. A chunk is a function of its number, the data and the autoencoder alone; runs may fill one
+A chunk is a function of its number, the data and the autoencoder alone; runs may fill one
 folder together, and a run that is resumed with an emptied folder reads the same numbers.
 """
 

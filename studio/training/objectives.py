@@ -1,6 +1,6 @@
 """What a denoiser predicts: the only place where epsilon, x0, v and flow differ.
 
-Refuses to know the network and the schedule; it is given x0, eps and the scales alpha, sigma of x_t.
+Functions of x0, eps and the scales alpha, sigma of x_t; independent of the network and the schedule.
 """
 
 from collections.abc import Callable

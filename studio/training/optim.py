@@ -1,6 +1,6 @@
 """Optimizers by name, and the learning rate's course: warm-up, stable, decay.
 
-Refuses to know models: it is handed groups of parameters with a share of the rate each.
+Works on groups of parameters, each with a factor of the rate; independent of models.
 """
 
 from collections import defaultdict

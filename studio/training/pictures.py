@@ -1,4 +1,4 @@
-"""Pictures between arrays, tensors and sheets. Refuses to know where they come from."""
+"""Pictures between arrays, tensors and sheets."""
 
 from collections.abc import Sequence
 

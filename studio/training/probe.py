@@ -94,7 +94,7 @@ def bend(image: np.ndarray, rng: np.random.Generator, reach: float) -> np.ndarra
 
 
 def ruin(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Bend a picture until nobody can name what it shows."""
+    """Bend a picture until what it shows cannot be recognised."""
     return bend(image, rng, rng.uniform(5.5, 11))
 
 

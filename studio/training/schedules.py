@@ -1,6 +1,6 @@
 """How signal turns into noise: x_t = alpha(t) x0 + sigma(t) eps, for t drawn from a uniform variate.
 
-Refuses to know what the denoiser predicts (`objectives`) and how it is built.
+Independent of what the denoiser predicts (`objectives`) and of how it is built.
 """
 
 from collections.abc import Callable

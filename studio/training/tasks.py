@@ -1,7 +1,4 @@
-"""What the trainer asks of the thing it trains, and the table of those that exist.
-
-Refuses to know any of them.
-"""
+"""The interface between the trainer and what it trains, and the registry of its implementations."""
 
 from collections.abc import Callable
 from pathlib import Path

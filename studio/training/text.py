@@ -1,7 +1,7 @@
 """A tokenizer in CLIP's file format, and a `CLIPTextModel` trained with an image tower so that captions find pictures.
 
-Refuses to know diffusion. Each caption meets, beside the batch's other captions, one wrong in a single word (another
-colour, kind, size or side): a bag of words does not tell those apart, so the encoder must learn what belongs to what.
+Beside the batch's other captions, each picture is compared with one that is wrong in a single word (another colour, kind,
+size or side). A bag of words cannot distinguish those, so the encoder must learn which word belongs to which.
 """
 
 import re

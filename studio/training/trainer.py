@@ -1,7 +1,8 @@
-"""Run a recipe: a generator of figures, samples and checkpoints; ceasing to iterate stops the training.
+"""Runs a recipe: a generator of metrics, samples and checkpoints. To stop the training, stop iterating.
 
-Refuses to know what is trained; that is a `Learner`'s. A run folder holds config.yaml, metrics.jsonl, samples/,
-checkpoints/ and, at the end, model/. A resumed run goes on exactly: every step depends on the recipe and its number.
+What is trained is a `Learner`. A run folder holds config.yaml, metrics.jsonl, samples/,
+checkpoints/ and, at the end, model/. A resumed run is bit-equal to one that was not interrupted: a step depends on
+the recipe and its own number alone.
 """
 
 import json
@@ -189,7 +190,7 @@ def _check_same(config: TrainConfig, folder: Path) -> None:
     old, new = load(path).model_dump(), config.model_dump()
     changed = sorted(name for name in new if name not in RESUMABLE and old[name] != new[name])
     if changed:
-        raise InvalidRequest(f"The run was begun with another {', '.join(changed)}; only its length may change.")
+        raise InvalidRequest(f"The run was started with another {', '.join(changed)}; only its length may change.")
 
 
 def on_device(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -208,7 +209,7 @@ def prefetched(make: Callable[[int], Any], start: int, end: int, ahead: int = 4)
         for step in range(start, end):
             try:
                 item = make(step)
-            except BaseException as error:  # handed over to the caller
+            except BaseException as error:  # raised where the item is taken
                 item = error
             while not done.is_set():
                 try:

@@ -161,6 +161,6 @@ def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, hold:
 def test_what_is_no_single_file_is_not_imported(studio: Studio) -> None:
     started(studio).manage(MemoryCommand(action="import", model=FOLDER))
     view = until(studio, lambda view: view.imports)
-    assert view.imports[0].problem == "folder is a folder already, which is used as it stands."
+    assert view.imports[0].problem == "folder is a folder already, which is used as it is."
     info: ModelInfo = next(info for info in studio.models() if info.id == FOLDER)
     assert info.problem is None

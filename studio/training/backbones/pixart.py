@@ -1,4 +1,4 @@
-"""PixArt-alpha's transformer, in a stock `PixArtAlphaPipeline`. Refuses to know how it is trained."""
+"""PixArt-alpha's transformer, in a stock `PixArtAlphaPipeline`. Independent of how it is trained."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The table of denoisers and what each must offer. Refuses to know any of them."""
+"""The registry of denoisers, and what each must offer."""
 
 from typing import Any, Protocol
 

@@ -1,4 +1,4 @@
-"""Stable Diffusion's U-Net, in a stock `StableDiffusionPipeline`. Refuses to know how it is trained."""
+"""Stable Diffusion's U-Net, in a stock `StableDiffusionPipeline`. Independent of how it is trained."""
 
 from typing import Any
 
