@@ -31,7 +31,7 @@ from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.host import Patience, WorkerHost
 from studio.jobs.inputs import InputStore
-from studio.jobs.log import EventLog
+from studio.jobs.log import EventLog, Following
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.manager.conversion.imports import expected_seconds
@@ -117,7 +117,7 @@ class Studio:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+    def follow(self, job_id: str, after: int = 0) -> Following:
         self._queue.get(job_id)
         return self._log.follow(job_id, after)
 

@@ -15,12 +15,22 @@ from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
 
 
+class Following(Protocol):
+    """A job's events as they come. `close`, from any thread, ends the iteration, also while another thread waits in it."""
+
+    def __iter__(self) -> Iterator[Event]: ...
+
+    def __next__(self) -> Event: ...
+
+    def close(self) -> None: ...
+
+
 class Studio(Protocol):
     def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and
         cancelled if it runs (the Live mode: the newest request takes the waiting one's place)."""
 
-    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+    def follow(self, job_id: str, after: int = 0) -> Following:
         """The job's events from number `after` on, past ones first, then as they happen; ends after a terminal one."""
 
     def job(self, job_id: str) -> JobView: ...

@@ -1,7 +1,7 @@
 """The event log: every event of every job, numbered 1, 2, 3, ... within its job, kept on disk and followed live.
 
 Followers wait on a condition and never poll. Steps are written in one transaction per `interval`, everything else at once;
-followers see both as they happen. A disk that refuses does not stop a run: what could not be written is kept and retried.
+followers see both as they happen. What the disk refuses is kept in memory and written later, so a run goes on.
 """
 
 import logging
@@ -49,6 +49,7 @@ class EventLog:
         self._writing = threading.Lock()  # one writer at a time, so that order is kept
         self._wake = threading.Condition(self._lock)
         self._closed = False
+        self._complaint: str | None = None  # what the disk said when it last refused
         self._flusher = threading.Thread(target=self._flush_steps, name="event-log", daemon=True)
         self._flusher.start()
 
@@ -89,20 +90,13 @@ class EventLog:
                 if all(row.job != job for row in self._unwritten):
                     self._tails.pop(job, None)
 
-    def follow(self, job: str, after: int = 0) -> Iterator[Event]:
+    def follow(self, job: str, after: int = 0) -> "Following":
         """The job's events from number `after` + 1 on, past ones first; ends after a terminal one, or when closed."""
         with self._lock:
             tail = self._tails.get(job)
-        if tail is None:
-            yield from self.stored(job, after)
-            return
-        with tail.changed:
-            tail.followers += 1
-        try:
-            yield from _live(tail, max(after, 0))
-        finally:
-            with tail.changed:
-                tail.followers -= 1
+        if tail is None:  # it has ended
+            return Following(_Tail(events=self.stored(job, after), closed=True), 0)
+        return Following(tail, max(after, 0))
 
     def followed(self) -> list[str]:
         """Jobs that have not ended and that somebody follows."""
@@ -140,7 +134,7 @@ class EventLog:
                         del self._tails[row.job]
 
     def close(self) -> None:
-        """Let every follower go and write the rest."""
+        """End every following and write the rest."""
         with self._lock:
             self._closed = True
             self._wake.notify_all()
@@ -156,8 +150,11 @@ class EventLog:
         try:
             self.flush()
         except StorageError as error:
-            log.warning("%s", error)
+            if str(error) != self._complaint:  # it is tried again every second
+                log.warning("%s", error)
+            self._complaint = str(error)
             return False
+        self._complaint = None
         return True
 
     def _flush_steps(self) -> None:
@@ -171,17 +168,36 @@ class EventLog:
             pause = self._interval if self._try_flush() else RETRY_SECONDS
 
 
-def _live(tail: _Tail, seen: int) -> Iterator[Event]:
-    """The tail's events from number `seen` + 1 on, as they come."""
-    over = False
-    while not over:
+class Following(Iterator[Event]):
+    """The events of a job as they come. `close`, from any thread, ends it, also while another thread waits for the next."""
+
+    def __init__(self, tail: _Tail, seen: int):
+        self._tail, self._seen, self._ended = tail, seen, False
         with tail.changed:
-            while len(tail.events) <= seen and not tail.closed and not _over(tail):
-                tail.changed.wait()
-            fresh = tail.events[seen:]
-            over = tail.closed or _over(tail)
-        yield from fresh
-        seen += len(fresh)
+            tail.followers += 1
+
+    def __next__(self) -> Event:
+        tail = self._tail
+        with tail.changed:
+            while not self._ended:
+                if len(tail.events) > self._seen:
+                    self._seen += 1
+                    return tail.events[self._seen - 1]
+                if tail.closed or _over(tail):
+                    self._end()
+                else:
+                    tail.changed.wait()
+        raise StopIteration
+
+    def close(self) -> None:
+        with self._tail.changed:
+            self._end()
+            self._tail.changed.notify_all()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._tail.followers -= 1
 
 
 def _over(tail: _Tail) -> bool:

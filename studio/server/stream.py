@@ -1,8 +1,8 @@
 """What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does; and a job's
 frames, many in one answer.
 
-The studio waits in a thread of its own for each listener, so that many listeners to a long queue never use up the threads that
-answer the other routes.
+Each source of a stream is waited for in a thread of its own, so that many readers of a long queue never use up the threads
+that answer the other routes. The threads end when the reader has gone.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from studio.core.memory import MemoryView
 from studio.core.protocol import Studio
 
 BEAT_SECONDS = 15.0
+WATCH_SECONDS = 1.0  # after which a thread that watches looks whether its reader is still there
 BEAT = ": still here\n\n"
 FRAME_HEAD = struct.Struct(">II")  # step, length of the JPEG that follows
 PIECE_BYTES = 1 << 16
@@ -47,7 +48,7 @@ Item = JobEvent | JobProblem | View | None  # None: a beat
 
 async def event_stream(studio: Studio, job: str, after: int) -> AsyncIterator[str]:
     """A job's events alone. `id` is the number to go on from after a lost connection."""
-    async with aclosing(_merged({"follow-job": lambda: _numbered(studio, job, after)})) as items:
+    async with aclosing(_merged({"follow-job": lambda gone: _numbered(studio, job, after, gone)})) as items:
         async for item in items:
             match item:
                 case None:
@@ -65,14 +66,14 @@ async def page_stream(studio: Studio, jobs: Mapping[str, int]) -> AsyncIterator[
     One connection, because a browser keeps no more than six to a server, for all its tabs together. `id` says how far each
     job has been read: `{job}:{number}`, separated by commas.
     """
-    listeners: dict[str, Callable[[], Iterator[Item]]] = {
-        "watch-memory": lambda: _changes(studio.watch_memory),
-        "watch-queue": lambda: _changes(studio.watch_queue),
+    sources: dict[str, Source] = {
+        "watch-memory": lambda gone: _changes(studio.watch_memory, gone),
+        "watch-queue": lambda gone: _changes(studio.watch_queue, gone),
     }
     for job, after in jobs.items():
-        listeners[f"follow-{job}"] = lambda job=job, after=after: _numbered(studio, job, after)  # type: ignore[misc]
+        sources[f"follow-{job}"] = lambda gone, job=job, after=after: _numbered(studio, job, after, gone)  # type: ignore[misc]
     read = dict(jobs)
-    async with aclosing(_merged(listeners)) as items:
+    async with aclosing(_merged(sources)) as items:
         async for item in items:
             match item:
                 case None:
@@ -106,47 +107,78 @@ def _written(name: str, data: str) -> str:
     return f"event: {name}\ndata: {data}\n\n"
 
 
-def _numbered(studio: Studio, job: str, after: int) -> Iterator[JobEvent | JobProblem]:
+class _Gone:
+    """Whether a stream's reader has gone; what is to end with it is closed by `leave`. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left = False
+        self._ends: list[Callable[[], None]] = []
+
+    def __bool__(self) -> bool:
+        return self._left
+
+    def ends(self, close: Callable[[], None]) -> None:
+        with self._lock:
+            self._ends.append(close)
+            left = self._left
+        if left:
+            close()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._left = True
+        for close in self._ends:
+            close()
+
+
+Source = Callable[[_Gone], Iterator[Item]]
+
+
+def _numbered(studio: Studio, job: str, after: int, gone: _Gone) -> Iterator[JobEvent | JobProblem]:
     try:
-        for number, event in enumerate(studio.follow(job, after), after + 1):
+        following = studio.follow(job, after)
+        gone.ends(following.close)
+        for number, event in enumerate(following, after + 1):
             yield JobEvent(job, number, event)
     except StudioError as error:
         yield JobProblem(job, str(error))
 
 
-def _changes(watch: Callable[[int, float], tuple[int, View]]) -> Iterator[View | None]:
-    """A view whenever it changed; None now and then, so that a listener who left is noticed."""
+def _changes(watch: Callable[[int, float], tuple[int, View]], gone: _Gone) -> Iterator[View]:
+    """A view now and whenever it has changed."""
     seen = 0
-    while True:
-        number, view = watch(seen, BEAT_SECONDS)
-        yield view if number != seen else None
+    while not gone:
+        number, view = watch(seen, WATCH_SECONDS)
+        if number != seen:
+            yield view
         seen = number
 
 
-async def _merged(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> AsyncGenerator[Item, None]:
-    """What each listener yields in a thread of its own, as it comes, until all have ended."""
+async def _merged(sources: Mapping[str, Source]) -> AsyncGenerator[Item, None]:
+    """What each source yields in a thread of its own, as it comes, until all have ended."""
     loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is a listener's end)
-    gone = threading.Event()
+    arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is a source's end)
+    gone = _Gone()
 
     def put(item: Item, over: bool = False) -> None:
         try:
             loop.call_soon_threadsafe(arrived.put_nowait, (item, over))
         except RuntimeError:  # the server has stopped
-            gone.set()
+            gone.leave()
 
-    def follow(listen: Callable[[], Iterator[Item]]) -> None:
+    def read(source: Source) -> None:
         try:
-            for item in listen():
+            for item in source(gone):
                 put(item)
-                if gone.is_set():
+                if gone:
                     return
         finally:
             put(None, over=True)
 
-    for name, listen in listeners.items():
-        threading.Thread(target=follow, args=(listen,), name=name, daemon=True).start()
-    left = len(listeners)
+    for name, source in sources.items():
+        threading.Thread(target=read, args=(source,), name=name, daemon=True).start()
+    left = len(sources)
     try:
         while left:
             try:
@@ -157,4 +189,4 @@ async def _merged(listeners: Mapping[str, Callable[[], Iterator[Item]]]) -> Asyn
             if not over:
                 yield item
     finally:
-        gone.set()
+        gone.leave()

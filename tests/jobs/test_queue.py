@@ -91,6 +91,26 @@ def test_followers_are_let_go_when_the_studio_closes(path: Path) -> None:
     assert not follower.is_alive() and [event.kind for event in seen] == ["queued"]
 
 
+def test_a_follower_that_waits_is_ended_from_another_thread_and_no_longer_counts(path: Path) -> None:
+    opened = Opened(path)
+    first, second = put(opened, 2)
+    following, seen = opened.log.follow(first), list[Event]()
+    follower = threading.Thread(target=lambda: seen.extend(following))
+    follower.start()
+    still = opened.log.follow(first)
+    assert next(still).kind == "queued"
+    opened.log.follow(second).close()
+    assert opened.log.followed() == [first]
+    following.close()
+    follower.join(timeout=20)
+    assert not follower.is_alive() and [event.kind for event in seen] in (["queued"], [])
+    assert opened.log.followed() == [first], "another one follows it"
+    still.close()
+    still.close()
+    assert opened.log.followed() == [] and list(still) == []
+    opened.close()
+
+
 def test_a_dead_studios_running_job_is_interrupted_and_the_waiting_ones_stay(path: Path) -> None:
     dead = Opened(path)
     running, waiting = put(dead, 2)

@@ -12,6 +12,7 @@ from studio.core.jobs import JobView, QueueView
 from studio.core.memory import MemoryView
 from studio.core.pictures import read_header
 from studio.core.request import GenerationRequest
+from tests.following import Following
 
 
 class MemoryStudio:
@@ -43,13 +44,9 @@ class MemoryStudio:
             self.events[job].append(event)
             self._happened.notify_all()
 
-    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+    def follow(self, job_id: str, after: int = 0) -> Following:
         self.job(job_id)
-        event: Event | None = None
-        while event is None or not event.terminal:
-            event = self._wait(job_id, after)
-            after += 1
-            yield event
+        return Following(lambda number: self._later(job_id, number), after)
 
     def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
         return self._watch(seen, seconds), MemoryView(budget=8, used=self.used)
@@ -62,10 +59,10 @@ class MemoryStudio:
             self._happened.wait_for(lambda: self.changes != seen, timeout=seconds)
             return self.changes
 
-    def _wait(self, job_id: str, number: int) -> Event:
+    def _later(self, job_id: str, number: int) -> list[Event]:
         with self._happened:
-            self._happened.wait_for(lambda: len(self.events[job_id]) > number, timeout=300)
-            return self.events[job_id][number]
+            self._happened.wait_for(lambda: len(self.events[job_id]) > number, timeout=0.5)
+            return self.events[job_id][number:]
 
     def job(self, job_id: str) -> JobView:
         if job_id not in self.requests:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import struct
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -13,8 +14,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from studio.core.events import Cancelled, Done, Loading, Norms, Step
+from studio.core.events import Cancelled, Done, Loading, Norms, Queued, Step
 from studio.core.request import GenerationRequest
+from studio.jobs.database import Database
+from studio.jobs.log import EventLog
 from studio.server import routes
 from studio.server.app import build_app
 from studio.server.policy import Policy
@@ -175,6 +178,30 @@ def test_a_page_follows_memory_queue_and_all_its_jobs_over_one_connection(studio
     assert second[0].split("\n")[0] == "id: job0:3,job1:1"
     assert '"newest":"job1"' in next(text for text in first if name_of(text) == "queue")
     assert '"used":5' in changed
+
+
+def test_streams_whose_readers_have_gone_leave_no_thread_waiting(studio: MemoryStudio, tmp_path: Path) -> None:
+    """Their job waits, and nothing happens to it: nothing would wake them."""
+    log = EventLog(Database(tmp_path / "studio.db"))
+    log.adopt("waiting", [Queued()])
+    studio.follow = lambda job, after=0: log.follow(job, after)  # type: ignore[method-assign]
+
+    async def run() -> None:
+        streams = [event_stream(studio, "waiting", 0) for _ in range(10)]
+        streams += [page_stream(studio, {"waiting": 1}) for _ in range(10)]
+        for stream in streams:
+            await anext(stream)
+        assert log.followed() == ["waiting"]
+        for stream in streams:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    before = set(threading.enumerate())
+    asyncio.run(run())
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=30)
+        assert not thread.is_alive(), thread.name
+    assert log.followed() == []
+    log.close()
 
 
 def test_a_page_that_reconnects_goes_on_where_each_of_its_jobs_was(call: Call, studio: MemoryStudio) -> None:

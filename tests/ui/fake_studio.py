@@ -29,6 +29,7 @@ from studio.core.presets import Preset, Style
 from studio.core.request import GenerationRequest
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
+from tests.following import Following
 from tests.ui.fake_memory import FakeMemory
 
 SIZE = 128
@@ -147,19 +148,14 @@ class FakeStudio(FakeMemory):
         self._emit(job, Queued(ahead=ahead))
         return job
 
-    def follow(self, job_id: str, after: int = 0) -> Iterator[Event]:
+    def follow(self, job_id: str, after: int = 0) -> Following:
         self.job(job_id)
-        while not self._closed:
-            for event in self._after(job_id, after):
-                yield event
-                after += 1
-                if event.terminal:
-                    return
+        return Following(lambda number: self._after(job_id, number), after)
 
-    def _after(self, job_id: str, number: int) -> list[Event]:
+    def _after(self, job_id: str, number: int) -> list[Event] | None:
         with self._lock:
-            self._lock.wait_for(lambda: len(self._events[job_id]) > number or self._closed, timeout=5)
-            return self._events[job_id][number:]
+            self._lock.wait_for(lambda: len(self._events[job_id]) > number or self._closed, timeout=0.5)
+            return None if self._closed else self._events[job_id][number:]
 
     def job(self, job_id: str) -> JobView:
         if job_id not in self._jobs:
