@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from studio.core.errors import InvalidRequest
-from studio.core.pictures import FORMATS, read_header
+from studio.core.pictures import FORMATS, decoding, read_header
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
@@ -18,9 +18,9 @@ _MAX_TEXT = 4 * 2**20
 
 def read_texts(data: bytes) -> dict[str, str]:
     """The texts under our key and theirs, as far as the file has them. Raises InvalidRequest if it is no picture."""
-    read_header(data)
+    header = read_header(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with decoding.taking(header.width, header.height), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             found = _text_chunks(picture.info)
             if not found and picture.format == "PNG":
                 picture.load()  # some programs write the texts behind the pixels

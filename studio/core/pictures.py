@@ -1,10 +1,14 @@
-"""Looks at a picture from outside before anybody decodes it: format and size, from its header alone.
+"""Looks at a picture from outside before anybody decodes it: format and size, from its header alone; and bounds how much is
+decoded at once.
 
 A 20 KB file can decode to a gigabyte, so what comes from a person passes here first. Knows nothing of where it is kept.
 """
 
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import Image
@@ -14,6 +18,7 @@ from studio.core.errors import InvalidRequest
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 MAX_PIXELS = 32_000_000
 MAX_BYTES = 64 * 2**20
+PIXELS_AT_ONCE = 2 * MAX_PIXELS  # decoded by this process; each takes some 16 bytes on its way
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,30 @@ def read_header(data: bytes) -> Header:
     if header.width * header.height > MAX_PIXELS:
         raise InvalidRequest(_too_many())
     return header
+
+
+class PixelBudget:
+    """Whoever decodes a picture waits until there is room for its pixels beside those that others are decoding."""
+
+    def __init__(self, pixels: int):
+        self._pixels, self._taken = pixels, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, width: int, height: int) -> Iterator[None]:
+        wanted = min(width * height, self._pixels)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + wanted <= self._pixels)
+            self._taken += wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= wanted
+                self._changed.notify_all()
+
+
+decoding = PixelBudget(PIXELS_AT_ONCE)  # of this process
 
 
 def _too_many() -> str:

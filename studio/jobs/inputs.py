@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from studio.core.errors import InvalidRequest, NotFound
-from studio.core.pictures import read_header
+from studio.core.pictures import decoding, read_header
 from studio.core.recipe import pixel_hash
 from studio.jobs.storage import below, explained, write_atomically
 
@@ -24,7 +24,11 @@ class InputStore:
 
     def add(self, data: bytes) -> str:
         """Check the picture, keep it, and return its hash. Raises InvalidRequest, StorageError."""
-        read_header(data)
+        header = read_header(data)
+        with decoding.taking(header.width, header.height):
+            return self._add(data)
+
+    def _add(self, data: bytes) -> str:
         try:
             with Image.open(io.BytesIO(data)) as opened:
                 picture = _plain(ImageOps.exif_transpose(opened))

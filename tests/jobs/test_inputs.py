@@ -1,11 +1,14 @@
 """The input store: each picture once, without its metadata; what is too large or broken is refused."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from studio.core.errors import InvalidRequest, NotFound
+from studio.core.pictures import PixelBudget
+from studio.jobs import inputs
 from studio.jobs.inputs import InputStore
 from tests.jobs.test_archive import picture, png
 
@@ -41,3 +44,21 @@ def test_pictures_that_are_too_large_or_broken_are_refused(store: InputStore) ->
         with pytest.raises(InvalidRequest):
             store.add(data)
     assert not list(store.folder.rglob("*.png"))
+
+
+def test_what_is_decoded_at_once_is_bounded(store: InputStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture of some kilobytes may decode to half a gigabyte; what waits for its turn takes the kilobytes."""
+    budget = PixelBudget(250)
+    monkeypatch.setattr(inputs, "decoding", budget)
+    added: list[str] = []
+    with budget.taking(10, 20):
+        waits = threading.Thread(target=lambda: added.append(store.add(png(Image.new("L", (10, 10))))))
+        waits.start()
+        while not budget._changed._waiters:  # type: ignore[attr-defined]
+            assert waits.is_alive()
+        assert added == []
+        store.add(png(Image.new("L", (10, 5))))  # for which there is room
+    waits.join(timeout=30)
+    assert len(added) == 1
+    store.add(png(Image.new("L", (30, 30))))  # larger than all, so alone
+    assert budget._taken == 0

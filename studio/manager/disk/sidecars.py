@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from studio.core.errors import InvalidRequest, ModelError, NotFound, StorageError
 from studio.core.models import ModelInfo
-from studio.core.pictures import FORMATS, MAX_BYTES, read_header
+from studio.core.pictures import FORMATS, MAX_BYTES, decoding, read_header
 from studio.manager.disk.attachments import family_of_base
 from studio.manager.disk.checkpoints import FEW_STEP
 from studio.manager.disk.header_view import Sniffed
@@ -141,9 +141,9 @@ def small_preview(info: ModelInfo, path: Path) -> bytes:
             data = opened.read(MAX_BYTES + 1)
     except OSError as error:
         raise StorageError(f"The preview of {info.title} cannot be read: {error.strerror}.") from None
-    read_header(data)
+    header = read_header(data)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with decoding.taking(header.width, header.height), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             picture.draft("RGB", (SIDE, SIDE))
             upright = ImageOps.exif_transpose(picture)
             upright.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
