@@ -1,7 +1,7 @@
 """Which number format a model runs in when nobody says: measured on this device with the model's own denoiser.
 
-Never by a processor's name. bf16 with channels_last must beat fp32 clearly, for it costs a little fidelity; the answer
-is kept per architecture, device and torch version. A model is leased, and a single file converted, for measuring in what
+bf16 with channels_last must beat fp32 clearly, for it costs a little fidelity; the answer is kept per architecture, device
+and torch version. A processor without instructions for bf16 computes it many times slower, so there it is never chosen. A model is leased, and a single file converted, for measuring in what
 a small probe finds likely, so that the answer seldom means another conversion. Bit-exact claims hold per dtype, and
 recipes name the one used.
 """
@@ -36,6 +36,7 @@ from studio.manager.manager import Loaded, Manager
 
 WORTH_IT = 1.2  # bf16 must be this many times as fast
 ROUNDS = 3
+COSTLY = 2.0  # from here on a person who chooses a slower precision is told how much slower it is
 PROBED = 5  # rounds of the probe, of some milliseconds each
 LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
 PATIENCE = 10.0  # seconds; a denoiser slower than this a round is measured once
@@ -66,6 +67,8 @@ def choose(
     if family_for(info).precise and dtype not in ("auto", "fp32"):
         raise InvalidRequest(f"{info.title} works in fp32 alone; choose it, or auto.", field="dtype")
     if dtype != "auto":
+        if manager.device.type == "cpu" and dtype != "fp32" and (cost := 1 / gain_of(dtype)) >= COSTLY:
+            report(f"{dtype} takes about {cost:.0f} times as long as fp32 on this processor", None)
         return Precision(dtype)
     if (known := _known(info, manager, folder)) is not None:
         return known
@@ -104,25 +107,38 @@ def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision 
         return Precision("bf16" if torch.cuda.is_bf16_supported() else "fp16", channels_last=True)
     if manager.device.type != "cpu":
         return Precision("fp32")
+    if not has_bf16():
+        return FULL
     return _read(_path(folder, info, manager))
 
 
-@cache
+def has_bf16() -> bool:
+    """Whether the processor has instructions for bf16 (AVX512-BF16, AMX, or their like on other architectures)."""
+    return any(present for name, present in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 def likely() -> Precision:
-    """What to measure a model in on the CPU: fp32 only where a convolution and a product, as U-Nets and transformers have
-    them, take longer in bf16; else bf16, which takes half the memory, and a single file half the disk."""
+    """What to measure a model in on the CPU: bf16, which takes half the memory, and a single file half the disk, unless it is
+    slower than fp32."""
+    return FULL if gain_of("bf16") < 1 else HALF
+
+
+@cache
+def gain_of(dtype: str) -> float:
+    """fp32's time over that of bf16 or fp16 on the CPU, of a convolution and a product as U-Nets and transformers have them."""
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     with torch.random.fork_rng(devices=[]):
         layers = (torch.nn.Conv2d(320, 320, 3, padding=1), torch.nn.Linear(640, 2560))
         inputs = (torch.randn(1, 320, 32, 32), torch.randn(1, 1024, 640))
-    quick_layers = [_quick(layer) for layer in layers]
-    quick_inputs = [x.to(torch.bfloat16) for x in inputs]
+    quick_layers = [_quick(layer, kind) for layer in layers]
+    quick_inputs = [x.to(kind) for x in inputs]
     times: list[tuple[float, float]] = []
     with torch.no_grad():
         for _ in range(PROBED):
             full = sum(_seconds(layer, (x,), {}) for layer, x in zip(layers, inputs, strict=True))
             quick = sum(_seconds(layer, (x,), {}) for layer, x in zip(quick_layers, quick_inputs, strict=True))
             times.append((full, quick))
-    return FULL if min(full for full, _ in times) < min(quick for _, quick in times) else HALF
+    return min(full for full, _ in times) / min(quick for _, quick in times)
 
 
 @contextmanager
@@ -229,9 +245,9 @@ def copy_bytes(loaded: Loaded) -> int:
     return int(1.25 * 4 * sum(parameter.numel() for parameter in parameters))
 
 
-def _quick(module: Any) -> Any:
+def _quick(module: Any, dtype: torch.dtype = torch.bfloat16) -> Any:
     """A copy in bf16 and channels_last."""
-    return lay_channels_last(copy.deepcopy(module).to(torch.bfloat16))
+    return lay_channels_last(copy.deepcopy(module).to(dtype))
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

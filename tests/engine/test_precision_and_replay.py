@@ -20,9 +20,42 @@ from studio.manager.manager import Manager  # noqa: E402
 from tests.engine.conftest import KINDS, Studio  # noqa: E402
 
 
+@pytest.fixture
+def bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that has instructions for bf16, as far as the choice goes."""
+    monkeypatch.setattr(precision, "has_bf16", lambda: True)
+
+
 def test_a_named_precision_is_taken_as_named(studio: Studio) -> None:
     for name in ("fp32", "bf16", "fp16"):
         assert precision.choose(name, studio.info("sd1"), studio.manager) == precision.Precision(name)
+
+
+def test_who_names_a_slow_precision_is_told_what_it_costs(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(precision, "gain_of", lambda dtype: {"bf16": 0.125, "fp16": 0.9}[dtype])
+    for name in ("fp32", "bf16", "fp16"):
+        precision.choose(name, studio.info("sd1"), studio.manager, report=lambda what, fraction: said.append(what))
+    assert said == ["bf16 takes about 8 times as long as fp32 on this processor"]
+
+
+def test_auto_never_takes_bf16_on_a_processor_without_it(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, manager = studio.info("sd1"), studio.manager
+    monkeypatch.setattr(precision, "has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "measure", lambda loaded: precision.Precision("bf16", True, 9.0))
+    assert precision.choose("auto", info, manager, tmp_path).dtype == "bf16"  # and kept
+    monkeypatch.setattr(precision, "has_bf16", lambda: False)
+    monkeypatch.setattr(precision, "gain_of", lambda dtype: 9.0)
+    assert precision.choose("auto", info, manager, tmp_path) == precision.FULL
+    assert precision.first_dtype("auto", info, manager, tmp_path) == "fp32"
+
+
+def test_a_processor_is_asked_for_its_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table, expected in (({"avx2": True, "avx512_bf16": False}, False), ({"amx_bf16": True}, True), ({}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda table=table: table)
+        assert precision.has_bf16() is expected
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -35,6 +68,7 @@ def test_the_denoisers_own_arguments_are_caught(studio: Studio, name: str) -> No
     assert torch.isfinite(output[0] if isinstance(output, tuple) else output.sample).all()
 
 
+@pytest.mark.usefixtures("bf16")
 def test_auto_is_measured_once_and_kept(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = precision.choose("auto", studio.info("sd1"), studio.manager, tmp_path)
     assert first.gain is not None and first.dtype == ("bf16" if first.gain >= precision.WORTH_IT else "fp32")
@@ -57,6 +91,7 @@ def test_it_is_measured_from_either_precision(studio: Studio, name: str) -> None
         studio.manager.unload()
 
 
+@pytest.mark.usefixtures("bf16")
 def test_it_is_not_measured_where_the_copy_does_not_fit_the_budget(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,12 +115,13 @@ def test_it_is_not_measured_where_the_copy_does_not_fit_the_budget(
 
 
 def test_the_probe_finds_a_format_and_leaves_the_dice_alone() -> None:
-    precision.likely.cache_clear()
+    precision.gain_of.cache_clear()
     state = torch.random.get_rng_state()
     assert precision.likely() in (precision.HALF, precision.FULL)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+@pytest.mark.usefixtures("bf16")
 def test_a_damaged_answer_is_measured_again(studio: Studio, tmp_path: Path) -> None:
     precision.choose("auto", studio.info("ddpm"), studio.manager, tmp_path)
     kept = next(tmp_path.glob("*.json"))
