@@ -76,7 +76,7 @@ class Studio:
         self._take_folder()
         self._host = WorkerHost(
             entry,
-            _Feed(self._queue, self._log, self._frames, self._board.hear),
+            _Feed(self._queue, self._log, self._frames, self._archive, self._board),
             settings_message=_settings_message(settings),
             log_file=private / "worker.log",
             patience=patience,

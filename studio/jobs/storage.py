@@ -1,6 +1,6 @@
-"""Where the studio keeps things below the outputs folder, and what to say when the disk refuses.
+"""Where the studio keeps things below the outputs folder, who may use it, and a sentence for what the disk refuses.
 
-Knows paths and error numbers; does not know what is stored.
+Depends on paths and error numbers alone, not on what is stored.
 """
 
 import errno
@@ -66,29 +66,51 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 class FolderLock:
-    """One studio at a time for an outputs folder. The system lets go of it when the process ends, however it ends."""
+    """One studio at a time for an outputs folder. The system releases it when the process ends, however it ends.
 
-    def __init__(self, file: Path):
-        self._file = file
+    What is locked is the studio's private folder itself where the system can do that, else a file in it: a lock file could be
+    deleted, and a second studio would lock another one of the same name.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
         """Raises StorageError if another studio has the folder, OSError if the folder cannot be written."""
-        if self._descriptor is not None:
+        if self._descriptor is not None and self._is_there():
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_lockable(self._folder)
         if not _lock(descriptor):
             os.close(descriptor)
             raise StorageError(
                 "Another Unnoise is running with this outputs folder. Close it, or start with another --outputs."
             )
+        self.release()
         self._descriptor = descriptor
 
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
+
+    def _is_there(self) -> bool:
+        """False if what is locked was deleted, and perhaps made anew."""
+        assert self._descriptor is not None
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(_lockable(self._folder)))
+        except OSError:
+            return False
+
+
+def _lockable(folder: Path) -> Path:
+    return folder / "lock" if sys.platform == "win32" else folder  # where nobody can delete a file that is open
+
+
+def _open_lockable(folder: Path) -> int:
+    path = _lockable(folder)
+    return os.open(path, os.O_RDONLY) if path is folder else os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _lock(descriptor: int) -> bool:
