@@ -19,9 +19,9 @@ from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
 from studio.engine.stages import generate_all, planned
-from studio.jobs.archive import Sink
 from studio.jobs.frames import FrameStore
 from studio.jobs.inputs import InputStore
+from studio.jobs.saving import Sink
 from studio.jobs.storage import PRIVATE
 from studio.manager.disk.catalog import Catalog
 from studio.manager.manager import Loaded, Manager

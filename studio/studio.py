@@ -64,7 +64,7 @@ class Studio:
     ):
         self.settings = settings = settings or Settings()
         private = settings.outputs.resolve() / PRIVATE
-        self._lock = FolderLock(private / "lock")
+        self._lock = FolderLock(private)
         self._database = Database(private / "studio.db")
         self._log = EventLog(self._database)
         self._queue = JobQueue(self._database, self._log)
@@ -265,7 +265,7 @@ class Studio:
 
     def _recover(self) -> None:
         self._lock.acquire()
-        self._archive.sweep()
+        self._archive.finish_saving()
         self._archive.prune_thumbnails()
         self._frames.sweep()
         self._queue.recover(self._frames.settle)
@@ -305,9 +305,13 @@ def _settings_message(settings: Settings) -> Message:
 class _Feed:
     """The studio as its worker's host sees it."""
 
-    def __init__(self, queue: JobQueue, events: EventLog, frames: FrameStore, remember: Callable[[Message], None]):
-        self._queue, self._events, self._frames = queue, events, frames
-        self.heard = remember
+    def __init__(self, queue: JobQueue, events: EventLog, frames: FrameStore, archive: Archive, board: MemoryBoard):
+        self._queue, self._events, self._frames, self._archive, self._board = queue, events, frames, archive, board
+
+    def heard(self, message: Message) -> None:
+        self._board.hear(message)
+        if message.get("say") == "ended":  # perhaps in the midst of saving a picture
+            self._archive.finish_saving()
 
     def claim(self) -> Claimed | None:
         return self._queue.claim()

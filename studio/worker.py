@@ -29,6 +29,7 @@ from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.inputs import InputStore
 from studio.jobs.queue import waiting
+from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
 
 log = logging.getLogger(__name__)
@@ -123,17 +124,24 @@ class Worker:
 
     def _carry_out(self, job: str, request: GenerationRequest) -> bool:
         self._look_ahead()
+
+        def emit(event: Event) -> None:
+            self._emit(job, event)
+
+        def cancelled() -> bool:
+            return self._inbox.is_cancelled(job)
+
         try:
             return self._execute(
                 job,
                 request,
                 manager=self._manager,
                 catalog=self._catalog,
-                archive=self._archive,
+                archive=PatientSink(self._archive, emit, cancelled),
                 frames=self._frames,
                 inputs=self._inputs,
-                emit=lambda event: self._emit(job, event),
-                cancelled=lambda: self._inbox.is_cancelled(job),
+                emit=emit,
+                cancelled=cancelled,
             )
         finally:
             self._inbox.forget(job)

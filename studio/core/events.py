@@ -1,6 +1,6 @@
 """What happens to a job: one closed set of frozen, JSON-clean events, in one order.
 
-    Queued+  Loading*  (Step* Image*)*  Done | Failed | Cancelled | Interrupted
+    Queued+  Loading*  (Step* Waiting* Image*)*  Done | Failed | Cancelled | Interrupted
 
 Pictures never travel in events: a Step says which frames now exist, an Image carries the id of an archived file.
 """
@@ -34,6 +34,13 @@ class Loading(_Event):
     model: str
     what: str = ""
     fraction: float | None = None
+
+
+class Waiting(_Event):
+    """The run cannot go on until something outside it changes, such as a full disk. `message` is a sentence for people."""
+
+    kind: Literal["waiting"] = "waiting"
+    message: str
 
 
 class Norms(BaseModel):
@@ -102,7 +109,7 @@ class Interrupted(_Event):
 
 
 Event = Annotated[
-    Queued | Loading | Step | Image | Done | Failed | Cancelled | Interrupted,
+    Queued | Loading | Waiting | Step | Image | Done | Failed | Cancelled | Interrupted,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)

@@ -1,18 +1,16 @@
 """The archive of results: images with their recipes, their index, and thumbnails.
 
-Takes PIL images and bytes; knows no torch and no pipeline. A file appears under its final name whole or not at all, and
-never in another's place. Image files that somebody deleted are simply no longer there.
+A file appears under its final name whole or not at all, and never in another's place (`saving`). Image files that somebody
+deleted are no longer listed. Depends on PIL images and bytes, not on torch or pipelines.
 """
 
 import io
-import os
+import logging
 import secrets
 import sqlite3
 import time
 from pathlib import Path
-from typing import Protocol
 
-import psutil
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
@@ -21,23 +19,18 @@ from studio.core import events, infotext
 from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError
 from studio.core.jobs import ImageView
+from studio.core.pictures import decoding
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pixel_hash, to_text
 from studio.jobs.database import Database
+from studio.jobs.saving import publishing, unfinished
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
 
+log = logging.getLogger(__name__)
+
 THUMBNAIL_SIDE = 256
-THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is let go is made again when it is looked at
+THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is removed is made again when it is looked at
 LOST_JOB = "lost"  # stands for the job of an image whose index was lost
 PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
-
-
-class Sink(Protocol):
-    """Where a run's pictures go: the archive, or a folder of a person's own."""
-
-    @property
-    def private(self) -> Path: ...
-
-    def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image: ...
 
 
 class Archive:
@@ -56,23 +49,24 @@ class Archive:
     def _thumbnails(self) -> Path:
         return self.private / "thumbnails"
 
+    @property
+    def _temporary(self) -> Path:
+        return self.private / "tmp"
+
     def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
-        """Write the picture with its recipe, enter it in the index, and return the event that tells of it."""
+        """Write the picture with its recipe, enter it in the index, and return the event that reports it."""
         if recipe.pixels is None:
             recipe = recipe.model_copy(update={"pixels": pixel_hash(image.mode, image.size, image.tobytes())})
         image_id, now = secrets.token_hex(6), time.time()
-        local = time.localtime(now)
-        folder = self.outputs / time.strftime("%Y-%m-%d", local)
-        path = folder / f"{time.strftime('%H%M%S', local)}-{recipe.seed}-{image_id}.png"
-        with explained("save the image"):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._publish(encode_png(image, recipe), path)
-        try:
-            with self._database.write("enter the image in the index") as db:
-                self._insert(db, image_id, job, recipe, image.size, now, path)
-        except StorageError:
-            path.unlink(missing_ok=True)  # an image that the index does not know would never be seen
-            raise
+        name = time.strftime(f"%Y-%m-%d/%H%M%S-{recipe.seed}-{image_id}.png", time.localtime(now))
+        path = self.outputs / name
+        with explained("save the image"), publishing(encode_png(image, recipe), self._temporary, job, path):
+            try:
+                with self._database.write("enter the image in the index") as db:
+                    self._insert(db, image_id, job, recipe, image.size, now, path)
+            except StorageError:
+                path.unlink(missing_ok=True)  # an image that the index does not know would never be seen
+                raise
         return events.Image(
             id=image_id,
             index=recipe.index,
@@ -113,7 +107,7 @@ class Archive:
             return kept.read_bytes()
         except OSError:
             pass  # not made yet, or deleted
-        with explained("read the image"), Image.open(path) as image:
+        with explained("read the image"), Image.open(path) as image, decoding.taking(*image.size):
             image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
             data = encode_jpeg(image, quality=85)
         try:
@@ -122,18 +116,21 @@ class Archive:
             pass  # a full disk costs time here, not the thumbnail
         return data
 
-    def sweep(self) -> int:
-        """Remove what writers that are no longer alive left half written; how many files that were."""
-        swept = 0
-        for path in (self.private / "tmp").glob("*.tmp"):
-            writer = path.name.partition("-")[0]
-            if not writer.isdigit() or int(writer) == os.getpid() or not psutil.pid_exists(int(writer)):
-                path.unlink(missing_ok=True)
-                swept += 1
-        return swept
+    def finish_saving(self) -> int:
+        """Enter the pictures that writers which are no longer alive had made, and remove what they left; how many pictures."""
+        finished = 0
+        for left in unfinished(self._temporary, self.outputs):
+            try:
+                with explained("save the image"):
+                    finished += left.finish() and self._enter(left.target, left.job, left.id)
+            except StorageError as error:
+                log.warning("%s", error)
+                continue  # a later start may have room
+            left.temporary.unlink(missing_ok=True)
+        return finished
 
     def prune_thumbnails(self, cap: int = THUMBNAIL_BYTES) -> int:
-        """Let the oldest thumbnails go while all are larger than `cap`; how many that were."""
+        """Remove the oldest thumbnails while all are larger than `cap`; how many that were."""
         kept, pruned = 0, 0
         files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._thumbnails.glob("*.jpg")]
         for _, size, path in sorted(files, reverse=True):
@@ -145,38 +142,27 @@ class Archive:
 
     def reindex(self) -> int:
         """Enter older pictures that the index does not know, as after its loss, by the recipes they carry; how many."""
-        began = time.time()
-        with self._database.read("read the index of images") as db:
-            known = {row["path"] for row in db.execute("SELECT path FROM images").fetchall()}
-        found = 0
+        began, found = time.time(), 0
         for path in sorted(self.outputs.glob("????-??-??/*.png")):
-            if self._relative(path) in known:
-                continue
             try:
-                recipe = from_text(read_texts(path.read_bytes())[RECIPE_KEY])
-                changed, size = path.stat().st_mtime, (recipe.request.width or 0, recipe.request.height or 0)
-            except (OSError, KeyError, InvalidRequest, ValidationError):
-                continue  # not one of ours
-            if changed >= began:
-                continue  # a worker is just entering it
-            with self._database.write("enter the image in the index") as db:
-                self._insert(db, secrets.token_hex(6), LOST_JOB, recipe, size, changed, path)
-            found += 1
+                if path.stat().st_mtime < began:  # else a worker is just entering it
+                    found += self._enter(path, LOST_JOB, secrets.token_hex(6))
+            except OSError:
+                continue
         return found
 
-    def _publish(self, data: bytes, path: Path) -> None:
-        """Temporary file, fsync, then the final name, which must be free."""
-        temporary = self.private / "tmp" / f"{os.getpid()}-{path.name}.tmp"
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            _move_without_overwriting(temporary, path)
-            _sync_folder(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+    def _enter(self, path: Path, job: str, image_id: str) -> bool:
+        """Enter a picture that is there already; False for one that is known, or none of ours."""
+        with self._database.write("enter the image in the index") as db:
+            if db.execute("SELECT 1 FROM images WHERE path = ?", (self._relative(path),)).fetchone():
+                return False
+            try:
+                recipe = from_text(read_texts(path.read_bytes())[RECIPE_KEY])
+            except (OSError, KeyError, InvalidRequest, ValidationError):
+                return False
+            size = (recipe.request.width or 0, recipe.request.height or 0)
+            self._insert(db, image_id, job, recipe, size, path.stat().st_mtime, path)
+        return True
 
     def _insert(
         self,
@@ -264,28 +250,3 @@ def _view_if_readable(row: sqlite3.Row) -> ImageView | None:
         return _view(row)
     except ValidationError:
         return None
-
-
-def _move_without_overwriting(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)  # fails if the name is taken, which a rename would not
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if target.exists():
-            raise FileExistsError(17, "File exists", str(target)) from None
-        os.rename(source, target)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where folders can be synced."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from studio.core.errors import StorageError, StudioError
-from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading
+from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading, Waiting
 from studio.core.events import from_json as event_from_json
 from studio.core.settings import PROJECT
 from studio.jobs.channel import Channel, Message
@@ -189,6 +189,7 @@ class WorkerHost:
 
     def _serve(self, worker: _Worker) -> None:
         """Feed the worker until it dies, has to be ended, or the studio closes."""
+        complaint = ""
         while True:
             with self._changed:
                 while not (worker.ready and worker.job is None and self._work):
@@ -199,9 +200,11 @@ class WorkerHost:
                     return
                 self._work = False
             try:
-                claimed = self._source.claim()
+                claimed, complaint = self._source.claim(), ""
             except StorageError as error:
-                log.warning("%s", error)
+                if str(error) != complaint:  # it is tried again every second
+                    complaint = str(error)
+                    log.warning("%s", error)
                 self._pause(self._patience.claim)
                 self.wake()
                 continue
@@ -252,7 +255,7 @@ class WorkerHost:
         self._source.record(job, event)  # before the job counts as over, so that its end is known first
         with self._changed:
             was_loading = worker.loading
-            worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading)
+            worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading | Waiting)
             if event.terminal:
                 worker.job, worker.cancelled, self._work = None, None, True
             if event.terminal or worker.loading != was_loading:  # what the supervisor waits for has changed

@@ -24,7 +24,7 @@ def explain(error: OSError | sqlite3.Error, doing: str) -> StorageError:
     text = str(error).lower()
     number = error.errno if isinstance(error, OSError) else None
     if number in _FULL or "disk is full" in text:
-        why = "the disk is full. Free some space, then try again."
+        why = "the disk is full. Free some space."
     elif number in _REFUSED or "readonly" in text or "read-only" in text:
         why = "the outputs folder may not be written to. Change its permissions, or start with another --outputs."
     elif isinstance(error, OSError) and number is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StorageError
-from studio.core.events import Done, Failed
+from studio.core.events import Cancelled, Done, Image, Step, Waiting
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.studio import Studio
@@ -49,18 +49,57 @@ def end_of(studio: Studio) -> object:
     return list(studio.follow(studio.submit(WISH)))[-1]
 
 
-def test_a_full_disk_is_one_sentence_and_then_it_goes_on(small_disk: Path, make_studio: Callable[..., Studio]) -> None:
-    studio = make_studio(settings=Settings(outputs=small_disk))
-    assert isinstance(end_of(studio), Done)
+def test_a_disk_that_becomes_full_pauses_the_queue_and_loses_nothing(
+    small_disk: Path, make_studio: Callable[..., Studio]
+) -> None:
+    studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
+    hold.touch()
+    running, waiting = studio.submit(WISH), studio.submit(WISH)
+    events = studio.follow(running)
+    next(event for event in events if isinstance(event, Step))
     ballast = fill(small_disk)
+    hold.unlink()
+    paused = next(event for event in events if isinstance(event, Waiting))
+    assert "the disk is full. Free some space. The picture is kept" in paused.message
+    assert studio.job(waiting).state == "queued"
     with pytest.raises(StorageError, match="the disk is full"):
-        for _ in range(50):  # the log's last page may have room for a few
-            failed = end_of(studio)
-            assert isinstance(failed, Failed) and "the disk is full" in failed.message
+        for _ in range(200):  # the index's last page may have room for a few
+            studio.cancel(studio.submit(WISH))
     ballast.unlink()
-    assert isinstance(end_of(studio), Done)
+    assert [type(event) for event in events][-2:] == [Image, Done]
+    assert isinstance(list(studio.follow(waiting))[-1], Done)
     assert len(studio.images()) == 2
     assert not list(small_disk.rglob("*.tmp"))
+
+
+def test_who_does_not_want_to_wait_for_room_cancels(small_disk: Path, make_studio: Callable[..., Studio]) -> None:
+    studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
+    hold.touch()
+    job = studio.submit(WISH)
+    events = studio.follow(job)
+    next(event for event in events if isinstance(event, Step))
+    ballast = fill(small_disk)
+    hold.unlink()
+    next(event for event in events if isinstance(event, Waiting))
+    assert studio.cancel(job)
+    assert isinstance(list(events)[-1], Cancelled)
+    ballast.unlink()
+    assert isinstance(end_of(studio), Done)
+
+
+def test_a_start_on_a_full_disk_says_so(
+    small_disk: Path, make_studio: Callable[..., Studio], caplog: pytest.LogCaptureFixture
+) -> None:
+    ballast = fill(small_disk)
+    studio = make_studio(settings=Settings(outputs=small_disk))
+    assert studio.jobs() == [] and studio.images() == []
+    with pytest.raises(StorageError, match=r"^Could not .*: the disk is full. Free some space.$"):
+        studio.submit(WISH)
+    assert any("the disk is full" in message for message in caplog.messages)
+    assert "rollback" not in caplog.text
+    assert len([message for message in caplog.messages if "take a job" in message]) <= 1, "it is tried every second"
+    ballast.unlink()
+    assert isinstance(end_of(studio), Done)
 
 
 def test_a_folder_that_becomes_read_only(small_disk: Path, make_studio: Callable[..., Studio]) -> None:

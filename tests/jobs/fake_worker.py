@@ -17,13 +17,14 @@ from typing import Any
 from PIL import Image
 
 from studio.core import events
-from studio.core.errors import StudioError
+from studio.core.errors import Cancelled, StudioError
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.jobs.archive import Archive, encode_jpeg
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
+from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
 
 TINY = 0.002
@@ -74,7 +75,7 @@ class Run:
     def __init__(self, channel: Channel, job: str, request: GenerationRequest, outputs: Path, cancelled: set[str]):
         self.channel, self.job, self.request, self.outputs, self.cancelled = channel, job, request, outputs, cancelled
         database = Database(outputs / PRIVATE / "studio.db")
-        self.archive = Archive(outputs, database)
+        self.archive = PatientSink(Archive(outputs, database), self.emit, lambda: job in cancelled)
         self.frames = FrameStore(outputs / PRIVATE / "frames", database)
 
     def emit(self, event: Any) -> None:
@@ -88,7 +89,7 @@ class Run:
                 self.step(step, word)
             for index in range(self.request.count):
                 self.emit(self.archive.save(picture(self.request, index), recipe_of(self.request, index), self.job))
-        except InterruptedError:
+        except Cancelled:
             self.emit(events.Cancelled())
         except StudioError as error:
             self.emit(events.Failed(message=str(error), field=error.field))
@@ -117,9 +118,9 @@ class Run:
         while word in ("hang", "deaf") or (self.outputs / "hold").exists():
             time.sleep(TINY)
             if word != "deaf" and self.job in self.cancelled:
-                raise InterruptedError
+                raise Cancelled
         if self.job in self.cancelled:
-            raise InterruptedError
+            raise Cancelled
 
 
 def picture(request: GenerationRequest, index: int) -> Image.Image:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from studio.core import infotext
 from studio.core.embedded import read_texts
-from studio.core.errors import StorageError
+from studio.core.errors import Cancelled, StorageError
 from studio.core.events import Done, Step
 from studio.core.recipe import Recipe, from_text, pixel_hash
 from studio.core.request import MAX_SEED, GenerationRequest
@@ -22,6 +22,7 @@ from studio.jobs.database import Database
 from studio.jobs.frames import FrameStore
 from studio.jobs.log import EventLog
 from studio.jobs.queue import JobQueue
+from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
 
 
@@ -98,8 +99,8 @@ def test_a_full_disk_leaves_no_partial_file(archive: Archive, monkeypatch: pytes
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"studio.jobs.archive.{call}", full)
-        patch.setattr("studio.jobs.archive.os.rename", full)
+        patch.setattr(f"studio.jobs.saving.{call}", full)
+        patch.setattr("studio.jobs.saving.os.rename", full)
         with pytest.raises(StorageError, match="the disk is full"):
             archive.save(picture(), recipe(), "job")
     assert not [file for file in archive.outputs.rglob("*") if file.suffix in (".png", ".tmp")]
@@ -107,21 +108,75 @@ def test_a_full_disk_leaves_no_partial_file(archive: Archive, monkeypatch: pytes
     assert archive.file(archive.save(picture(), recipe(), "job").id).is_file()
 
 
-def test_a_writer_killed_midway_leaves_nothing_behind_after_the_next_start(archive: Archive) -> None:
-    code = (
-        "import os, signal, sys\nfrom pathlib import Path\nimport studio.jobs.archive as module\n"
-        "from tests.jobs.test_archive import picture, recipe\nfrom studio.jobs.database import Database\n"
-        "module.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "out = Path(sys.argv[1])\nmodule.Archive(out, Database(out / '.unnoise/studio.db')).save(picture(), recipe(), 'job')\n"
-    )
+KILLED = {  # the moment: what dies instead of being called
+    "while it writes": "saving.open = lambda *_: Torn()",
+    "before it is moved": "saving._move_without_overwriting = die",
+    "before it is in the index": "archive.Archive._insert = die",
+    "before the temporary file goes": "saving.Path.unlink = die",
+}
+SAVE = """
+import builtins, os, signal, sys
+from pathlib import Path
+import studio.jobs.archive as archive
+import studio.jobs.saving as saving
+from studio.jobs.database import Database
+from tests.jobs.test_archive import picture, recipe
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+class Torn:
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        pass
+    def write(self, data):
+        folder = Path(sys.argv[1]) / ".unnoise" / "tmp"
+        (folder / f"{os.getpid()}.job.2026-01-01.120000-3-abc.png.tmp").write_bytes(data[: len(data) // 2])
+        die()
+out = Path(sys.argv[1])
+sink = archive.Archive(out, Database(out / ".unnoise/studio.db"))
+MOMENT
+sink.save(picture(), recipe(), "job")
+"""
+
+
+@pytest.mark.parametrize("moment", KILLED)
+def test_a_picture_that_was_being_saved_when_its_writer_was_killed_is_finished(archive: Archive, moment: str) -> None:
     root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code, str(archive.outputs)], cwd=root, check=False)
-    assert done.returncode == -9
-    assert len(list(archive.outputs.rglob("*.tmp"))) == 1 and not list(archive.outputs.rglob("*.png"))
-    alive = archive.private / "tmp" / f"{os.getppid()}-120000-1-abc.png.tmp"
+    command = [sys.executable, "-c", SAVE.replace("MOMENT", KILLED[moment]), str(archive.outputs)]
+    assert subprocess.run(command, cwd=root, check=False).returncode == -9
+    assert len(list(archive.outputs.rglob("*.tmp"))) == 1
+    alive = archive.private / "tmp" / f"{os.getppid()}.job.2026-01-01.120000-1-abc.png.tmp"
     alive.touch()
-    assert archive.sweep() == 1 and alive.exists()
-    assert archive.images() == []
+    whole = moment != "while it writes"
+    assert archive.finish_saving() == (1 if whole and moment != "before the temporary file goes" else 0)
+    assert list(archive.outputs.rglob("*.tmp")) == [alive]
+    assert len(list(archive.outputs.rglob("*.png"))) == len(archive.images()) == whole
+    for image in archive.images():
+        assert (image.job, image.seed) == ("job", 3)
+        assert archive.file(image.id).name.endswith(f"-{image.id}.png")
+    assert archive.finish_saving() == 0 and len(archive.images()) == whole
+
+
+def test_a_disk_that_refuses_costs_time_and_not_the_picture(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    refusals = [errno.ENOSPC, errno.ENOSPC, errno.EROFS]
+
+    def refuse(descriptor: int) -> None:
+        if refusals:
+            raise OSError(refusals.pop(0), "no")
+
+    monkeypatch.setattr("studio.jobs.saving.os.fsync", refuse)
+    monkeypatch.setattr("studio.jobs.saving.RETRY_SECONDS", 0)
+    sink = PatientSink(archive, said.append, cancelled=lambda: False)
+    assert archive.file(sink.save(picture(), recipe(), "job").id).is_file()
+    assert [event.message for event in said] == [  # type: ignore[attr-defined]
+        "Could not save the image: the disk is full. Free some space. The picture is kept until then, and the queue waits.",
+        "Could not save the image: the outputs folder may not be written to. Change its permissions, or start with another --outputs. The picture is kept until then, and the queue waits.",
+    ]
+    refusals += [errno.ENOSPC] * 9
+    with pytest.raises(Cancelled):
+        PatientSink(archive, said.append, cancelled=lambda: len(refusals) < 5).save(picture(), recipe(), "job")
+    assert len(archive.images()) == 1
 
 
 def test_thumbnails_are_made_once_and_survive_their_own_loss(archive: Archive) -> None:

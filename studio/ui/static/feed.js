@@ -74,6 +74,9 @@ const TAKE = {
     feed.begun ??= performance.now();
     feed.loading = event;
   },
+  waiting(feed, event) {
+    feed.loading = event; // what is waited for, in place of what is loaded
+  },
   step(feed, event) {
     feed.state = "running";
     feed.begun ??= performance.now();
@@ -87,6 +90,7 @@ const TAKE = {
     }
   },
   image(feed, event) {
+    feed.loading = null;
     feed.images.set(event.index, event);
   },
   done(feed, event) {

@@ -44,6 +44,7 @@ export function readout(feed, step, looking, phase) {
 }
 
 export function loading(event) {
+  if (event.message) return event.message; // waiting
   if (event.fraction === 1) return "Starting";
   const part = event.what ? `: ${doing(event.what)}` : "";
   const share = event.fraction === null || event.fraction === undefined ? "" : ` ${Math.round(event.fraction * 100)}%`;
