@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -18,9 +19,11 @@ from fastapi import FastAPI
 from studio.core.protocol import Studio
 from studio.core.settings import Settings
 from studio.server.app import build_app
+from studio.server.connections import Connection
 from studio.server.door import Door
 
 GRACE_SECONDS = 1  # an open page keeps connections that end only with it
+QUIET_SECONDS = 60.0  # in which an error is logged once
 
 
 def serve(
@@ -50,8 +53,11 @@ class _Server(uvicorn.Server):
 
 def _config(app: object) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").addFilter(_is_an_error)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(Once())
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
+        http=Connection,
         log_level="error",
         access_log=False,
         server_header=False,
@@ -64,6 +70,24 @@ def _is_an_error(record: logging.LogRecord) -> bool:
     """uvicorn calls it one, in two ways, that a page was still open when the studio was ended."""
     cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not cut_off and "graceful shutdown" not in record.getMessage()
+
+
+class Once(logging.Filter):
+    """Lets an error through that was not logged in the last minute; a flood of requests may cause the same one again and again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        super().__init__()
+        self._clock = clock
+        self._logged: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        known, now = (record.getMessage().partition("\n")[0], repr(error)), self._clock()
+        self._logged = {each: at for each, at in self._logged.items() if now - at < QUIET_SECONDS}
+        if known in self._logged:
+            return False
+        self._logged[known] = now
+        return True
 
 
 @contextmanager

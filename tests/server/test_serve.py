@@ -1,6 +1,8 @@
 """The server as a process: it says where it is, answers, and ends in order however it is told to."""
 
+import logging
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from studio.server.serve import QUIET_SECONDS, Once
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -94,3 +98,33 @@ def test_a_studio_that_cannot_be_opened_leaves_no_server(start: Start) -> None:
     assert "Unnoise is at" not in out
     assert "the studio cannot be opened" in errors
     assert process.returncode == 1
+
+
+def test_an_error_that_comes_again_and_again_is_logged_once_a_minute() -> None:
+    now = [0.0]
+    once = Once(clock=lambda: now[0])
+
+    def passes(message: str, error: Exception | None = None) -> bool:
+        info = (type(error), error, None) if error else None
+        return once.filter(logging.LogRecord("asyncio", logging.ERROR, "x.py", 1, message, (), info))
+
+    assert passes("socket.accept() out of system resource\nsocket: <socket fd=1>", OSError(24, "Too many open files"))
+    assert not passes(
+        "socket.accept() out of system resource\nsocket: <socket fd=2>", OSError(24, "Too many open files")
+    )
+    assert passes("socket.accept() out of system resource", OSError(23, "Too many open files in system"))
+    assert passes("Exception in ASGI application", ValueError("a"))
+    assert not passes("Exception in ASGI application", ValueError("a"))
+    now[0] = QUIET_SECONDS + 1
+    assert passes("Exception in ASGI application", ValueError("a"))
+
+
+def test_a_client_that_leaves_while_it_sends_leaves_no_traceback(start: Start) -> None:
+    process = start()
+    url = httpx.URL(address(process))
+    for path in ("/jobs", "/inputs"):
+        with socket.create_connection((url.host, url.port or 80)) as client:
+            client.sendall(f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{{".encode())
+        assert httpx.get(f"{url}health").status_code == 200
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=20)[1] == ""
