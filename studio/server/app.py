@@ -1,6 +1,6 @@
 """Puts the application together: our routes, the page that is mounted on them, the guard before everything.
 
-It is handed the page as a function and does not know what draws it.
+The page comes as a function that mounts it, so nothing here depends on what draws it.
 """
 
 from collections.abc import Callable
@@ -9,17 +9,17 @@ from fastapi import FastAPI
 
 from studio import __version__
 from studio.core.protocol import Studio
-from studio.server.guard import MAX_BODY, Guard
+from studio.server.guard import Guard
 from studio.server.policy import Policy
 from studio.server.routes import add_error_answers, build_router
 
 Mount = Callable[[FastAPI], FastAPI]
 
 
-def build_app(studio: Studio, mount: Mount, policy: Policy, *, max_body: int = MAX_BODY) -> Guard:
+def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     """The finished ASGI application. Our routes come before the page's, which may therefore sit at `/`."""
     # FastAPI's own documentation pages load their scripts from another host, so they stay off.
     app = FastAPI(title="Unnoise", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_error_answers(app)
     app.include_router(build_router(studio))
-    return Guard(mount(app), policy, max_body=max_body)
+    return Guard(mount(app), policy)

@@ -1,12 +1,13 @@
-"""The one ASGI guard before every route: judges, caps bodies, and puts the security headers on every answer.
+"""The one ASGI guard before every route: judges, limits bodies, and puts the security headers on every answer.
 
 It wraps the finished application, Gradio included, so a route added later cannot be forgotten. What is allowed is
-decided in `policy`; here it is only enforced, over HTTP and websockets alike.
+decided in `policy` and `limits`; here it is enforced, over HTTP and websockets alike.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from studio.server.limits import ALL_BYTES, body_limit, is_gradio, judge_gradio_body, judge_path
 from studio.server.policy import Policy, Refusal
 
 Message = MutableMapping[str, Any]
@@ -15,8 +16,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MAX_BODY = 64 * 2**20
-
 # Gradio writes inline scripts and styles and compiles its components' code, so those stay allowed; no other host does.
 PAGE_CSP = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -24,12 +23,6 @@ PAGE_CSP = (
     "worker-src 'self' blob:; frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-# What people uploaded may be shown as a picture, but never run as a page of ours.
-FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-FILE_PREFIXES = ("/gradio_api/file=", "/file=")
-# Routes of Gradio that fetch an address for whoever asks. Nothing here needs them.
-SHUT_PREFIXES = ("/gradio_api/proxy=", "/gradio_api/file=http:", "/gradio_api/file=https:")
-
 COMMON_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -41,60 +34,112 @@ COMMON_HEADERS = (
 
 
 class Guard:
-    """`Guard(app, policy)` is an ASGI application; `max_body` bounds what a request may send, in bytes."""
+    """`Guard(app, policy)` is an ASGI application; `limit_of` bounds what a request to a path may send, in bytes."""
 
-    def __init__(self, app: Application, policy: Policy, *, max_body: int = MAX_BODY):
+    def __init__(
+        self,
+        app: Application,
+        policy: Policy,
+        *,
+        limit_of: Callable[[str], int] = body_limit,
+        all_bytes: int = ALL_BYTES,
+    ):
         self.app = app
         self.policy = policy
-        self.max_body = max_body
+        self._limit_of, self._all_bytes = limit_of, all_bytes
+        self._held = 0  # bytes of the bodies that are being received or answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        send = _with_headers(scope, send)
-        refusal = self.policy.judge(scope["headers"], method=scope.get("method", "GET"), path=scope["path"])
-        if refusal is None and scope["path"].lower().startswith(SHUT_PREFIXES):
-            refusal = Refusal(404, "There is nothing here.")
+        send = _with_headers(send)
+        refusal = self._judge(scope)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)
         elif scope["type"] == "websocket":
             await self.app(scope, receive, send)
+        elif is_gradio(scope["path"]) and scope["method"] not in ("GET", "HEAD"):
+            await self._limited(_gradio_checked(self.app), scope, receive, send)
         else:
-            await self._capped(scope, receive, send)
+            await self._limited(self.app, scope, receive, send)
 
-    async def _capped(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Runs the application on a body of at most `max_body` bytes, whether its length was announced or not."""
-        too_large = Refusal(413, f"The request is larger than {self.max_body // 2**20} MiB, the most that is accepted.")
+    def _judge(self, scope: Scope) -> Refusal | None:
+        refusal = self.policy.judge(scope["headers"], method=scope.get("method", "GET"), path=scope["path"])
+        return refusal or judge_path(scope["path"])
+
+    async def _limited(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:
+        """Runs the application on a body within the route's limit, whether its length was announced or not."""
+        limit = self._limit_of(scope["path"])
         lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
-        if any(not length.isdigit() or int(length[:20]) > self.max_body for length in lengths):
-            await _refuse(scope, receive, send, too_large)
+        if any(not length.isdigit() or int(length[:20]) > limit for length in lengths):
+            await _refuse(scope, receive, send, _too_large(limit))
             return
-        received, overflowed, started = 0, False, False
+        received, started, gone = 0, False, False
+        refusal: Refusal | None = None
 
         async def counted_receive() -> Message:
-            nonlocal received, overflowed
+            nonlocal received, refusal, gone
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self.max_body:
-                overflowed = True
-                return {"type": "http.disconnect"}
-            return message
+            size = len(message.get("body", b""))
+            received, self._held = received + size, self._held + size
+            if received > limit:
+                refusal = _too_large(limit)
+            elif size and self._held > self._all_bytes:
+                refusal = Refusal(503, "The studio is receiving too much at once; try again in a moment.")
+            gone = gone or message["type"] == "http.disconnect"
+            return {"type": "http.disconnect"} if refusal else message
 
         async def watched_send(message: Message) -> None:
             nonlocal started
-            if overflowed and not started:
+            if refusal and not started:
                 return  # whatever the application makes of the cut body, the answer is ours
             started = True
             await send(message)
 
         try:
-            await self.app(scope, counted_receive, watched_send)
+            await app(scope, counted_receive, watched_send)
         except Exception:
-            if not overflowed:
+            if not refusal and not gone:  # who has gone needs no answer, and a half body is nobody's error
                 raise
-        if overflowed and not started:
-            await _refuse(scope, receive, send, too_large)
+        finally:
+            self._held -= received
+        if refusal and not started:
+            await _refuse(scope, receive, send, refusal)
+
+
+def _gradio_checked(app: Application) -> Application:
+    """`app` on bodies of Gradio's requests that name no files."""
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        body, message = bytearray(), await receive()
+        while message["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+            message = await receive()
+        else:
+            return  # the client has gone
+        if (refusal := judge_gradio_body(bytes(body))) is not None:
+            await _refuse(scope, receive, send, refusal)
+            return
+        whole = {"type": "http.request", "body": bytes(body), "more_body": False}
+
+        async def received() -> Message:
+            nonlocal whole
+            if whole:
+                message, whole = whole, {}
+                return message
+            return await receive()
+
+        await app(scope, received, send)
+
+    return checked
+
+
+def _too_large(limit: int) -> Refusal:
+    size = f"{limit // 2**20} MiB" if limit >= 2**20 else f"{limit // 2**10} KiB"
+    return Refusal(413, f"The request is larger than {size}, the most that is accepted here.")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
@@ -112,16 +157,15 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) 
     ]
     if refusal.challenge:
         headers.append((b"www-authenticate", b'Basic realm="Unnoise", charset="UTF-8"'))
-    if refusal.status == 413:
+    if refusal.status in (413, 503):
         headers.append((b"connection", b"close"))  # the rest of the body is never read
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": b"" if scope.get("method") == "HEAD" else body})
 
 
-def _with_headers(scope: Scope, send: Send) -> Send:
+def _with_headers(send: Send) -> Send:
     """Adds the security headers to an answer; a route that set one of them itself keeps its own."""
-    csp = FILE_CSP if scope["path"].startswith(FILE_PREFIXES) else PAGE_CSP
-    wanted = (*COMMON_HEADERS, (b"content-security-policy", csp.encode()))
+    wanted = (*COMMON_HEADERS, (b"content-security-policy", PAGE_CSP.encode()))
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):

@@ -19,7 +19,6 @@ from studio.core.frames import FRAMES, X0
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.protocol import Studio
 from studio.core.request import parse_request
-from studio.server.guard import FILE_CSP
 from studio.server.stream import event_stream, joined, page_stream
 
 ID = r"^[A-Za-z0-9_-]{1,100}$"
@@ -33,6 +32,8 @@ FOLLOWED = re.compile(f"{POSITION}(,{POSITION})*")
 FOLLOWED_AT_MOST = 16  # jobs of one page, each of which has a thread while it is followed
 
 IMAGE_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+# What people stored may be shown as a picture, but never run as a page of ours.
+FILE_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 # What an id addresses never changes, so a browser need not ask twice.
 FOREVER = {"cache-control": "private, max-age=31536000, immutable", "content-security-policy": FILE_CSP}
 # A person may put another picture in its place.
@@ -131,6 +132,12 @@ def build_router(studio: Studio) -> APIRouter:
     async def add_input(request: Request) -> dict[str, str]:
         """Store a picture (the body is the file itself) for use in requests; the answer is the hash that addresses it."""
         return {"id": await run_in_threadpool(studio.add_input, await request.body())}
+
+    @router.post("/settings")
+    async def settings_of_picture(request: Request) -> JSONResponse:
+        """The settings that a picture carries (the body is the file itself), and `notes` on what could not be taken over."""
+        found = await run_in_threadpool(studio.read_settings, await request.body())
+        return JSONResponse(found, headers=NEVER)
 
     @router.get("/inputs/{digest}")
     def stored_input(digest: Digest) -> Response:

@@ -12,8 +12,6 @@ from studio.ui import assets
 from studio.ui.shell import build
 from studio.ui.theme import Quiet
 
-MAX_UPLOAD = 64 * 2**20
-
 
 def mount(app: FastAPI, studio: Studio) -> FastAPI:
     """The application with the page on it. Routes that are already there keep precedence."""
@@ -35,6 +33,5 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
         mcp_server=False,
         pwa=False,
         show_error=False,
-        max_file_size=MAX_UPLOAD,
         blocked_paths=[str(Path(tempfile.gettempdir()).resolve().anchor)],
     )

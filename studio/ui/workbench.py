@@ -5,10 +5,10 @@ hold several, each with its own job.
 """
 
 import itertools
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,6 +22,7 @@ from studio.ui.draft import Draft, kept
 from studio.ui.fields import Switch
 from studio.ui.fold import fold
 from studio.ui.form import NONE, Form
+from studio.ui.from_picture import FromPicture
 from studio.ui.mode import Mode, ModeSwitch
 from studio.ui.notice import Notice, notice
 from studio.ui.prepare import Prepare
@@ -90,12 +91,7 @@ class Workbench:
                 self.form.draw("previews")
                 self.form.draw_rest()
             self.form.draw_parts()
-            self.picture = gr.UploadButton(
-                "Settings from a picture",
-                file_types=[".png", ".jpg", ".jpeg", ".webp"],
-                elem_classes=["from-picture"],
-                size="sm",
-            )
+            self.picture = FromPicture()
 
     def _draw_pairs(self, *pairs: tuple[str, str]) -> None:
         for pair in pairs:
@@ -116,7 +112,7 @@ class Workbench:
         )
         fields["preset"].input(self.choose_preset, inputs=fields["preset"], outputs=filled, **quiet)
         self.strip.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
-        self.picture.upload(self.read_picture, inputs=self.picture, outputs=filled, trigger_mode="multiple", **quiet)
+        self.picture.select(self.take_settings, outputs=filled, trigger_mode="multiple", **quiet)
         self.mode.select(self.refresh, inputs=fields["model"], outputs=filled, **quiet)
         self.draft.submit(self.restore, inputs=self.draft, outputs=filled, trigger_mode="multiple", **quiet)
         opened = [*filled, self.draft, self.strip, self.canvas]
@@ -158,13 +154,9 @@ class Workbench:
             self.canvas: canvases.show_image(image.job, image.index),
         }
 
-    def read_picture(self, path: str) -> Updates:
-        try:
-            values = dict(self.studio.read_settings(Path(path).read_bytes()))
-        except StudioError as error:
-            return {self.notice: notice(str(error))}
-        except OSError:
-            return {self.notice: notice("The picture could not be read.")}
+    def take_settings(self, event: gr.EventData) -> Updates:
+        """The settings that the studio read from a picture."""
+        values = dict(json.loads(event.settings))
         notes = [str(note) for note in values.pop("notes", ())]
         return self._fill(values, " ".join(["Settings restored.", *notes]))
 

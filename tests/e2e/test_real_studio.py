@@ -41,7 +41,7 @@ def test_a_prompt_becomes_a_picture_whose_steps_play_and_whose_settings_come_bac
             steps.add(window.picture())
         assert len(steps) == 6
         window.fill(Prompt="", Steps="9")
-        window.page.get_by_test_id("Settings from a picture-upload-button").set_input_files(file)
+        window.page.locator(".from-picture input").set_input_files(file)
         window.page.wait_for_function("document.querySelector('.is-steps input').value === '6'")
         assert window.field("Prompt").input_value() == "a red heart"
         assert window.field("Seed").input_value() == "11"

@@ -321,7 +321,7 @@ def test_a_dropped_picture_brings_its_settings_back(window: Window, studio: Fake
 
 def test_a_file_that_is_no_picture_is_refused_in_words(window: Window, tmp_path: Path) -> None:
     (tmp_path / "no.png").write_bytes(b"not a picture")
-    window.page.get_by_test_id("Settings from a picture-upload-button").set_input_files(tmp_path / "no.png")
+    window.page.locator(".from-picture input").set_input_files(tmp_path / "no.png")
     expect(window.page.locator(".notice-body")).to_contain_text("not a picture")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from studio.core.errors import NotFound
+from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Event, Queued
 from studio.core.jobs import JobView, QueueView
 from studio.core.memory import MemoryView
@@ -92,6 +92,11 @@ class MemoryStudio:
     def thumbnail(self, image_id: str) -> bytes:
         self.image_file(image_id)
         return b"\xff\xd8thumbnail"
+
+    def read_settings(self, data: bytes) -> dict[str, Any]:
+        if not data:
+            raise InvalidRequest("This picture carries no settings.")
+        return {"prompt": data.decode(), "seed": 2**64 - 1, "notes": []}
 
     def add_input(self, data: bytes) -> str:
         read_header(data)

@@ -1,9 +1,11 @@
 """The guard as an ASGI application: nothing behind it is reached by a request that it refuses."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from studio.server.guard import Guard
 from studio.server.policy import Policy
@@ -110,39 +112,129 @@ def test_a_refusal_carries_them_too() -> None:
     assert answer["x-frame-options"] == "DENY"
 
 
-def test_an_uploaded_file_can_never_run_as_a_page() -> None:
-    _, answer, _ = call(Guard(Behind(), Policy()), http(HOST, path="/gradio_api/file=/tmp/x.html"))
-    assert "sandbox" in answer["content-security-policy"]
-    assert "script-src" not in answer["content-security-policy"]
-
-
+@pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(
-    "path", ["/gradio_api/proxy=https://x.hf.space/", "/gradio_api/file=https://example.com/a.png"]
-)
-def test_gradio_fetches_nothing_for_a_visitor(path: str) -> None:
+    "path",
+    [
+        "file=/etc/passwd", "file/etc/passwd", "file=https://example.com/a.png", "proxy=https://x.hf.space/", "upload",
+        "run/upper", "call/upper", "api/upper", "vibe-edit", "stream/1", "custom_component/1/client/component/x.js",
+    ],
+)  # fmt: skip
+def test_what_the_page_does_not_need_of_gradio_is_not_there(method: str, path: str) -> None:
     behind = Behind()
-    status, _, _ = call(Guard(behind, Policy()), http(HOST, path=path))
+    status, _, _ = call(Guard(behind, Policy()), http(HOST, method=method, path=f"/gradio_api/{path}"))
     assert status == 404
     assert behind.scopes == []
 
 
+FILE = {"path": "/dev/zero", "meta": {"_type": "gradio.FileData"}}
+
+
+@pytest.mark.parametrize("route", ["queue/join", "component_server", "reset", "cancel", "queue/join/"])
+@pytest.mark.parametrize(
+    "body", [FILE, [FILE], {"data": [1, "a", {"deep": [[FILE]]}]}, {"data": [{"path": 3}]}, {"data": [{"path": None}]}]
+)
+def test_a_request_of_the_page_that_names_a_file_never_reaches_gradio(route: str, body: Any) -> None:
+    behind = Behind()
+    sent = json.dumps(body).encode()
+    pieces = [{"type": "http.request", "body": sent[:9], "more_body": True}, {"type": "http.request", "body": sent[9:]}]
+    status, _, _ = call(Guard(behind, Policy()), http(HOST, method="POST", path=f"/gradio_api/{route}"), pieces)
+    assert status == 403
+    assert behind.scopes == []
+
+
+@pytest.mark.parametrize(("body", "status"), [(b"not JSON", 400), (b"[" * 10**5, 400), (b"\xff", 400), (b"", 200)])
+def test_what_gradio_would_read_otherwise_never_reaches_it(body: bytes, status: int) -> None:
+    message = {"type": "http.request", "body": body}
+    path = "/gradio_api/queue/join"
+    assert call(Guard(Behind(), Policy()), http(HOST, method="POST", path=path), [message])[0] == status
+
+
+def test_a_request_of_the_page_reaches_gradio_as_it_was_sent() -> None:
+    behind = Behind()
+    body = json.dumps({"data": ["a path in words", {"steps": 3}, ["path"]], "fn_index": 1}).encode()
+    pieces = [{"type": "http.request", "body": body[:5], "more_body": True}, {"type": "http.request", "body": body[5:]}]
+    status, _, _ = call(Guard(behind, Policy()), http(HOST, method="POST", path="/gradio_api/queue/join"), pieces)
+    assert (status, behind.body) == (200, body)
+
+
+def test_who_leaves_in_the_midst_of_a_request_leaves_nothing_behind() -> None:
+    """Starlette raises ClientDisconnect from the route, and uvicorn would log it as an error of ours."""
+
+    async def reads(scope: Any, receive: Any, send: Any) -> None:
+        await Request(scope, receive).body()
+
+    for path in ("/inputs", "/gradio_api/queue/join"):
+        pieces = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+        guard = Guard(reads, Policy())
+        _, _, sent = call(guard, http(HOST, method="POST", path=path), pieces)
+        assert (sent, guard._held) == ([], 0)
+
+
+def test_bodies_are_bounded_by_route() -> None:
+    for path, limit in (
+        ("/inputs", 64 * 2**20),
+        ("/settings", 64 * 2**20),
+        ("/jobs", 2**20),
+        ("/gradio_api/queue/join", 2**20),
+    ):
+        for length, expected in ((limit, 200), (limit + 1, 413)):
+            announced = (b"content-length", str(length).encode())
+            assert call(Guard(Behind(), Policy()), http(HOST, announced, method="POST", path=path))[0] == expected
+
+
+def test_bodies_are_bounded_together() -> None:
+    """Many at once, each within its limit, must not fill the memory."""
+
+    async def run() -> list[int]:
+        go, answered, statuses = asyncio.Event(), asyncio.Event(), list[int]()
+
+        async def waits(scope: Any, receive: Any, send: Any) -> None:
+            await Request(scope, receive).body()
+            await go.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+                answered.set()
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"1234"}
+
+        guard = Guard(waits, Policy(), all_bytes=10)
+        requests = [asyncio.create_task(guard(http(HOST, method="POST", path="/inputs"), receive, send)) for _ in "abc"]
+        await answered.wait()
+        go.set()
+        await asyncio.gather(*requests)
+        await guard(http(HOST, method="POST", path="/inputs"), receive, send)
+        return statuses
+
+    assert asyncio.run(run()) == [503, 200, 200, 200]
+
+
 def test_an_announced_body_over_the_cap_is_refused_unread() -> None:
     behind = Behind()
-    status, _, _ = call(Guard(behind, Policy(), max_body=10), http(HOST, (b"content-length", b"11"), method="POST"))
+    status, _, _ = call(
+        Guard(behind, Policy(), limit_of=lambda path: 10), http(HOST, (b"content-length", b"11"), method="POST")
+    )
     assert status == 413
     assert behind.scopes == []
 
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"", b"9" * 400])
 def test_a_nonsense_length_is_refused(length: bytes) -> None:
-    status, _, _ = call(Guard(Behind(), Policy(), max_body=10), http(HOST, (b"content-length", length), method="POST"))
+    status, _, _ = call(
+        Guard(Behind(), Policy(), limit_of=lambda path: 10), http(HOST, (b"content-length", length), method="POST")
+    )
     assert status == 413
 
 
 def test_an_unannounced_body_is_cut_off_at_the_cap() -> None:
     behind = Behind()
     pieces = [{"type": "http.request", "body": b"12345678", "more_body": True} for _ in range(3)]
-    status, _, _ = call(Guard(behind, Policy(), max_body=10), http(HOST, method="POST"), pieces)
+    status, _, _ = call(Guard(behind, Policy(), limit_of=lambda path: 10), http(HOST, method="POST"), pieces)
     assert status == 413
     assert len(behind.body) <= 10
 
@@ -150,7 +242,7 @@ def test_an_unannounced_body_is_cut_off_at_the_cap() -> None:
 def test_a_body_at_the_cap_passes() -> None:
     behind = Behind()
     pieces = [{"type": "http.request", "body": b"12345", "more_body": more} for more in (True, False)]
-    status, _, _ = call(Guard(behind, Policy(), max_body=10), http(HOST, method="POST"), pieces)
+    status, _, _ = call(Guard(behind, Policy(), limit_of=lambda path: 10), http(HOST, method="POST"), pieces)
     assert (status, behind.body) == (200, b"1234512345")
 
 

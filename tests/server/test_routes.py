@@ -34,7 +34,7 @@ def studio(tmp_path: Path) -> MemoryStudio:
 
 @pytest.fixture
 def call(studio: MemoryStudio) -> Call:
-    app = build_app(studio, lambda app: app, Policy(), max_body=2 * 2**20)
+    app = build_app(studio, lambda app: app, Policy())
 
     def call(method: str, path: str, **options: Any) -> httpx.Response:
         async def run() -> httpx.Response:
@@ -319,8 +319,15 @@ def test_an_input_that_is_no_picture_is_refused(call: Call, body: bytes) -> None
     assert answer.json()["error"].endswith(".")
 
 
-def test_an_input_over_the_cap_is_refused_by_the_guard(call: Call) -> None:
-    assert call("POST", "/inputs", content=bytes(3 * 2**20)).status_code == 413
+def test_the_settings_of_a_picture_come_back_with_every_digit_of_the_seed(call: Call) -> None:
+    answer = call("POST", "/settings", content=b"a picture")
+    assert (answer.status_code, answer.text) == (200, '{"prompt":"a picture","seed":18446744073709551615,"notes":[]}')
+    refused = call("POST", "/settings", content=b"")
+    assert (refused.status_code, refused.json()["error"]) == (422, "This picture carries no settings.")
+
+
+def test_a_body_over_the_limit_of_its_route_is_refused_by_the_guard(call: Call) -> None:
+    assert call("POST", "/jobs", content=b"[" + b"0," * 2**20).status_code == 413
 
 
 def test_no_documentation_pages_that_load_from_elsewhere(call: Call) -> None:

@@ -18,7 +18,7 @@ export function wireDrop(workbench) {
     overlay.hidden = true;
     if (!carriesFile(event)) return;
     event.preventDefault();
-    const input = workbench.root.querySelector(".from-picture")?.parentElement.querySelector(":scope > input[type=file]");
+    const input = workbench.root.querySelector(".from-picture > input[type=file]");
     const [file] = event.dataTransfer.files;
     if (!input || !file) return;
     const chosen = new DataTransfer();
