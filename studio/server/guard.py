@@ -1,13 +1,14 @@
 """The one ASGI guard before every route: judges, limits bodies, and puts the security headers on every answer.
 
 It wraps the finished application, Gradio included, so a route added later cannot be forgotten. What is allowed is
-decided in `policy` and `limits`; here it is enforced, over HTTP and websockets alike.
+decided in `policy`, `logins` and `limits`; here it is enforced, over HTTP and websockets alike.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from studio.server.limits import ALL_BYTES, body_limit, is_gradio, judge_gradio_body, judge_path
+from studio.server.logins import Logins
 from studio.server.policy import Policy, Refusal
 
 Message = MutableMapping[str, Any]
@@ -47,6 +48,7 @@ class Guard:
         self.app = app
         self.policy = policy
         self._limit_of, self._all_bytes = limit_of, all_bytes
+        self._logins = Logins()
         self._held = 0  # bytes of the bodies that are being received or answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +68,11 @@ class Guard:
 
     def _judge(self, scope: Scope) -> Refusal | None:
         refusal = self.policy.judge(scope["headers"], method=scope.get("method", "GET"), path=scope["path"])
+        if self.policy.credentials is not None and (refusal is None or refusal.challenge):
+            given = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+            if given:
+                client = scope.get("client") or ("", 0)
+                refusal = self._logins.judge(client[0], b"\n".join(given), refusal)
         return refusal or judge_path(scope["path"])
 
     async def _limited(self, app: Application, scope: Scope, receive: Receive, send: Send) -> None:

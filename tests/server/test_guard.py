@@ -1,6 +1,7 @@
 """The guard as an ASGI application: nothing behind it is reached by a request that it refuses."""
 
 import asyncio
+import base64
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from studio.server.guard import Guard
+from studio.server.logins import FREE
 from studio.server.policy import Policy
 
 HOST = (b"host", b"localhost")
@@ -212,6 +214,22 @@ def test_bodies_are_bounded_together() -> None:
         return statuses
 
     assert asyncio.run(run()) == [503, 200, 200, 200]
+
+
+def login(guard: Guard, password: str, address: str = "192.0.2.1") -> int:
+    given = base64.b64encode(f"anna:{password}".encode())
+    scope = http(HOST, (b"authorization", b"Basic " + given)) | {"client": (address, 1)}
+    return call(guard, scope)[0]
+
+
+def test_wrong_passwords_are_slowed_down_by_address() -> None:
+    guard = Guard(Behind(), Policy(credentials="anna:secret"))
+    assert login(guard, "secret", "192.0.2.7") == 200
+    statuses = [login(guard, str(number)) for number in range(20)]
+    assert statuses == [401] * FREE + [429] * (20 - FREE)
+    assert login(guard, "secret") == 429, "a guess that is right is not told from a wrong one"
+    assert login(guard, "secret", "192.0.2.7") == 200, "from another address"
+    assert call(guard, http(HOST) | {"client": ("192.0.2.1", 1)})[0] == 401, "who gives no password is asked for one"
 
 
 def test_an_announced_body_over_the_cap_is_refused_unread() -> None:
