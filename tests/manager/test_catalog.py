@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import shutil
 import struct
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +45,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "a web page": (lambda p: p.write_bytes(b"\n<!DOCTYPE html><html>log in</html>"), "a web page saved under a model's name"),
     "an LFS pointer": (lambda p: p.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0"), "Git LFS pointer"),
     "a pickle": (lambda p: p.write_bytes(b"\x80\x02}q\x00."), "a pickle file, which can run code"),
+    "a pickle of protocol 0": (lambda p: p.write_bytes(pickle.dumps({"w": OrderedDict()}, protocol=0)), "a pickle file, which can run code"),
+    "a pickle of protocol 1": (lambda p: p.write_bytes(pickle.dumps({"w": [1]}, protocol=1)), "a pickle file, which can run code"),
+    "a pickled class": (lambda p: p.write_bytes(pickle.dumps(OrderedDict(a=1), protocol=0)), "a pickle file, which can run code"),
+    "a list that is pickled": (lambda p: p.write_bytes(pickle.dumps([1, 2], protocol=0)), "a pickle file, which can run code"),
+    "PyTorch's number": (lambda p: p.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, protocol=0)), "a pickle file, which can run code"),
     "a zipped pickle": (lambda p: p.write_bytes(b"PK\x03\x04" + b"\0" * 64), "a pickle file, which can run code"),
     "noise": (lambda p: p.write_bytes(bytes(range(200)) * 3), "not a safetensors file"),
     "truncated": (truncated, "incomplete: expected"),

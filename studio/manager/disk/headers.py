@@ -35,7 +35,10 @@ BITS = {
 }  # fmt: skip
 SPELLED = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}  # as the request spells them
 ZIP = b"PK\x03\x04"
-OLD_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+# Protocols 2 to 5 begin with their number; 0 and 1 with a dictionary, a list, a class, or PyTorch's own number.
+OLD_PICKLE = re.compile(
+    rb"\x80[\x02-\x05]|\([dl]p?\d*\n|[}\]]q.|\(?c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n|L119547037146038801333356L\n"
+)
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 # GGUF: kinds of values, and type number -> (name, weights in a block, bytes of a block) as ggml lays them out
@@ -126,7 +129,7 @@ def _refuse_others(start: bytes) -> None:
         raise PickleFile(
             "This is a pickle file, which can run code when read. If you trust it: python -m studio models convert FILE --trust."
         )
-    if start.startswith(OLD_PICKLES):
+    if OLD_PICKLE.match(start):
         raise PickleFile(
             "This is a pickle file, which can run code when read, and in the old format, which cannot be checked first; "
             "fetch it as safetensors."
