@@ -53,8 +53,7 @@ def resolve(request: GenerationRequest, model: ModelInfo, models: Sequence[Model
     if model.problem:
         raise InvalidRequest(f"{model.title} cannot be used: {model.problem}", field="model")
     if model.kind not in MODEL_KINDS:
-        kind = model.kind.replace("_", " ")
-        raise InvalidRequest(f"{model.title} is of kind {kind}, which makes no pictures by itself.", field="model")
+        raise InvalidRequest(_no_model(model), field="model")
     _check_task(request, model)
     sampler = model.defaults.sampler if request.sampler == DEFAULT else request.sampler
     samplers = legal_samplers(model)
@@ -129,6 +128,17 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo]) ->
 def fits(file: ModelInfo, model: ModelInfo) -> bool:
     """Whether a part's file is of the model's family, as far as its header says."""
     return file.family is None or file.family == model.family
+
+
+def _no_model(file: ModelInfo) -> str:
+    """A file that somebody chose as a model, perhaps because it lies among the checkpoints: what it is, and where to add it."""
+    part = next((part for part in PARTS.values() if part.model_kind == file.kind), None)
+    if part is None:
+        return f"{file.title} is of kind {file.kind.replace('_', ' ')}, which makes no pictures by itself."
+    return (
+        f"{file.title} is a {part.title}, not a model: choose a model, then add it under {part.title}. "
+        "The file can stay where it is."
+    )
 
 
 def _check_task(request: GenerationRequest, model: ModelInfo) -> None:

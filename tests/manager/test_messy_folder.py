@@ -116,7 +116,10 @@ def test_inspect_takes_any_name(name: str, messy: tuple[Path, dict[str, str | No
     ("model", "reason"),
     [
         ("ESRGAN/4x", "of kind upscaler, which makes no pictures by itself"),
-        ("Stable-diffusion/really a lora", "of kind lora, which makes no pictures by itself"),
+        (
+            "Stable-diffusion/really a lora",
+            "is a LoRA, not a model: choose a model, then add it under LoRA. The file can stay",
+        ),
         ("Stable-diffusion/pickle", "can run code"),
         ("Stable-diffusion/unet only", "lacks its VAE"),
     ],
