@@ -220,7 +220,7 @@ class Studio:
     def manage(self, command: MemoryCommand) -> None:
         if command.model:
             command = command.model_copy(update={"model": find_model(self._catalog.models(), command.model).id})
-        self._board.ask(command, lambda: self._host.tell({"do": "manage", "command": command.model_dump(mode="json")}))
+        self._board.ask(command, lambda: self._host.send({"do": "manage", "command": command.model_dump(mode="json")}))
         if command.action == "budget":  # a worker that takes the place of this one keeps to it too
             self._host.update_settings(
                 _settings_message(self.settings.model_copy(update={"memory_budget": command.bytes}))

@@ -1,7 +1,6 @@
-"""The worker's own program: one job after another, and between them what a person asks of the memory.
+"""The worker's program: carries out one job after another, and between jobs the commands that concern memory.
 
-It keeps the process: what it hears, what it tells, when it ends. How a request is carried out is `studio.execution`'s
-business.
+Receives commands, sends reports and ends the process. `studio.execution` carries out a request.
 """
 
 import logging
@@ -53,7 +52,7 @@ def main(channel: Channel) -> None:
 
 
 class Inbox:
-    """Commands in order; cancels and imports are heard at once, and an exit, or the host's death, ends the process at once."""
+    """Commands in order. Cancels and imports take effect at once; an exit, or the host's death, ends the process at once."""
 
     def __init__(self, channel: Channel):
         self.imports: Callable[[MemoryCommand], None] = lambda command: None  # the worker's, before it says "ready"
@@ -83,7 +82,7 @@ class Inbox:
                     threading.Thread(target=self.imports, args=(command,), name="import", daemon=True).start()
                 case _:
                     self._commands.put(message)
-        os._exit(0)  # every file of ours appears whole or not at all, so there is nothing to wait for
+        os._exit(0)  # files appear whole or not at all, so there is nothing to wait for
 
 
 class Worker:
@@ -91,7 +90,7 @@ class Worker:
 
     def __init__(self, channel: Channel, inbox: Inbox, settings: Settings):
         compat.prepare()
-        from studio.execution import execute  # torch and diffusers, while nobody waits yet
+        from studio.execution import execute  # imports torch and diffusers
         from studio.manager.manager import Manager
 
         private = settings.outputs / PRIVATE
@@ -102,13 +101,13 @@ class Worker:
         self._archive = Archive(settings.outputs, database)
         self._frames = FrameStore(private / "frames", database)
         self._inputs = InputStore(private / "inputs")
-        self._manager.imports.changed = self._tell_imports
+        self._manager.imports.changed = self._report_imports
         inbox.imports = self._import
 
     def work(self) -> None:
         self._manager.sweep()
-        self._tell_memory()
-        self._tell_imports()
+        self._report_memory()
+        self._report_imports()
         self._channel.send({"say": "ready"})
         while (command := self._inbox.get()) is not None:
             if command["do"] == "rest":
@@ -170,23 +169,23 @@ class Worker:
 
     def _emit(self, job: str, event: Event) -> None:
         if event.terminal or (isinstance(event, events.Step) and event.index == 0):  # the model is in memory now
-            self._tell_memory()
+            self._report_memory()
         self._channel.send({"say": "event", "job": job, "event": events.to_json(event)})
 
     def _manage(self, command: MemoryCommand) -> None:
-        """Load, unload, pin, or set the budget; what cannot be done leaves all as it is, and is told."""
+        """Load, unload, pin, or set the budget; what cannot be done changes nothing and is reported."""
         problem: str | None = None
         try:
-            self._obey(command)
+            self._apply(command)
         except StudioError as error:
             problem = str(error)
         except Exception as error:
             traceback.print_exc()
             problem = f"The engine stopped on an unexpected error ({type(error).__name__}); the worker's log says more."
-        self._tell_memory()
+        self._report_memory()
         self._channel.send({"say": "managed", "problem": problem})
 
-    def _obey(self, command: MemoryCommand) -> None:
+    def _apply(self, command: MemoryCommand) -> None:
         from studio.engine.precision import leased
 
         def report(what: str, fraction: float | None) -> None:
@@ -212,7 +211,7 @@ class Worker:
                     self._manager.pin(info, True)
 
     def _import(self, command: MemoryCommand) -> None:
-        """In a thread of its own, while the device may be at work: convert a single file, or stop that."""
+        """Convert a single file, or stop that; in a thread of its own, while jobs run."""
         from studio.engine.precision import first_dtype
 
         try:
@@ -226,7 +225,7 @@ class Worker:
             self._manager.imports.fail(command.model, command.dtype, str(error))
 
     def _preload(self) -> None:
-        """Nothing waits: have the default model in memory before the first request; but convert nothing that nobody asked for."""
+        """While no job waits, load the default model before the first request; no file is converted for that."""
         from studio.engine.precision import choose, first_dtype
 
         try:
@@ -239,17 +238,17 @@ class Worker:
                         pass
         except StudioError as error:
             log.info("Nothing was loaded ahead: %s", error)
-        self._tell_memory()
+        self._report_memory()
         self._catalog.start_hashing()
 
     def _own_parts(self, info: ModelInfo) -> tuple[PartBase, ...]:
-        """Those that a request of the model has where nobody says otherwise: the VAE that the person set for it."""
+        """The parts that a request of the model has by default: the VAE that the person set for it."""
         request = GenerationRequest(model=info.id)
         return tuple(part for kind in PARTS.values() if (part := kind.implied(request, info)))
 
-    def _tell_memory(self) -> None:
+    def _report_memory(self) -> None:
         self._channel.send({"say": "memory", "memory": self._manager.memory().model_dump(mode="json")})
 
-    def _tell_imports(self) -> None:
+    def _report_imports(self) -> None:
         views = [view.model_dump(mode="json") for view in self._manager.imports.views()]
         self._channel.send({"say": "imports", "imports": views, "prepared": self._manager.prepared()})

@@ -1,1 +1,1 @@
-"""The way of one request: queue, event log, worker host and archive. Knows files and processes; no torch, no gradio."""
+"""Queue, event log, worker host and archive: what happens to a request from submission to saved images. No torch, no Gradio."""

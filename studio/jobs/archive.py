@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 256
 THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is removed is made again when it is looked at
-LOST_JOB = "lost"  # stands for the job of an image whose index was lost
-PNG_LEVEL = 4  # a quarter quicker than Pillow's 6, a few per cent larger
+LOST_JOB = "lost"  # the job's id for images that were found again after the index was lost
+PNG_LEVEL = 4  # a quarter faster than Pillow's default of 6, files a few per cent larger
 
 
 class Archive:
@@ -54,7 +54,7 @@ class Archive:
         return self.private / "tmp"
 
     def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
-        """Write the picture with its recipe, enter it in the index, and return the event that reports it."""
+        """Write the picture with its recipe, add it to the index, and return the event that reports it."""
         if recipe.pixels is None:
             recipe = recipe.model_copy(update={"pixels": pixel_hash(image.mode, image.size, image.tobytes())})
         image_id, now = secrets.token_hex(6), time.time()
@@ -62,10 +62,10 @@ class Archive:
         path = self.outputs / name
         with explained("save the image"), publishing(encode_png(image, recipe), self._temporary, job, path):
             try:
-                with self._database.write("enter the image in the index") as db:
+                with self._database.write("add the image to the index") as db:
                     self._insert(db, image_id, job, recipe, image.size, now, path)
             except StorageError:
-                path.unlink(missing_ok=True)  # an image that the index does not know would never be seen
+                path.unlink(missing_ok=True)  # an image that is not in the index would never be listed
                 raise
         return events.Image(
             id=image_id,
@@ -78,7 +78,7 @@ class Archive:
         )
 
     def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
-        """Newest first, those whose file is still there."""
+        """Newest first; images whose files were deleted are left out."""
         found: list[ImageView] = []
         rows = self._rows(before, limit)
         while rows and len(found) < limit:
@@ -117,7 +117,7 @@ class Archive:
         return data
 
     def finish_saving(self) -> int:
-        """Enter the pictures that writers which are no longer alive had made, and remove what they left; how many pictures."""
+        """Add the pictures of processes that died while saving to the index and remove their temporary files. Returns how many were added."""
         finished = 0
         for left in unfinished(self._temporary, self.outputs):
             try:
@@ -130,7 +130,7 @@ class Archive:
         return finished
 
     def prune_thumbnails(self, cap: int = THUMBNAIL_BYTES) -> int:
-        """Remove the oldest thumbnails while all are larger than `cap`; how many that were."""
+        """Remove the oldest thumbnails until all together take at most `cap` bytes. Returns how many were removed."""
         kept, pruned = 0, 0
         files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._thumbnails.glob("*.jpg")]
         for _, size, path in sorted(files, reverse=True):
@@ -141,19 +141,19 @@ class Archive:
         return pruned
 
     def reindex(self) -> int:
-        """Enter older pictures that the index does not know, as after its loss, by the recipes they carry; how many."""
+        """Add pictures that are missing in the index, as after its loss, by the recipes inside them. Returns how many were added."""
         began, found = time.time(), 0
         for path in sorted(self.outputs.glob("????-??-??/*.png")):
             try:
-                if path.stat().st_mtime < began:  # else a worker is just entering it
+                if path.stat().st_mtime < began:  # a newer one is being added by a worker
                     found += self._enter(path, LOST_JOB, secrets.token_hex(6))
             except OSError:
                 continue
         return found
 
     def _enter(self, path: Path, job: str, image_id: str) -> bool:
-        """Enter a picture that is there already; False for one that is known, or none of ours."""
-        with self._database.write("enter the image in the index") as db:
+        """Add an existing file to the index; False if it is there already or carries no recipe."""
+        with self._database.write("add the image to the index") as db:
             if db.execute("SELECT 1 FROM images WHERE path = ?", (self._relative(path),)).fetchone():
                 return False
             try:

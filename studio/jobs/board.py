@@ -1,6 +1,6 @@
-"""The board: what the worker last told of its memory, and what it was asked that is not done yet; for whoever waits to know.
+"""The board: the worker's last report of its memory, and the commands that it has not finished; readers can wait for changes.
 
-Knows messages and plain values, nothing of models. A worker that dies takes its memory with it, and the pending it had.
+Depends on messages and plain values, not on models. When a worker dies, its memory report and its pending commands end.
 """
 
 import threading
@@ -11,7 +11,7 @@ from studio.core.memory import MemoryCommand, MemoryView, PendingCommand
 from studio.jobs.channel import Message
 
 DIED = "The worker ended while it was at this; a new one has started."
-HEARD_AT_ONCE = frozenset({"import", "cancel_import"})  # told of as `MemoryView.imports`, not as pending
+HEARD_AT_ONCE = frozenset({"import", "cancel_import"})  # reported as `MemoryView.imports`, not as pending
 PROBLEMS = 200
 
 
@@ -21,7 +21,7 @@ class MemoryBoard:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._number = 1
-        self._told = MemoryView()
+        self._reported = MemoryView()
         self._pending: list[PendingCommand] = []
         self._problems: dict[str, str] = {}
 
@@ -30,26 +30,26 @@ class MemoryBoard:
             return self._view()
 
     def watch(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
-        """The view and its number, as soon as it is another than number `seen`, or after `seconds` as it stands."""
+        """The view and its number, once its number differs from `seen`, or after `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: self._number != seen, timeout=seconds)
             return self._number, self._view()
 
-    def ask(self, command: MemoryCommand, tell: Callable[[], None]) -> None:
-        """Note the command as pending and `tell` the worker; if that raises, nothing was asked."""
+    def ask(self, command: MemoryCommand, send: Callable[[], None]) -> None:
+        """Note the command as pending and `send` it to the worker; if that raises, it is no longer pending."""
         if command.action in HEARD_AT_ONCE:
-            tell()
+            send()
             with self._changed:
                 if self._problems.pop(command.model, None):
                     self._say()
             return
         pending = PendingCommand(action=command.action, model=command.model)
         with self._changed:
-            self._pending.append(pending)  # noted first, for the answer may come at once
+            self._pending.append(pending)  # noted first, because the answer may come at once
             self._problems.pop(command.model, None)
             self._say()
         try:
-            tell()
+            send()
         except StudioError:
             with self._changed:
                 self._pending = [each for each in self._pending if each is not pending]
@@ -61,15 +61,15 @@ class MemoryBoard:
         with self._changed:
             match message.get("say"):
                 case "memory":
-                    self._told = self._with_imports(MemoryView.model_validate(message["memory"]))
+                    self._reported = self._with_imports(MemoryView.model_validate(message["memory"]))
                 case "imports":
                     imports = {name: message[name] for name in ("imports", "prepared")}
-                    self._told = MemoryView.model_validate(self._told.model_dump() | imports)
+                    self._reported = MemoryView.model_validate(self._reported.model_dump() | imports)
                 case "ended":
-                    under_way = [each.model for each in self._told.imports if each.problem is None]
+                    under_way = [each.model for each in self._reported.imports if each.problem is None]
                     self._problems |= dict.fromkeys([*(pending.model for pending in self._pending), *under_way], DIED)
                     self._pending.clear()
-                    self._told = MemoryView()
+                    self._reported = MemoryView()
                 case "managing" if self._pending:
                     at = {"what": message["what"], "fraction": message["fraction"]}
                     self._pending[0] = self._pending[0].model_copy(update=at)
@@ -86,11 +86,11 @@ class MemoryBoard:
             self._problems = dict(kept) | {pending.model: problem}
 
     def _with_imports(self, view: MemoryView) -> MemoryView:
-        """Imports are told by themselves, as they go on while a job runs."""
-        return view.model_copy(update={"imports": self._told.imports, "prepared": self._told.prepared})
+        """The view with the imports as last reported: they come in messages of their own, since they go on while a job runs."""
+        return view.model_copy(update={"imports": self._reported.imports, "prepared": self._reported.prepared})
 
     def _view(self) -> MemoryView:
-        return self._told.model_copy(update={"pending": tuple(self._pending), "problems": dict(self._problems)})
+        return self._reported.model_copy(update={"pending": tuple(self._pending), "problems": dict(self._problems)})
 
     def _say(self) -> None:
         self._number += 1

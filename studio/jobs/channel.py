@@ -1,6 +1,6 @@
-"""How a worker and its host talk: one JSON object a line, over the worker's standard input and output.
+"""Messages between a worker and its host: one JSON object a line, over the worker's standard input and output.
 
-Knows framing; does not know what is said. A line that a killed worker left half written is no message.
+Handles framing only, not what messages mean. A line that a killed worker left half written is ignored.
 """
 
 import json
@@ -21,7 +21,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, message: Message) -> bool:
-        """False if nobody is there to hear it."""
+        """False if the other end is gone."""
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
             with self._lock:
@@ -48,7 +48,7 @@ class Channel:
 
 
 def own_standard_streams() -> Channel:
-    """The worker's end. Whatever a library prints from now on goes to standard error, not into the talk."""
+    """The worker's end. Whatever a library prints from now on goes to standard error, not into the channel."""
     incoming = os.fdopen(os.dup(0), "rb")
     outgoing = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""A worker process from its first line: `python -m studio.jobs.child MODULE:FUNCTION`.
+"""The start of a worker process: `python -m studio.jobs.child MODULE:FUNCTION`.
 
-Takes the streams over, makes sure that it dies with its host, then calls the function with its end of the channel.
+Redirects the standard streams, arranges that the process dies with its host, then calls the function with its end of the channel.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ def main(entry: str, host_pid: int) -> None:
 
 
 def die_with(host_pid: int) -> None:
-    """Linux kills this process when its host dies, however that dies; elsewhere the end of the channel is the sign."""
+    """Have Linux kill this process when its host dies in any way; on other systems the channel's end ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the host, which then ends its worker
     if sys.platform != "linux":
         return

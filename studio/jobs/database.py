@@ -1,6 +1,6 @@
-"""One SQLite file: opened when first needed, upgraded, moved aside when damaged, opened anew when it was deleted.
+"""One SQLite file: opened when first needed, upgraded, moved aside when damaged, created again when it was deleted.
 
-Hands out transactions; does not know what the tables mean. Safe from any thread and from several processes.
+Provides transactions, independent of what the tables mean. Safe from several threads and processes.
 """
 
 import logging
@@ -19,7 +19,7 @@ from studio.jobs.storage import explained
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 15.0
-CHECKED_BYTES = 128 * 2**20  # larger files are not read through at every start
+CHECKED_BYTES = 128 * 2**20  # larger files are not checked at every start
 
 
 class Database:
@@ -35,7 +35,7 @@ class Database:
         self._opened: list[Callable[[], None]] = []
 
     def on_open(self, act: Callable[[], None]) -> None:
-        """`act` runs each time the file has been opened, and now if it is open."""
+        """Call `act` each time the file has been opened, and now if it is open."""
         with self._lock:
             self._opened.append(act)
             if self._connection is not None:
@@ -64,7 +64,7 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """For good: what asks afterwards gets a StorageError."""
+        """For good: later calls raise StorageError."""
         with self._lock:
             self._closed = True
             self._drop()
@@ -102,7 +102,7 @@ class Database:
         return self._connection
 
     def _gone(self) -> bool:
-        """True if somebody deleted or replaced the file under us; SQLite would go on writing into nothing."""
+        """True if the file was deleted or replaced while open; SQLite would go on writing to the deleted one."""
         try:
             return os.stat(self.path).st_ino != self._inode
         except OSError:

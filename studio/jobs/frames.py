@@ -1,8 +1,7 @@
-"""Frames: the JPEGs of a job's steps, one after another in one file a job, the oldest jobs' going when there are too many.
+"""Frames: the JPEGs of a job's steps, one after another in one file a job; the oldest jobs' files are removed over a limit.
 
-A file a frame would cost the run more in creating files than in drawing them. A record is a short head and the JPEG;
-whatever follows the last whole record (a write that was cut short) is as good as not there.
-Knows names and bytes; what a frame shows is the engine's affair.
+One file a frame would take longer to create than the frame to draw. A record is a short header and the JPEG; what follows
+the last whole record (a write that was cut short) is ignored. Depends on names and bytes, not on what a frame shows.
 """
 
 import errno
@@ -23,7 +22,7 @@ from studio.jobs.storage import explained
 
 CAP_BYTES = 2 * 2**30
 CAP_JOBS = 2000
-KNOWN_FILMS = 32  # jobs whose places are remembered by a reader
+KNOWN_FILMS = 32  # jobs whose frame positions a reader keeps
 _HEAD = struct.Struct("<4sIIBI")  # mark, image, step, kind, length of the JPEG that follows
 _MARK = b"UNFR"
 _FORGET_STEPS = "DELETE FROM events WHERE job = ? AND json_extract(event, '$.kind') IN ('loading', 'step')"
@@ -34,7 +33,7 @@ Key = tuple[int, int, int]  # image, step, kind
 
 @dataclass
 class _Film:
-    """What a reader knows of a job's file: where each frame lies, and how far it has looked."""
+    """A reader's index of a job's file: the position of each frame, and how far the file has been read."""
 
     read_to: int = 0
     places: dict[Key, tuple[int, int]] = field(default_factory=dict)  # (offset, length)
@@ -76,8 +75,7 @@ class FrameStore:
             return None
 
     def film(self, job: str, image: int, kind: str) -> Iterator[tuple[int, bytes]]:
-        """(step, JPEG) of every frame of an image that is there, far apart ones first; what is let go meanwhile comes all the
-        same."""
+        """(step, JPEG) of every frame of an image, far apart steps first. A file that is removed meanwhile is read to its end."""
         if kind not in FRAMES or not _JOB.fullmatch(job):
             return
         try:
@@ -94,14 +92,15 @@ class FrameStore:
             return
 
     def settle(self, job: str) -> None:
-        """The job has ended: count the bytes of its steps, and let the oldest jobs' go while all are over a cap.
+        """The job has ended: count the bytes of its steps, and remove those of the oldest jobs while all are over a limit.
 
-        With the frames go the events that tell of them, so that nobody asks for what is not there. The job itself, how it
-        ended and its images stay.
+        The events of removed steps go too, so that their frames are not asked for. The job, its end and its images stay.
         """
         with self._database.write("count the previews") as db:
-            told = db.execute("SELECT COALESCE(SUM(LENGTH(event)), 0) FROM events WHERE job = ?", (job,)).fetchone()[0]
-            size = _bytes(self._path(job)) + int(told)
+            events = db.execute("SELECT COALESCE(SUM(LENGTH(event)), 0) FROM events WHERE job = ?", (job,)).fetchone()[
+                0
+            ]
+            size = _bytes(self._path(job)) + int(events)
             if size:
                 db.execute(
                     "INSERT OR REPLACE INTO frames (job, bytes, ended) VALUES (?, ?, ?)", (job, size, time.time())
@@ -120,7 +119,7 @@ class FrameStore:
                 db.executemany("DELETE FROM frames WHERE job = ?", evicted)
 
     def sweep(self) -> None:
-        """Remove what no job of the index can address, as after its loss."""
+        """Remove the files of jobs that are not in the index, as after its loss."""
         with self._database.read("read the queue") as db:
             known = {row["id"] for row in db.execute("SELECT id FROM jobs").fetchall()}
         for entry in self.folder.glob("*"):
@@ -128,7 +127,7 @@ class FrameStore:
                 entry.unlink(missing_ok=True)
 
     def _opened(self, job: str) -> int:
-        """The descriptor of the job's file; one is kept open, for frames come in a row."""
+        """The descriptor of the job's file. The last one is kept open, since a job's frames come one after another."""
         if self._writing is not None and self._writing[0] == job:
             return self._writing[1]
         if self._writing is not None:
@@ -140,7 +139,7 @@ class FrameStore:
         return descriptor
 
     def _places(self, job: str, descriptor: int) -> dict[Key, tuple[int, int]]:
-        """Every whole frame of the file; only what was added since the last look is read."""
+        """Every whole frame of the file; only what was added since the last call is read."""
         film = self._films.setdefault(job, _Film())
         self._films.move_to_end(job)
         while len(self._films) > KNOWN_FILMS:
@@ -162,7 +161,7 @@ class FrameStore:
 
 
 def spread(steps: Iterable[int]) -> list[int]:
-    """Far apart ones first: the multiples of a large power of two, then those of half of it, and so on; 0 before all."""
+    """Far apart ones first: 0, then the multiples of a large power of two, then those of half of it, and so on."""
     return sorted(steps, key=lambda step: (-(step & -step) if step else -sys.maxsize, step))
 
 

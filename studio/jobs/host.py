@@ -1,7 +1,7 @@
 """The worker host: one supervised worker process, fed one job after another.
 
-Knows processes, jobs and their events; does not know models or pixels, and never imports the worker's own code. A worker
-that dies takes only its own job with it: the job becomes `interrupted`, a new worker starts, the queue goes on.
+Depends on processes, jobs and their events, not on models or pixels, and never imports the worker's own code. If a worker
+dies, its job becomes `interrupted`, a new worker starts, and the queue goes on.
 """
 
 import logging
@@ -36,29 +36,29 @@ class Source(Protocol):
     def record(self, job: str, event: Event) -> None: ...
 
     def heard(self, message: Message) -> None:
-        """Anything a worker says that is not about a job; and `ended`, said by the host, when it has."""
+        """Called with each message of a worker that is not about a job, and with `ended` when the worker has ended."""
 
 
 @dataclass(frozen=True)
 class Patience:
     """How long the host waits, in seconds, before it ends a worker."""
 
-    hang: float = 1800.0  # between two events of a running job; loading may take as long as it takes
+    hang: float = 1800.0  # between two events of a running job; loading has no limit
     cancel: float = 30.0  # from a cancel to the job's end
     close: float = 5.0  # from the studio's close to the worker's end
-    restart: float = 1.0  # before a worker that failed to start is tried again; doubles up to 30
-    claim: float = 1.0  # before a queue that could not be read is asked again
+    restart: float = 1.0  # before a worker that failed to start is started again; doubles up to 30
+    claim: float = 1.0  # before a queue that could not be read is read again
 
 
 @dataclass
 class _Worker:
-    """The process that lives now. Every field but the first two is guarded by the host's condition."""
+    """The current process. Every field but the first two is guarded by the host's condition."""
 
     process: subprocess.Popen[bytes]
     channel: Channel
     ready: bool = False
     served: bool = False  # it was given a job
-    unable: str | None = None  # why it cannot work, in its own words
+    unable: str | None = None  # the worker's own sentence on why it cannot work
     over: bool = False  # its side of the channel has ended
     given_up: bool = False  # the host ended it
     job: str | None = None
@@ -86,9 +86,7 @@ class WorkerHost:
         self._worker: _Worker | None = None
         self._cancel_wanted: set[str] = set()
         self._work = True  # there may be a job to claim
-        self._may_rest = (
-            True  # only the first worker is told to prepare for what may come: should that kill it, once is enough
-        )
+        self._may_rest = True  # only the first worker loads a model ahead: should that kill it, once is enough
         self._closing = False
         # The worker dies with the thread that started it (see child.die_with), so this one lives as long as the host.
         self._thread = threading.Thread(target=self._supervise, name="worker-host", daemon=True)
@@ -103,7 +101,7 @@ class WorkerHost:
             self._changed.notify_all()
 
     def cancel(self, job: str) -> None:
-        """Stop the job, which runs or is just about to."""
+        """Stop the job, which runs or is about to."""
         with self._changed:
             worker = self._worker
             if worker is None or worker.job != job:
@@ -114,8 +112,8 @@ class WorkerHost:
                 self._changed.notify_all()
         worker.channel.send({"do": "cancel", "job": job})
 
-    def tell(self, message: Message) -> None:
-        """A command for between jobs; a worker that starts hears it first thing. Raises StudioError while there is none."""
+    def send(self, message: Message) -> None:
+        """Send a command that is carried out between jobs. Raises StudioError while there is no worker."""
         with self._changed:
             worker = self._worker
         if worker is None or worker.over:
@@ -123,7 +121,7 @@ class WorkerHost:
         worker.channel.send(message)
 
     def update_settings(self, settings_message: Message) -> None:
-        """What a worker that starts from now on is told first."""
+        """The first message of workers that start from now on."""
         self._settings_message = settings_message
 
     @property
@@ -133,7 +131,7 @@ class WorkerHost:
             return self._worker.process.pid if self._worker else None
 
     def close(self) -> None:
-        """End the worker; what ran is interrupted."""
+        """End the worker; a running job is interrupted."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -229,7 +227,7 @@ class WorkerHost:
         try:
             for message in worker.channel.receive():
                 self._heard(worker, message)
-        except Exception:  # what cannot be understood must not leave a job waiting for ever
+        except Exception:  # a message that cannot be read must not leave a job waiting for ever
             log.exception("The worker said something that cannot be understood; starting a new one.")
         finally:
             with self._changed:
@@ -252,7 +250,7 @@ class WorkerHost:
     def _heard_event(self, worker: _Worker, job: str, event: Event) -> None:
         if job != worker.job:
             return
-        self._source.record(job, event)  # before the job counts as over, so that its end is known first
+        self._source.record(job, event)  # first, so that the job's end is recorded before the job counts as over
         with self._changed:
             was_loading = worker.loading
             worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading | Waiting)
@@ -262,7 +260,7 @@ class WorkerHost:
                 self._changed.notify_all()
 
     def _time_left(self, worker: _Worker) -> float | None:
-        """Seconds until patience ends; None while nothing is being waited for."""
+        """Seconds until the worker is ended; None while nothing is being waited for."""
         if worker.job is None:
             return None
         ends = [worker.cancelled + self._patience.cancel] if worker.cancelled is not None else []
@@ -287,7 +285,7 @@ class WorkerHost:
             worker.process.wait()
 
     def _conclude(self, worker: _Worker) -> None:
-        """What became of the job that the worker had when it ended."""
+        """Record the end of the job that the worker had when it ended."""
         with self._changed:
             job, cancelled, self._worker = worker.job, worker.cancelled is not None, None
             worker.job = None
@@ -304,7 +302,7 @@ class WorkerHost:
             self._source.record(job, Interrupted(message=_how_it_ended(worker)))
 
     def _give_up(self, worker: _Worker) -> None:
-        """No worker can be started: say so on every waiting job, rather than let them wait for ever."""
+        """No worker can be started: fail every waiting job with the reason, rather than let them wait for ever."""
         hint = f" Its own words are in {self._log_file.name}." if self._log_file else ""
         code = worker.process.returncode
         message = worker.unable or f"The worker cannot start (exit code {code}).{hint}"
@@ -327,7 +325,7 @@ def _how_it_ended(worker: _Worker) -> str:
 
 
 def _what_ended_it(code: int) -> str:
-    """What an exit code tells; those below zero are signals (signal(7))."""
+    """What an exit code means; those below zero are signals (signal(7))."""
     if code == -signal.SIGKILL:
         return "The worker was killed while this ran, as the system does when memory runs out"
     if code == -getattr(signal, "SIGBUS", 0):
@@ -342,12 +340,12 @@ def _what_ended_it(code: int) -> str:
 
 
 def _open_log(file: Path | None) -> int:
-    """A descriptor for the worker's standard error: its log file, begun anew when it has grown large."""
+    """A descriptor for the worker's standard error: its log file, started again when it has grown large."""
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             large = file.exists() and file.stat().st_size > LOG_BYTES
             return os.open(file, os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if large else os.O_APPEND), 0o644)
         except OSError:
-            pass  # a folder that refuses costs the log, not the worker
+            pass  # without a log the worker still runs
     return os.open(os.devnull, os.O_WRONLY)

@@ -1,6 +1,6 @@
-"""The input store: pictures that requests start from, kept once each under the hash of their pixels.
+"""The input store: pictures that requests start from, each kept once under the hash of its pixels.
 
-A request names a picture by that hash, so it is hashable and can be replayed. Knows no requests.
+A request names a picture by that hash, so it is hashable and can be replayed. Independent of requests.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""How a picture gets to the disk: written under a temporary name, synced, moved to its own name, which must be free.
+"""Writes a picture to the disk: under a temporary name, synced, then moved to its final name, which must be free.
 
-The temporary file lies beside until the picture is in the index, and its name says whose it is and where it belongs, so that
-another process can finish what a killed one began. Depends on files alone; the index is the archive's.
+The temporary file stays until the picture is in the index, and its name contains the process, the job and the final name, so
+that another process can finish what a killed one began. Depends on files alone, not on the index.
 """
 
 import os
@@ -37,7 +37,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class Unfinished:
-    """What a writer left that is no longer alive: a picture of `job`, whole or not, that belongs at `target`."""
+    """A temporary file of a process that died: a picture of `job`, whole or not, to be saved at `target`."""
 
     temporary: Path
     job: str
@@ -45,11 +45,11 @@ class Unfinished:
 
     @property
     def id(self) -> str:
-        """The image's, with which its file's name ends."""
+        """The image's id, with which the file's name ends."""
         return self.target.stem.rpartition("-")[2]
 
     def finish(self) -> bool:
-        """See to it that the picture is at its target; False if it is not whole."""
+        """Move the picture to its target if it is not there yet; False if it is not whole."""
         if self.target.is_file():
             return True
         try:
@@ -64,7 +64,7 @@ class Unfinished:
 
 @contextmanager
 def publishing(data: bytes, folder: Path, job: str, target: Path) -> Iterator[None]:
-    """`target` is there, whole, within the block; the temporary file in `folder` goes when the block ends."""
+    """Within the block `target` exists, whole; the temporary file in `folder` is removed when the block ends."""
     temporary = folder / f"{os.getpid()}.{job}.{target.parent.name}.{target.name}.tmp"
     folder.mkdir(parents=True, exist_ok=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def publishing(data: bytes, folder: Path, job: str, target: Path) -> Iterator[No
 
 
 def unfinished(folder: Path, outputs: Path) -> Iterator[Unfinished]:
-    """What writers that are no longer alive left in `folder`; files of other names are removed."""
+    """The temporary files of dead processes in `folder`; files of other names are removed."""
     for path in list(folder.glob("*.tmp")):
         found = _NAME.fullmatch(path.name)
         if found is None:
@@ -91,9 +91,9 @@ def unfinished(folder: Path, outputs: Path) -> Iterator[Unfinished]:
 
 
 class PatientSink:
-    """A sink that saves into another as soon as the disk lets it: a disk that is full or read-only costs time, not the picture.
+    """Saves into another sink, and tries again while the disk is full or read-only, so that no picture is lost.
 
-    While it waits it says why, once, and asks whether the job was cancelled.
+    While it waits it reports the reason, once, and stops if the job was cancelled.
     """
 
     def __init__(self, sink: Sink, emit: Callable[[events.Event], None], cancelled: Callable[[], bool]):
@@ -130,7 +130,7 @@ def _move_without_overwriting(source: Path, target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where folders can be synced."""
+    """Make the new name survive a power cut, where folders can be synced."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

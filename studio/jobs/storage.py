@@ -1,4 +1,4 @@
-"""Where the studio keeps things below the outputs folder, who may use it, and a sentence for what the disk refuses.
+"""The studio's private folder, its lock, safe writing, and a sentence for each error of the disk.
 
 Depends on paths and error numbers alone, not on what is stored.
 """
@@ -46,7 +46,7 @@ def explained(doing: str) -> Iterator[None]:
 
 
 def below(folder: Path, *parts: str) -> Path:
-    """`folder/parts...`, refused if it would leave the folder (a link or a ".." in what was stored)."""
+    """`folder/parts...`; raises if that would leave the folder (a link or a ".." in what was stored)."""
     path = folder.joinpath(*parts).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise StorageError("This path leaves the outputs folder and is refused.")
@@ -54,7 +54,7 @@ def below(folder: Path, *parts: str) -> Path:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The file is there whole or not at all. Not fsynced: for caches that can be made again."""
+    """The file is there whole or not at all. Not fsynced, so only for caches that can be made again."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -105,7 +105,7 @@ class FolderLock:
 
 
 def _lockable(folder: Path) -> Path:
-    return folder / "lock" if sys.platform == "win32" else folder  # where nobody can delete a file that is open
+    return folder / "lock" if sys.platform == "win32" else folder  # on Windows an open file cannot be deleted
 
 
 def _open_lockable(folder: Path) -> int:
