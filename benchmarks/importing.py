@@ -64,7 +64,7 @@ def write_vocabulary(models: Path) -> None:
 
 
 class Watch:
-    """What is told of a conversion, and what its process takes, at each word and a few times between."""
+    """The reports of a conversion, and the memory of its process, at each report and a few times between."""
 
     def __init__(self, manager: Manager):
         self._manager, self._began = manager, time.perf_counter()

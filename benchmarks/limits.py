@@ -43,8 +43,8 @@ def child(folder: Path, jobs: int, device: str, fraction: float) -> None:
         most = max(most, anonymous())
     moves = [row["move"] for row in manager.ledger.recent]
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else most
-    told = {"jobs": jobs, "peak": peak, "budget": min(budgets), "held": manager.residency.held()}
-    print(json.dumps(told | {move: moves.count(move) for move in ("load", "evict", "stream")}))
+    report = {"jobs": jobs, "peak": peak, "budget": min(budgets), "held": manager.residency.held()}
+    print(json.dumps(report | {move: moves.count(move) for move in ("load", "evict", "stream")}))
 
 
 def denoise(manager: Manager, info: ModelInfo) -> None:
@@ -112,10 +112,10 @@ def main() -> None:
     if done.returncode != 0:
         print(f"FAILED with status {done.returncode}\n{done.stderr[-2000:]}")
         raise SystemExit(1)
-    told = json.loads(done.stdout.splitlines()[-1])
-    print(f"{told['jobs']} jobs done in {seconds:.1f} s, nothing killed: {told}")
-    shown = "not told by this limit" if highest is None else f"{highest / 2**20:,.0f} MiB, file cache included"
-    print(f"anonymous memory at most {told['peak'] / 2**20:,.0f} MiB; the kernel's peak: {shown}")
+    report = json.loads(done.stdout.splitlines()[-1])
+    print(f"{report['jobs']} jobs done in {seconds:.1f} s, nothing killed: {report}")
+    shown = "not reported by this limit" if highest is None else f"{highest / 2**20:,.0f} MiB, file cache included"
+    print(f"anonymous memory at most {report['peak'] / 2**20:,.0f} MiB; the kernel's peak: {shown}")
     if torch.cuda.is_available():
         fraction = min(1.0, limit / torch.cuda.mem_get_info()[1])
         command[command.index("cpu")] = "cuda"

@@ -52,7 +52,7 @@ def address_of(studio: subprocess.Popen[str]) -> str:
     for line in studio.stdout:
         if found := re.search(r"http://\S+", line):
             return found[0].rstrip("/.")
-    raise SystemExit("The studio ended before it told its address.")
+    raise SystemExit("The studio ended before it printed its address.")
 
 
 def shoot(browser: Browser, address: str) -> None:

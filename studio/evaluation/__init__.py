@@ -1,1 +1,1 @@
-"""Measures of what a model makes: does the picture show what was asked, and how sure is the judge."""
+"""Metrics of a model's pictures: do they show what the prompt says, and how accurate is the detector that judges them."""

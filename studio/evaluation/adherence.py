@@ -1,8 +1,7 @@
-"""Adherence: do the pictures show the named objects in the named colours and places on the named ground?
+"""Prompt adherence: do the pictures show the named objects, in the named colours and places, on the named background?
 
-`generate` is any callable from prompts and seeds to pictures, the judge is a probe; this module does not know
-pipelines, samplers and how prompts are worded. The probe's own score on true pictures is reported beside every
-score, for no judge is better than that.
+`generate` is any callable from prompts and seeds to pictures; a probe judges them. Independent of pipelines, samplers and
+the grammar of prompts. The probe's score on true pictures is reported beside every score, as its upper bound.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LARGE_ABOVE = {1: 0.42, 2: 0.335}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of one picture; `failures` are words for a person."""
+    """The judgement of one picture; `failures` are sentences for people."""
 
     prompt: str
     objects: bool
@@ -38,7 +37,7 @@ class Verdict:
     places: bool
     ground: bool
     sizes: bool
-    extra: int  # objects nobody asked for
+    extra: int  # objects that the prompt does not name
     failures: tuple[str, ...]
 
     @property
@@ -53,7 +52,7 @@ class Adherence:
     verdicts: tuple[Verdict, ...]
 
     def rates(self) -> dict[str, float]:
-        """The share of pictures that are right, in all and by aspect."""
+        """The share of pictures that are right, overall and by aspect."""
         n = len(self.verdicts)
         rates = {"all_right": sum(v.right for v in self.verdicts) / n}
         for aspect in (*ASPECTS, "sizes"):
@@ -63,7 +62,7 @@ class Adherence:
 
 
 def judge(found: Findings, prompt: Prompt) -> Verdict:
-    """Compare what the probe saw with what the prompt asks for."""
+    """Compare what the probe detected with what the prompt names."""
     expected = prompt.expected
     seen = match(found.objects, expected)
     failures: dict[str, list[str]] = {name: [] for name in (*ASPECTS, "sizes")}
@@ -167,7 +166,7 @@ def evaluate(
     probe: Probe,
     *,
     seed: int = 0,  # picture k is made with seed + k
-    control: tuple[Sequence[Any], Sequence[Prompt]] | None = None,  # true pictures, to measure the judge itself
+    control: tuple[Sequence[Any], Sequence[Prompt]] | None = None,  # true pictures, to measure the probe itself
 ) -> tuple[Adherence, list[Image.Image], dict[str, Any]]:
     """Make the pictures, judge them, and return verdicts, pictures and a JSON-clean report."""
     images = generate([p.text for p in prompts], [seed + k for k in range(len(prompts))])

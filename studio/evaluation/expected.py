@@ -1,6 +1,6 @@
-"""What a prompt asks to be seen in a picture, as plain data.
+"""What a prompt says that a picture should show, as plain data.
 
-A data set's parser writes it, a judge reads it. This module does not know grammar, pictures and models.
+A data set's parser makes it, the adherence metric reads it. Independent of grammar, pictures and models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ExpectedObject:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRelation:
-    """Object number `first` stands `name` object number `second`."""
+    """Object number `first` is `name` ("left of", ...) object number `second`."""
 
     first: int
     name: str  # one of RELATIONS
@@ -43,7 +43,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt and what it asks for."""
+    """A prompt and what it says."""
 
     text: str
     expected: Expected

@@ -1,8 +1,8 @@
-"""The probe: a small convolutional detector that says which objects a picture shows, and on which ground.
+"""The probe: a small convolutional detector of the objects in a picture and of its background.
 
 One anchor-free head on a stride-8 grid (after CenterNet, https://arxiv.org/abs/1904.07850) names kind, colour,
-centre and extent of each object; pooled features name the ground. Its words come from its own config.json.
-This module does not know where its training pictures come from and what a prompt is.
+centre and extent of each object; pooled features name the background. Its labels come from its config.json.
+Independent of its training data and of prompts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNCLEAR = "unclear"  # the kind of an object that is there but cannot be named
 
 @dataclass(frozen=True, slots=True)
 class ProbeSpec:
-    """The shape of a probe, its words, and how well it did on held-out renders."""
+    """The architecture of a probe, its labels, and its accuracy on held-out renders."""
 
     kinds: tuple[str, ...]
     colours: tuple[str, ...]
@@ -44,7 +44,7 @@ class ProbeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """One object found: names, centre and longer side as fractions, and how sure the probe is."""
+    """A detected object: labels, centre and longer side as fractions of the picture, and the probe's confidence."""
 
     kind: str
     colour: str
@@ -82,7 +82,7 @@ def _conv(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Seque
 
 
 class ProbeNet(nn.Module):
-    """Picture [B, 3, S, S] in -1..1 to a grid of object scores [B, 4 + kinds + colours, G, G] and ground logits.
+    """Pictures [B, 3, S, S] in -1..1 to a grid of object scores [B, 4 + kinds + colours, G, G] and background logits.
 
     Fine features at stride 4 and 8, context at stride 16, joined again at stride 8 (G = S / 8).
     """
@@ -128,7 +128,7 @@ def cell_centres(side: int) -> Tensor:
 
 
 class Probe:
-    """A trained detector: `look` at pictures, get findings."""
+    """A trained detector: `look` returns what pictures show."""
 
     def __init__(self, net: ProbeNet, device: str = "cpu"):
         self.net, self.spec, self.device = net.eval().to(device), net.spec, device
@@ -150,7 +150,7 @@ class Probe:
         return cls(net, device)
 
     def save(self, folder: Path) -> None:
-        """Write weights (fp16) and config; the config comes last, so that a half-written folder is none."""
+        """Write weights (fp16) and config; the config is written last, so that a half-written folder is not taken for a probe."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.half() if v.is_floating_point() else v for k, v in self.net.state_dict().items()}
         save_file({k: v.contiguous().cpu() for k, v in state.items()}, folder / WEIGHTS)
@@ -168,7 +168,7 @@ class Probe:
 
 
 def decode(spec: ProbeSpec, grid: Tensor, ground: Tensor) -> list[Findings]:
-    """Scores to findings: the peaks of objectness (5 x 5 maxima) and the likeliest words."""
+    """Scores to detections: the peaks of objectness (5 x 5 maxima) with their likeliest labels."""
     heat = grid[:, 0].sigmoid()  # [B, G, G]
     peak = (heat == F.max_pool2d(heat[:, None], 5, 1, 2)[:, 0]) & (heat >= THRESHOLD)
     place = cell_centres(grid.shape[-1]) + grid[:, 1:3] / grid.shape[-1]  # [B, 2, G, G]

@@ -1,6 +1,6 @@
 """A contact sheet: pictures in a grid, the prompt under each, failures outlined and named.
 
-This module does not know who judged and how.
+Independent of how the pictures were judged.
 """
 
 from __future__ import annotations

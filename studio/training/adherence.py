@@ -65,7 +65,7 @@ def measure(
     kinds: Sequence[str] = ("one", "two"),  # prompts of one, two or three objects
     count: int = 100,
     seed: int = 0,
-    out: Path | None = None,  # receives adherence.json and a contact sheet a kind
+    out: Path | None = None,  # for adherence.json and a contact sheet for each kind
     name: str = "",  # of the model, for titles
 ) -> dict[str, Any]:
     """Scores by kind of prompts, each with the probe's own score on true pictures beside it."""
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(name: str, folder: Path, probe: Path, args: Namespace) -> None:
-    """Refuse in a sentence what would fail only after the models were read."""
+    """Check before the models are loaded what would fail later. Raises ModelError or InvalidRequest."""
     for flag, value in (("--count", args.count), ("--steps", args.steps), ("--batch", args.batch)):
         if not 1 <= value <= 10_000:
             raise InvalidRequest(f"{flag} must be a number from 1 to 10,000; got {value}.")
@@ -138,7 +138,7 @@ def _check(name: str, folder: Path, probe: Path, args: Namespace) -> None:
 
 
 def own_defaults(folder: Path) -> dict[str, Any]:
-    """What the model's card says it is best used with; nothing where it has none."""
+    """The defaults of the model's card; empty where it has none."""
     try:
         card = json.loads((folder / "unnoise.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # <malloc.h>
 
 
 def keep_memory() -> bool:
-    """Never map large blocks on their own, never trim the heap. Whether the C library took it."""
+    """Keep large blocks in the heap and never trim it. False if the C library does not support that."""
     if not sys.platform.startswith("linux"):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Train an `AutoencoderTiny`: pictures to latents of zero mean and unit covariance, and back.
+"""Trains an `AutoencoderTiny`: pictures to latents of zero mean and unit covariance, and back.
 
 Uses no captions. Crops are taken where edges are: those carry nearly all of the loss.
 """
@@ -18,7 +18,7 @@ from studio.training.optim import Group
 from studio.training.pictures import from_tensor, sheet, to_tensor
 from studio.training.tasks import learners
 
-HELD_OUT = 64  # pictures that the figures are measured on
+HELD_OUT = 64  # pictures that the metrics are measured on
 
 
 @learners.register("autoencoder")
@@ -98,7 +98,7 @@ class AutoencoderLearner:
     def export(self, folder: Path) -> None:
         """A stock folder whose scaling_factor gives latents of unit deviation, measured on 512 training pictures.
 
-        With a frozen encoder it stays as it was: denoisers have been trained on those latents.
+        With a frozen encoder it is not changed, since denoisers have been trained on those latents.
         """
         if self.task.freeze_encoder:
             self.model.save_pretrained(folder)

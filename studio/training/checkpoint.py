@@ -33,7 +33,7 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
 
 
 def paths(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first. Remains of interrupted writes do not count."""
+    """Whole checkpoints, oldest first. Interrupted writes are left out."""
     return sorted(p for p in folder.glob("step-*.pt") if _NAME.fullmatch(p.name))
 
 

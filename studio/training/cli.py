@@ -1,6 +1,6 @@
 """The command line of training: `studio train RECIPE [--run DIR] [--resume] [--dry-run] [--json] [--set key=value]`.
 
-Reads flags, prints reports and passes SIGTERM on as a request to stop. Does not depend on how training works.
+Reads flags, prints reports and passes SIGTERM on as a request to stop. Independent of how training works.
 """
 
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[Report]":
-    """Train `config` in `run_dir`; SIGTERM and Ctrl+C write a checkpoint and end it in order."""
+    """Train `config` in `run_dir`; SIGTERM and Ctrl+C write a checkpoint and end it."""
     from studio import compat
 
     compat.prepare()
@@ -36,7 +36,7 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stop())
     except ValueError:
-        pass  # not the main thread: the caller stops by ceasing to iterate
+        pass  # not the main thread: the caller stops by not iterating further
     yield from trainer.run()
 
 

@@ -15,7 +15,7 @@ Names = tuple[str, ...]
 
 
 class Plain(BaseModel):
-    """Base of all parts of a recipe: frozen, and nothing that is not declared."""
+    """Base of all parts of a recipe: frozen; undeclared fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class DataConfig(Plain):
 
 
 class OptimizerConfig(Plain):
-    """How the weights follow the gradient: warm-up, a stable stretch, then a decay to nothing (WSD)."""
+    """The optimizer and its learning rate: warm-up, constant, then decay to zero (WSD)."""
 
     name: str = Field("adamw", title="Optimizer", description="A registered optimizer.")
     learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Of the stable stretch.")
@@ -132,8 +132,8 @@ class TrainConfig(Plain):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-# What may differ when a run is resumed: nothing that a step depends on, but the length, with the decay that follows
-# from it, and the memory of the average (a short one suits the decay).
+# The fields that may differ when a run is resumed: its length, with the decay that follows from it, and the length of the
+# moving average. No other field that a step depends on.
 RESUMABLE = frozenset({"steps", "ema", "threads", "compile", "log_every", "sample_every", "save_every", "title"})
 
 

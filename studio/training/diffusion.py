@@ -1,4 +1,4 @@
-"""Train a latent text-to-image denoiser, its text encoder with it.
+"""Trains a latent text-to-image denoiser together with its text encoder.
 
 The denoiser, the objective and the noise schedule come from their registries.
 """
@@ -64,7 +64,7 @@ class DiffusionLearner:
         return groups
 
     def rows(self, step: int) -> int:
-        """Pictures to draw from at a step: as many as have been seen, up to the limit, so that hardly any repeats."""
+        """The number of cached pictures that a step draws from: it grows with the run, up to a limit, so that few repeat."""
         return min(self.task.pictures, FIRST_ROWS + step * self.config.batch // 3)
 
     def batch(self, step: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""An exponential moving average of weights, whose memory grows with the run."""
+"""An exponential moving average of weights, over more steps as the run goes on."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class EMA:
-    """Averages parameters with decay min(longest, (1 + n) / (10 + n)) at the n-th update: short runs forget the start."""
+    """Averages parameters with decay min(longest, (1 + n) / (10 + n)) at the n-th update: in short runs the start has little weight."""
 
     def __init__(self, parameters: Sequence[Tensor], longest: float):
         self.parameters = list(parameters)

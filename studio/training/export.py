@@ -1,4 +1,4 @@
-"""Write trained models as diffusers does, so that `from_pretrained` reads them with nothing of ours.
+"""Writes trained models as diffusers does, so that `from_pretrained` reads them without our code.
 
 `python -m studio.training.export RUN/model TARGET` ships one: in half precision, with its card, and with a better
 decoder if one was trained since.
@@ -27,7 +27,7 @@ CARD = "unnoise.json"  # what the studio's catalog shows of the model
 def stock_pipeline(
     backbone: "Backbone", model: Any, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any
 ) -> Any:
-    """The backbone's pipeline of diffusers, silent."""
+    """The backbone's diffusers pipeline, without progress bars."""
     pipeline = backbone.pipeline(model, vae, text_encoder, tokenizer, scheduler)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -42,7 +42,7 @@ def file_hash(folder: Path) -> str:
 
 
 def ship(model: Path, target: Path, vae: Path | None = None, card: dict[str, Any] | None = None) -> None:
-    """Copy a trained pipeline in fp16 to `target`, whole or not at all; `vae` takes the place of its own decoder.
+    """Copy a trained pipeline in fp16 to `target`, whole or not at all; `vae` replaces its own decoder.
 
     Raises ModelError if the model cannot be read or the decoder belongs to another encoder.
     """

@@ -38,7 +38,7 @@ class LatentCache:
         return len(self.captions)
 
     def grow(self, rows: int) -> None:
-        """Have at least `rows` rows in memory."""
+        """Load or make rows until at least `rows` are in memory."""
         latents = [self.latents] if len(self) else []
         while len(self) < rows:
             more, captions = self._chunk(len(self) // CHUNK)

@@ -16,7 +16,7 @@ from studio.core.registry import Registry
 class Objective:
     """`target(x0, eps, alpha, sigma)` is what the network learns; `to_x0(out, x_t, alpha, sigma)` reads it back.
 
-    `prediction` is diffusers' word for it; `per_x0` says how the squared error of the target weighs that of x0.
+    `prediction` is diffusers' name for it; `per_x0` is the factor from the squared error of x0 to that of the target.
     """
 
     prediction: str
@@ -63,7 +63,7 @@ objectives.add(
     ),
 )
 
-# Weight of a noise level: of the error of x0, as a function of the signal-to-noise ratio. None leaves the loss as it is.
+# Weights of the error of x0 by the signal-to-noise ratio of a noise level. None: the loss is not weighted.
 weightings: Registry[Callable[[Tensor], Tensor] | None] = Registry("loss weighting")
 weightings.add("uniform", None)
 weightings.add("min_snr", lambda snr: snr.clamp(max=5.0))  # Hang et al. 2023

@@ -1,4 +1,4 @@
-"""Optimizers by name, and the learning rate's course: warm-up, stable, decay.
+"""Optimizers by name, and the schedule of the learning rate: warm-up, stable, decay.
 
 Works on groups of parameters, each with a factor of the rate; independent of models.
 """

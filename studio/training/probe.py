@@ -1,7 +1,7 @@
-"""Train the probe on rendered scenes spoiled as a decoder would spoil them: `python -m studio.training.probe RECIPE`.
+"""Trains the probe on rendered scenes with a decoder's typical defects: `python -m studio.training.probe RECIPE`.
 
-The detector itself lives in `studio.evaluation.probe`. This module does not know any generative model but the
-autoencoder whose round trip it may put pictures through.
+The detector is in `studio.evaluation.probe`. Uses no generative model except, optionally, an autoencoder, through which
+some of the pictures go.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from studio.evaluation.adherence import score
 from studio.evaluation.probe import STRIDE, UNCLEAR, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
 from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_renders, vocabulary
 
-RUINED = 0.08  # share of the pictures that teach the probe to say "unclear"
-EVERY = 50  # steps between rows of figures
+RUINED = 0.08  # share of the pictures that are ruined and labelled "unclear"
+EVERY = 50  # steps between rows of metrics
 DECODED = 8  # one picture in this many goes through the autoencoder, where there is one
 IGNORED = -100  # cross entropy's own mark for "no label here"
 
@@ -56,7 +56,7 @@ class ProbeConfig(BaseModel):
 
 
 def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A picture [S, S, 3] as a middling decoder would show it: soft, noisy, ringing, its colours a little off."""
+    """A picture [S, S, 3] as a mediocre decoder shows it: soft, noisy, ringing, its colours a little off."""
     side = image.shape[0]
     if rng.random() < 0.35:
         smaller = round(side * rng.uniform(0.4, 0.9))
@@ -83,7 +83,7 @@ def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def bend(image: np.ndarray, rng: np.random.Generator, reach: float) -> np.ndarray:
-    """Bend a picture smoothly by about `reach` pixels of 128: one or two as a weak model does, six ruin a shape."""
+    """Bend a picture smoothly by about `reach` pixels of 128: a weak model bends by one or two, six make a shape unrecognisable."""
     side = image.shape[0]
     away = [
         cv2.resize(rng.standard_normal((9, 9), np.float32), (side, side), interpolation=cv2.INTER_CUBIC) for _ in "xy"
@@ -170,7 +170,7 @@ def round_trip(folder: Path) -> Callable[[Tensor], Tensor]:
 
 
 def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
-    """Train and save a probe; yields one row of figures now and then, the last with its accuracy."""
+    """Train and save a probe; yields a row of metrics every EVERY steps, the last with its accuracy."""
     torch.set_num_threads(config.threads)
     cv2.setNumThreads(1)
     torch.manual_seed(config.seed)
@@ -217,7 +217,7 @@ def _set_lr(optimizer: torch.optim.Optimizer, lr: float, step: int, done: float)
 
 
 def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """Spoiled pictures [B, 3, S, S] and their targets, without end; a fifth is left as drawn."""
+    """Batches without end: pictures [B, 3, S, S], four fifths of them with defects, and their targets."""
     world = TinyWorld(config.size, "train", config.seed + 1, config.styles, config.objects)
     rng = np.random.default_rng(config.seed)
     for start in range(0, sys.maxsize, config.batch):
@@ -229,7 +229,7 @@ def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[
 
 
 def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:
-    """Measure a trained net on held-out renders, write it with the figures, and return them."""
+    """Measure a trained net on held-out renders, write it with the metrics, and return them."""
     probe = Probe(net)
     accuracy = {}
     for kind in ("one", "two"):

@@ -1,4 +1,4 @@
-"""How signal turns into noise: x_t = alpha(t) x0 + sigma(t) eps, for t drawn from a uniform variate.
+"""Noise schedules: x_t = alpha(t) x0 + sigma(t) eps, for t drawn from a uniform variate.
 
 Independent of what the denoiser predicts (`objectives`) and of how it is built.
 """
@@ -64,7 +64,7 @@ def linear(beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
 
 @schedules.register("scaled_linear")
 def scaled_linear(beta_start: float = 0.00085, beta_end: float = 0.012) -> Schedule:
-    """Stable Diffusion's: the roots of the betas are linear."""
+    """Stable Diffusion's: the square roots of the betas are linear."""
     roots = torch.linspace(beta_start**0.5, beta_end**0.5, STEPS, dtype=torch.float64)
     return Discrete("scaled_linear", roots.square(), beta_start, beta_end)
 

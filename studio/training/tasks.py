@@ -19,22 +19,22 @@ class Learner(Protocol):
         """What is trained, averaged and written to checkpoints, by name."""
 
     def groups(self) -> list[Group]:
-        """The parameters with their shares of the learning rate."""
+        """The parameters, each group with its factor of the learning rate."""
 
     def batch(self, step: int) -> dict[str, Tensor]:
         """The data of a step. May be called ahead, in another thread."""
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss to descend, and figures to log."""
+        """The loss, and metrics to log."""
 
     def sample(self, step: int) -> Image.Image | None:
-        """A picture of what the model can do now (the averaged weights are in place)."""
+        """A sample of the model as it is now (with the averaged weights)."""
 
     def evaluate(self) -> dict[str, float]:
-        """Figures on held-out data (the averaged weights are in place)."""
+        """Metrics on held-out data (with the averaged weights)."""
 
     def export(self, folder: Path) -> None:
-        """Write the model as diffusers or transformers would (the averaged weights are in place)."""
+        """Write the model as diffusers or transformers would (with the averaged weights)."""
 
 
 # By the recipe's task.kind. The second argument is the run folder, for caches.

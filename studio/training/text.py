@@ -72,7 +72,7 @@ def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
 
 
 def near_miss(caption: str, rng: np.random.Generator) -> str:
-    """The caption with two rivals exchanged ("red star, blue ring" -> "blue star, red ring"), or one replaced."""
+    """The caption with two of its words exchanged ("red star, blue ring" -> "blue star, red ring"), or one replaced."""
     words = _WORDS.findall(caption)
     places = [i for i, word in enumerate(words) if word in _RIVALS_OF]
     if not places:
@@ -159,26 +159,26 @@ class TextLearner:
         right = torch.arange(n, device=logits.device)
         loss = (F.cross_entropy(logits, right) + F.cross_entropy(logits[:, :n].T, right)) / 2
         found = (logits.argmax(dim=1) == right).float().mean()
-        told = (logits[right, right] > logits[right, right + n]).float().mean()
-        return loss, {"found": found, "told_apart": told}
+        apart = (logits[right, right] > logits[right, right + n]).float().mean()
+        return loss, {"found": found, "distinguished": apart}
 
     def sample(self, step: int) -> Image.Image | None:
         return None
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Of held-out pictures, how often the right caption beats its near miss, and 127 others."""
+        """On held-out pictures: how often the right caption scores above its near miss, and above 127 others."""
         rng = np.random.default_rng(0)
         wrong = [near_miss(caption, rng) for caption in self.held_captions]
         ids, mask = tokenize(self.tokenizer, self.held_captions + wrong)
         texts = self._embed_text(ids.to(self.config.device), mask.to(self.config.device))
         pictures = self._embed_pictures(torch.from_numpy(self.held_pictures).to(self.config.device))
         right, near = texts.chunk(2)
-        told = ((pictures * right).sum(1) > (pictures * near).sum(1)).float().mean()
+        apart = ((pictures * right).sum(1) > (pictures * near).sum(1)).float().mean()
         own = torch.arange(128, device=texts.device)
         pairs = zip(pictures.split(128), right.split(128), strict=True)
         found = torch.stack([((p @ t.T).argmax(1) == own).float().mean() for p, t in pairs]).mean()
-        return {"held_out_told_apart": float(told), "held_out_found_of_128": float(found)}
+        return {"held_out_distinguished": float(apart), "held_out_found_of_128": float(found)}
 
     def export(self, folder: Path) -> None:
         self.text.save_pretrained(folder / "text_encoder")

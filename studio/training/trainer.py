@@ -1,8 +1,7 @@
 """Runs a recipe: a generator of metrics, samples and checkpoints. To stop the training, stop iterating.
 
-What is trained is a `Learner`. A run folder holds config.yaml, metrics.jsonl, samples/,
-checkpoints/ and, at the end, model/. A resumed run is bit-equal to one that was not interrupted: a step depends on
-the recipe and its own number alone.
+What is trained is a `Learner`. A run folder holds config.yaml, metrics.jsonl, samples/, checkpoints/ and, at the end, model/.
+A resumed run is bit-equal to one that was not interrupted: a step depends on the recipe and its own number alone.
 """
 
 import json
@@ -28,7 +27,7 @@ from studio.training.tasks import learners
 
 @dataclass(frozen=True)
 class Metrics:
-    """Figures of a step; losses are means since the last. `left` is the estimate of the seconds to the end."""
+    """Metrics of a step; losses are means since the last report. `left` is the estimate of the seconds to the end."""
 
     step: int
     steps: int
@@ -82,7 +81,7 @@ class Trainer:
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
 
     def stop(self) -> None:
-        """Ask for a checkpoint and the end after the step under way. Safe from a signal handler."""
+        """Request a checkpoint and the end after the current step. Safe from a signal handler."""
         self.stopping = True
 
     def run(self) -> Iterator[Report]:
@@ -148,7 +147,7 @@ class Trainer:
             raise StorageError(f"The run's figures could not be written: {error.strerror}.") from None
 
     def _show(self) -> Iterator[Report]:
-        """Held-out figures and a sample, both of the averaged weights."""
+        """Held-out metrics and a sample, both with the averaged weights."""
         with self.ema.applied():
             figures = self.learner.evaluate()
             picture = self.learner.sample(self.step)
@@ -183,7 +182,7 @@ class Trainer:
 
 
 def _check_same(config: TrainConfig, folder: Path) -> None:
-    """Refuse to resume with a recipe that would have led elsewhere."""
+    """Raise InvalidRequest if the recipe differs from that of the run in a field that is not RESUMABLE."""
     path = folder / "config.yaml"
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""Denoisers by name. A new one is a file here that adds itself to the table."""
+"""Denoisers by name. A new one is a file here that adds itself to the registry."""
 
 from studio.training.backbones import pixart, unet2d_condition  # noqa: F401  (they add themselves)
 from studio.training.backbones.registry import Backbone, backbones

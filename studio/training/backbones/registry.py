@@ -8,7 +8,7 @@ from studio.core.registry import Registry
 
 
 class Backbone(Protocol):
-    """A denoiser of diffusers with the stock pipeline that samples it."""
+    """A diffusers denoiser and the stock pipeline that samples it."""
 
     pads: bool  # whether the pipeline reads the padding of a text too (no mask)
     call: dict[str, Any]  # what the pipeline's call needs for sizes other than its own

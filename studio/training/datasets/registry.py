@@ -1,4 +1,4 @@
-"""The table of data sets. It stands apart from the package's door so that a data set can import it."""
+"""The registry of data sets; a module of its own, so that data sets can import it."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Tiny World: endless illustrated scenes, each with its caption and its exact maps.
 
 `TinyWorld` is the map-style data set; a scene is a function of (seed, split, index) alone, so that any worker,
-process or later run draws the same. This package does not know torch and models.
+process or later run draws the same. Independent of torch and models.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TinyWorld:
         self,
         size: int = 128,  # side in pixels
         split: Split = "train",  # train | held_out
-        seed: int = 0,  # another seed is another world
+        seed: int = 0,  # another seed gives other scenes
         styles: tuple[str, ...] = ("flat",),  # flat | outline | soft | pixel
         objects: tuple[float, float, float] = (0.55, 0.33, 0.12),  # shares of one, two and three objects
     ) -> None:

@@ -1,6 +1,6 @@
-"""Say a scene in words: one canonical form, and the varied ways in which people would type it.
+"""Captions of a scene: one canonical sentence, and varied ones as people would type them.
 
-This module does not know pixels. `parsing` is its inverse.
+`parsing` is the inverse. Independent of pixels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Draw a scene: the ground, then each object, supersampled and reduced for clean edges.
+"""Draws a scene: the ground, then each object, supersampled and reduced for clean edges.
 
-Four drawing styles, one small function each. This module does not know how scenes are sampled or said.
+Four drawing styles, one small function each. Independent of how scenes are sampled and described.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Outlines of every shape and thing, as polygons in a unit box.
 
 A glyph is a tuple of parts; a part is contours (even-odd filled) and the name of the tone it is painted in.
-Coordinates run from -1 to 1, y downwards, and the glyph's longer side fills the box. This module refuses to
-know colours and pixels.
+Coordinates run from -1 to 1, y downwards, and the glyph's longer side fills the box.
+Independent of colours and pixels.
 """
 
 from __future__ import annotations

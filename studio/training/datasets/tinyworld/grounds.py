@@ -1,6 +1,6 @@
-"""Paint the ground of a scene: patterns in two tones of a colour, and soft landscapes.
+"""Paints the ground of a scene: patterns in two tones of a colour, and soft landscapes.
 
-A painter takes a ground and a side in pixels and returns an RGB array. It does not know the objects.
+A painter takes a ground and a side in pixels and returns an RGB array. Independent of the objects.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Exact maps of a scene, from its geometry: boxes, segmentation, depth and edges.
 
-Nothing is estimated from pixels; what is drawn later hides what is drawn before. This module does not know
+Nothing is estimated from pixels; what is drawn later hides what is drawn before. Independent of
 models and captions.
 """
 

@@ -1,6 +1,6 @@
-"""Read a Tiny World sentence back into what it asks for: the inverse of `captions`.
+"""Parses a Tiny World sentence into what it says: the inverse of `captions`.
 
-This module refuses to guess: a sentence outside the grammar raises InvalidRequest.
+Nothing is guessed: a sentence outside the grammar raises InvalidRequest.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _BETWEEN = re.compile(rf"^(?: ({_any(_PLACES)}))?(?:,? ?(?:and)?| ({_any(_RELATI
 
 
 def parse(caption: str) -> Expected:
-    """What `caption` asks for. Raises InvalidRequest where it is no sentence of Tiny World."""
+    """What `caption` says. Raises InvalidRequest where it is no sentence of Tiny World."""
     text = " ".join(caption.lower().split())
     for usual, other in SPELLINGS:
         text = text.replace(other, usual)

@@ -1,4 +1,4 @@
-"""Prompts that no training scene of Tiny World carries: for measuring a model on what it never saw."""
+"""Prompts that no training scene of Tiny World has, to measure a model on held-out data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def held_out_scenes(kind: str, n: int, seed: int = 0) -> list[Scene]:
 
 
 def held_out_prompts(kind: str, n: int = 100, seed: int = 0) -> list[Prompt]:
-    """Canonical captions of held-out scenes, with what they ask for."""
+    """Canonical captions of held-out scenes, with what they say."""
     texts = [canonical_caption(scene) for scene in held_out_scenes(kind, n, seed)]
     return [Prompt(text, parse(text)) for text in texts]
 

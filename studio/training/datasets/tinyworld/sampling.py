@@ -1,6 +1,6 @@
-"""Draw a random scene: which things, in which colours and sizes, where, on which ground.
+"""Samples a random scene: which things, in which colours and sizes, where, on which ground.
 
-This module does not know pixels and words beyond the vocabulary.
+Independent of pixels and captions.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A scene of Tiny World as frozen plain data, and which scenes belong to which split.
 
-This module does not know how a scene is sampled, said or drawn.
+Independent of how a scene is sampled, described and drawn.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The words of Tiny World and what they look like: colours, shapes, things, grounds, styles.
 
-Plain data only. This module does not know how anything is drawn, sampled or said.
+Plain data only.
 """
 
 from __future__ import annotations
