@@ -1,6 +1,6 @@
-"""The command line's entrance: `python -m studio COMMAND`. Chooses the command and prints its errors; nothing else.
+"""The command line's entry point: `python -m studio COMMAND`. Chooses the command and prints its errors.
 
-Commands are imported when chosen, so `serve` never loads torch and `--help` loads nothing.
+A command is imported when it is chosen, so `serve` never loads torch and `--help` loads nothing.
 """
 
 import importlib
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter shows its number
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is shown as its number
     try:
         return _run(arguments)
     except (KeyboardInterrupt, Cancelled):
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 1
     except BrokenPipeError:
-        # Whoever read the output has gone (`| head`); Python would complain once more while it closes stdout.
+        # The reader of the output has ended (`| head`); Python would print another error while it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

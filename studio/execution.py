@@ -1,7 +1,7 @@
-"""One request carried out: from the leases of its models to archived images and events.
+"""Carries out one request: from the leases of its models to archived images and events.
 
-The one way there is, in the worker process and in a CLI's own process alike. It wires the rooms together and knows
-how none of them works. Importing it loads torch, and wants `compat.prepare()` before.
+The worker and the command line both use it. It connects the rooms and contains no logic of theirs. Importing it loads
+torch, so `compat.prepare()` must be called before.
 """
 
 import time
@@ -60,18 +60,18 @@ def execute(
 
 
 class _ProgressReporter:
-    """Reports what becomes of one job, and knows whether it was cancelled."""
+    """Reports the progress of one job, and knows whether it was cancelled."""
 
     def __init__(self, job: str, frames: FrameStore | None, emit: Emit, cancelled: Callable[[], bool]):
         self.job, self.frames, self.emit, self.cancelled = job, frames, emit, cancelled
-        self.model = ""  # title of the one that is being made ready
+        self.model = ""  # title of the model that is being loaded
         self._reported: events.Loading | None = None
 
     def loading(self, what: str, fraction: float | None) -> None:
         if self.cancelled():
             raise Cancelled
         news = events.Loading(model=self.model, what=what, fraction=fraction)
-        if news != self._reported:  # who waits for an import asks often
+        if news != self._reported:  # a wait for an import reports often
             self._reported = news
             self.emit(news)
 
@@ -90,7 +90,7 @@ def _run(
 ) -> None:
     models = catalog.models()
     info = find_model(models, request.model)
-    if info.problem:  # of a file that was spoilt after the request was taken
+    if info.problem:  # a file that was damaged after the request was queued
         raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
     reporter.model = info.title
     reporter.loading("starting", None)
@@ -101,7 +101,7 @@ def _run(
 
         @contextmanager
         def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
-            recorder.catch_up()  # the last steps before it are reported before the wait
+            recorder.catch_up()  # the last steps are reported before the wait
             reporter.model = wanted.title
             with lease(number, wanted, asked) as loaded:
                 if previewer is not None:

@@ -1,1 +1,1 @@
-"""The command line: one file a command, drawn from the same declarations as the form. Knows no torch until a command runs."""
+"""The command line: one file for each command, built from the same declarations as the form. Torch is loaded only by commands that need it."""

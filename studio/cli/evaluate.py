@@ -1,4 +1,4 @@
-"""`studio evaluate`: measures of a model. Chooses the measure, which reads its own flags."""
+"""`studio evaluate`: metrics of a model. Chooses the metric, which reads its own flags."""
 
 import importlib
 
@@ -16,5 +16,5 @@ def main(argv: list[str]) -> int:
         return 0
     if measure not in MEASURES:
         raise UnknownName("measure", measure, list(MEASURES))
-    compat.prepare()  # before the measure's module imports torch
+    compat.prepare()  # before the metric's module imports torch
     return int(importlib.import_module(MEASURES[measure][0]).main(rest))

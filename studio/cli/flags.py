@@ -1,8 +1,7 @@
-"""Draws command-line flags from values: the request's core, the tasks and the parts, each field declared once.
+"""Command-line flags made from the fields of the request, the tasks and the parts.
 
-Argparse only collects text here; what a value may be is said by the value itself, in its own sentence. A flag of a task's
-field chooses the task: with `--image` a picture is made from a picture. A part is one flag that may be repeated:
-`--vae NAME`, `--lora NAME,weight=0.8`.
+Argparse only collects text; the value classes check it and word the errors. A flag of a task's field chooses the task:
+`--image` means image to image. A part is one flag that may be repeated: `--vae NAME`, `--lora NAME,weight=0.8`.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from studio.core.tasks import TASKS
 
 __all__ = ["Parser", "add_fields", "add_parts", "add_tasks", "flag_of", "given", "parts_of", "size_of", "task_of"]
 
-StoreImage = Callable[[str], str]  # a file's path -> the hash under which the input store keeps it
+StoreImage = Callable[[str], str]  # a file's path -> its hash in the input store
 
 PART = "part:"  # before a part's kind, in argparse's namespace
 TASK = "task:"  # before a field's name
@@ -37,14 +36,14 @@ def add_fields(
     skip: Iterable[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """One flag for each field of `kind`; `names` spells some differently. A flag that is not given is not in the result."""
+    """One flag for each field of `kind`; `names` gives some other spellings. Flags that are not given are absent from the result."""
     for name, spec in specs(kind).items():
         if name not in skip:
             _add(parser, name, spec, (names or {}).get(name, flag_of(spec)))
 
 
 def add_tasks(parser: argparse.ArgumentParser) -> None:
-    """One flag for each field of the tasks that a person may ask for; tasks share a flag where they share a field's name."""
+    """One flag for each field of the tasks on offer; tasks share a flag where they share a field's name."""
     seen: set[str] = set()
     for task in TASKS.values():
         for name, spec in specs(task).items() if task.offered else ():
@@ -70,7 +69,7 @@ def given(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any
 
 
 def task_of(arguments: argparse.Namespace, store: StoreImage) -> dict[str, Any]:
-    """The task that the flags ask for: of those that have all fields given, the one with the fewest. Raises InvalidRequest."""
+    """The task that the flags choose: of those that have all given fields, the one with the fewest. Raises InvalidRequest."""
     values = {key.removeprefix(TASK): value for key, value in vars(arguments).items() if key.startswith(TASK)}
     fitting = [task for task in TASKS.values() if task.offered and values.keys() <= specs(task).keys()]
     if not fitting:
@@ -81,7 +80,7 @@ def task_of(arguments: argparse.Namespace, store: StoreImage) -> dict[str, Any]:
 
 
 def parts_of(arguments: argparse.Namespace, store: StoreImage) -> list[dict[str, Any]]:
-    """The parts that the flags ask for, in the order of the table. Raises InvalidRequest."""
+    """The parts that the flags name, in the order of the table. Raises InvalidRequest."""
     parts = []
     for kind, part in PARTS.items():
         for text in getattr(arguments, PART + kind, ()):
@@ -90,7 +89,7 @@ def parts_of(arguments: argparse.Namespace, store: StoreImage) -> list[dict[str,
 
 
 def size_of(text: str) -> dict[str, str]:
-    """ "1024x768" -> the request's fields; what they may be is said by the request. Raises InvalidRequest."""
+    """ "1024x768" -> the request's fields; the request checks their range. Raises InvalidRequest."""
     size = re.fullmatch(r"(-?\d{1,9})[xX×](-?\d{1,9})", text)
     if size is None:
         raise InvalidRequest(f"--size must be WIDTHxHEIGHT, like 128x128; got {text[:40]!r}.")

@@ -1,4 +1,4 @@
-"""A folder of the person's own that images are written into, with their recipes inside and no index beside them."""
+"""Writes images into a folder that the person names, with their recipes inside and no index."""
 
 import secrets
 import time
@@ -13,7 +13,7 @@ from studio.jobs.storage import PRIVATE, explained, write_atomically
 
 
 class Folder:
-    """A `jobs.archive.Sink`. The files are `YYYYMMDD-HHMMSS-<seed>-<id>.png`, and none is ever overwritten."""
+    """A `jobs.saving.Sink`. The files are `YYYYMMDD-HHMMSS-<seed>-<id>.png`, and none is ever overwritten."""
 
     def __init__(self, outputs: Path):
         self.outputs = outputs

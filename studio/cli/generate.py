@@ -1,6 +1,6 @@
-"""`generate`: a prompt to images in this very process, without a window or a queue. An image a line on stdout.
+"""`generate`: makes images in this process, without a server or a queue. Prints one image a line on stdout.
 
-The request is the form's own; flags, bounds and help are drawn from it. Progress goes to stderr, where a person watches.
+Flags, bounds and help come from the request's fields, as the form's do. Progress goes to stderr if that is a terminal.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 
 def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, out: Path | None, show: Show) -> None:
-    """Makes the images and shows each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
+    """Makes the images and prints each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
     from studio import compat
     from studio.cli.folder import Folder
     from studio.manager.disk.catalog import Catalog
@@ -52,7 +52,7 @@ def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, o
         check_request(resolved, model, path)
 
     compat.prepare()
-    from studio.execution import execute  # torch, which takes seconds, so bad input is refused before
+    from studio.execution import execute  # imports torch, which takes seconds, so bad input is refused before
     from studio.manager.manager import Manager
 
     manager = Manager(settings, catalog=catalog)
@@ -67,7 +67,7 @@ def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, o
             recipe = sink.recipe(event.id)
             show(sink.outputs / event.path, recipe)
             for note in recipe.notes:
-                if note not in noted:  # said once, whatever the number of images
+                if note not in noted:  # once, whatever the number of images
                     print(note, file=sys.stderr, flush=True)
                     noted.add(note)
         elif isinstance(event, events.Step):
@@ -132,6 +132,6 @@ def _print_path(path: Path, recipe: Recipe) -> None:
 
 
 def _progress(text: str) -> None:
-    """One line on the terminal that is written over; nothing where nobody watches."""
+    """One line on the terminal that is overwritten; nothing if stderr is no terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

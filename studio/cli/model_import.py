@@ -1,6 +1,6 @@
-"""`models import MODEL`: a single file becomes a diffusers folder in the dtype that it runs in, before anybody waits for it.
+"""`models import MODEL`: converts a single file to a diffusers folder, in the dtype that it runs in, ahead of its first use.
 
-The converter is a process of its own, as in the studio; how far it is goes to stderr, the folder to stdout.
+The converter runs in a process of its own, as in the studio. Progress goes to stderr, the folder's path to stdout.
 """
 
 import json
@@ -11,7 +11,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.settings import Settings
 from studio.jobs.storage import PRIVATE
 
-LINES = 20  # where nobody watches a line being written over, one line each twentieth of the way
+LINES = 20  # lines of progress where stderr is no terminal
 
 
 def import_model(path: Path, settings: Settings, dtype: str, *, as_json: bool) -> None:
@@ -37,7 +37,7 @@ def import_model(path: Path, settings: Settings, dtype: str, *, as_json: bool) -
 
 
 class Progress:
-    """On a terminal one line that is written over; elsewhere a line now and then, JSON where a program reads."""
+    """On a terminal one line that is overwritten; elsewhere up to LINES lines, as JSON with --json."""
 
     def __init__(self, title: str, as_json: bool):
         self._title, self._as_json = title, as_json

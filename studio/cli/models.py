@@ -1,7 +1,7 @@
-"""`models list`, `inspect MODEL`, `plan MODEL`, `import MODEL`, `convert FILE`: what is on disk, and what it would need.
+"""`models list`, `inspect MODEL`, `plan MODEL`, `import MODEL`, `convert FILE`: models on disk and the memory they need.
 
-The first three read headers and load nothing; `import` has a single file ready before it is first used; `convert` turns a
-pickle into safetensors, if it is trusted.
+The first three read headers and load nothing; `import` converts a single file ahead of its first use; `convert` turns a
+pickle into safetensors, if the person trusts it.
 """
 
 import json
@@ -138,7 +138,7 @@ def show_plan(
     dtype: str,
     as_json: bool,
 ) -> None:
-    """Of a run that would be accepted; raises InvalidRequest as that would."""
+    """Print the plan of a run; raises InvalidRequest for a request that would be refused."""
     from studio.manager.memory.limits import host_budget
     from studio.manager.memory.planning import forecasts
 
@@ -205,5 +205,5 @@ def table(models: list[ModelInfo]) -> str:
         rows.append((model.id, model.family or "-", model.kind, f"{model.bytes / 2**20:,.0f} MiB", makes))
     widths = [
         min(max(map(len, column)), WIDEST) for column in zip(*rows, strict=True)
-    ]  # a longer name pushes its own row
+    ]  # a longer name shifts its own row
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

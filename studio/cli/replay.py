@@ -1,4 +1,4 @@
-"""`replay`: makes the image of a PNG again from the recipe inside it, and says bit-identical or what differs."""
+"""`replay`: makes an image again from the recipe in its PNG, and reports that it is bit-identical, or what differs."""
 
 import io
 import json

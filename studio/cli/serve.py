@@ -1,4 +1,4 @@
-"""`serve`: the studio in the browser. Flags -> Settings -> serve; the page and the studio are wired together here."""
+"""`serve`: the studio in the browser. Flags -> Settings -> server; connects the page with the studio."""
 
 import os
 from typing import Any
@@ -26,7 +26,7 @@ def parse(argv: list[str]) -> Settings:
 
 
 def _mount(app: Any, studio: Any) -> Any:
-    # Gradio reads this when it is imported, and would call home without it. Importing it takes seconds, so it comes
+    # Gradio reads this when it is imported, and would send telemetry without it. Importing it takes seconds, so it comes
     # last: the worker is already starting beside it.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     from studio.ui.stubs import no_stubs

@@ -1,4 +1,4 @@
-"""Flags and environment -> Settings. The one place where the two meet."""
+"""Flags and environment variables -> Settings."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.fields import specs
 from studio.core.settings import Settings
 
-# Spelled for people: a folder is given one at a time, and a browser is something one switches off.
+# Names for people: a folder is given one at a time, and the browser can be switched off.
 NAMES = {"allow_hosts": "--allow-host"}
 # A password on a command line can be read by every user of the machine; the environment cannot.
 AUTH_VARIABLE = "UNNOISE_AUTH"

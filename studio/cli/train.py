@@ -1,4 +1,4 @@
-"""`train`: hands the command line to the trainer's own."""
+"""`train`: passes the command line to the trainer's own."""
 
 
 def main(argv: list[str]) -> int:

@@ -27,7 +27,7 @@ class ImportView(BaseModel):
     """A single file on its way to a diffusers folder in the run's dtype, or one whose last try failed.
 
     Waiting: no fraction, no problem. Under way: `fraction` grows from 0 to 1. Failed: `problem` says why in one sentence, and
-    stays until the next try. One that is done is no longer told of; its id is then among `MemoryView.prepared`.
+    stays until the next try. One that is done is no longer reported; its id is then among `MemoryView.prepared`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class ImportView(BaseModel):
 
 
 class MemoryView(BaseModel):
-    """Memory in bytes, and what is done to have models ready for it, as the worker last told it."""
+    """The worker's last report: memory in bytes, the models in it, and imports."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,7 +1,7 @@
-"""How pipelines lay out their state and their guidance, told from the tensors themselves.
+"""How pipelines lay out their state and their guidance, inferred from the tensors themselves.
 
-Some denoise a picture's patches in a row, some a video of one frame, some fold each 2x2 cells into channels; some ask
-the denoiser once for both predictions, some twice, and in either order. Knows shapes and numbers, no pipeline by name.
+Some denoise a picture's patches in a row, some a video of one frame, some fold each 2x2 cells into channels; some call
+the denoiser once for both predictions, some twice, and in either order. Depends on shapes and numbers, on no pipeline by name.
 """
 
 import math
@@ -16,7 +16,7 @@ FOLD = 2  # cells a side that are folded into channels
 
 @dataclass(frozen=True)
 class Spatial:
-    """Lays a state out as (n, c, h, w). `channels` are the autoencoder's; None where nothing tells them, or in pixels."""
+    """Lays a state out as (n, c, h, w). `channels` are the autoencoder's; None where unknown, or in pixels."""
 
     width: int  # of the picture, in pixels
     height: int
@@ -81,11 +81,11 @@ def pair_in(outputs: list[torch.Tensor], count: int) -> tuple[torch.Tensor | Non
 
 
 def conditional_first(first: torch.Tensor, second: torch.Tensor, *made: torch.Tensor) -> bool:
-    """Which of two predictions is the conditional one, told from things that were made of them; all (n, ...).
+    """Whether the first of two predictions is the conditional one, inferred from tensors computed from both; all (n, ...).
 
-    Guidance goes from the unconditional past the conditional one, u + g (c - u), so what is made lies on the conditional's
-    side of the middle between the two. Some pipelines rescale the sum or turn its sign: what points along the middle
-    itself tells nothing, but for its sign.
+    Guidance goes from the unconditional past the conditional one, u + g (c - u), so the result lies on the conditional's
+    side of their mean. Some pipelines rescale the sum or change its sign, so the component along the mean counts by its
+    sign only.
     """
     a, b = _flat(first), _flat(second)
     middle, apart = (a + b) / 2, a - b

@@ -1,7 +1,8 @@
-"""The denoising loops of one pipeline, told as one row of steps: a prior's before its decoder's, larger pictures' after.
+"""The denoising loops of one pipeline, reported as one sequence of steps: a prior's first, then its decoder's, then larger
+pictures'.
 
 Most pipelines have one loop. Where there are several, each has a scheduler of its own, and some hide it in a pipeline
-within the pipeline. How one loop is watched is the tap's business.
+within the pipeline. The tap (`tap.py`) watches each loop.
 """
 
 import inspect
@@ -67,7 +68,7 @@ def _own_steps(pipeline: Any, loop: Loop) -> int:
 
 
 def _as_part(on_step: Callable[[TapStep], None], done: int, total: int) -> Callable[[TapStep], None]:
-    """Told of steps as part of the whole row; `done` steps go before them."""
+    """`on_step` for a loop's steps numbered within the whole sequence, after `done` earlier ones."""
     return lambda step: on_step(replace(step, index=step.index + done, total=total))
 
 

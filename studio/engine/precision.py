@@ -1,9 +1,9 @@
-"""Which number format a model runs in when nobody says: measured on this device with the model's own denoiser.
+"""The dtype of a run with precision `auto`: measured on this device with the model's own denoiser.
 
-bf16 with channels_last must beat fp32 clearly, for it costs a little fidelity; the answer is kept per architecture, device
-and torch version. A processor without instructions for bf16 computes it many times slower, so there it is never chosen. A model is leased, and a single file converted, for measuring in what
-a small probe finds likely, so that the answer seldom means another conversion. Bit-exact claims hold per dtype, and
-recipes name the one used.
+bf16 with channels_last must be clearly faster than fp32, since it costs some fidelity. The result is kept per architecture,
+device and torch version. A processor without instructions for bf16 computes it many times slower, so it is never chosen
+there. For the measurement a model is leased, and a single file converted, in the dtype that a short probe finds likely, so
+that another conversion is seldom needed. Bit-exact claims hold per dtype, and recipes name the dtype.
 """
 
 import copy
@@ -36,15 +36,15 @@ from studio.manager.manager import Loaded, Manager
 
 WORTH_IT = 1.2  # bf16 must be this many times as fast
 ROUNDS = 3
-COSTLY = 2.0  # from here on a person who chooses a slower precision is told how much slower it is
+COSTLY = 2.0  # from this factor on, a slower precision that a person chooses is reported with its cost
 PROBED = 5  # rounds of the probe, of some milliseconds each
-LARGEST_SIDE = 256  # pixels measured at; it is the ratio that counts
-PATIENCE = 10.0  # seconds; a denoiser slower than this a round is measured once
+LARGEST_SIDE = 256  # pixels of the measurement; only the ratio matters
+PATIENCE = 10.0  # seconds a round; a slower denoiser is measured once
 
 
 @dataclass(frozen=True)
 class Precision:
-    """`dtype` as the manager takes it. `gain` is fp32's time over bf16's, where it was measured."""
+    """A dtype and memory layout. `gain` is fp32's time divided by bf16's, where it was measured."""
 
     dtype: str
     channels_last: bool = False
@@ -59,11 +59,11 @@ def choose(
     dtype: str,  # the request's: auto, fp32, bf16, fp16
     info: ModelInfo,
     manager: Manager,
-    folder: Path | None = None,  # keeps answers; outputs/.unnoise/precision
+    folder: Path | None = None,  # of kept results; outputs/.unnoise/precision
     report: Report = lambda what, fraction: None,
-    parts: Sequence[PartBase] = (),  # what it is leased with to be measured, so that nothing is loaded in vain
+    parts: Sequence[PartBase] = (),  # leased with the model for the measurement, since the run needs them anyway
 ) -> Precision:
-    """The precision to lease the model in. What a person names is taken as named; `auto` is measured once."""
+    """The precision to lease the model in: the one that the request names, or for `auto` the measured one."""
     if family_for(info).precise and dtype not in ("auto", "fp32"):
         raise InvalidRequest(f"{info.title} works in fp32 alone; choose it, or auto.", field="dtype")
     if dtype != "auto":
@@ -75,14 +75,14 @@ def choose(
     first = likely()
     with manager.lease(info, first.dtype, report, parts=parts, channels_last=first.channels_last) as loaded:
         if not loaded.whole:
-            return Precision("bf16")  # memory is short: half as much of it comes before speed
+            return Precision("bf16")  # memory is short: half as much matters more than speed
         with manager.room(copy_bytes(loaded)) as fits:
             if not fits:
-                return first  # as it is leased; it is measured when there is more memory
+                return first  # unmeasured; that is done when there is more memory
             report("measuring which precision is fastest", None)
             found = measure(loaded)
     if (found.dtype, found.channels_last) != (first.dtype, first.channels_last):
-        manager.unload(info)  # it will not run in what it was measured in
+        manager.unload(info)  # it will run in another dtype
     _write(_path(folder, info, manager), found)
     return found
 
@@ -93,14 +93,14 @@ def first_dtype(dtype: str, info: ModelInfo, manager: Manager, folder: Path | No
 
 
 def foreseen(dtype: str, info: ModelInfo, manager: Manager, folder: Path | None = None) -> Precision:
-    """What `choose` will answer, as far as it is known; else what it leases the model in to measure."""
+    """What `choose` will return, if that is known; else what it leases the model in for the measurement."""
     if dtype != "auto":
         return Precision(dtype)
     return _known(info, manager, folder) or likely()
 
 
 def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision | None:
-    """What needs no measuring: an answer that was kept, or a device or a pipeline that leaves no choice."""
+    """The result without a measurement: a kept one, or the only one for the device or pipeline; else None."""
     if family_for(info).precise:
         return Precision("fp32")
     if manager.device.type == "cuda":
@@ -113,19 +113,19 @@ def _known(info: ModelInfo, manager: Manager, folder: Path | None) -> Precision 
 
 
 def has_bf16() -> bool:
-    """Whether the processor has instructions for bf16 (AVX512-BF16, AMX, or their like on other architectures)."""
+    """Whether the processor has instructions for bf16 (AVX512-BF16, AMX, or their equivalents on other architectures)."""
     return any(present for name, present in torch.cpu.get_capabilities().items() if "bf16" in name)
 
 
 def likely() -> Precision:
-    """What to measure a model in on the CPU: bf16, which takes half the memory, and a single file half the disk, unless it is
-    slower than fp32."""
+    """The dtype of the measurement's lease on the CPU: bf16, with half the memory and disk space, unless it is slower than
+    fp32."""
     return FULL if gain_of("bf16") < 1 else HALF
 
 
 @cache
 def gain_of(dtype: str) -> float:
-    """fp32's time over that of bf16 or fp16 on the CPU, of a convolution and a product as U-Nets and transformers have them."""
+    """fp32's time divided by that of bf16 or fp16 on the CPU, for a convolution and a linear layer typical of denoisers."""
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
     with torch.random.fork_rng(devices=[]):
         layers = (torch.nn.Conv2d(320, 320, 3, padding=1), torch.nn.Linear(640, 2560))
@@ -152,7 +152,7 @@ def leased(
     parts: Sequence[PartBase] = (),
     request: GenerationRequest | None = None,  # whose shape the memory is planned for
 ) -> Iterator[Loaded]:
-    """The model in memory in the precision that `choose` says, for the length of a `with`."""
+    """Lease the model in the precision that `choose` returns, for the length of a `with`."""
     found = choose(dtype, info, manager, folder, report, parts)
     how: dict[str, Any] = {"parts": parts, "channels_last": found.channels_last, "request": request}
     with manager.lease(info, found.dtype, report, **how) as loaded:
@@ -162,7 +162,7 @@ def leased(
 def leases(
     manager: Manager, dtype: str, folder: Path | None = None, report: Report = lambda what, fraction: None
 ) -> Callable[[int, ModelInfo, GenerationRequest], AbstractContextManager[Loaded]]:
-    """For the models of one request in their turns: the first in the precision that `choose` says, and the others as it."""
+    """Leases the models of one request one after another: the first in the precision that `choose` returns, the others in the same."""
     found: list[Precision] = []
 
     def lease(number: int, info: ModelInfo, request: GenerationRequest) -> AbstractContextManager[Loaded]:
@@ -174,8 +174,8 @@ def leases(
 
 
 def measure(loaded: Loaded) -> Precision:
-    """Time the denoiser's forward, on inputs that its own pipeline gives it, in fp32 and in bf16 in turn; one of them as it
-    is leased, the other a copy."""
+    """Time the denoiser's forward in fp32 and in bf16 in turn, on inputs from its own pipeline; one is the leased model, the
+    other a copy."""
     denoiser = loaded.components[loaded.family.denoiser]
     args, kwargs = first_call(loaded)
     full, full_args, full_kwargs = quick, quick_args, quick_kwargs = denoiser, args, kwargs
@@ -197,7 +197,7 @@ def measure(loaded: Loaded) -> Precision:
 
 
 class _Captured(Exception):
-    """Ends a pipeline's run at the denoiser's door."""
+    """Stops a pipeline's run at its first call of the denoiser."""
 
 
 def first_call(loaded: Loaded) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -240,7 +240,7 @@ def _seconds(module: Any, args: Any, kwargs: Any) -> float:
 
 
 def copy_bytes(loaded: Loaded) -> int:
-    """What `measure` takes beside the model: a copy of its denoiser, in fp32 at its largest, and some room to run it in."""
+    """The memory that `measure` needs beside the model: a copy of its denoiser, in fp32 at most, and room to run it."""
     parameters = loaded.components[loaded.family.denoiser].parameters()
     return int(1.25 * 4 * sum(parameter.numel() for parameter in parameters))
 
@@ -269,7 +269,7 @@ def _path(folder: Path | None, info: ModelInfo, manager: Manager) -> Path | None
 
 
 def _read(path: Path | None) -> Precision | None:
-    """A kept answer; one that cannot be read is measured again."""
+    """A kept result; None if there is none that can be read."""
     try:
         return Precision(**json.loads(path.read_text())) if path else None
     except (OSError, ValueError, TypeError):
@@ -277,7 +277,7 @@ def _read(path: Path | None) -> Precision | None:
 
 
 def _write(path: Path | None, found: Precision) -> None:
-    """Keeping it is a comfort: a full disk costs a measurement next time, no more."""
+    """Keep a result; if the disk is full, it is measured again next time."""
     if path is None:
         return
     try:

@@ -1,1 +1,1 @@
-"""The door and the HTTP routes. It is handed a Studio and a page to mount; it does not know what makes an image."""
+"""The HTTP server: address, access checks, limits and routes. It is given a Studio and a page to mount; no torch, no Gradio."""

@@ -1,6 +1,6 @@
-"""Puts the application together: our routes, the page that is mounted on them, the guard before everything.
+"""Builds the application: our routes, the page mounted on them, the guard around both.
 
-The page comes as a function that mounts it, so nothing here depends on what draws it.
+The page is given as a function that mounts it, so nothing here depends on Gradio.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""uvicorn's HTTP/1.1 connection with limits that uvicorn lacks: how many there are, and how long a request may take to arrive.
+"""uvicorn's HTTP/1.1 connection with two limits that uvicorn lacks: the number of connections, and time-outs for a request.
 
-A client that sends its headers drop by drop, or stops in the midst of a body, is disconnected; so is one connection too many.
+A client that sends its headers too slowly, or stops in the middle of a body, is disconnected; so is one connection too many.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import sys
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEADER_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of its headers
+HEADER_SECONDS = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
 STALL_SECONDS = 30.0  # between two pieces of a body
 MOST = 512
 MOST_OF_ONE_ADDRESS = 256
@@ -30,7 +30,7 @@ class Connection(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             self._stop()
             self._start(STALL_SECONDS)
-        elif self.conn.their_state is h11.IDLE:  # the headers are not complete; the time for them runs on
+        elif self.conn.their_state is h11.IDLE:  # the headers are not complete; their time goes on
             self._start(HEADER_SECONDS)
         else:
             self._stop()
@@ -50,7 +50,7 @@ class Connection(H11Protocol):
 
     def _expire(self) -> None:
         self._timer = None
-        if self.flow.read_paused:  # it is us who read no further
+        if self.flow.read_paused:  # the server itself has paused reading
             self._start(STALL_SECONDS)
         else:
             self.transport.close()

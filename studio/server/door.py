@@ -1,6 +1,6 @@
-"""Takes the address before anything else is started: the policy of the bind, and the bound socket.
+"""Binds the address before anything else is started: the access policy for it, and the listening socket.
 
-A bind that would leave the studio open, or a port that is in use, is refused here, before a worker or a page exists.
+A bind that would leave the studio open to others, or a port in use, is refused here, before a worker or a page exists.
 """
 
 import errno
@@ -17,7 +17,7 @@ PORTS_TRIED = 20
 
 @dataclass(frozen=True)
 class Door:
-    """A listening socket that nobody answers yet, and who may come through it. Closes with its `with` block."""
+    """A listening socket, not yet answered, and the policy for its requests. Closes with its `with` block."""
 
     policy: Policy
     socket: socket.socket
@@ -68,7 +68,7 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError):
         raise InvalidRequest(f"{host!r} is not an address of this machine.", field="host") from None
     try:
-        # Lets a restarted studio have its port back at once; on Windows the option would share it with others.
+        # A restarted studio can bind its port again at once; on Windows the option would share it with others.
         if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

@@ -1,4 +1,4 @@
-"""The one ASGI guard before every route: judges, limits bodies, and puts the security headers on every answer.
+"""The ASGI guard around every route: refuses requests, limits bodies, and sets the security headers of every answer.
 
 It wraps the finished application, Gradio included, so a route added later cannot be forgotten. What is allowed is
 decided in `policy`, `logins` and `limits`; here it is enforced, over HTTP and websockets alike.
@@ -100,14 +100,16 @@ class Guard:
         async def watched_send(message: Message) -> None:
             nonlocal started
             if refusal and not started:
-                return  # whatever the application makes of the cut body, the answer is ours
+                return  # whatever the application answers to the cut body, the refusal is sent instead
             started = True
             await send(message)
 
         try:
             await app(scope, counted_receive, watched_send)
         except Exception:
-            if not refusal and not gone:  # who has gone needs no answer, and a half body is nobody's error
+            if (
+                not refusal and not gone
+            ):  # a client that has gone needs no answer, and its half body is no error of ours
                 raise
         finally:
             self._held -= received
@@ -116,7 +118,7 @@ class Guard:
 
 
 def _gradio_checked(app: Application) -> Application:
-    """`app` on bodies of Gradio's requests that name no files."""
+    """`app` behind a check that the body of a request to Gradio names no files."""
 
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         body, message = bytearray(), await receive()
@@ -151,7 +153,7 @@ def _too_large(limit: int) -> Refusal:
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
     if scope["type"] == "websocket":
-        await receive()  # the client's opening, which must be taken before it is answered
+        await receive()  # the client's opening message, which must be received before it is answered
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.sentence[:120]})
             return

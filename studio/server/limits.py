@@ -1,4 +1,4 @@
-"""How much a request may send, by route, and which of Gradio's routes the page needs. Pure judgements, without a framework."""
+"""How many bytes a request may send, by route, and which of Gradio's routes are open. Pure functions, no web framework."""
 
 import json
 from typing import Any
@@ -7,11 +7,11 @@ from studio.server.policy import Refusal
 
 PICTURE_BYTES = 64 * 2**20
 PICTURE_PATHS = frozenset({"/inputs", "/settings"})
-OTHER_BYTES = 2**20  # a form with long prompts is some thousand
+OTHER_BYTES = 2**20  # a form with long prompts is some thousand bytes
 ALL_BYTES = 4 * PICTURE_BYTES  # of bodies that are being received or answered at the same time
 
 GRADIO = "/gradio_api/"
-# What Gradio's page asks for. Its other routes read files by path, fetch addresses, or call functions past the queue.
+# The routes that Gradio's page uses. Others read files by path, fetch addresses, or call functions without the queue.
 GRADIO_OPEN = (
     "queue/join", "queue/data", "component_server", "heartbeat/", "reset", "cancel", "startup-events", "theme.css", "info",
 )  # fmt: skip
@@ -28,7 +28,7 @@ def is_gradio(path: str) -> bool:
 
 
 def judge_path(path: str) -> Refusal | None:
-    """None lets a path through; of Gradio's, only what its page needs."""
+    """None if the path is open; of Gradio's routes only those that its page uses."""
     lower = path.lower()
     if lower.startswith(CLOSED) or (is_gradio(path) and not lower.removeprefix(GRADIO).startswith(GRADIO_OPEN)):
         return Refusal(404, "There is nothing here.")
@@ -36,8 +36,7 @@ def judge_path(path: str) -> Refusal | None:
 
 
 def judge_gradio_body(body: bytes) -> Refusal | None:
-    """None lets a body through to Gradio. It takes any object with a `path` for a file of this machine that it should read, and
-    no control of the page has one."""
+    """None if Gradio may have the body. Gradio reads the file that any object with a `path` names; no control of the page sends one."""
     if not body:
         return None
     try:

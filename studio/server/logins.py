@@ -1,6 +1,6 @@
-"""Slows down who guesses passwords: after a few wrong ones an address waits, each time twice as long.
+"""Slows down password guessing: after a few wrong passwords an address has to wait, each time twice as long.
 
-Whoever has come in once goes on coming in, also from an address that others guess from, as behind a proxy. Depends on no
+Credentials that succeeded once from an address are accepted while it waits, as several people may share a proxy. No web
 framework.
 """
 
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 from studio.server.policy import Refusal
 
-FREE = 5  # wrong passwords that cost nothing
+FREE = 5  # wrong passwords without a wait
 LONGEST = 60.0  # seconds
-REMEMBERED = 4096  # addresses, and logins that succeeded
+REMEMBERED = 4096  # addresses, and successful logins
 
 
 @dataclass
 class _Failures:
     count: int = 0
-    until: float = 0.0  # on the clock
+    until: float = 0.0  # time of the clock before which logins are refused
 
 
 class Logins:
@@ -34,7 +34,7 @@ class Logins:
         self._known: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def judge(self, address: str, authorization: bytes, verdict: Refusal | None) -> Refusal | None:
-        """The policy's `verdict` on a request that carries credentials, or another refusal while the address has to wait."""
+        """The policy's `verdict` on a request with credentials, or a refusal while its address has to wait."""
         network, now = _network(address), self._clock()
         login = (network, hashlib.sha256(authorization).digest())
         if verdict is None and login in self._known:
@@ -58,7 +58,7 @@ class Logins:
 
 
 def _network(address: str) -> str:
-    """The address; of IPv6 the half that a provider gives to one customer."""
+    """The address; for IPv6 its /64 network, which one customer of a provider has."""
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Who may come in: a pure judgement of one request's headers, with no web framework in it.
+"""Access control: decides by a request's headers alone, with no web framework.
 
-Three questions, in this order: was the studio called by a name of its own (Host), does the call come from its own page
-(Origin, Sec-Fetch-Site), and does the caller know the password (Basic credentials). A browser that was lured to another
-site fails the first or the second, whatever that site makes it send; a program without a browser passes both.
+Three checks, in this order: is the Host one of the studio's own names, does the request come from its own page (Origin,
+Sec-Fetch-Site), and are the Basic credentials right. A browser on another site fails the first or the second, whatever that
+site makes it send; a program that is no browser passes both.
 """
 
 import base64
@@ -35,14 +35,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Policy:
-    """`hosts`: the names that may be called. `any_address`: an IP address is a name of ours too. `credentials`: user:password."""
+    """`hosts`: accepted names. `any_address`: IP addresses are accepted too. `credentials`: user:password."""
 
     hosts: frozenset[str] = LOOPBACK_NAMES
     any_address: bool = False
     credentials: str | None = field(default=None, repr=False)
 
     def judge(self, headers: Headers, *, method: str = "GET", path: str = "/") -> Refusal | None:
-        """None lets the request in. A websocket's opening is judged as the GET that it is."""
+        """None if the request is allowed. A websocket's opening is judged as the GET that it is."""
         table = _table(headers)
         return self._host(table) or self._origin(table, method, path) or self._password(table)
 
@@ -164,6 +164,6 @@ def _basic(header: str) -> str:
 
 
 def _equal(given: str, expected: str) -> bool:
-    # Hashing first makes the comparison's time tell nothing of either length.
+    # Hashed first, so that the comparison's time reveals neither length.
     digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, expected))
     return hmac.compare_digest(*digests)

@@ -1,4 +1,4 @@
-"""Runs the application until it is told to stop, says where it is, and leaves nothing running behind."""
+"""Runs the application until SIGINT or SIGTERM, prints its address, and leaves no process behind."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ from studio.server.app import build_app
 from studio.server.connections import Connection
 from studio.server.door import Door
 
-GRACE_SECONDS = 1  # an open page keeps connections that end only with it
-QUIET_SECONDS = 60.0  # in which an error is logged once
+GRACE_SECONDS = 1  # the connections of an open page end only with the page
+QUIET_SECONDS = 60.0  # an error that repeats within this time is logged once
 
 
 def serve(
@@ -31,7 +31,7 @@ def serve(
 ) -> None:
     """Serves until SIGINT or SIGTERM, then closes the studio and with it the worker. Blocks.
 
-    The address is taken first: what refuses the bind (InvalidRequest) does so before the studio is opened or the page drawn.
+    The address is bound first: what cannot be bound (InvalidRequest) fails before the studio is opened or the page built.
     """
     with Door.take(settings) as door, _stoppable(), closing(open_studio(settings)) as studio:
         app = build_app(studio, lambda app: mount(app, studio), door.policy)
@@ -39,7 +39,7 @@ def serve(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it answers."""
+    """uvicorn's server, which calls `announce` once it answers."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]):
         super().__init__(config)
@@ -67,13 +67,13 @@ def _config(app: object) -> uvicorn.Config:
 
 
 def _is_an_error(record: logging.LogRecord) -> bool:
-    """uvicorn calls it one, in two ways, that a page was still open when the studio was ended."""
+    """False for the two errors that uvicorn logs when a page was still open at the end."""
     cut_off = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not cut_off and "graceful shutdown" not in record.getMessage()
 
 
 class Once(logging.Filter):
-    """Lets an error through that was not logged in the last minute; a flood of requests may cause the same one again and again."""
+    """Passes an error at most once a minute; a flood of requests may cause the same one again and again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__()
@@ -92,7 +92,7 @@ class Once(logging.Filter):
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl+C does. uvicorn raises the signal again when it has stopped; then it means nothing."""
+    """SIGTERM ends the block as Ctrl+C does. uvicorn raises the signal again when it has stopped; that one is ignored."""
 
     stopping = False
 
@@ -122,7 +122,7 @@ def _announce(settings: Settings, door: Door) -> None:
 
 
 def _has_a_screen() -> bool:
-    """Without one, Linux would open a text browser in this very terminal."""
+    """Without one, Linux would open a text browser in this terminal."""
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return True
