@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from studio.core.errors import StudioError
-from studio.core.frames import FRAMES
+from studio.core.frames import FRAMES, XT
 from studio.ui.assets import behaviour
 
 
@@ -30,6 +30,7 @@ class Canvas(gr.HTML):
             elem_classes=["canvas-block"],
             modes=modes,
             frames=[asdict(kind) for _, kind in FRAMES.items()],
+            first_frame=XT.name,  # a picture comes out of its noise, until a person chooses otherwise
             follows_newest=follows_newest,
             **props,
         )

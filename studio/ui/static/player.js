@@ -1,93 +1,60 @@
-// What plays a run back: the film of its steps, the scrubber, play and pause, and which of the two pictures is shown.
+// What plays a run back: the strip of its steps, the scrubber, play and pause, and which kind of frame is shown.
 
+import { StepStrip } from "./step_strip.js";
 import { address, make } from "./workbench.js";
 import { icon } from "./icons.js";
 
-const THUMB = 44; // pixels, with its gap
 const FRAME_MS = 90;
 const LONGEST_MS = 8000; // a run of many steps is played in strides, so that it is over in this time
 
 export class Player {
-  /** `kinds`: what kinds of frames there are, { name, title, symbol, help }; the first is the one that ends as the picture. */
-  constructor(workbench, kinds, { seek, kind, picked }) {
-    this.seek = seek;
-    this.picked = picked;
-    this.kind = kinds[0].name;
-    this.timer = null;
-    this.drawn = new Map();
-
-    this.film = make("div", { class: "film", "aria-hidden": "true" });
-    this.film.addEventListener("pointerdown", (event) => this.drag(event));
-    this.film.addEventListener("pointermove", (event) => event.buttons && this.drag(event));
+  /** `kinds`: what kinds of frames there are, { name, title, symbol, help }; `first`: the one shown until a person chooses. */
+  constructor(workbench, kinds, first, { seek, kind, picked }) {
+    Object.assign(this, { seek, picked, timer: null, step: -1, last: -1 });
+    const chosen = workbench.recall("frame-kind");
+    this.kind = kinds.some(({ name }) => name === chosen) ? chosen : first;
+    this.strip = new StepStrip((step) => this.go(step));
     this.range = make("input", { type: "range", id: workbench.id("step"), min: 1, max: 1, value: 1, "aria-label": "Step" });
-    this.range.addEventListener("input", () => {
-      this.stop();
-      this.seek(this.range.value - 1);
-    });
+    this.range.addEventListener("input", () => this.go(this.range.value - 1));
     this.playing = make("button", { type: "button", class: "tool play", "aria-label": "Play", onclick: () => this.toggle() }, icon("play"));
-    this.kinds = kindSwitch(workbench.id("frame-kind"), kinds, (value) => {
+    this.kinds = kindSwitch(workbench.id("frame-kind"), kinds, this.kind, (value) => {
       this.kind = value;
+      workbench.remember("frame-kind", value);
       kind();
     });
     this.save = make("a", { class: "tool", "aria-label": "Download", title: "Download the original" }, icon("download"));
     this.words = make("div", { class: "readout" });
     this.images = make("div", { class: "images", role: "group", "aria-label": "Images of this run" });
     const transport = make("div", { class: "transport" }, this.playing, this.range, this.kinds, this.save);
-    this.root = make("div", { class: "player", hidden: true }, this.images, this.film, transport, this.words);
-    this.root.addEventListener("keydown", (event) => this.key(event));
-    new ResizeObserver(() => this.again?.()).observe(this.film);
+    this.root = make("div", { class: "player" }, this.images, this.strip.root, transport, this.words);
   }
 
-  render({ feed, frames, image, steps, step, saved }) {
-    const last = steps.length - 1;
-    this.last = last;
-    this.step = step;
-    // Once there was something to play its place is kept, so that the picture has one height from run to run.
-    const empty = !feed || (last < 0 && !saved);
-    this.root.hidden &&= empty;
-    this.root.classList.toggle("is-empty", empty);
-    this.range.max = Math.max(1, feed?.total ?? 1, last + 1);
+  /** Its place is always kept, so that the picture has one height from run to run. */
+  render(run) {
+    const last = run?.last ?? -1;
+    const step = run?.step ?? -1;
+    Object.assign(this, { last, step });
+    this.range.max = Math.max(1, run?.feed.total ?? 1, last + 1);
     this.range.value = step + 1;
     this.range.disabled = last < 0;
     this.range.setAttribute("aria-valuetext", `Step ${step + 1} of ${last + 1}`);
-    this.range.style.setProperty("--filled", `${(step / Math.max(1, this.range.max - 1)) * 100}%`);
-    this.playing.disabled = last < 1;
-    this.save.hidden = !saved;
+    this.range.style.setProperty("--filled", `${(Math.max(0, step) / Math.max(1, this.range.max - 1)) * 100}%`);
+    this.playing.disabled = !this.playable;
+    const saved = run?.saved;
+    this.save.toggleAttribute("data-absent", !saved);
     if (saved) {
       this.save.href = address(`images/${saved.id}?download=true`);
       this.save.download = "";
     }
-    this.again = () => feed && this.drawFilm(frames, image, Math.max(feed?.total ?? 0, last + 1), step);
-    this.film.classList.toggle("is-empty", !steps.some((each) => each?.frames.length));
-    this.again();
-    this.drawImages(feed, image);
+    this.strip.render(run);
+    this.drawImages(run);
   }
 
-  /** A thumbnail for each step, or for as many as fit, spread evenly. Drawn from the frames that are here. */
-  drawFilm(frames, image, total, step) {
-    const count = Math.max(1, Math.min(total, Math.floor(this.film.clientWidth / THUMB)));
-    while (this.film.children.length > count) this.film.lastChild.remove();
-    while (this.film.children.length < count) this.film.append(make("canvas", { width: 72, height: 72 }));
-    [...this.film.children].forEach((thumb, place) => {
-      const even = evenly(place, total, count);
-      const current = nearest(step, total, count) === place;
-      const at = current ? step : Math.min(even, this.last);
-      // Where a step's own frame is not here yet, an earlier one stands for it.
-      const picture = even <= this.last || current ? frames.near(image, at, this.kind) : undefined;
-      thumb.dataset.step = even;
-      thumb.classList.toggle("current", current);
-      if (thumb.picture === picture) return;
-      thumb.picture = picture;
-      const pen = thumb.getContext("2d");
-      pen.clearRect(0, 0, thumb.width, thumb.height);
-      if (picture) cover(pen, picture, thumb.width, thumb.height);
-    });
-  }
-
-  drawImages(feed, chosen) {
-    const count = feed?.request?.count ?? 1;
+  drawImages(run) {
+    const count = run?.feed.request?.count ?? 1;
     this.images.hidden = count < 2;
     if (count < 2) return this.images.replaceChildren();
+    const { feed, image: chosen } = run;
     const saved = [...Array(count).keys()].map((index) => feed.images.get(index));
     const key = `${feed.id} ${chosen} ${saved.map((each) => each?.id).join()}`;
     if (this.images.dataset.key === key) return undefined;
@@ -105,6 +72,7 @@ export class Player {
     return undefined;
   }
 
+  /** Shows these [name, value, help] under the scrubber. */
   read(words) {
     const key = JSON.stringify(words);
     if (this.wordsKey === key) return;
@@ -116,17 +84,17 @@ export class Player {
     );
   }
 
-  drag(event) {
-    const thumbs = [...this.film.children];
-    const thumb = thumbs.findLast((each) => each.getBoundingClientRect().left <= event.clientX) ?? thumbs[0];
-    this.stop();
-    this.seek(Number(thumb.dataset.step));
+  get playable() {
+    return this.last >= 1;
   }
 
-  key(event) {
-    if (event.key !== " " || event.target.closest("button, a, [type=radio]")) return;
-    event.preventDefault();
-    this.toggle();
+  go(step) {
+    this.stop();
+    this.seek(step);
+  }
+
+  walk(by) {
+    this.go(Math.max(0, Math.min(this.step + by, this.last)));
   }
 
   toggle() {
@@ -153,29 +121,14 @@ export class Player {
   }
 }
 
-function kindSwitch(name, kinds, changed) {
+function kindSwitch(name, kinds, chosen, changed) {
   const group = make("fieldset", { class: "segments" }, make("legend", { class: "only-read", text: "Show" }));
   for (const { name: value, title, symbol, help } of kinds) {
-    const attributes = { type: "radio", name, value, checked: value === kinds[0].name, "aria-label": title };
+    const attributes = { type: "radio", name, value, checked: value === chosen, "aria-label": title };
     const radio = make("input", { ...attributes, onchange: () => changed(value) });
-    const before = title.replace(/\S+$/, ""); // what stands before the symbol in "Predicted x0"
+    const before = title.replace(/\S+$/, ""); // what comes before the symbol in "Predicted x0"
     const words = make("span", { "aria-hidden": "true" }, before, make("i", { text: "x" }), make("sub", { text: symbol }));
     group.append(make("label", { title: help }, radio, words));
   }
   return group;
-}
-
-function nearest(step, total, count) {
-  return total < 2 || count < 2 ? count - 1 : Math.round((step * (count - 1)) / (total - 1));
-}
-
-/** The step that the thumbnail at this place stands for. */
-function evenly(place, total, count) {
-  return count === 1 ? total - 1 : Math.round((place * (total - 1)) / (count - 1));
-}
-
-function cover(pen, picture, width, height) {
-  const scale = Math.max(width / picture.naturalWidth, height / picture.naturalHeight);
-  const [w, h] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
-  pen.drawImage(picture, (width - w) / 2, (height - h) / 2, w, h);
 }

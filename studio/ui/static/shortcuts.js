@@ -1,18 +1,21 @@
 // The keyboard: what works anywhere on the page, and the sheet that lists all of it.
 
-import { currentWorkbench, make } from "./workbench.js";
+import { isTyping } from "./play_keys.js";
+import { currentWorkbench, eachWorkbench, make, whenDrawn } from "./workbench.js";
 
 const CONTROL = /Mac|iP/.test(navigator.platform) ? "⌘" : "Ctrl";
 const LISTED = [
   ["Anywhere", [[[CONTROL, "Enter"], "Generate"], [[CONTROL, "Alt", "Enter"], "Stop the run"], [["?"], "Show this list"]]],
-  ["At the steps of a run", [[["←"], "One step back"], [["→"], "One step on"], [["Home"], "First step"], [["End"], "Last step"], [["Space"], "Play or pause"]]],
-  ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Enter"], "Show it and restore its settings"]]],
+  ["Outside a text field", [[["Space"], "Play the run, or pause"], [["←"], "One step back"], [["→"], "One step on"]]],
+  ["At the slider of steps", [[["Home"], "First step"], [["End"], "Last step"]]],
+  ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Home"], "The newest"], [["Enter"], "Show it and restore its settings"]]],
 ];
 
 /** The button that shows the list; the keys work from now on. */
 export function shortcuts() {
   const sheet = dialog();
   const button = make("button", { type: "button", class: "bar-help", "aria-label": "Keyboard shortcuts", title: "Keyboard shortcuts", text: "?", onclick: () => sheet.showModal() });
+  eachWorkbench((workbench) => whenDrawn(workbench, ".generate", showKeys));
   document.addEventListener("keydown", (event) => {
     if (event.key === "?" && !isTyping(event.target) && !document.querySelector("dialog[open]")) sheet.showModal();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) press(event.altKey ? ".stop" : ".generate");
@@ -22,12 +25,14 @@ export function shortcuts() {
   return [button, sheet];
 }
 
-function press(button) {
-  if (!document.querySelector("dialog[open]")) currentWorkbench()?.root.querySelector(button)?.click();
+/** The keys are written on the button itself; they are no part of its name. */
+function showKeys(button) {
+  button.setAttribute("aria-keyshortcuts", CONTROL === "⌘" ? "Meta+Enter" : "Control+Enter");
+  button.append(make("span", { class: "button-keys", "aria-hidden": "true" }, make("kbd", { text: CONTROL }), make("kbd", { text: "Enter" })));
 }
 
-function isTyping(target) {
-  return target.matches?.("textarea, select, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])");
+function press(button) {
+  if (!document.querySelector("dialog[open]")) currentWorkbench()?.root.querySelector(button)?.click();
 }
 
 function dialog() {

@@ -5,6 +5,8 @@ import { icon } from "./icons.js";
 import { loading } from "./words.js";
 
 const LARGEST_SCALE = 6; // a 128-pixel picture is shown at 768 at most
+const SAME_SHAPE = 0.05; // a small frame's sides are rounded
+const FRAME_SIDE = 512; // of a frame that says nothing of the picture's size
 
 export class Stage {
   /** `modes`: name -> what the empty stage says there, { purpose, examples }. */
@@ -28,44 +30,49 @@ export class Stage {
     this.welcome.replaceChildren(...welcome(purpose, examples, this.example));
   }
 
-  render({ phase, feed, request, final, frame, message, retry, step, waiting }) {
-    if (final) this.put(this.final(final, request));
-    else if (frame) this.put(frame, describe(request, step + 1, feed.total));
+  render({ run, phase, final, frame, refusal, waiting }) {
+    const feed = run?.feed;
+    const request = feed?.request;
+    if (final) this.put(this.final(final, request), [final.width, final.height]);
+    else if (frame) this.put(frame, frameSize(frame, request), describe(request, run.step + 1, feed.total));
     else if (phase === "idle") this.holder.replaceChildren();
     const empty = !this.holder.firstChild;
     this.root.dataset.empty = empty;
     this.root.dataset.stale = phase === "failed" && Boolean(feed?.ended) && !final && !frame && !empty;
     this.welcome.hidden = !(empty && (phase === "idle" || (phase === "failed" && !feed)));
+    const message = refusal ?? feed?.message;
     const failed = phase === "failed" && message;
     this.alarm.hidden = !failed;
     if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
-    this.retry.hidden = !retry;
+    this.retry.hidden = Boolean(refusal) || !["failed", "interrupted"].includes(feed?.state);
     this.caption.textContent = caption(phase, feed, empty, waiting);
     this.caption.hidden = !this.caption.textContent;
     const share = phase === "running" && feed?.total ? progress(feed) : 0;
     this.bar.firstChild.style.transform = `scaleX(${share})`;
     this.bar.hidden = phase !== "running";
-    if (request?.width && request.height) this.size = [request.width, request.height];
-    if (!empty) this.fit();
   }
 
   final(saved, request) {
     if (this.saved?.dataset.id !== saved.id) {
-      this.saved = new Image(saved.width, saved.height);
-      this.saved.dataset.id = saved.id;
-      this.saved.src = address(`images/${saved.id}`);
-      this.saved.decode().then(() => this.put(this.saved), () => {});
+      const picture = new Image(saved.width, saved.height);
+      this.saved = picture;
+      picture.dataset.id = saved.id;
+      picture.src = address(`images/${saved.id}`);
+      const wanted = () => this.saved === picture && this.wanted === picture;
+      picture.decode().then(() => wanted() && this.put(picture, [saved.width, saved.height]), () => {});
     }
     this.saved.alt = request?.prompt || "Image without a prompt";
     return this.saved;
   }
 
-  /** The new picture takes the old one's place only when it is decoded, so nothing blinks. */
-  put(picture, alt = null) {
+  /** The new picture takes the old one's place only when it is decoded, so nothing blinks, and brings its own size. */
+  put(picture, size, alt = null) {
+    this.wanted = picture;
     if (picture === this.saved && !(picture.complete && picture.naturalWidth)) return;
     if (alt !== null) picture.alt = alt;
     if (this.holder.firstChild === picture) return;
     this.holder.replaceChildren(picture);
+    this.size = size;
     this.fit();
   }
 
@@ -78,6 +85,14 @@ export class Stage {
     this.holder.style.width = `${Math.floor(width * scale)}px`;
     this.holder.style.height = `${Math.floor(height * scale)}px`;
   }
+}
+
+/** A frame is shown at the size of the picture that it becomes, if it has its shape; a stage before may have another. */
+function frameSize({ naturalWidth, naturalHeight }, request) {
+  const { width, height } = request ?? {};
+  if (width && height && Math.abs((naturalWidth * height) / (naturalHeight * width) - 1) < SAME_SHAPE) return [width, height];
+  const scale = Math.max(1, FRAME_SIDE / Math.max(naturalWidth, naturalHeight));
+  return [naturalWidth * scale, naturalHeight * scale];
 }
 
 function welcome(purpose, examples, example) {

@@ -3,6 +3,8 @@
 import { address, workbenchOf, make } from "./workbench.js";
 import { studio } from "./studio.js";
 
+const NAME_LENGTH = 60;
+
 export function mount({ element, props, trigger, watch, server }) {
   const workbench = workbenchOf(element);
   const list = make("ul", { class: "results", "aria-label": "Recent results" });
@@ -16,6 +18,7 @@ export function mount({ element, props, trigger, watch, server }) {
       if (button.dataset.id === shown) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
+    stop(list);
   };
   const draw = (images) => {
     items = images;
@@ -45,24 +48,36 @@ export function mount({ element, props, trigger, watch, server }) {
     mark();
   });
   list.addEventListener("keydown", (event) => walk(event, list));
+  list.addEventListener("focusin", () => stop(list));
   watch("value", () => draw(props.value ?? []));
   draw(props.value || []);
 }
 
 function result(image, trigger) {
-  const name = `${image.prompt || "No prompt"}, seed ${image.seed}`;
+  const name = `${short(image.prompt) || "No prompt"}, seed ${image.seed}`;
+  const title = `${image.prompt || "No prompt"}, seed ${image.seed}`;
   const picture = make("img", { src: address(`thumbnails/${image.id}`), alt: "", loading: "lazy", decoding: "async" });
-  const attributes = { type: "button", "data-id": image.id, "aria-label": name, title: name };
+  const attributes = { type: "button", "data-id": image.id, "aria-label": name, title, tabindex: -1 };
   const button = make("button", { ...attributes, onclick: () => trigger("select", { id: image.id }) }, picture);
   return make("li", { "data-id": image.id }, button);
 }
 
-function walk(event, list) {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
+function short(prompt) {
+  return prompt.length > NAME_LENGTH ? `${prompt.slice(0, NAME_LENGTH - 1).trimEnd()}…` : prompt;
+}
+
+/** The list is one stop of the Tab key: at the result that has the focus or is shown, else at the newest. */
+function stop(list) {
   const buttons = [...list.querySelectorAll("button")];
-  const next = buttons[buttons.indexOf(document.activeElement) + step];
-  if (!next) return;
+  const here = buttons.find((each) => each === document.activeElement) ?? buttons.find((each) => each.ariaCurrent) ?? buttons[0];
+  for (const button of buttons) button.tabIndex = button === here ? 0 : -1;
+}
+
+function walk(event, list) {
+  const buttons = [...list.querySelectorAll("button")];
+  const at = buttons.indexOf(document.activeElement);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
+  if (to === undefined || at < 0) return;
   event.preventDefault();
-  next.focus();
+  buttons[Math.max(0, Math.min(to, buttons.length - 1))].focus();
 }

@@ -1,5 +1,7 @@
 // Which tab of the page is open: the address's part after "#" names it, so back, forward, reload and links work by themselves.
 
+import { pageTitle } from "./page_title.js";
+
 class Tabs extends EventTarget {
   constructor() {
     super();
@@ -27,7 +29,7 @@ class Tabs extends EventTarget {
     if (!tab || tab === before) return;
     if (before) this.scrolled.set(before.page, scrollY);
     this.open = tab;
-    document.title = `${tab.title} · Unnoise`;
+    pageTitle.name(tab.title);
     if (tab.page !== before?.page) {
       // A rule instead of attributes: it also holds for a page that Gradio draws later.
       this.style.textContent = `.page.page:not(#${tab.page}) { display: none !important; }`;

@@ -1,0 +1,111 @@
+// The run in view: one job's events and step pictures, and which of its images and steps a person looks at.
+
+import { Frames } from "./frames.js";
+
+const PHASES = { interrupted: "failed" };
+const BURST_MS = 30; // events of quick steps arrive several at once, and only the last one's frames are there yet
+const LONGEST_BURST_MS = 300;
+const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
+
+export class Run {
+  /** `kinds`: names of the kinds of frames, the first of which ends as the picture; `chosen()`: the one a person chose;
+   * `arrived()` is called when frames have come. `image`: the very image that a person asked for. */
+  constructor(feed, { kinds, chosen, arrived, image = null, live = false, quiet = false }) {
+    Object.assign(this, { feed, kinds, chosen, live, quiet, image: image ?? 0 });
+    this.frames = new Frames(feed.id, arrived);
+    this.position = null; // a step that a person looks at; null follows the run, and shows the picture when it has ended
+    this.imageChosen = image !== null; // a run that moves on leaves such an image in view
+  }
+
+  get ended() {
+    return this.feed.ended;
+  }
+
+  get phase() {
+    return PHASES[this.feed.state] ?? this.feed.state;
+  }
+
+  get steps() {
+    return this.feed.steps.get(this.image) ?? [];
+  }
+
+  get last() {
+    return this.steps.length - 1;
+  }
+
+  get step() {
+    return this.position ?? this.last;
+  }
+
+  get saved() {
+    return this.feed.images.get(this.image);
+  }
+
+  /** The kind of frame to show: a Live run shows the picture it is going to be, other runs what was chosen, if they have it. */
+  get kind() {
+    const wanted = this.live && !this.ended ? this.kinds[0] : this.chosen();
+    const { frames = [] } = this.steps[this.step] ?? {};
+    return frames.includes(wanted) || !frames.length ? wanted : frames[0];
+  }
+
+  /** The saved picture where that is what is looked at: at the end of the run. */
+  get final() {
+    const atEnd = this.position === null || (this.step === this.last && this.kind === this.kinds[0]);
+    return atEnd ? this.saved : undefined;
+  }
+
+  /** The frame of the step looked at, or the last one before it that has arrived. */
+  get frame() {
+    if (this.live && !this.ended && (this.step + 1) / this.feed.total < LIVE_SHOWS_FROM) return null;
+    return this.frames.near(this.image, this.step, this.kind) ?? null;
+  }
+
+  /** While it runs only the newest step's picture is asked for; the rest come when it has ended and all are there. */
+  stepped({ images }) {
+    if (!images.includes(this.image) && !this.imageChosen && this.position === null) [this.image] = images;
+    const now = performance.now();
+    this.burst ??= now;
+    clearTimeout(this.soon);
+    this.soon = setTimeout(() => {
+      this.burst = null;
+      if (!this.ended) this.gather(this.last);
+    }, Math.min(BURST_MS, this.burst + LONGEST_BURST_MS - now));
+  }
+
+  gather(step) {
+    if (this.steps[step]?.frames.includes(this.kind)) this.frames.want(this.image, step, this.kind);
+  }
+
+  /** Everything that can be scrubbed to: this kind of frame, then the others. */
+  gatherAll() {
+    const { kind, steps } = this;
+    for (const each of [kind, ...this.kinds.filter((other) => other !== kind)]) {
+      const there = [...steps.keys()].filter((step) => steps[step]?.frames.includes(each));
+      this.frames.wantAll(this.image, there, each);
+    }
+  }
+
+  choose(image) {
+    Object.assign(this, { image, imageChosen: true, position: null });
+    if (this.ended || this.saved) this.gatherAll();
+    else this.gather(this.last);
+  }
+
+  /** A person looks at this step; the last one stands for what comes after it too. */
+  seek(step) {
+    this.position = step < this.last ? Math.max(0, step) : null;
+    if (this.position !== null && !this.ended) this.gather(this.position);
+  }
+
+  /** Another kind of frame was chosen. At the end of the run it is the last step's, and no longer the picture. */
+  turned() {
+    if (this.ended && this.step === this.last) this.position = this.kind === this.kinds[0] ? null : this.last;
+    if (!this.ended) this.gather(this.step);
+  }
+
+  close() {
+    clearTimeout(this.soon);
+    this.feed.close();
+    this.frames.close();
+  }
+}
