@@ -21,7 +21,7 @@ from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest,
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, legal_samplers, options_for, resolve, resolve_parts
 from studio.core.presets import Preset, Style, read_presets, read_styles
-from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, from_text
+from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
@@ -175,14 +175,26 @@ class Studio:
     def input_file(self, digest: str) -> Path:
         return self._inputs.path(digest)
 
-    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
-        return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before))
+    def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
+        return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before, favourites=favourites))
 
     def image(self, image_id: str) -> ImageView:
         return self._archive.image(image_id)
 
     def image_file(self, image_id: str) -> Path:
         return self._archive.file(image_id)
+
+    def recipe(self, image_id: str) -> Recipe:
+        return self._archive.recipe(image_id)
+
+    def delete_image(self, image_id: str) -> None:
+        self._archive.delete(image_id)
+
+    def restore_image(self, image_id: str) -> None:
+        self._archive.restore(image_id)
+
+    def set_favourite(self, image_id: str, favourite: bool) -> None:
+        self._archive.set_favourite(image_id, favourite)
 
     def thumbnail(self, image_id: str) -> bytes:
         return self._archive.thumbnail(image_id)

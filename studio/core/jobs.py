@@ -42,6 +42,7 @@ class ImageView(BaseModel):
     path: str
     sha256: str
     request: GenerationRequest
+    favourite: bool = False
 
 
 class QueueView(BaseModel):

@@ -12,6 +12,7 @@ from studio.core.jobs import ImageView, JobView, QueueView
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.presets import Preset, Style
+from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 
 
@@ -76,11 +77,21 @@ class Studio(Protocol):
     def input_file(self, digest: str) -> Path:
         """The PNG of a picture that was stored with `add_input`; raises NotFound."""
 
-    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]: ...
+    def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
+        """Newest first; `favourites`: no others."""
 
     def image(self, image_id: str) -> ImageView: ...
 
     def image_file(self, image_id: str) -> Path: ...
+
+    def recipe(self, image_id: str) -> Recipe: ...
+
+    def delete_image(self, image_id: str) -> None:
+        """Move its file to the trash; it is in no list until it is restored."""
+
+    def restore_image(self, image_id: str) -> None: ...
+
+    def set_favourite(self, image_id: str, favourite: bool) -> None: ...
 
     def thumbnail(self, image_id: str) -> bytes:
         """JPEG, at most 256 px on its longer side."""

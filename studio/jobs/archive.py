@@ -24,6 +24,7 @@ from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pi
 from studio.jobs.database import Database
 from studio.jobs.saving import publishing, unfinished
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
+from studio.jobs.trash import take_back, throw_away
 
 log = logging.getLogger(__name__)
 
@@ -77,13 +78,13 @@ class Archive:
             sha256=recipe.pixels or "",
         )
 
-    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
-        """Newest first; images whose files were deleted are left out."""
+    def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
+        """Newest first; images whose files were deleted are left out. `favourites`: no others."""
         found: list[ImageView] = []
-        rows = self._rows(before, limit)
+        rows = self._rows(before, limit, favourites)
         while rows and len(found) < limit:
             found += [view for row in rows if (view := _view_if_readable(row)) and self._exists(view)]
-            rows = self._rows(rows[-1]["created"], limit) if len(rows) == limit else []
+            rows = self._rows(rows[-1]["created"], limit, favourites) if len(rows) == limit else []
         return found[:limit]
 
     def image(self, image_id: str) -> ImageView:
@@ -98,6 +99,20 @@ class Archive:
         if not path.is_file():
             raise StorageError("The file of this image is no longer there.")
         return path
+
+    def delete(self, image_id: str) -> None:
+        """Move the image's file to the trash; its row stays, so that it can be restored."""
+        self.file(image_id)
+        throw_away(self.outputs, self._row(image_id)["path"])
+
+    def restore(self, image_id: str) -> None:
+        """Raises StorageError if the file is not in the trash."""
+        take_back(self.outputs, self._row(image_id)["path"])
+
+    def set_favourite(self, image_id: str, favourite: bool) -> None:
+        self._row(image_id)
+        with self._database.write("mark the image") as db:
+            db.execute("UPDATE images SET favourite = ? WHERE id = ?", (int(favourite), image_id))
 
     def thumbnail(self, image_id: str) -> bytes:
         """JPEG of at most 256 px a side, made once and kept."""
@@ -204,11 +219,11 @@ class Archive:
             raise NotFound("image", image_id)
         return row
 
-    def _rows(self, before: float | None, limit: int) -> list[sqlite3.Row]:
+    def _rows(self, before: float | None, limit: int, favourites: bool) -> list[sqlite3.Row]:
         with self._database.read("read the index of images") as db:
             return db.execute(
-                "SELECT * FROM images WHERE created < ? ORDER BY created DESC, rowid DESC LIMIT ?",
-                (before if before is not None else float("inf"), limit),
+                "SELECT * FROM images WHERE created < ? AND favourite >= ? ORDER BY created DESC, rowid DESC LIMIT ?",
+                (before if before is not None else float("inf"), int(favourites), limit),
             ).fetchall()
 
 
@@ -241,6 +256,7 @@ def _view(row: sqlite3.Row) -> ImageView:
         path=row["path"],
         sha256=row["sha256"],
         request=recipe.request,
+        favourite=bool(row["favourite"]),
     )
 
 

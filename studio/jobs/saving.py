@@ -58,7 +58,7 @@ class Unfinished:
         except Exception:  # Pillow's decoders raise nearly anything on damaged data
             return False
         self.target.parent.mkdir(parents=True, exist_ok=True)
-        _move_without_overwriting(self.temporary, self.target)
+        move_without_overwriting(self.temporary, self.target)
         return True
 
 
@@ -73,7 +73,7 @@ def publishing(data: bytes, folder: Path, job: str, target: Path) -> Iterator[No
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _move_without_overwriting(temporary, target)
+        move_without_overwriting(temporary, target)
         _sync_folder(target.parent)
         yield
     finally:
@@ -118,7 +118,8 @@ class PatientSink:
             time.sleep(RETRY_SECONDS)
 
 
-def _move_without_overwriting(source: Path, target: Path) -> None:
+def move_without_overwriting(source: Path, target: Path) -> None:
+    """`target` is the file afterwards; where the disk has hard links, `source` is still there too."""
     try:
         os.link(source, target)  # fails if the name is taken, which a rename would not
     except FileExistsError:

@@ -1,6 +1,6 @@
 """The tables of studio.db, and how an older file becomes a newer one. Plain SQL; opens nothing."""
 
-VERSION = 1
+VERSION = 2
 
 # UPGRADES[v] takes a file from version v to v + 1; version 0 is an empty file. Append; never edit a released step.
 UPGRADES: tuple[str, ...] = (
@@ -43,4 +43,5 @@ UPGRADES: tuple[str, ...] = (
         ended REAL NOT NULL
     );
     """,
+    "ALTER TABLE images ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0",
 )

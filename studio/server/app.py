@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from studio import __version__
 from studio.core.protocol import Studio
 from studio.server.guard import Guard
+from studio.server.image_routes import build_image_router
 from studio.server.policy import Policy
 from studio.server.routes import add_error_answers, build_router
 
@@ -22,4 +23,5 @@ def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     app = FastAPI(title="Unnoise", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_error_answers(app)
     app.include_router(build_router(studio))
+    app.include_router(build_image_router(studio))
     return Guard(mount(app), policy)

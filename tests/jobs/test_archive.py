@@ -308,3 +308,39 @@ def test_the_oldest_thumbnails_go_and_are_made_again(archive: Archive) -> None:
     assert archive.prune_thumbnails(cap=sizes[1] + sizes[2]) == 1
     assert {file.stem for file in (archive.private / "thumbnails").iterdir()} == set(images[1:])
     assert len(archive.thumbnail(images[0])) == sizes[0]
+
+
+def test_a_deleted_image_lies_in_the_trash_and_comes_back_as_it_was(archive: Archive, tmp_path: Path) -> None:
+    kept, deleted = (archive.save(picture(), recipe(index), "job").id for index in (0, 1))
+    path, data = archive.file(deleted), archive.file(deleted).read_bytes()
+    archive.delete(deleted)
+    assert [view.id for view in archive.images()] == [kept]
+    assert (tmp_path / "trash" / path.relative_to(tmp_path)).read_bytes() == data
+    assert not path.exists()
+    with pytest.raises(StorageError, match="no longer there"):
+        archive.delete(deleted)
+    archive.restore(deleted)
+    assert path.read_bytes() == data
+    assert {view.id for view in archive.images()} == {kept, deleted}
+    with pytest.raises(StorageError, match="no longer in the trash"):
+        archive.restore(deleted)
+
+
+def test_the_trash_is_never_emptied_into_a_picture_of_the_same_name(archive: Archive) -> None:
+    image = archive.save(picture(), recipe(), "job").id
+    path = archive.file(image)
+    archive.delete(image)
+    path.write_bytes(b"another picture")
+    with pytest.raises(StorageError):
+        archive.restore(image)
+    assert path.read_bytes() == b"another picture"
+
+
+def test_favourites_can_be_listed_alone(archive: Archive) -> None:
+    first, second = (archive.save(picture(), recipe(index), "job").id for index in (0, 1))
+    archive.set_favourite(first, True)
+    assert [view.id for view in archive.images(favourites=True)] == [first]
+    assert [view.favourite for view in archive.images()] == [False, True]
+    archive.set_favourite(first, False)
+    assert archive.images(favourites=True) == []
+    assert archive.images()[0].id == second

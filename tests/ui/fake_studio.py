@@ -26,9 +26,11 @@ from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.parts import PARTS
 from studio.core.presets import Preset, Style
+from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
+from studio.jobs.trash import take_back, throw_away
 from tests.following import Following
 from tests.ui.fake_memory import FakeMemory
 
@@ -206,8 +208,9 @@ class FakeStudio(FakeMemory):
     def input_file(self, digest: str) -> Path:
         return self._inputs.path(digest)
 
-    def images(self, *, limit: int = 50, before: float | None = None) -> list[ImageView]:
-        return [view for view in reversed(self._images.values()) if before is None or view.created < before][:limit]
+    def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
+        wanted = [view for view in self._images.values() if view.favourite >= favourites and Path(view.path).exists()]
+        return [view for view in reversed(wanted) if before is None or view.created < before][:limit]
 
     def image(self, image_id: str) -> ImageView:
         if image_id not in self._images:
@@ -216,6 +219,22 @@ class FakeStudio(FakeMemory):
 
     def image_file(self, image_id: str) -> Path:
         return Path(self.image(image_id).path)
+
+    def recipe(self, image_id: str) -> Recipe:
+        view = self.image(image_id)
+        model = find_model(self._models, view.request.model)
+        made = {"model_title": model.title, "family": model.family, "pipeline": "Pencil", "scheduler": "Ruler"}
+        run = {"weights": {"pencil": "0" * 64}, "dtype": "fp32", "device": "cpu", "libraries": {"numpy": "2"}}
+        return Recipe(request=view.request, index=view.index, seed=view.seed, model=model.id, **made, **run)
+
+    def delete_image(self, image_id: str) -> None:
+        throw_away(self.folder, self.image_file(image_id).name)
+
+    def restore_image(self, image_id: str) -> None:
+        take_back(self.folder, self.image_file(image_id).name)
+
+    def set_favourite(self, image_id: str, favourite: bool) -> None:
+        self._images[image_id] = self.image(image_id).model_copy(update={"favourite": favourite})
 
     def thumbnail(self, image_id: str) -> bytes:
         return jpeg(Picture.open(self.image_file(image_id)).convert("RGB"))
