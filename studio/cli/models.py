@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
         show_list(shown, settings, arguments.json)
         return 0
     if not arguments.model:
-        raise InvalidRequest(f"models {arguments.action} wants a model: its id, or a file or folder.")
+        raise InvalidRequest(f"models {arguments.action} needs a model: its id, or a file or folder.")
     info, path = found(catalog, arguments.model)
     if arguments.action == "import":
         from studio.cli.model_import import import_model

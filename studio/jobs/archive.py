@@ -1,7 +1,7 @@
 """The archive of results: images with their recipes, their index, and thumbnails.
 
-A file appears under its final name whole or not at all, and never in another's place (`saving`). Image files that somebody
-deleted are no longer listed. Depends on PIL images and bytes, not on torch or pipelines.
+A file appears under its final name whole or not at all, and never replaces another (`saving`). Deleted image files are no
+longer listed. Depends on PIL images and bytes, not on torch or pipelines.
 """
 
 import io

@@ -303,7 +303,7 @@ class WorkerHost:
 
     def _give_up(self, worker: _Worker) -> None:
         """No worker can be started: fail every waiting job with the reason, rather than let them wait for ever."""
-        hint = f" Its own words are in {self._log_file.name}." if self._log_file else ""
+        hint = f" Its log is {self._log_file.name}." if self._log_file else ""
         code = worker.process.returncode
         message = worker.unable or f"The worker cannot start (exit code {code}).{hint}"
         try:
@@ -320,7 +320,7 @@ class WorkerHost:
 def _how_it_ended(worker: _Worker) -> str:
     code = worker.process.returncode
     if worker.given_up:
-        return "The worker did not answer any more and was started anew."
+        return "The worker no longer answered and was restarted."
     return f"{_what_ended_it(code)}. A new one has started."
 
 

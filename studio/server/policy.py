@@ -52,7 +52,7 @@ class Policy:
         if host and (host[0] in self.hosts or (self.any_address and _is_address(host[0]))):
             return None
         shown = repr(given[0][:80]) if given else "no name"
-        return Refusal(421, f"This studio does not answer to {shown}; call it by the address that it printed at start.")
+        return Refusal(421, f"This studio is not reachable as {shown}; use the address that it printed at start.")
 
     def _origin(self, table: dict[str, list[str]], method: str, path: str) -> Refusal | None:
         refusal = Refusal(403, "This request comes from another site, and only the studio's own page may send it.")

@@ -79,9 +79,7 @@ def measure(
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             sure = report["probe"]["all_right"]
-            title = (
-                f"{name}, prompts of {kind}: {report['right']} of {count} right (judge on true pictures: {sure:.1%})"
-            )
+            title = f"{name}, prompts of {kind}: {report['right']} of {count} right (the probe on true pictures: {sure:.1%})"
             contact_sheet(images, adherence.verdicts, title=title).save(out / f"adherence-{kind}.png")
     if out is not None:
         (out / "adherence.json").write_text(json.dumps(reports, indent=1) + "\n")
@@ -99,7 +97,9 @@ def parser() -> Parser:
     out.add_argument("--steps", type=int, help="default: the model's own, else 30")
     out.add_argument("--guidance", type=float, help="default: the model's own, else 4.0")
     out.add_argument("--batch", type=int, default=10)
-    out.add_argument("--probe", type=Path, default=PROBE, metavar="DIR", help="the judge's folder")
+    out.add_argument(
+        "--probe", type=Path, default=PROBE, metavar="DIR", help="the folder of the probe that judges the pictures"
+    )
     out.add_argument("--out", type=Path, metavar="DIR", help="folder for adherence.json and the contact sheets")
     out.add_argument("--json", action="store_true", help="print one JSON object")
     return out
@@ -134,7 +134,7 @@ def _check(name: str, folder: Path, probe: Path, args: Namespace) -> None:
     if not (folder / "model_index.json").is_file():
         raise InvalidRequest(f"There is no diffusers pipeline {name!r}, neither here nor in models/.")
     if not probe.is_dir():
-        raise InvalidRequest(f"There is no judge {probe.name!r}; train it by presets/training/starter-probe.yaml.")
+        raise InvalidRequest(f"There is no probe {probe.name!r}; train it by presets/training/starter-probe.yaml.")
 
 
 def own_defaults(folder: Path) -> dict[str, Any]:

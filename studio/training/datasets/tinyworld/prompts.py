@@ -35,7 +35,7 @@ def held_out_prompts(kind: str, n: int = 100, seed: int = 0) -> list[Prompt]:
 
 
 def held_out_renders(kind: str, n: int = 100, seed: int = 0, size: int = 128) -> tuple[list[np.ndarray], list[Prompt]]:
-    """True pictures of held-out scenes and their prompts: what a judge must call right."""
+    """True pictures of held-out scenes and their prompts: which a probe should judge right."""
     scenes = held_out_scenes(kind, n, seed)
     texts = [canonical_caption(scene) for scene in scenes]
     return [render_array(scene, size) for scene in scenes], [Prompt(text, parse(text)) for text in texts]

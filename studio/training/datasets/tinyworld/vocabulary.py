@@ -85,7 +85,7 @@ PLACES = (
     "bottom right",
 )
 
-# The main tones of each landscape from top to bottom: what an object may stand before.
+# The main tones of each landscape from top to bottom: an object may be in front of any of them.
 SCENE_TONES: dict[str, tuple[RGB, ...]] = {
     "sky": ((112, 180, 236), (172, 214, 245)),
     "night": ((22, 26, 66), (52, 56, 112)),
