@@ -132,6 +132,12 @@ class Studio:
             return False
         return self._queue.drop(job_id) or self._cancel_if_running(job_id)
 
+    def cancel_all(self, *, running: bool) -> int:
+        cancelled = self._queue.drop_all()
+        if running:
+            cancelled += sum(self._cancel_if_running(job) for job in self._queue.view().running)
+        return cancelled
+
     def retry(self, job_id: str) -> str:
         return self.submit(self.job(job_id).request)
 
@@ -330,6 +336,7 @@ class _Feed:
 
     def record(self, job: str, event: Event) -> None:
         self._events.append(job, event)
+        self._queue.progressed()
         if event.terminal:
             try:
                 self._frames.settle(job)

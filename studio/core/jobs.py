@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from studio.core.events import Loading, Step
 from studio.core.request import GenerationRequest, Seed
 
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
@@ -45,11 +46,29 @@ class ImageView(BaseModel):
     favourite: bool = False
 
 
+class QueuedJob(BaseModel):
+    """A job that runs or waits, as the queue lists it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    state: Literal["running", "queued"]
+    prompt: str = ""  # its beginning
+    model: str = ""
+    count: int = 1
+    steps: int = 0  # of each image
+    pixels: int = 0  # of one image
+    started: float | None = None
+    latest: Loading | Step | None = None  # what a running job reported last
+
+
 class QueueView(BaseModel):
-    """The queue at one moment: what the bar says of it, and what a page with nothing to do turns to."""
+    """The queue at one moment: its jobs in the order in which they run, and what a page with nothing to do turns to."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     waiting: int = 0
     running: tuple[str, ...] = ()  # ids
     newest: str | None = None  # id of the job that was queued last
+    jobs: tuple[QueuedJob, ...] = ()  # running ones first, then the first of those that wait
+    at: float = 0.0  # this moment by the studio's clock, in seconds since the epoch

@@ -42,6 +42,9 @@ class Studio(Protocol):
     def cancel(self, job_id: str) -> bool:
         """True if the job had not ended. Takes effect within one step."""
 
+    def cancel_all(self, *, running: bool) -> int:
+        """Cancel every job that waits, and those that run too if `running`; how many were cancelled."""
+
     def retry(self, job_id: str) -> str:
         """Queue the same request again (same seed); the new job's id."""
 

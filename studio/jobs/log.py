@@ -108,14 +108,19 @@ class EventLog:
             rows = db.execute("SELECT event FROM events WHERE job = ? AND n > ? ORDER BY n", (job, after)).fetchall()
         return [from_json(row["event"]) for row in rows]
 
-    def ending(self, job: str) -> Event | None:
-        """The terminal event of a job whose end could not be written yet."""
+    def latest(self, job: str) -> Event | None:
+        """The last event of a job that has not ended, or whose end could not be written yet."""
         with self._lock:
             tail = self._tails.get(job)
         if tail is None:
             return None
         with tail.changed:
-            return tail.events[-1] if _over(tail) else None
+            return tail.events[-1] if tail.events else None
+
+    def ending(self, job: str) -> Event | None:
+        """The terminal event of a job whose end could not be written yet."""
+        event = self.latest(job)
+        return event if event is not None and event.terminal else None
 
     def flush(self) -> None:
         """Write what is not on disk; raises StorageError if the disk refuses (nothing is lost by that)."""

@@ -4,6 +4,7 @@ Knows requests as values; does not know who runs them. A job that ran when the s
 `interrupted` and is never run again by itself, however often it crashed the worker: a person retries it.
 """
 
+import json
 import logging
 import secrets
 import sqlite3
@@ -15,14 +16,16 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from studio.core.errors import NotFound, StorageError
-from studio.core.events import Cancelled, Failed, Interrupted, Queued, from_json
-from studio.core.jobs import TERMINAL, JobView, QueueView
+from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading, Queued, Step, from_json
+from studio.core.jobs import TERMINAL, JobView, QueuedJob, QueueView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog, outcome, store_event
 
 logger = logging.getLogger(__name__)
 
+LISTED = 100  # jobs that the queue's view names
+LISTED_CHARACTERS = 200  # of a prompt there
 STOPPED = "The studio was stopped while this ran."
 UNREADABLE = "This job was queued by another version of the studio and cannot be read any more. Queue it again."
 
@@ -105,6 +108,21 @@ class JobQueue:
             self._say()
         return dropped
 
+    def drop_all(self) -> int:
+        """Cancel every job that waits; how many did."""
+        with self._database.write("cancel the waiting jobs") as db:
+            jobs = [row["id"] for row in db.execute("SELECT id FROM jobs WHERE state = 'queued'").fetchall()]
+            for job in jobs:
+                self._drop_waiting(db, job)
+        for job in jobs:
+            self._log.append(job, Cancelled(), stored=True)
+        self._say()
+        return len(jobs)
+
+    def progressed(self) -> None:
+        """A running job has reported something."""
+        self._say()
+
     def tell_waiting(self) -> None:
         """A job has ended: tell those who follow a waiting one how many are before it now.
 
@@ -130,10 +148,18 @@ class JobQueue:
     def view(self) -> QueueView:
         with self._database.read("read the queue") as db:
             waiting = db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
-            running = db.execute("SELECT id FROM jobs WHERE state = 'running' ORDER BY place").fetchall()
+            rows = db.execute(
+                "SELECT id, state, request, started FROM jobs WHERE state IN ('running', 'queued') "
+                "ORDER BY state = 'queued', place, rowid LIMIT ?",
+                (LISTED,),
+            ).fetchall()
             newest = db.execute("SELECT id FROM jobs ORDER BY created DESC, rowid DESC LIMIT 1").fetchone()
         return QueueView(
-            waiting=waiting, running=tuple(row["id"] for row in running), newest=newest["id"] if newest else None
+            waiting=waiting,
+            running=tuple(row["id"] for row in rows if row["state"] == "running"),
+            newest=newest["id"] if newest else None,
+            jobs=tuple(_listed(row, self._log.latest(row["id"])) for row in rows),
+            at=time.time(),
         )
 
     def get(self, job: str) -> JobView:
@@ -203,6 +229,22 @@ class JobQueue:
             field=field,
             images=tuple(image["id"] for image in images),
         )
+
+
+def _listed(row: sqlite3.Row, latest: Event | None) -> QueuedJob:
+    """A row of the jobs' table; its request may be another version's, so no more is read of it than is shown."""
+    request = json.loads(row["request"])
+    return QueuedJob(
+        id=row["id"],
+        state=row["state"],
+        prompt=str(request.get("prompt", ""))[:LISTED_CHARACTERS],
+        model=str(request.get("model", "")),
+        count=request.get("count") or 1,
+        steps=request.get("steps") or 0,
+        pixels=(request.get("width") or 0) * (request.get("height") or 0),
+        started=row["started"],
+        latest=latest if isinstance(latest, Loading | Step) else None,
+    )
 
 
 def _ahead(db: sqlite3.Connection, place: int) -> int:

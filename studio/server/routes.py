@@ -73,6 +73,11 @@ def build_router(studio: Studio) -> APIRouter:
     def cancel(job: Id) -> dict[str, bool]:
         return {"cancelled": studio.cancel(job)}
 
+    @router.post("/jobs/cancel")
+    def cancel_all(running: bool = False) -> dict[str, int]:
+        """Cancel every job that waits, and what runs too if `running`."""
+        return {"cancelled": studio.cancel_all(running=running)}
+
     @router.get("/frames/{job}/{image}/{step}.jpg")
     def frame(job: Id, image: Number, step: Number, kind: FrameName = X0.name) -> Response:
         """The preview of one step of one of the job's images; no content while the job has not ended and it may yet come."""

@@ -9,6 +9,7 @@ import asyncio
 import json
 import struct
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from studio.core.protocol import Studio
 
 BEAT_SECONDS = 15.0
 WATCH_SECONDS = 1.0  # after which a thread that watches looks whether its reader is still there
+QUEUE_SECONDS = 0.25  # between two views of the queue, which changes with every step of a run
 BEAT = ": still here\n\n"
 FRAME_HEAD = struct.Struct(">II")  # step, length of the JPEG that follows
 PIECE_BYTES = 1 << 16
@@ -68,7 +70,7 @@ async def page_stream(studio: Studio, jobs: Mapping[str, int]) -> AsyncIterator[
     """
     sources: dict[str, Source] = {
         "watch-memory": lambda gone: _changes(studio.watch_memory, gone),
-        "watch-queue": lambda gone: _changes(studio.watch_queue, gone),
+        "watch-queue": lambda gone: _changes(studio.watch_queue, gone, QUEUE_SECONDS),
     }
     for job, after in jobs.items():
         sources[f"follow-{job}"] = lambda gone, job=job, after=after: _numbered(studio, job, after, gone)  # type: ignore[misc]
@@ -145,14 +147,15 @@ def _numbered(studio: Studio, job: str, after: int, gone: _Gone) -> Iterator[Job
         yield JobProblem(job, str(error))
 
 
-def _changes(watch: Callable[[int, float], tuple[int, View]], gone: _Gone) -> Iterator[View]:
-    """A view now and whenever it has changed."""
+def _changes(watch: Callable[[int, float], tuple[int, View]], gone: _Gone, pause: float = 0.0) -> Iterator[View]:
+    """A view now and whenever it has changed, with at least `pause` seconds between two."""
     seen = 0
     while not gone:
         number, view = watch(seen, WATCH_SECONDS)
         if number != seen:
             yield view
         seen = number
+        time.sleep(pause)
 
 
 async def _merged(sources: Mapping[str, Source]) -> AsyncGenerator[Item, None]:

@@ -27,6 +27,7 @@ STYLES = (
     "model_details.css",
     "prepare.css",
     "shortcuts.css",
+    "queue.css",
     "sheet.css",
 )
 

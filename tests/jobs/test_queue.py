@@ -231,7 +231,23 @@ def test_whoever_watches_the_queue_hears_of_each_change(path: Path) -> None:
     opened.queue.tell_waiting()
     listener.join(timeout=300)
     assert not listener.is_alive()
-    assert heard[-1] == QueueView(newest=job)
+    assert heard[-1] == QueueView(newest=job, at=heard[-1].at)
+    opened.close()
+
+
+def test_the_queue_lists_what_runs_and_what_waits_in_order(path: Path) -> None:
+    opened = Opened(path)
+    first, second, third = put(opened, 3)
+    assert opened.queue.claim() is not None
+    step = Step(index=3, total=20, timestep=1.0, seconds=0.1, elapsed=0.4, remaining=1.6)
+    opened.log.append(first, step)
+    running, *waiting = opened.queue.view().jobs
+    assert (running.id, running.state, running.latest) == (first, "running", step)
+    assert [(job.id, job.state, job.latest) for job in waiting] == [(second, "queued", None), (third, "queued", None)]
+    assert opened.queue.drop_all() == 2 and opened.queue.drop_all() == 0
+    assert [job.id for job in opened.queue.view().jobs] == [first]
+    assert [opened.queue.get(job).state for job in (first, second, third)] == ["running", "cancelled", "cancelled"]
+    assert list(opened.log.follow(third))[-1].kind == "cancelled"
     opened.close()
 
 

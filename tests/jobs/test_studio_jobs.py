@@ -108,6 +108,17 @@ def test_two_hundred_jobs_all_run_in_order_and_cancel_all_stops_the_rest(studio:
     assert studio.jobs(states=("queued", "running")) == []
 
 
+def test_all_jobs_are_cancelled_or_only_those_that_wait(studio: Studio, hold: Path) -> None:
+    running, waiting, last = (studio.submit(wish()) for _ in range(3))
+    next(event for event in studio.follow(running) if isinstance(event, Step))
+    assert studio.cancel_all(running=False) == 2
+    assert [studio.job(job).state for job in (running, waiting, last)] == ["running", "cancelled", "cancelled"]
+    later = studio.submit(wish())
+    assert studio.cancel_all(running=True) == 2
+    assert kinds(list(studio.follow(running)))[-1] == "cancelled" == studio.job(later).state
+    assert studio.jobs(states=("queued", "running")) == []
+
+
 def test_killing_the_worker_interrupts_its_job_only(studio: Studio) -> None:
     for _ in range(4):
         doomed, next_one = studio.submit(wish("die young")), studio.submit(wish())

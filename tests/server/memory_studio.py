@@ -75,6 +75,9 @@ class MemoryStudio:
         self.cancelled.append(job_id)
         return True
 
+    def cancel_all(self, *, running: bool) -> int:
+        return 3 if running else 2
+
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self.frames.get((job_id, image, step, kind))
 

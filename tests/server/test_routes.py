@@ -76,6 +76,11 @@ def test_a_request_is_queued_seen_and_cancelled(call: Call, studio: MemoryStudio
     assert studio.cancelled == [job]
 
 
+def test_all_jobs_are_cancelled_or_only_those_that_wait(call: Call, studio: MemoryStudio) -> None:
+    assert call("POST", "/jobs/cancel").json() == {"cancelled": 2}
+    assert call("POST", "/jobs/cancel?running=true").json() == {"cancelled": 3}
+
+
 @pytest.mark.parametrize(
     ("values", "field"),
     [

@@ -21,7 +21,7 @@ from PIL import ImageDraw, PngImagePlugin
 from studio.core.cascade import Cascade, Enlarger
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
-from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
+from studio.core.jobs import TERMINAL, ImageView, JobView, QueuedJob, QueueView
 from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.parts import PARTS
@@ -173,7 +173,27 @@ class FakeStudio(FakeMemory):
             turn = self._turn
         waiting, running = self.jobs(states=("queued",), limit=1000), self.jobs(states=("running",))
         newest = next((view.id for view in self.jobs(limit=1)), None)
-        return turn, QueueView(waiting=len(waiting), running=tuple(view.id for view in running), newest=newest)
+        return turn, QueueView(
+            waiting=len(waiting),
+            running=tuple(view.id for view in running),
+            newest=newest,
+            jobs=tuple(map(self._listed, [*running, *reversed(waiting)])),
+            at=time.time(),
+        )
+
+    def _listed(self, view: JobView) -> QueuedJob:
+        request, latest = view.request, (self._events[view.id] or [None])[-1]
+        return QueuedJob(
+            id=view.id,
+            state="running" if view.state == "running" else "queued",
+            prompt=request.prompt,
+            model=request.model,
+            count=request.count,
+            steps=request.steps,
+            pixels=SIZE * SIZE,
+            started=view.started,
+            latest=latest if isinstance(latest, Loading | Step) else None,
+        )
 
     def cancel(self, job_id: str) -> bool:
         view = self.job(job_id)
@@ -183,6 +203,10 @@ class FakeStudio(FakeMemory):
         if view.state == "queued":
             self._emit(job_id, Cancelled())
         return True
+
+    def cancel_all(self, *, running: bool) -> int:
+        states = ("queued", "running") if running else ("queued",)
+        return sum(self.cancel(view.id) for view in self.jobs(states=states, limit=1000))
 
     def retry(self, job_id: str) -> str:
         return self.submit(self.job(job_id).request)
@@ -289,7 +313,7 @@ class FakeStudio(FakeMemory):
     def _emit(self, job: str, event: Event) -> None:
         with self._lock:
             self._events[job].append(event)
-            self._turn += event.kind == "queued"
+            self._turn += 1
             self._lock.notify_all()
 
     def _work(self) -> None:

@@ -2,6 +2,7 @@
 
 import { currentWorkbench, eachWorkbench, make, onPage } from "./workbench.js";
 import { navigation } from "./navigation.js";
+import { queue } from "./queue.js";
 import { shortcuts } from "./shortcuts.js";
 import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
@@ -13,12 +14,11 @@ export function mount({ element, props }) {
   const model = make("span", { class: "bar-model" });
   const meter = make("div", { class: "meter", role: "meter", "aria-label": "Memory", "aria-valuemin": 0 }, make("div"));
   const memory = make("span", { class: "bar-memory" });
-  const queue = make("span", { class: "bar-queue" });
   element.querySelector(".bar-body").append(
     make("button", { type: "button", class: "bar-skip", text: "Skip the tabs", onclick: () => heading.focus() }),
     make("span", { class: "bar-name" }, mark(), make("span", { text: "Unnoise" })),
     navigation(props.groups, props.tabs),
-    make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue),
+    make("span", { class: "bar-state" }, model, make("span", { class: "bar-figures" }, meter, memory), queue.button, queue.drawer),
     ...shortcuts(),
     heading,
   );
@@ -34,16 +34,7 @@ export function mount({ element, props }) {
     memory.textContent = `${size(used)} of ${size(budget)}`;
     meter.parentElement.title = [`Memory of models on ${deviceTitle(device)}`, ...residents.map(([name, bytes]) => `${name}: ${size(bytes)}`)].join("\n");
   };
-  const showQueue = ({ waiting, running }) => {
-    queue.textContent = running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready";
-    queue.dataset.busy = String(running.length + waiting > 0);
-  };
   studio.on("memory", showMemory);
-  studio.on("queue", showQueue);
-  studio.on("lost", () => {
-    queue.textContent = "No connection";
-    queue.dataset.busy = "false";
-  });
 
   const showModel = () => {
     const menu = currentWorkbench()?.fields.get("model");

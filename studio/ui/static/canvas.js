@@ -194,7 +194,7 @@ class Canvas {
     this.root.dataset.job = run?.feed.id ?? "";
     this.root.dataset.step = String((run?.step ?? -1) + 1);
     this.root.dataset.frames = run?.frames.settled ? "ready" : "loading";
-    this.stopper?.setAttribute("aria-disabled", String(!requests.stoppable()));
+    this.stopper?.setAttribute("aria-disabled", String(!requests.stoppable() && !requests.inView()));
     const final = run?.final;
     const frame = final ? null : (run?.frame ?? null);
     if (this.pictured !== (final?.id ?? frame)) {

@@ -12,7 +12,6 @@ export class Feed {
     this.changed = changed;
     this.request = null;
     this.state = "queued";
-    this.ahead = 0;
     this.loading = null;
     this.total = 0;
     this.steps = new Map(); // image -> its steps by index
@@ -23,7 +22,20 @@ export class Feed {
     this.message = null;
     this.field = null;
     this.seconds = null;
-    this.begun = null; // clock of this page at the first event of loading or of a step
+    this.started = null; // by the studio's clock, in seconds
+    this.announced = 0; // jobs ahead of it when it was queued, as its own events have it
+  }
+
+  /** Jobs ahead of it: its place in the queue, which is the one place that anything on the page goes by. */
+  get ahead() {
+    const place = studio.queued.findIndex(({ id }) => id === this.id);
+    return place < 0 ? this.announced : place;
+  }
+
+  /** Seconds since it started, also where this page was opened later; null before. */
+  get elapsed() {
+    this.started ??= studio.queued.find(({ id }) => id === this.id)?.started ?? null;
+    return this.started === null ? null : Math.max(0, studio.now() - this.started);
   }
 
   get ended() {
@@ -37,9 +49,8 @@ export class Feed {
     const view = await answer.json();
     this.request = view.request;
     this.total = view.request.steps;
-    this.created = view.created;
     this.started = view.started;
-    if (view.state === "queued") this.ahead = view.ahead;
+    if (view.state === "queued") this.announced = view.ahead;
     if (this.closed) return true;
     this.changed({ kind: "known" });
     if (!this.closed) studio.follow(this); // another job may be shown by now
@@ -67,11 +78,10 @@ export function cancel(job) {
 const TAKE = {
   queued(feed, event) {
     feed.state = "queued";
-    feed.ahead = event.ahead;
+    feed.announced = event.ahead;
   },
   loading(feed, event) {
     feed.state = "running";
-    feed.begun ??= performance.now();
     feed.loading = event;
   },
   waiting(feed, event) {
@@ -79,7 +89,6 @@ const TAKE = {
   },
   step(feed, event) {
     feed.state = "running";
-    feed.begun ??= performance.now();
     feed.loading = null;
     feed.total = event.total;
     feed.latest = event;

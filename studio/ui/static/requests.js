@@ -2,6 +2,7 @@
 
 import { cancel } from "./feed.js";
 import { blame, forgive } from "./form.js";
+import { queue } from "./queue.js";
 import { address } from "./workbench.js";
 
 export class Requests {
@@ -84,12 +85,17 @@ export class Requests {
   stop() {
     const job = this.stoppable();
     if (job) cancel(job);
+    else if (this.inView()) queue.open("This run was started elsewhere, so Stop leaves it alone. You can cancel it here.", this.inView());
   }
 
-  /** The job that Stop ends: the one in view, else one of this page's own that runs out of view; never another page's. */
+  /** The job that Stop ends: the one in view, else one that runs out of view; never one that was not submitted here. */
   stoppable() {
+    return [this.inView(), ...this.running].find((job) => job && this.workbench.jobs.has(job)) ?? null;
+  }
+
+  /** The job in view that has not ended. */
+  inView() {
     const run = this.run();
-    if (run && !run.ended) return run.feed.id;
-    return this.running.find((job) => this.workbench.jobs.has(job)) ?? null;
+    return run && !run.ended ? run.feed.id : null;
   }
 }

@@ -11,6 +11,7 @@ class Studio extends EventTarget {
   constructor() {
     super();
     this.latest = new Map(); // "memory" and "queue" -> what was last sent of them
+    this.ahead = 0; // seconds that the studio's clock is ahead of this page's
     this.feeds = new Set(); // { id, seen: number of the last event taken, take(event) }
     document.addEventListener("visibilitychange", () => this.connect());
   }
@@ -20,6 +21,16 @@ class Studio extends EventTarget {
     this.addEventListener(type, ({ detail }) => listener(detail));
     if (this.latest.has(type)) listener(this.latest.get(type));
     else if (!this.source) this.connect();
+  }
+
+  /** The jobs that run or wait, in the order in which they run. */
+  get queued() {
+    return this.latest.get("queue")?.jobs ?? [];
+  }
+
+  /** The time by the studio's clock, in seconds. */
+  now() {
+    return Date.now() / 1000 + this.ahead;
   }
 
   /** Follow a job too, from event number `feed.seen` + 1 on. */
@@ -75,6 +86,7 @@ class Studio extends EventTarget {
   }
 
   emit(type, detail) {
+    if (detail.at) this.ahead = detail.at - Date.now() / 1000;
     this.latest.set(type, detail);
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }

@@ -33,7 +33,7 @@ export function readout(feed, step, looking, phase) {
   }
   if (phase === "running") {
     if (feed.loading) words.push(["", loading(feed.loading), ""]);
-    if (feed.begun !== null) words.push(["", duration((performance.now() - feed.begun) / 1000), "Time since the run began"]);
+    if (feed.elapsed !== null) words.push(["", duration(feed.elapsed), "Time since the run began"]);
     if (feed.latest?.remaining != null) words.push(["", `${duration(feed.latest.remaining)} left`, "An estimate from the steps so far"]);
   } else if (looking && step) {
     words.push(["", `${duration(step.elapsed)} into the run`, ""]);

@@ -1,6 +1,7 @@
 // A workbench: a form, a canvas and its results, which talk to each other through it and never to another workbench's.
 // The id of its root is its name, which begins the ids of what is drawn in it and the keys of what it remembers.
 
+const JOBS_KEPT = 500; // of a tab, over a reload: which runs are its own
 const workbenches = new Map(); // root -> Workbench, in the order in which they were drawn
 const page = new EventTarget();
 let lastUsed = null;
@@ -11,7 +12,7 @@ class Workbench extends EventTarget {
     this.root = root;
     this.name = root.id;
     this.fields = new Map(); // name -> { get(), set(value, how), words() }
-    this.jobs = new Set(); // jobs submitted here since the page was opened
+    this.jobs = new Set(JSON.parse(sessionStorage.getItem(`unnoise-${this.id("jobs")}`) ?? "[]")); // submitted in this tab
     this.shown = null; // { id, seed } of the result on the canvas
     this.submitting = false; // a request was sent and has not been answered yet
     this.mode = null; // what it is used for; the page's tabs set it
@@ -60,6 +61,7 @@ class Workbench extends EventTarget {
   answered(job = null) {
     this.submitting = false;
     if (job) this.jobs.add(job);
+    if (job) sessionStorage.setItem(`unnoise-${this.id("jobs")}`, JSON.stringify([...this.jobs].slice(-JOBS_KEPT)));
     page.dispatchEvent(new CustomEvent("answered"));
   }
 }
@@ -93,6 +95,11 @@ export function onPage(type, listener) {
 /** Whether this job was, or may turn out to be, submitted in another workbench of this page. */
 export function isAnothers(workbench, job) {
   return [...workbenches.values()].some((other) => other !== workbench && (other.submitting || other.jobs.has(job)));
+}
+
+/** Whether this job was submitted in this tab. */
+export function isOwn(job) {
+  return [...workbenches.values()].some(({ jobs }) => jobs.has(job));
 }
 
 function use(workbench) {
