@@ -47,7 +47,7 @@ def test_the_drawer_lists_every_job_with_its_place(window: Window, studio: FakeS
     expect(rows(window).nth(0)).to_contain_text("wait, a red heart")
     expect(rows(window).nth(0)).to_contain_text("Pencil")
     expect(rows(window).nth(0)).not_to_contain_text("elsewhere")
-    expect(rows(window).nth(1)).to_contain_text("Next · from elsewhere")
+    expect(rows(window).nth(1)).to_contain_text("1 ahead · from elsewhere")
     expect(rows(window).nth(2)).to_contain_text("2 ahead")
     studio.released.set()
     expect(drawer).to_contain_text("Nothing runs, and nothing waits.")

@@ -28,7 +28,7 @@ class Queue {
       this.note,
       this.list,
       this.rest,
-      make("footer", {}, this.waiting, this.all),
+      make("div", { class: "queue-actions" }, this.waiting, this.all),
     );
     this.button.popoverTargetElement = this.drawer;
     this.drawer.addEventListener("toggle", ({ newState }) => {
