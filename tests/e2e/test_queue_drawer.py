@@ -56,6 +56,7 @@ def test_the_drawer_lists_every_job_with_its_place(window: Window, studio: FakeS
 def test_a_running_job_shows_its_steps_and_what_waits_when_it_will_be_ready(window: Window, studio: FakeStudio) -> None:
     window.fill(Steps="900")
     generate(window, "slow, a red heart")
+    window.wait("running")
     submit(studio, "a blue ring")
     open_queue(window)
     expect(rows(window).nth(0)).to_contain_text(" of 900 · about")
@@ -129,11 +130,9 @@ def test_stop_says_so_where_the_run_in_view_is_anothers(window: Window, studio: 
 def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, studio: FakeStudio) -> None:
     submit(studio, "wait")
     others = [submit(studio, "a blue ring") for _ in range(2)]
-    window.wait("running")
-    window.page.evaluate("sessionStorage.clear()")
     generate(window, "a red heart")
-    own = studio.jobs(limit=1)[0].id
     expect(window.page.locator(".bar-queue")).to_have_text("Running, 3 waiting")
+    own = studio.jobs(limit=1)[0].id
     window.page.evaluate("(job) => localStorage.setItem('unnoise-workbench-job', job)", own)
     window.page.reload(wait_until="commit")
     expect(window.page.locator(".stage-caption")).to_have_text("Waiting: 3 ahead")

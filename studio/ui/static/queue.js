@@ -44,6 +44,7 @@ class Queue {
     this.note.textContent = sentence;
     this.note.hidden = false;
     this.drawer.showPopover();
+    this.draw();
     this.rows.get(job)?.button.focus();
   }
 
@@ -99,13 +100,17 @@ class Row {
     this.root = make("li", { class: "queue-job", "data-job": id }, make("div", {}, this.prompt, this.state, this.bar), this.button);
   }
 
+  /** The button keeps the focus meanwhile, as one that is disabled would not. */
   async cancel(id) {
-    this.button.disabled = true;
-    this.button.textContent = "Cancelling…";
+    if (this.button.ariaDisabled === "true") return;
+    this.wait(true);
     const answer = await cancel(id).catch(() => null);
-    if (answer?.ok) return;
-    this.button.disabled = false;
-    this.button.textContent = "Cancel";
+    if (!answer?.ok) this.wait(false);
+  }
+
+  wait(cancelling) {
+    this.button.ariaDisabled = String(cancelling);
+    this.button.textContent = cancelling ? "Cancelling…" : "Cancel";
   }
 
   draw(job, place, left) {
