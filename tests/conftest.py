@@ -1,4 +1,4 @@
-"""What every test stands on: no network, no telemetry, a browser where one is installed."""
+"""What every test relies on: no network, no telemetry, a browser where one is installed. What was not run is said."""
 
 import os
 import runpy
@@ -24,6 +24,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # A slow machine is no failure: nothing here is timed.
 hypothesis.settings.register_profile("studio", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("studio")
+
+NOT_RUN = pytest.StashKey[int]()  # tests of sweeps that were left out, as one process or a worker of xdist counts them
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    stash = items[0].config.stash
+    stash[NOT_RUN] = stash.get(NOT_RUN, 0) + sum(item.get_closest_marker("sweep") is not None for item in items)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["not_run"] = session.config.stash.get(NOT_RUN, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[NOT_RUN] = getattr(node, "workeroutput", {}).get("not_run", 0)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if number := config.stash.get(NOT_RUN, 0):
+        terminalreporter.write_line(f"NOT RUN: {number} sweep tests (make test-all)")
+
 
 LOOPBACK = ("127.", "::1", "localhost")
 

@@ -100,19 +100,27 @@ def resolve_parts(
         if part.kind not in model.capabilities.parts:
             raise InvalidRequest(f"{model.title} takes no {part.plural}.", field=f"parts.{number}")
         try:
-            resolved.append(_with_file(part, model, models).resolved(request, model))
+            found = _with_file(part, model, models, own=number >= len(request.parts))
+            resolved.append(found.resolved(request, model))
         except InvalidRequest as error:
             raise InvalidRequest(str(error), field=f"parts.{number}.{error.field}" if error.field else None) from None
     return tuple(resolved)
 
 
-def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo]) -> PartBase:
-    """The part with the full id of the file that it names, which must be there, of its kind and of the model's family."""
+def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *, own: bool) -> PartBase:
+    """The part with the full id of the file that it names, which must be there, of its kind and of the model's family.
+
+    `own`: the part is the model's, not the request's.
+    """
     if not part.model_kind:
         return part
     name = str(part.model_dump()["model"])
     fitting = [each for each in models if each.kind == part.model_kind]
     found = _by_name(fitting, name)
+    if found is None and own:
+        raise InvalidRequest(
+            f"{model.title} is set to run with the {part.title} {name}, which is not here.", field="model"
+        )
     if found is None:
         raise UnknownName(part.title, name, [each.id for each in fitting if fits(each, model)], field="model")
     if found.problem:

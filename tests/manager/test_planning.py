@@ -118,5 +118,5 @@ def test_the_plan_of_a_model_with_another_vae_has_that_one_s_size_and_working_me
     assert other["weights"] == 2 * sum(math.prod(shape) for shape in shapes.values())
     assert own["weights"] < other["weights"] and own["working"] < other["working"]
     (models / "vae/wide.safetensors").unlink()
-    with pytest.raises(InvalidRequest, match="Unknown VAE 'vae/wide'"):
+    with pytest.raises(InvalidRequest, match="sd is set to run with the VAE vae/wide, which is not here"):
         decoding()
