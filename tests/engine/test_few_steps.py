@@ -16,6 +16,13 @@ from tests.models import tiny_models  # noqa: E402
 
 MODELS = ("sd1", "sd3", "ddpm", "dit", "lcm", "consistency", "distilled")
 STEPS = (1, 2, 3, 4)
+# Multistep, of second order, with noise of its own, with steps before the first, for distilled models, of flow matching.
+REPRESENTATIVES = {"dpmpp_2m", "heun", "euler_a", "pndm", "lcm", "flow_euler"}
+SAMPLERS = [
+    pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.sweep)
+    for name, row in SOLVERS.items()
+    if row.scheduler
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +35,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     return Studio(Manager(Settings(models=(folder / "models",), outputs=folder / "outputs", device="cpu")))
 
 
-@pytest.mark.parametrize("sampler", [name for name, row in SOLVERS.items() if row.scheduler])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_one_to_four_steps_run_or_are_refused_in_a_sentence(few: Studio, sampler: str) -> None:
     offered = [name for name in MODELS if sampler in legal_samplers(few.info(name))]
     assert offered, f"no model here is offered {sampler}"

@@ -44,10 +44,10 @@ from tests.models.generic_models import GENERIC, TRANSFORMERS, build  # noqa: E4
 
 STEPS, SCALE = 2, 4.0
 BUFFERS = 8192  # bytes that a model has beside what its files hold
-# Packed latents and a language model; two calls a step over five-dimensional latents; guiders of their own; perturbed
+# Packed latents, the guidance an input; two calls a step over five-dimensional latents; guiders of their own; perturbed
 # attention in a U-Net's batch; a prior before a decoder; tokens in place of noise.
 REPRESENTATIVES = {
-    "Flux2KleinPipeline", "QwenImagePipeline", "HunyuanImagePipeline", "StableDiffusionXLPAGPipeline",
+    "FluxKontextPipeline", "QwenImagePipeline", "HunyuanImagePipeline", "StableDiffusionXLPAGPipeline",
     "KandinskyV22CombinedPipeline", "VQDiffusionPipeline",
 }  # fmt: skip
 REFUSED = {

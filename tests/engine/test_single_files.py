@@ -56,8 +56,11 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("family", "layout"), [("flux", "comfy"), ("sd3", "one file")])
 def test_a_file_is_found_imported_run_and_unloaded(
-    family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path
+    family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One in a real process of its own, the other in the test's."""
+    if family == "sd3":
+        convert_here(monkeypatch)
     single_files.tokenizer_folders(models, sources[family], T5_TOKENIZER[family])
     if layout == "comfy":
         single_files.comfy_layout(models, sources[family], family)

@@ -52,14 +52,16 @@ def picture(pipeline: Any) -> Any:
 
 
 def test_a_single_file_makes_the_very_image_of_its_folder(manager: Manager, source: Path) -> None:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
 
     (info,) = manager.catalog.models()
     assert (info.kind, info.family, info.problem) == ("checkpoint", "sd1", None)
     original = hashlib.sha256(manager.catalog.path(info.id).read_bytes()).hexdigest()
     with manager.lease(info, "fp32") as loaded:
         made = picture(loaded.pipeline())
-    bare = StableDiffusionPipeline.from_pretrained(source, local_files_only=True)
+        schedule = PNDMScheduler.from_config(loaded.components["scheduler"].config)  # the family's: a file holds none
+    assert type(loaded.components["scheduler"]) is PNDMScheduler
+    bare = StableDiffusionPipeline.from_pretrained(source, local_files_only=True, scheduler=schedule)
     assert (made == picture(bare)).all()
     assert hashlib.sha256(manager.catalog.path(info.id).read_bytes()).hexdigest() == original
 
