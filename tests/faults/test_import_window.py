@@ -119,8 +119,7 @@ def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio) -> No
     assert seen[-1].kind == "cancelled"
     fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
     assert fractions == sorted(fractions) and fractions[-1] > 0
-    assert left(studio) == []
-    until(studio, lambda view: view.imports == ())
+    until(studio, lambda view: view.imports == () and left(studio) == [])
     assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
 
 
@@ -138,7 +137,7 @@ def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, hold: Path)
     ask(studio, "import")
     view = until(studio, lambda view: any(each.problem for each in view.imports))
     assert "The vae in tiny.safetensors" in (view.imports[0].problem or "")
-    assert left(studio) == []
+    until(studio, lambda view: left(studio) == [])
     end = list(studio.follow(studio.submit(wish(FILE))))[-1]
     assert isinstance(end, Failed) and end.message == view.imports[0].problem
     file.write_bytes(whole)
@@ -154,7 +153,7 @@ def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, hold:
     assert isinstance(list(studio.follow(job))[-1], Interrupted)
     hold.unlink()
     assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
-    assert left(studio) == [] and studio.memory().imports == ()
+    until(studio, lambda view: view.imports == () and left(studio) == [])
     assert isinstance(list(studio.follow(studio.retry(job)))[-1], Done)
 
 
