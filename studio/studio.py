@@ -13,7 +13,6 @@ import PIL.Image
 from pydantic import ValidationError
 
 from studio.core import infotext
-from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
@@ -43,6 +42,7 @@ from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
+from studio.metadata.containers import USER_COMMENT, read_texts
 
 log = logging.getLogger(__name__)
 
@@ -213,8 +213,8 @@ class Studio:
                 return self._known_model(*_from_recipe(texts[RECIPE_KEY]))
             except ValidationError:
                 pass  # written by another version, perhaps; their text stands beside it
-        if PARAMETERS_KEY in texts:
-            found = infotext.settings(infotext.parse(texts[PARAMETERS_KEY]))
+        if parameters := texts.get(PARAMETERS_KEY) or texts.get(USER_COMMENT):
+            found = infotext.settings(infotext.parse(parameters))
             return self._known_model(dict(found.fields), list(found.notes))
         raise InvalidRequest(
             "This picture carries no settings. Only pictures made here, or by AUTOMATIC1111 and its kin, do."

@@ -16,11 +16,12 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "": None,  # the package's own `__init__`, the Python API, which imports a name when it is asked for
     "core": frozenset(),
     "compat": frozenset(),
-    "jobs": frozenset({"core"}),
+    "metadata": frozenset({"core"}),
+    "jobs": frozenset({"core", "metadata"}),
     "annotators": frozenset({"core", "compat"}),
     "evaluation": frozenset({"core", "compat"}),
     "manager": frozenset({"core", "compat"}),
-    "studio": frozenset({"core", "jobs", "manager"}),
+    "studio": frozenset({"core", "jobs", "manager", "metadata"}),
     "engine": frozenset({"core", "compat", "manager", "annotators"}),
     "training": frozenset({"core", "compat", "engine", "evaluation"}),
     "ui": frozenset({"core"}),
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
 MANAGER = ("families", "disk", "out_of_memory", "loading", "conversion", "parts", "memory", "manager")
 
 # Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
-TORCH_FREE = ("core", "jobs", "studio", "ui", "server")
+TORCH_FREE = ("core", "jobs", "metadata", "studio", "ui", "server")
 TORCH_AND_KIN = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "timm", "safetensors.torch")
 
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from studio.cli.flags import Parser
 from studio.cli.generate import WINDOW_ONLY
 from studio.cli.settings import add_settings, settings_from
-from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest
-from studio.core.pictures import FORMATS
+from studio.core.pictures import FORMATS, read_file
 from studio.core.recipe import RECIPE_KEY, Recipe, from_text
+from studio.metadata.containers import read_texts
 
 
 def main(argv: list[str]) -> int:
@@ -60,10 +60,7 @@ def main(argv: list[str]) -> int:
 
 def read(path: Path) -> tuple[Image.Image, Recipe]:
     """The picture and the recipe in it; raises InvalidRequest with one sentence."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidRequest(f"{path.name} cannot be read: {(error.strerror or 'no such file').lower()}.") from None
+    data = read_file(path)
     text = read_texts(data).get(RECIPE_KEY)
     if text is None:
         raise InvalidRequest(f"{path.name} carries no recipe; only images made here do.")

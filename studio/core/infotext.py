@@ -3,13 +3,15 @@
     infotext  = prompt ["\\nNegative prompt: " negative] "\\n" params     ; prompts may hold newlines
     params    = item *(", " item)
     item      = key ": " value / key                                     ; bare key when key == value
-    value     = raw / JSON string                                        ; quoted if it holds "," ":" or a newline
+    value     = raw / JSON string / JSON value                           ; quoted if it holds "," ":" or a newline
 
-Knows names only; whether a model or a sampler exists here is for the reader's owner to say.
+Knows names only; whether a model or a sampler exists here is for the reader's owner to say. Reading takes time linear in
+the text, whatever it holds.
 """
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +25,9 @@ from studio.core.recipe import Recipe
 from studio.core.request import DEFAULT, GenerationRequest, parse_request
 
 NEGATIVE = "Negative prompt:"
-_ITEM = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_KEY = re.compile(r"\w[\w \-/]+")
+_JSON = json.JSONDecoder()
+_MAX_KEY = 100  # characters; what is longer is no key
 _SIZE = re.compile(r"^(\d+)x(\d+)$")
 _LEAST_ITEMS = 3  # fewer matches in the last line, and it is prompt
 
@@ -168,7 +172,7 @@ def compose(text: Infotext) -> str:
 def parse(text: str) -> Infotext:
     """Take an infotext apart. Never fails: what is no list of parameters is prompt."""
     body, _, last = text.rstrip().rpartition("\n")
-    items = _ITEM.findall(last)
+    items = list(split_items(last))
     if len(items) < _LEAST_ITEMS:
         body, items = text.strip(), []
     prompt, negative = _split_prompts(body)
@@ -180,6 +184,72 @@ def parse(text: str) -> Infotext:
         else:
             params[key] = value
     return Infotext(prompt, negative, params)
+
+
+def split_items(line: str) -> Iterator[tuple[str, str]]:
+    """The (key, raw value) pairs of a list of parameters; what stands between them without a colon is skipped.
+
+    Each character is looked at a few times at most: `colon` and `comma` only move forward, a quotation ends at the next
+    quote at the latest, and a JSON value that turns out to be none is the last that is tried.
+    """
+    at, colon, comma, json_tried = 0, -1, -1, False
+    while (colon := _next(line, ":", at, colon)) >= 0:
+        comma = _next(line, ",", at, comma)
+        if 0 <= comma < colon:
+            at = comma + 1
+            continue
+        key, start = line[at:colon].strip() if colon - at <= _MAX_KEY else "", colon + 1
+        while line[start : start + 1].isspace():
+            start += 1
+        end = -1
+        if line.startswith('"', start):
+            end = _quotation_end(line, start)
+        elif line.startswith(("{", "["), start) and not json_tried:
+            end = _json_end(line, start)
+            json_tried = end < 0
+        if end < 0:
+            comma = _next(line, ",", start, comma)
+            end = comma if comma >= 0 else len(line)
+        if _KEY.fullmatch(key):
+            yield key, line[start:end].rstrip()
+        at = end + 1
+
+
+def _next(text: str, character: str, start: int, known: int) -> int:
+    """The character's first place from `start` on, or -1; `known` is what the last such question found, and saves a search."""
+    if known >= start:
+        return known
+    return text.find(character, start)
+
+
+def _quotation_end(line: str, start: int) -> int:
+    """Where the quotation that begins at `start` is over, if a comma or the end of the line follows it; else -1."""
+    quote = line.find('"', start + 1)
+    while quote > 0 and _is_escaped(line, quote, start):
+        quote = line.find('"', quote + 1)
+    return _item_end(line, quote + 1) if quote > 0 else -1
+
+
+def _is_escaped(line: str, at: int, start: int) -> bool:
+    first = at
+    while first - 1 > start and line[first - 1] == "\\":
+        first -= 1
+    return (at - first) % 2 == 1
+
+
+def _json_end(line: str, start: int) -> int:
+    """Where the JSON object or list that begins at `start` is over; -1 if it is none."""
+    try:
+        return _item_end(line, _JSON.raw_decode(line, start)[1])
+    except (ValueError, RecursionError):
+        return -1
+
+
+def _item_end(line: str, at: int) -> int:
+    """The end of the item whose value ends at `at`: nothing but blanks may come before the comma."""
+    while at < len(line) and line[at].isspace():
+        at += 1
+    return at if at == len(line) or line[at] == "," else -1
 
 
 def settings(text: Infotext) -> Settings:

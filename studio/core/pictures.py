@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image
 
@@ -30,10 +31,28 @@ class Header:
     height: int
 
 
-def read_header(data: bytes) -> Header:
-    """The header of a picture that may be decoded; raises InvalidRequest with one sentence for any other."""
+def read_file(path: Path) -> bytes:
+    """The bytes of a person's picture file, of which no more than MAX_BYTES is ever read; raises InvalidRequest."""
+    try:
+        if path.exists() and not path.is_file():  # a pipe, say, that nobody writes to
+            raise InvalidRequest(f"{path.name} cannot be read: it is no file.")
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidRequest(f"{path.name} cannot be read: {(error.strerror or 'no such file').lower()}.") from None
+    check_size(data)
+    return data
+
+
+def check_size(data: bytes) -> None:
+    """Raises InvalidRequest for a file of more than MAX_BYTES."""
     if len(data) > MAX_BYTES:
         raise InvalidRequest(f"The picture is larger than {MAX_BYTES // 2**20} MiB, the most that is accepted.")
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a picture that may be decoded; raises InvalidRequest with one sentence for any other."""
+    check_size(data)
     try:
         with warnings.catch_warnings():
             # Pillow only warns up to twice its own limit; ours is lower and is asked below.

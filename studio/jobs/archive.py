@@ -16,7 +16,6 @@ from PIL.PngImagePlugin import PngInfo
 from pydantic import ValidationError
 
 from studio.core import events, infotext
-from studio.core.embedded import read_texts
 from studio.core.errors import InvalidRequest, NotFound, StorageError
 from studio.core.jobs import ImageView
 from studio.core.pictures import decoding
@@ -25,6 +24,7 @@ from studio.jobs.database import Database
 from studio.jobs.saving import publishing, unfinished
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
 from studio.jobs.trash import take_back, throw_away
+from studio.metadata.containers import read_texts
 
 log = logging.getLogger(__name__)
 

@@ -1,16 +1,12 @@
 """The AUTOMATIC1111 text: what is written is read back, whatever a prompt holds; and what others wrote is understood."""
 
-import io
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from studio.core import infotext
-from studio.core.embedded import read_texts
-from studio.core.errors import InvalidRequest
 from studio.core.infotext import NEGATIVE, Infotext
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
@@ -130,20 +126,56 @@ def test_every_sampler_and_spacing_of_ours_has_a_name_there() -> None:
         assert infotext.settings(infotext.parse(infotext.write(recipe(spacing=name)))).fields["spacing"] == name
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
-@pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
-def test_exif_comments_are_read_in_either_byte_order(encoding: str, file_format: str) -> None:
-    exif = Image.Exif()
-    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\x00" + SAMPLE.encode(encoding)
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, file_format, exif=exif)
-    assert read_texts(buffer.getvalue()) == {"parameters": SAMPLE}
+class Counted(str):
+    """Text that counts the characters that are looked at, by whichever way."""
+
+    looked = 0
+
+    def find(self, part: str, start: int = 0) -> int:  # type: ignore[override]
+        found = super().find(part, start)
+        Counted.looked += (len(self) if found < 0 else found) - start + 1
+        return found
+
+    def __getitem__(self, place: object) -> str:
+        part = super().__getitem__(place)  # type: ignore[index]
+        Counted.looked += len(part)
+        return part
 
 
-def test_a_picture_without_texts_has_none_and_rubbish_is_refused() -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    assert read_texts(buffer.getvalue()) == {}
-    for data in (b"", b"\x89PNG\r\n\x1a\n", b"<html>", buffer.getvalue()[:40]):
-        with pytest.raises(InvalidRequest):
-            read_texts(data)
+def work(text: str) -> int:
+    Counted.looked = 0
+    for _ in infotext.split_items(Counted(text)):
+        pass
+    return Counted.looked
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [" ", "a", ",", ":", '"', "\\", "a ", "a: ", 'aa: "', 'aa: "\\', "aa: [", 'aa: {"', "aa: [1], ", "a,", ":,", 'aa:"b" c', "\\\\"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "around", [("", ""), ('aa: "', ""), ("", ":"), ("aa: {", ""), ("Steps: 20, Seed: 1, cc: ", "")]
+)
+def test_reading_is_linear_in_hostile_text(piece: str, around: tuple[str, str]) -> None:
+    before, after = around
+    once, twice = (work(before + piece * number + after) for number in (1000, 2000))
+    assert twice <= 2.1 * once + 200
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 50_000, '"' + "\\" * 100_001])
+def test_deep_and_escaped_values_are_text(text: str) -> None:
+    assert infotext.parse(f"x\nSteps: 20, Seed: 1, Deep: {text}").params["Deep"] == text
+
+
+def test_values_may_be_json_and_quotations() -> None:
+    line = (
+        'Steps: 20, Hashes: {"model": "abc", "lora:x": "d,e"}, TI: "a: \\"b\\", c", List: [1, 2], Odd: "a" b, Seed: 3'
+    )
+    assert infotext.parse(f"x\n{line}").params == {
+        "Steps": "20",
+        "Hashes": '{"model": "abc", "lora:x": "d,e"}',
+        "TI": 'a: "b", c',
+        "List": "[1, 2]",
+        "Odd": '"a" b',
+        "Seed": "3",
+    }

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from studio.core import infotext
-from studio.core.embedded import read_texts
 from studio.core.errors import Cancelled, StorageError
 from studio.core.events import Done, Step
 from studio.core.recipe import Recipe, from_text, pixel_hash
@@ -24,6 +23,7 @@ from studio.jobs.log import EventLog
 from studio.jobs.queue import JobQueue
 from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
+from studio.metadata.containers import read_texts
 
 
 @pytest.fixture
