@@ -12,15 +12,14 @@ from typing import Any
 import PIL.Image
 from pydantic import ValidationError
 
-from studio.core import infotext
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import find_model, legal_samplers, options_for, resolve, resolve_parts
+from studio.core.options import find_model, options_for, resolve, resolve_parts
 from studio.core.presets import Preset, Style, read_presets, read_styles
-from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text
+from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
@@ -42,7 +41,7 @@ from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
-from studio.metadata.containers import USER_COMMENT, read_texts
+from studio.metadata.reader import read
 
 log = logging.getLogger(__name__)
 
@@ -207,18 +206,8 @@ class Studio:
 
     def read_settings(self, data: bytes) -> dict[str, Any]:
         """Fields of GenerationRequest, and "notes": one sentence for each thing that could not be taken over."""
-        texts = read_texts(data)
-        if RECIPE_KEY in texts:
-            try:
-                return self._known_model(*_from_recipe(texts[RECIPE_KEY]))
-            except ValidationError:
-                pass  # written by another version, perhaps; their text stands beside it
-        if parameters := texts.get(PARAMETERS_KEY) or texts.get(USER_COMMENT):
-            found = infotext.settings(infotext.parse(parameters))
-            return self._known_model(dict(found.fields), list(found.notes))
-        raise InvalidRequest(
-            "This picture carries no settings. Only pictures made here, or by AUTOMATIC1111 and its kin, do."
-        )
+        settings = read(data, self._catalog.models())
+        return settings.fields | {"notes": list(settings.notes)}
 
     def presets(self) -> list[Preset]:
         return read_presets(self.settings.presets)
@@ -303,18 +292,6 @@ class Studio:
         self._host.cancel(job_id)
         return True
 
-    def _known_model(self, fields: dict[str, Any], notes: list[str]) -> dict[str, Any]:
-        """Leave a model out that is not here, and a sampler that it cannot use."""
-        if "model" in fields:
-            try:
-                model = find_model(self._catalog.models(), fields["model"])
-            except StudioError:
-                notes.append(f"Left out: the model {fields.pop('model')!r} is not here.")
-            else:
-                fields["model"] = model.id
-                _fit_sampler(fields, notes, model)
-        return fields | {"notes": notes}
-
 
 def _settings_message(settings: Settings) -> Message:
     return {"settings": settings.model_dump(mode="json", exclude={"auth"})}
@@ -351,25 +328,6 @@ def _move(row: dict[str, Any]) -> MoveView | None:
         return MoveView(**row)
     except ValidationError:
         return None
-
-
-def _from_recipe(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The settings that make this one image again."""
-    recipe = from_text(text)
-    fields = recipe.request.model_dump(mode="json")
-    return fields | {"seed": recipe.seed, "count": 1, "batch_size": 1}, []
-
-
-def _fit_sampler(fields: dict[str, Any], notes: list[str], model: ModelInfo) -> None:
-    """Flow models' Euler goes by the plain name in other programs' texts; what else is illegal is left out."""
-    sampler, legal = fields.get("sampler"), legal_samplers(model)
-    if sampler is None or sampler in legal:
-        return
-    if f"flow_{sampler}" in legal:
-        fields["sampler"] = f"flow_{sampler}"
-        return
-    del fields["sampler"]
-    notes.append(f"Left out: the sampler {sampler} does not work with {model.title}.")
 
 
 def _logged(work: Callable[[], object]) -> Callable[[], None]:

@@ -18,11 +18,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from studio import __version__
-from studio.core.errors import InvalidRequest
 from studio.core.fields import specs
-from studio.core.parts import PARTS, PartBase
+from studio.core.parts import PartBase
 from studio.core.recipe import Recipe
-from studio.core.request import DEFAULT, GenerationRequest, parse_request
+from studio.core.request import DEFAULT
 
 NEGATIVE = "Negative prompt:"
 _KEY = re.compile(r"\w[\w \-/]+")
@@ -70,37 +69,6 @@ SPACINGS = {
     "ays": "Align Your Steps",
     "lu": "Lu",
 }
-_SAMPLER_OF = {theirs.lower(): ours for ours, theirs in reversed(SAMPLERS.items())} | {
-    "pndm": "pndm",
-    "k_euler": "euler",
-}
-_SPACING_OF = {theirs.lower(): ours for ours, theirs in SPACINGS.items()} | {"automatic": DEFAULT}
-_OLD_SUFFIXES = ("Karras", "Exponential", "SGM Uniform", "Uniform")
-
-# Their keys that are settings of ours, as the fields declare them: key -> the request's own field, or (part's kind, field).
-_FIELDS: dict[str, str] = {
-    spec.extra.infotext: name for name, spec in specs(GenerationRequest).items() if spec.extra.infotext
-}
-_PART_FIELDS: dict[str, tuple[str, str]] = {
-    spec.extra.infotext: (kind, name)
-    for kind, part in PARTS.items()
-    for name, spec in specs(part).items()
-    if spec.extra.infotext
-}
-# Their keys that change no picture here, or are spoken of on their own.
-_KNOWN = {
-    "Sampler",
-    "Schedule type",
-    "Model",
-    "Model hash",
-    "RNG",
-    "Version",
-    "User",
-    "Face restoration",
-    *_FIELDS,
-    *_PART_FIELDS,
-}
-_HARMLESS = {"Clip skip": "1", "Batch size": None, "Batch pos": None, "ENSD": "0"}
 
 
 @dataclass(frozen=True)
@@ -110,14 +78,6 @@ class Infotext:
     prompt: str = ""
     negative_prompt: str = ""
     params: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an infotext means here: fields of GenerationRequest, and one sentence for each thing left out."""
-
-    fields: dict[str, Any]
-    notes: tuple[str, ...]
 
 
 def write(recipe: Recipe) -> str:
@@ -174,7 +134,7 @@ def parse(text: str) -> Infotext:
     body, _, last = text.rstrip().rpartition("\n")
     items = list(split_items(last))
     if len(items) < _LEAST_ITEMS:
-        body, items = text.strip(), []
+        body, items = _before_template(text.strip())
     prompt, negative = _split_prompts(body)
     params: dict[str, str] = {}
     for key, raw in items:
@@ -184,6 +144,15 @@ def parse(text: str) -> Infotext:
         else:
             params[key] = value
     return Infotext(prompt, negative, params)
+
+
+def _before_template(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """The prompts and items of a text whose last line is none of parameters: an extension may have written its template
+    behind them."""
+    place = text.rfind("\nSteps: ")
+    body, line = (text[:place], text[place + 1 :].partition("\n")[0]) if place >= 0 else ("", "")
+    items = list(split_items(line))
+    return (body, items) if len(items) >= _LEAST_ITEMS else (text, [])
 
 
 def split_items(line: str) -> Iterator[tuple[str, str]]:
@@ -252,36 +221,6 @@ def _item_end(line: str, at: int) -> int:
     return at if at == len(line) or line[at] == "," else -1
 
 
-def settings(text: Infotext) -> Settings:
-    """Translate; `model` is the name that stands there, for the caller to look up."""
-    fields: dict[str, Any] = {}
-    notes: list[str] = []
-    for name, value in (("prompt", text.prompt), ("negative_prompt", text.negative_prompt)):
-        _keep(fields, notes, name, value)
-    for key, name in _FIELDS.items():
-        if key in text.params:
-            _keep(fields, notes, name, _number(text.params[key]))
-    _add_parts(fields, notes, text.params)
-    _add_sampler(fields, notes, text.params)
-    if model := text.params.get("Model"):
-        fields["model"] = model
-    notes += _remarks(text.params)
-    return Settings(fields, tuple(notes))
-
-
-def _add_parts(fields: dict[str, Any], notes: list[str], params: dict[str, str]) -> None:
-    parts: dict[str, dict[str, Any]] = {}
-    for key, (kind, name) in _PART_FIELDS.items():
-        if key in params:
-            parts.setdefault(kind, {"kind": kind})[name] = _number(params[key])
-    for values in parts.values():
-        try:
-            parse_request({"parts": [values]})
-            fields["parts"] = [*fields.get("parts", []), values]
-        except InvalidRequest as error:
-            notes.append(f"Left out: {error}")
-
-
 def _split_prompts(body: str) -> tuple[str, str]:
     if body.startswith(NEGATIVE):
         return "", body[len(NEGATIVE) :].removeprefix(" ")
@@ -302,56 +241,6 @@ def _unquoted(value: str) -> str:
         return str(json.loads(value))
     except ValueError:
         return value
-
-
-def _number(text: str) -> int | float | str:
-    """As a request would be given it; text that is no number stays text, and is refused by its field."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _keep(fields: dict[str, Any], notes: list[str], name: str, value: Any) -> None:
-    """Take the value over if its field accepts it, else say why not."""
-    try:
-        fields[name] = getattr(parse_request({name: value}), name)
-    except InvalidRequest as error:
-        notes.append(f"Left out: {error}")
-
-
-def _add_sampler(fields: dict[str, Any], notes: list[str], params: dict[str, str]) -> None:
-    sampler, schedule = params.get("Sampler"), params.get("Schedule type", "Automatic")
-    if sampler is None:
-        return
-    for suffix in _OLD_SUFFIXES:  # before 1.9 the spacing was part of the sampler's name
-        if sampler.endswith(f" {suffix}"):
-            sampler, schedule = sampler.removesuffix(f" {suffix}"), suffix
-            break
-    ours = _SAMPLER_OF.get(sampler.lower()) or (sampler if sampler in SAMPLERS else None)
-    if ours is None:
-        notes.append(f"Left out: the sampler {sampler!r} is not known here.")
-        return
-    fields["sampler"] = ours
-    spacing = _SPACING_OF.get(schedule.lower()) or (schedule if schedule in SPACINGS else None)
-    if spacing is None:
-        notes.append(f"Left out: the schedule {schedule!r} is not known here.")
-        return
-    fields["spacing"] = spacing
-
-
-def _remarks(params: dict[str, str]) -> list[str]:
-    unused = [
-        key
-        for key, value in params.items()
-        if key not in _KNOWN and not (key in _HARMLESS and _HARMLESS[key] in (None, value))
-    ]
-    remarks = [f"Not used here: {', '.join(unused)}."] if unused else []
-    if "Seed" in params and params.get("RNG", "GPU").upper() != "CPU":
-        remarks.append("Its noise was drawn on a GPU; the same seed gives another picture here.")
-    return remarks
 
 
 def _short_hash(recipe: Recipe) -> str | None:

@@ -10,14 +10,6 @@ from studio.core import infotext
 from studio.core.infotext import NEGATIVE, Infotext
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
-from studio.core.samplers import SOLVERS, SPACINGS
-
-# From the text of a real picture, and the same as older versions wrote it.
-SAMPLE = """a red cat, (best quality:1.2) <lora:ink:0.8>
-Negative prompt: blurry
-Steps: 20, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, \
-Model hash: 6ce0161689, Model: v1-5, RNG: CPU, Lora hashes: "ink: 7c6bad76eb54", Version: v1.10.1"""
-OLD = "a dog\nSteps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 1, Size: 512x512"
 
 # Any text of a prompt, but for a line that the grammar itself takes for the negative prompt.
 prompts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=200).filter(
@@ -68,8 +60,7 @@ def test_any_parameters_come_back_exactly(params: dict[str, str], prompt: str) -
 
 @given(st.text(max_size=300))
 def test_no_text_is_too_strange_to_parse(text: str) -> None:
-    found = infotext.parse(text)
-    assert isinstance(infotext.settings(found).notes, tuple)
+    assert isinstance(infotext.parse(text).prompt, str)
 
 
 def test_what_we_write() -> None:
@@ -80,50 +71,14 @@ def test_what_we_write() -> None:
     )
 
 
-def test_their_text_becomes_settings_and_says_what_was_left_out() -> None:
-    parsed = infotext.parse(SAMPLE)
-    assert parsed.params["Lora hashes"] == "ink: 7c6bad76eb54"
-    found = infotext.settings(parsed)
-    assert found.fields == {
-        "prompt": "a red cat, (best quality:1.2) <lora:ink:0.8>",
-        "negative_prompt": "blurry",
-        "steps": 20,
-        "guidance_scale": 7.0,
-        "seed": 965400086,
-        "width": 512,
-        "height": 768,
-        "sampler": "dpmpp_2m",
-        "spacing": "karras",
-        "model": "v1-5",
-    }
-    assert found.notes == ("Not used here: Lora hashes.",)
-
-
-def test_old_names_carry_the_spacing() -> None:
-    found = infotext.settings(infotext.parse(OLD))
-    assert (found.fields["sampler"], found.fields["spacing"]) == ("dpmpp_2m", "karras")
-    assert "drawn on a GPU" in found.notes[0]
-
-
-def test_what_is_unknown_or_out_of_bounds_is_left_out_by_name() -> None:
-    text = "x\nSteps: 0, Sampler: DPM adaptive, CFG scale: nan, Seed: 7, Size: 513x512, RNG: CPU"
-    found = infotext.settings(infotext.parse(text))
-    assert found.fields == {"prompt": "x", "negative_prompt": "", "seed": 7, "height": 512}
-    notes = "\n".join(found.notes)
-    assert "Steps must be" in notes and "DPM adaptive" in notes and "CFG must be" in notes and "multiple of 8" in notes
-
-
 def test_a_prompt_alone_is_a_prompt() -> None:
     assert infotext.parse("a cat, sitting: happy") == Infotext("a cat, sitting: happy", "", {})
     assert infotext.parse("") == Infotext()
 
 
-def test_every_sampler_and_spacing_of_ours_has_a_name_there() -> None:
-    for name in SOLVERS.names():
-        written = infotext.settings(infotext.parse(infotext.write(recipe(sampler=name)))).fields["sampler"]
-        assert written in (name, name.removeprefix("flow_"))
-    for name in SPACINGS.names():
-        assert infotext.settings(infotext.parse(infotext.write(recipe(spacing=name)))).fields["spacing"] == name
+def test_a_template_behind_the_parameters_is_no_prompt() -> None:
+    text = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Seed: 1\nTemplate: a {cat|dog}"
+    assert infotext.parse(text) == Infotext("a cat", "dog", {"Steps": "20", "Sampler": "Euler a", "Seed": "1"})
 
 
 class Counted(str):

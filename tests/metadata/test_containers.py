@@ -35,7 +35,7 @@ def with_exif(format: str, comment: bytes, *, first_directory: bool = False) -> 
     else:
         exif.get_ifd(0x8769)[0x9286] = comment
     out = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(out, format, exif=exif)
+    Image.new("RGB", (8, 8)).save(out, format, exif=exif.tobytes())
     return out.getvalue()
 
 

@@ -1,0 +1,55 @@
+"""Reads the settings that a picture file carries, whichever program wrote them, as settings of ours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from studio.core.errors import InvalidRequest
+from studio.core.models import ModelInfo
+from studio.core.recipe import RECIPE_KEY, from_text
+from studio.metadata import files
+from studio.metadata.containers import read_texts
+from studio.metadata.fit import Settings, as_a_whole, fit, pair_up
+from studio.metadata.found import File, Found, Texts
+from studio.metadata.programs import READERS
+
+NONE = "This picture carries no settings that are known here."
+
+
+def read(data: bytes, models: Sequence[ModelInfo]) -> Settings:
+    """The settings of a picture file, fitted to the models at hand. Raises InvalidRequest, which says what the file carries
+    instead, if there are none."""
+    texts = Texts(read_texts(data))
+    if RECIPE_KEY in texts:
+        try:
+            return _of_recipe(texts[RECIPE_KEY], models)
+        except ValidationError:
+            pass  # written by another version, perhaps; their text stands beside it
+    found = find(texts)
+    if found is None:
+        raise InvalidRequest(NONE)
+    settings = fit(found, models)
+    if not settings.fields:
+        raise InvalidRequest(" ".join([NONE, *settings.notes]))
+    return settings
+
+
+def find(texts: Texts) -> Found | None:
+    """What the first program that knows the texts as its own reads from them."""
+    return next((found for read in READERS if (found := read(texts)) is not None), None)
+
+
+def _of_recipe(text: str, models: Sequence[ModelInfo]) -> Settings:
+    """The settings that make this one image of ours again."""
+    recipe = from_text(text)
+    fields: dict[str, Any] = recipe.request.model_dump(mode="json")
+    fields |= {"seed": recipe.seed, "count": 1, "batch_size": 1}
+    notes: list[str] = []
+    model, sentence = files.model(File(fields.pop("model")), models)
+    notes += [sentence] if sentence else []
+    if model is not None:
+        fields["model"] = model.id
+    pair_up(fields, notes, model)
+    as_a_whole(fields, notes, model, models)
+    return Settings(fields, tuple(notes))
