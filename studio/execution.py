@@ -14,6 +14,7 @@ from studio.core.errors import Cancelled, ModelError, StudioError
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
+from studio.core.sketch import is_sketch
 from studio.engine.generate import Watch
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
@@ -112,7 +113,8 @@ def _run(
         watch = Watch(observers, reporter.cancelled, inputs.open)
         for result in generate_all(request, planned(request, info, models), leased, watch):
             recorder.catch_up()
-            reporter.emit(archive.save(result.image, result.recipe, reporter.job))
+            if not is_sketch(reporter.job):
+                reporter.emit(archive.save(result.image, result.recipe, reporter.job))
 
 
 def _device_is_lost(error: Exception) -> bool:

@@ -22,6 +22,7 @@ from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
+from studio.core.sketch import is_sketch, sketch_of
 from studio.jobs.archive import Archive
 from studio.jobs.board import MemoryBoard
 from studio.jobs.channel import Message
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 WORKER = "studio.worker:main"
 LEDGER = "ledger.jsonl"
+SKETCHES_KEPT = 8  # of Live, since pages may still look at the last ones
 PACE_ROWS = 400  # of the ledger, that are looked through for former conversions
 
 
@@ -82,12 +84,12 @@ class Studio:
         )
         self._host.start()
 
-    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         model, path = self._found(request.model)
         resolved = resolve(request, model, self._catalog.models())
         self._check_images(resolved)
         check_request(resolved, model, path)
-        job = self._queue.put(resolved, replaces=replaces)
+        job = self._queue.put(sketch_of(resolved, model) if sketch else resolved, replaces=replaces, sketch=sketch)
         self._host.wake()
         if replaces is not None:
             try:
@@ -276,6 +278,7 @@ class Studio:
         self._archive.prune_thumbnails()
         self._frames.sweep()
         self._queue.recover(self._frames.settle)
+        self._frames.forget(self._queue.forget_sketches(keep=0))
         if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
             threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()
 
@@ -317,6 +320,8 @@ class _Feed:
         if event.terminal:
             try:
                 self._frames.settle(job)
+                if is_sketch(job):
+                    self._frames.forget(self._queue.forget_sketches(keep=SKETCHES_KEPT))
                 self._queue.tell_waiting()
             except StorageError as error:
                 log.warning("%s", error)

@@ -27,9 +27,10 @@ class Following(Protocol):
 
 
 class Studio(Protocol):
-    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and
-        cancelled if it runs (the Live mode: the newest request takes the waiting one's place)."""
+        cancelled if it runs (the Live mode: the newest request takes the waiting one's place). A `sketch` is a quick version
+        in fewer steps (`core.sketch`), of which nothing is kept."""
 
     def follow(self, job_id: str, after: int = 0) -> Following:
         """The job's events from number `after` on, past ones first, then as they happen; ends after a terminal one."""
@@ -37,7 +38,7 @@ class Studio(Protocol):
     def job(self, job_id: str) -> JobView: ...
 
     def jobs(self, *, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
-        """Newest first; all states if none are named."""
+        """Newest first, without sketches; all states if none are named."""
 
     def cancel(self, job_id: str) -> bool:
         """True if the job had not ended. Takes effect within one step."""

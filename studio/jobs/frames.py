@@ -118,6 +118,15 @@ class FrameStore:
                 db.executemany(_FORGET_STEPS, evicted)
                 db.executemany("DELETE FROM frames WHERE job = ?", evicted)
 
+    def forget(self, jobs: Iterable[str]) -> None:
+        """These jobs are known no more."""
+        gone = [(job,) for job in jobs]
+        for (job,) in gone:
+            self._path(job).unlink(missing_ok=True)
+        if gone:
+            with self._database.write("forget old previews") as db:
+                db.executemany("DELETE FROM frames WHERE job = ?", gone)
+
     def sweep(self) -> None:
         """Remove the files of jobs that are not in the index, as after its loss."""
         with self._database.read("read the queue") as db:

@@ -19,12 +19,14 @@ from studio.core.errors import NotFound, StorageError
 from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading, Queued, Step, from_json
 from studio.core.jobs import TERMINAL, JobView, QueuedJob, QueueView
 from studio.core.request import GenerationRequest
+from studio.core.sketch import PREFIX
 from studio.jobs.database import Database
 from studio.jobs.log import EventLog, outcome, store_event
 
 logger = logging.getLogger(__name__)
 
 LISTED = 100  # jobs that the queue's view names
+SKETCHES = f"id GLOB '{PREFIX}*'"
 LISTED_CHARACTERS = 200  # of a prompt there
 STOPPED = "The studio was stopped while this ran."
 UNREADABLE = "This job was queued by another version of the studio and cannot be read any more. Queue it again."
@@ -60,9 +62,9 @@ class JobQueue:
         self._changed = threading.Condition()
         self._number = 1  # of the queue's latest change
 
-    def put(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+    def put(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         """Queue a request. A waiting job named by `replaces` is dropped and leaves its place to this one."""
-        job, now = secrets.token_hex(8), time.time()
+        job, now = f"{PREFIX if sketch else ''}{secrets.token_hex(8)}", time.time()
         try:
             with self._database.write("queue the job") as db:
                 inherited = self._drop_waiting(db, replaces) if replaces else None
@@ -119,6 +121,18 @@ class JobQueue:
         self._say()
         return len(jobs)
 
+    def forget_sketches(self, *, keep: int) -> list[str]:
+        """Forget the sketches that have ended, except the newest `keep`; which ones."""
+        with self._database.write("forget old sketches") as db:
+            rows = db.execute(
+                f"SELECT id FROM jobs WHERE {SKETCHES} AND ended IS NOT NULL ORDER BY created DESC LIMIT -1 OFFSET ?",
+                (keep,),
+            ).fetchall()
+            for row in rows:
+                db.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
+                db.execute("DELETE FROM events WHERE job = ?", (row["id"],))
+        return [row["id"] for row in rows]
+
     def progressed(self) -> None:
         """A running job has reported something."""
         self._say()
@@ -153,7 +167,9 @@ class JobQueue:
                 "ORDER BY state = 'queued', place, rowid LIMIT ?",
                 (LISTED,),
             ).fetchall()
-            newest = db.execute("SELECT id FROM jobs ORDER BY created DESC, rowid DESC LIMIT 1").fetchone()
+            newest = db.execute(
+                f"SELECT id FROM jobs WHERE NOT {SKETCHES} ORDER BY created DESC, rowid DESC LIMIT 1"
+            ).fetchone()
         return QueueView(
             waiting=waiting,
             running=tuple(row["id"] for row in rows if row["state"] == "running"),
@@ -171,11 +187,12 @@ class JobQueue:
         return view
 
     def list(self, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
-        """Newest first."""
-        wanted = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        """Newest first, without sketches."""
+        wanted = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
         with self._database.read("read the queue") as db:
             rows = db.execute(
-                f"SELECT * FROM jobs {wanted} ORDER BY created DESC, rowid DESC LIMIT ?", (*states, limit)
+                f"SELECT * FROM jobs WHERE NOT {SKETCHES} {wanted} ORDER BY created DESC, rowid DESC LIMIT ?",
+                (*states, limit),
             ).fetchall()
             views = [self._view(db, row) for row in rows]
         return [view for view in views if view is not None]

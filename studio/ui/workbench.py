@@ -49,7 +49,6 @@ class Workbench:
             {name: mode.task for name, mode in modes.items() if mode.task},
             large={name: (mode.part,) for name, mode in modes.items() if mode.part},
         )
-        self.job = gr.State(None)  # the job last submitted here, which Live replaces
         self.model = gr.State("")  # the model before the one that is being chosen
         with gr.Column(elem_id=name, elem_classes=["workbench"]):
             self.mode = ModeSwitch([name for name, mode in modes.items() if mode.task])
@@ -69,7 +68,8 @@ class Workbench:
                     "live",
                     False,
                     title="Live",
-                    help="Render again at once, with the same seed, whenever a setting changes.",
+                    help="Render again at once, with the same seed, whenever a setting changes; in fewer steps while a slider "
+                    "moves.",
                 )
             self.notice = Notice()
             self.draft = Draft()
@@ -101,11 +101,11 @@ class Workbench:
     def wire(self, page: gr.Blocks) -> None:
         """Handlers are quick: they submit a request or set the form's fields."""
         form, fields = self.form, self.form.fields
-        everything = {*form.inputs(), self.mode, self.live, self.job}
+        everything = {*form.inputs(), self.mode}
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        request: dict[str, Any] = {"fn": self.submit, "inputs": everything, "outputs": [self.canvas, self.job], **quiet}
-        self.generate.click(trigger_mode="multiple", **request)
-        self.canvas.submit(trigger_mode="always_last", **request)  # Live: only the newest request counts
+        request: dict[str, Any] = {"inputs": everything, "outputs": self.canvas, "trigger_mode": "multiple", **quiet}
+        self.generate.click(self.submit, **request)
+        self.canvas.submit(self.submit_live, **request)
         filled = [*form.inputs(), self.mode, self.notice, self.model]
         fields["model"].input(
             self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
@@ -119,15 +119,21 @@ class Workbench:
         page.load(self.open, inputs=self.draft, outputs=opened, js=kept(self.name), **quiet)
 
     def submit(self, data: dict[Component, Any]) -> Updates:
-        live = bool(data[self.live])
+        return self._submit(data)
+
+    def submit_live(self, data: dict[Component, Any], event: gr.EventData) -> Updates:
+        """The page says which Live run this one takes the place of, and whether a quick sketch is enough."""
+        return self._submit(data, live=True, replaces=event.replaces or None, sketch=bool(event.sketch))
+
+    def _submit(self, data: dict[Component, Any], *, live: bool = False, **how: Any) -> Updates:
         try:
-            job = self.studio.submit(self.form.read(data, data[self.mode]), replaces=data[self.job] if live else None)
+            job = self.studio.submit(self.form.read(data, data[self.mode]), **how)
         except StudioError as error:
             return {self.canvas: canvases.refuse(error)}
         except Exception:
             log.exception("submit failed")
             return {self.canvas: canvases.refuse(StudioError(BROKEN))}
-        return {self.canvas: canvases.show(job, live=live), self.job: job}
+        return {self.canvas: canvases.show(job, live=live)}
 
     def choose_model(self, data: dict[Component, Any]) -> Updates:
         chosen = str(data[self.form.fields["model"]])

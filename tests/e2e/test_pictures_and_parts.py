@@ -31,11 +31,11 @@ class Recorder(FakeStudio):
         self.asked: list[GenerationRequest] = []
         self.refusal = InvalidRequest("Not today.")
 
-    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         self.asked.append(request)
         if any(part.kind == "grain" for part in request.parts):
             raise self.refusal
-        return super().submit(request, replaces=replaces)
+        return super().submit(request, replaces=replaces, sketch=sketch)
 
 
 def tabs() -> dict[str, Tab]:

@@ -20,6 +20,7 @@ from studio.core import events
 from studio.core.errors import Cancelled, StudioError
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
+from studio.core.sketch import is_sketch
 from studio.jobs.archive import Archive, encode_jpeg
 from studio.jobs.channel import Channel, Message
 from studio.jobs.database import Database
@@ -87,7 +88,7 @@ class Run:
         try:
             for step in range(self.request.steps):
                 self.step(step, word)
-            for index in range(self.request.count):
+            for index in () if is_sketch(self.job) else range(self.request.count):
                 self.emit(self.archive.save(picture(self.request, index), recipe_of(self.request, index), self.job))
         except Cancelled:
             self.emit(events.Cancelled())

@@ -14,7 +14,7 @@ from studio.core.errors import InvalidRequest, NotFound, UnknownName
 from studio.core.events import Done, Event, Interrupted, Queued, Step
 from studio.core.events import Image as ImageEvent
 from studio.core.request import GenerationRequest
-from studio.studio import Studio
+from studio.studio import SKETCHES_KEPT, Studio
 
 
 def wish(prompt: str = "a picture", **settings: object) -> GenerationRequest:
@@ -93,6 +93,23 @@ def test_a_replacement_cancels_the_running_one(studio: Studio, hold: Path) -> No
     hold.unlink()
     assert isinstance(list(studio.follow(new))[-1], Done)
     assert studio.submit(wish(), replaces="0123456789abcdef")  # what is gone needs no replacing
+
+
+def test_of_a_sketch_nothing_is_kept(studio: Studio) -> None:
+    kept = studio.submit(wish(steps=24))
+    sketches = [studio.submit(wish(steps=24, count=3), sketch=True) for _ in range(SKETCHES_KEPT + 2)]
+    for job in sketches:
+        steps = [event for event in studio.follow(job) if isinstance(event, Step)]
+        assert len(steps) == 6  # a quarter of them, each with a frame
+        assert studio.frame(job, 0, 5, "x0")
+    assert kinds(list(studio.follow(sketches[-1])))[-1] == "done"
+    assert [view.id for view in studio.jobs()] == [kept] == [studio.watch_queue(0, 0)[1].newest]
+    assert {image.job for image in studio.images()} == {kept}
+    for old in sketches[:2]:  # the newest can still be looked at
+        assert studio.frame(old, 0, 5, "x0") is None
+        with pytest.raises(NotFound):
+            studio.job(old)
+    assert studio.frame(kept, 0, 5, "x0")
 
 
 def test_two_hundred_jobs_all_run_in_order_and_cancel_all_stops_the_rest(studio: Studio) -> None:

@@ -28,7 +28,7 @@ class MemoryStudio:
         self.used, self.changes = 3, 1
         self._happened = threading.Condition()
 
-    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         job = f"job{len(self.requests)}"
         self.requests[job] = request
         self.events[job] = [Queued()]

@@ -28,6 +28,7 @@ from studio.core.parts import PARTS
 from studio.core.presets import Preset, Style
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
+from studio.core.sketch import PREFIX, is_sketch, sketch_of
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
 from studio.jobs.trash import take_back, throw_away
@@ -138,11 +139,14 @@ class FakeStudio(FakeMemory):
         self._turn = 1
         threading.Thread(target=self._work, daemon=True).start()
 
-    def submit(self, request: GenerationRequest, *, replaces: str | None = None) -> str:
-        resolved = resolve(request, find_model(self._models, request.model), self._models)
+    def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
+        model = find_model(self._models, request.model)
+        resolved = resolve(request, model, self._models)
         if replaces:
             self.cancel(replaces)
         job = uuid.uuid4().hex[:12]
+        if sketch:
+            job, resolved = PREFIX + job, sketch_of(resolved, model)
         with self._lock:
             ahead = sum(view.state not in TERMINAL for view in self._jobs.values())
             self._jobs[job] = JobView(id=job, request=resolved, state="queued", created=time.time(), ahead=ahead)
@@ -165,13 +169,20 @@ class FakeStudio(FakeMemory):
         return self._jobs[job_id]
 
     def jobs(self, *, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
-        return [view for view in reversed(self._jobs.values()) if not states or view.state in states][:limit]
+        return [view for view in self._all(states) if not is_sketch(view.id)][:limit]
+
+    def sketches(self) -> list[str]:
+        """Those of Live, the first one first."""
+        return [job for job in self._jobs if is_sketch(job)]
+
+    def _all(self, states: tuple[str, ...]) -> list[JobView]:
+        return [view for view in reversed(self._jobs.values()) if not states or view.state in states]
 
     def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
         with self._lock:
             self._lock.wait_for(lambda: self._turn != seen or self._closed, timeout=seconds)
             turn = self._turn
-        waiting, running = self.jobs(states=("queued",), limit=1000), self.jobs(states=("running",))
+        waiting, running = self._all(("queued",)), self._all(("running",))
         newest = next((view.id for view in self.jobs(limit=1)), None)
         return turn, QueueView(
             waiting=len(waiting),
@@ -206,7 +217,7 @@ class FakeStudio(FakeMemory):
 
     def cancel_all(self, *, running: bool) -> int:
         states = ("queued", "running") if running else ("queued",)
-        return sum(self.cancel(view.id) for view in self.jobs(states=states, limit=1000))
+        return sum(self.cancel(view.id) for view in self._all(states))
 
     def retry(self, job_id: str) -> str:
         return self.submit(self.job(job_id).request)
@@ -282,7 +293,7 @@ class FakeStudio(FakeMemory):
     def forget(self) -> None:
         """As if nothing had ever been made here."""
         self.forget_memory()
-        for view in self.jobs(limit=1000):
+        for view in self._all(()):
             self.cancel(view.id)
         self.released.set()
         self.finished.set()
@@ -366,7 +377,8 @@ class FakeStudio(FakeMemory):
                 self._emit(job, Failed(message=message))
                 return False
             self._step(job, index, step, request, final, noise, began)
-        self._save(job, index, seed, request, Picture.fromarray(final.astype(np.uint8)))
+        if not is_sketch(job):
+            self._save(job, index, seed, request, Picture.fromarray(final.astype(np.uint8)))
         return True
 
     def _step(

@@ -2,8 +2,9 @@
 
 import { isAnothers, make, onPage, whenDrawn, workbenchOf } from "./workbench.js";
 import { Announcer } from "./announcer.js";
-import { Feed } from "./feed.js";
+import { Feed, isSketch } from "./feed.js";
 import { blame, wireForm } from "./form.js";
+import { Live } from "./live.js";
 import { playByKeys } from "./play_keys.js";
 import { Player } from "./player.js";
 import { Requests } from "./requests.js";
@@ -16,9 +17,9 @@ const FRAME_MS = 16;
 
 export function mount({ element, props, trigger, watch }) {
   const workbench = workbenchOf(element);
-  const canvas = new Canvas(element.querySelector(".canvas-body"), props, workbench, () => trigger("submit"));
+  const canvas = new Canvas(element.querySelector(".canvas-body"), props, workbench, (how) => trigger("submit", how));
   watch("value", () => canvas.receive(props.value));
-  wireForm(workbench, { submit: () => canvas.requests.submit(), shownSeed: () => canvas.run?.saved?.seed ?? null });
+  wireForm(workbench);
   canvas.start(props.value);
 }
 
@@ -34,6 +35,11 @@ class Canvas {
       show: (job, how) => this.show(job, how),
       speak: (sentence) => this.announcer.speak(sentence),
       changed: () => this.render(),
+    });
+    this.live = new Live(workbench, {
+      send: (how) => this.requests.submitLive(how),
+      run: () => this.run,
+      shownSeed: () => this.run?.saved?.seed ?? null,
     });
     this.stage = new Stage(props.modes, {
       example: (prompt) => this.requests.example(prompt),
@@ -88,12 +94,17 @@ class Canvas {
   receive(message) {
     if (!message?.kind) return;
     const handlers = {
-      show: () => this.requests.submitted(message),
+      show: () => this.accepted(message),
       pick: () => this.pick(message),
-      refuse: () => this.requests.refused(message),
+      refuse: () => (this.requests.refused(message), this.live.answered(null)),
       newest: () => this.lost && this.isIdle() && this.followsNewest && message.job && this.show(message.job, { quiet: true }),
     };
     handlers[message.kind]();
+  }
+
+  async accepted(message) {
+    await this.requests.submitted(message);
+    if (message.live) this.live.answered(message.job);
   }
 
   /** A person chose an earlier image; other requests go on, but are not shown. */
@@ -111,7 +122,7 @@ class Canvas {
     const turn = (this.turn = Symbol(id));
     this.lost = false;
     const feed = new Feed(id, (event) => {
-      if (event.kind === "known" && this.turn === turn) this.adopt(feed, { image, live, quiet });
+      if (event.kind === "known" && this.turn === turn) this.adopt(feed, { image, live, quiet: quiet || isSketch(id) });
       this.changed(feed, event);
     });
     const known = await feed.open().catch(() => false);
@@ -124,7 +135,7 @@ class Canvas {
     this.run = new Run(feed, { ...how, kinds: this.kinds, chosen: () => this.player.kind, arrived: () => this.render() });
     Object.assign(this.requests, { refusal: null, pending: false });
     this.player.stop();
-    this.workbench.remember("job", feed.id);
+    if (!this.run.isSketch) this.workbench.remember("job", feed.id);
   }
 
   changed(feed, event) {
@@ -165,7 +176,7 @@ class Canvas {
   /** The last job of this page that has not ended. */
   lastOwn() {
     const { run, requests, workbench } = this;
-    return requests.waiting.at(-1) ?? (run && !run.ended && workbench.jobs.has(run.feed.id) ? run.feed.id : null);
+    return requests.waiting.at(-1) ?? (run && !run.ended && !run.isSketch && workbench.jobs.has(run.feed.id) ? run.feed.id : null);
   }
 
   /** What a person does with the run in view. */
@@ -182,7 +193,7 @@ class Canvas {
   get phase() {
     const { run, requests } = this;
     if (requests.refusal) return "failed";
-    if (requests.pending && (!run || run.ended)) return "queued";
+    if (requests.pending && !this.live.pending && (!run || run.ended)) return "queued";
     return run?.phase ?? "idle";
   }
 
@@ -201,9 +212,10 @@ class Canvas {
       this.pictured = final?.id ?? frame;
       this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.saved?.id ?? null });
     }
-    this.stage.render({ run, phase, final, frame, refusal: requests.refusal, waiting: requests.waiting.length });
-    this.player.render(run);
+    this.stage.render({ run, phase, final, frame, refusal: requests.refusal, waiting: requests.waiting.length, quiet: this.live.pending || run?.isQuiet });
+    this.player.render(run?.isSketch ? null : run);
     this.tick();
+    this.live.proceed();
   }
 
   tick() {

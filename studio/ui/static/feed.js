@@ -71,6 +71,11 @@ export class Feed {
   }
 }
 
+/** Whether a job is a sketch of Live, of which nothing is kept. */
+export function isSketch(job) {
+  return job.startsWith("sketch-");
+}
+
 export function cancel(job) {
   return fetch(address(`jobs/${encodeURIComponent(job)}/cancel`), { method: "POST" });
 }

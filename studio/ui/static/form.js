@@ -1,17 +1,11 @@
-// What a form does as a whole: Live, sentences at the field at fault, dropped pictures.
+// What a form does as a whole: sentences at the field at fault, dropped pictures.
 
 import { clearComplaint, complain } from "./complaints.js";
 import { whenDrawn } from "./workbench.js";
 import { wireDrop } from "./drop.js";
 import { wireSheet } from "./sheet.js";
 
-const TYPING_MS = 250;
-const SLIDING_MS = 120;
-const FILLED_MS = 60;
-const FILLING = new Set(["model", "preset"]); // these change other fields, so Live waits for them
-const UNRENDERED = new Set(["live", "preset", "style-help"]);
-
-export function wireForm(workbench, { submit, shownSeed }) {
+export function wireForm(workbench) {
   workbench.root.addEventListener("input", (event) => {
     const holder = event.target.closest(".field-text");
     if (holder) workbench.emit("edit", { name: fieldName(holder), how: "typing" });
@@ -31,7 +25,6 @@ export function wireForm(workbench, { submit, shownSeed }) {
   workbench.on("edit", ({ name }) => forgive(workbench, name));
   wireSheet(workbench);
   wireDrop(workbench);
-  wireLive(workbench, submit, shownSeed);
 }
 
 function fieldName(holder) {
@@ -59,53 +52,4 @@ function holderOf(workbench, path) {
   if (inside) return inside;
   const found = [...workbench.root.querySelectorAll(`.field.is-${CSS.escape(path.replaceAll(".", "-"))}`)];
   return found.find((holder) => holder.offsetParent) ?? found[0]; // tasks may have a field of one name each
-}
-
-function wireLive(workbench, submit, shownSeed) {
-  let timer = null;
-  let due = 0;
-  let pinned = null;
-  const on = () => Boolean(workbench.fields.get("live")?.get());
-  const request = (delay, { push = true } = {}) => {
-    // A typed word waits for a pause; a slider renders while it moves, at a steady pace.
-    const at = performance.now() + delay;
-    if (timer !== null && !push && due <= at) return;
-    clearTimeout(timer);
-    due = at;
-    timer = setTimeout(() => {
-      timer = null;
-      submit();
-    }, delay);
-  };
-  const pin = () => {
-    const seed = workbench.fields.get("seed");
-    if (String(seed.get()).trim() !== "-1" && String(seed.get()).trim() !== "") return;
-    pinned = String(shownSeed() ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-    seed.set(pinned, "pin");
-  };
-  const release = () => {
-    const seed = workbench.fields.get("seed");
-    if (pinned !== null && String(seed.get()) === pinned) seed.set("-1", "pin");
-    pinned = null;
-  };
-  workbench.on("edit", ({ name, how }) => {
-    if (name === "live") {
-      if (on()) pin();
-      else release();
-      if (on() && shownSeed() === null) request(0);
-      return;
-    }
-    if (!on() || how === "pin" || UNRENDERED.has(name)) return;
-    if (name === "seed") pin();
-    if (FILLING.has(name)) request(400);
-    else if (how === "slide") request(SLIDING_MS, { push: false });
-    else request(how === "typing" ? TYPING_MS : 0);
-  });
-  workbench.on("filled", () => {
-    if (on() && timer !== null && due - performance.now() > FILLED_MS) request(FILLED_MS);
-  });
-  workbench.on("submitting", () => {
-    clearTimeout(timer);
-    timer = null;
-  });
 }

@@ -1,6 +1,6 @@
 // What was requested at one canvas: what was sent, what was refused, which jobs follow the one in view, and what Stop ends.
 
-import { cancel } from "./feed.js";
+import { cancel, isSketch } from "./feed.js";
 import { blame, forgive } from "./form.js";
 import { queue } from "./queue.js";
 import { address } from "./workbench.js";
@@ -27,9 +27,10 @@ export class Requests {
     this.channel?.addEventListener("message", ({ data }) => listener(data.job));
   }
 
-  submit() {
+  /** A Live run: `how` says which run it takes the place of, and whether it is a sketch. */
+  submitLive(how) {
     this.announce();
-    this.send();
+    this.send(how);
   }
 
   /** A request is about to be sent. */
@@ -43,9 +44,11 @@ export class Requests {
 
   submitted({ job, live }) {
     this.pending = false;
-    this.newest = job;
     this.workbench.answered(job);
-    this.channel?.postMessage({ job });
+    if (!isSketch(job)) {
+      this.newest = job;
+      this.channel?.postMessage({ job });
+    }
     const run = this.run();
     if (!run || run.ended || live) return this.show(job, { live });
     this.waiting.push(job);

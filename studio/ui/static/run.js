@@ -1,11 +1,15 @@
 // The run in view: one job's events and step pictures, and which of its images and steps a person looks at.
 
+import { isSketch } from "./feed.js";
 import { Frames } from "./frames.js";
 
 const PHASES = { interrupted: "failed" };
 const BURST_MS = 30; // events of quick steps arrive several at once, and only the last one's frames are there yet
 const LONGEST_BURST_MS = 300;
-const LIVE_SHOWS_FROM = 0.4; // share of the steps after which a Live run replaces the image it started from
+// A Live run takes the place of the picture before it at its first step; a quick one leaves out its first, blurred steps.
+const LIVE_SHOWS_FROM = 0.4; // share of the steps
+const LIVE_QUICK = 0.5; // seconds
+const LIVE_QUIET_MS = 1000;
 
 export class Run {
   /** `kinds`: names of the kinds of frames, the first of which ends as the picture; `chosen()`: the one a person chose;
@@ -13,12 +17,28 @@ export class Run {
   constructor(feed, { kinds, chosen, arrived, image = null, live = false, quiet = false }) {
     Object.assign(this, { feed, kinds, chosen, live, quiet, image: image ?? 0 });
     this.frames = new Frames(feed.id, arrived);
+    this.begun = performance.now();
     this.position = null; // a step that a person looks at; null follows the run, and shows the picture when it has ended
     this.imageChosen = image !== null; // a run that moves on leaves such an image in view
   }
 
   get ended() {
     return this.feed.ended;
+  }
+
+  get isSketch() {
+    return isSketch(this.feed.id);
+  }
+
+  /** Whether something of it is, or was, in view; a run without previews has nothing to show before its end. */
+  get isSeen() {
+    const { latest } = this.feed;
+    return Boolean(this.final ?? this.frame) || latest?.frames.length === 0;
+  }
+
+  /** A Live run has just begun, and the picture before it is still in view: nothing needs to be said of it yet. */
+  get isQuiet() {
+    return this.live && performance.now() - this.begun < LIVE_QUIET_MS;
   }
 
   get phase() {
@@ -43,7 +63,7 @@ export class Run {
 
   /** The kind of frame to show: a Live run shows the picture it is going to be, other runs what was chosen, if they have it. */
   get kind() {
-    const wanted = this.live && !this.ended ? this.kinds[0] : this.chosen();
+    const wanted = this.isSketch || (this.live && !this.ended) ? this.kinds[0] : this.chosen();
     const { frames = [] } = this.steps[this.step] ?? {};
     return frames.includes(wanted) || !frames.length ? wanted : frames[0];
   }
@@ -56,8 +76,13 @@ export class Run {
 
   /** The frame of the step looked at, or the last one before it that has arrived. */
   get frame() {
-    if (this.live && !this.ended && (this.step + 1) / this.feed.total < LIVE_SHOWS_FROM) return null;
+    if (this.live && !this.ended && this.isBlurred) return null;
     return this.frames.near(this.image, this.step, this.kind) ?? null;
+  }
+
+  get isBlurred() {
+    const { latest, total } = this.feed;
+    return (this.step + 1) / total < LIVE_SHOWS_FROM && (latest?.elapsed ?? 0) < LIVE_QUICK;
   }
 
   /** While it runs only the newest step's picture is asked for; the rest come when it has ended and all are there. */
@@ -78,6 +103,7 @@ export class Run {
 
   /** Everything that can be scrubbed to: this kind of frame, then the others. */
   gatherAll() {
+    if (this.isSketch) return this.gather(this.last);
     const { kind, steps } = this;
     for (const each of [kind, ...this.kinds.filter((other) => other !== kind)]) {
       const there = [...steps.keys()].filter((step) => steps[step]?.frames.includes(each));

@@ -30,7 +30,7 @@ export class Stage {
     this.welcome.replaceChildren(...welcome(purpose, examples, this.example));
   }
 
-  render({ run, phase, final, frame, refusal, waiting }) {
+  render({ run, phase, final, frame, refusal, waiting, quiet }) {
     const feed = run?.feed;
     const request = feed?.request;
     if (final) this.put(this.final(final, request), [final.width, final.height]);
@@ -45,7 +45,7 @@ export class Stage {
     this.alarm.hidden = !failed;
     if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
     this.retry.hidden = Boolean(refusal) || !["failed", "interrupted"].includes(feed?.state);
-    this.caption.textContent = caption(phase, feed, empty, waiting);
+    this.caption.textContent = quiet && !empty ? "" : caption(phase, feed, empty, waiting);
     this.caption.hidden = !this.caption.textContent;
     const share = phase === "running" && feed?.total ? progress(feed) : 0;
     this.bar.firstChild.style.transform = `scaleX(${share})`;

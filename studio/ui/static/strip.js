@@ -1,6 +1,7 @@
 // Recent results. One click shows an image and brings its settings back.
 
 import { address, workbenchOf, make } from "./workbench.js";
+import { isSketch } from "./feed.js";
 import { studio } from "./studio.js";
 
 const NAME_LENGTH = 60;
@@ -39,7 +40,7 @@ export function mount({ element, props, trigger, watch, server }) {
   workbench.on("made", refresh);
   let before = null;
   studio.on("queue", ({ newest, running }) => {
-    const now = `${newest} ${running}`; // another job was queued, or one has ended, perhaps in another page
+    const now = `${newest} ${running.filter((job) => !isSketch(job))}`; // another job was queued, or one has ended, perhaps in another page
     if (before !== null && now !== before) refresh();
     before = now;
   });
