@@ -6,7 +6,7 @@
 
 const TYPING_MS = 250; // a typed word waits for a pause
 const SLIDING_MS = 30;
-const REST_MS = 250; // a slider that has not moved for so long rests
+const REST_MS = 500; // a slider that is held and has not moved for so long rests
 const RELEASED_MS = 60; // after it was released; a key that is held down moves it again within that time
 const FILLING_MS = 400;
 const FILLED_MS = 60;
