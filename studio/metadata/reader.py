@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core.errors import InvalidRequest
+from studio.core.fields import shown
 from studio.core.models import ModelInfo
 from studio.core.recipe import RECIPE_KEY, from_text
-from studio.metadata import files
+from studio.metadata import files, stealth
 from studio.metadata.containers import read_texts
 from studio.metadata.fit import Settings, as_a_whole, fit, pair_up
-from studio.metadata.found import File, Found, Texts
-from studio.metadata.programs import READERS
+from studio.metadata.found import PARAMETERS, File, Found, Texts
+from studio.metadata.programs import READERS, novelai
 
 NONE = "This picture carries no settings that are known here."
 
@@ -27,8 +28,10 @@ def read(data: bytes, models: Sequence[ModelInfo]) -> Settings:
         except ValidationError:
             pass  # written by another version, perhaps; their text stands beside it
     found = find(texts)
+    if found is None and (hidden := stealth.read(data)):
+        found = find(Texts({novelai.STEALTH: hidden, PARAMETERS: hidden}))
     if found is None:
-        raise InvalidRequest(NONE)
+        raise InvalidRequest(_instead(texts))
     settings = fit(found, models)
     if not settings.fields:
         raise InvalidRequest(" ".join([NONE, *settings.notes]))
@@ -38,6 +41,14 @@ def read(data: bytes, models: Sequence[ModelInfo]) -> Settings:
 def find(texts: Texts) -> Found | None:
     """What the first program that knows the texts as its own reads from them."""
     return next((found for read in READERS if (found := read(texts)) is not None), None)
+
+
+def _instead(texts: Texts) -> str:
+    """What a picture without settings carries that looks like some."""
+    keys = texts.object(texts.main)
+    if keys:
+        return f"{NONE} It carries JSON of a program that is not known here, with: {', '.join(map(shown, list(keys)[:8]))}."
+    return NONE
 
 
 def _of_recipe(text: str, models: Sequence[ModelInfo]) -> Settings:

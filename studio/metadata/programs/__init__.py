@@ -4,7 +4,17 @@ it also writes."""
 from collections.abc import Callable
 
 from studio.metadata.found import Found, Texts
-from studio.metadata.programs import a1111, draw_things, fooocus, invokeai, novelai, swarmui
+from studio.metadata.programs import (
+    a1111,
+    civitai,
+    comfyui,
+    draw_things,
+    fooocus,
+    invokeai,
+    novelai,
+    stability_matrix,
+    swarmui,
+)
 
 READERS: tuple[Callable[[Texts], Found | None], ...] = (
     invokeai.read,
@@ -12,5 +22,8 @@ READERS: tuple[Callable[[Texts], Found | None], ...] = (
     novelai.read,
     draw_things.read,
     fooocus.read,
+    stability_matrix.read,
+    civitai.read,
     a1111.read,
+    comfyui.read,
 )

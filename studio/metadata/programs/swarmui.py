@@ -43,8 +43,7 @@ def read(texts: Texts) -> Found | None:
     if params.get("fluxguidancescale") and decimal(params.get("cfgscale")) == 1:
         found.put("guidance_scale", params["fluxguidancescale"])  # what FLUX was distilled with; its CFG is 1
     found.sampler, found.schedule = text(params.get("sampler")), text(params.get("scheduler"))
-    hashes = {(each.get("param"), each.get("name")): text(each.get("hash")) for each in _models(whole)}
-    found.model = File(text(params.get("model")), hashes.get(("model", params.get("model")), ""))
+    found.model = _model(text(params.get("model")), whole)
     found.vae = File(text(params["vae"])) if text(params.get("vae")) else None
     found.loras += _loras(params)
     found.strength = decimal(params.get("initimagecreativity"))
@@ -52,9 +51,10 @@ def read(texts: Texts) -> Found | None:
     return found
 
 
-def _models(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name, parameter and hash (of the tensors alone) of each model; names may end in ".safetensors" here alone."""
-    return [each for each in objects(whole.get("sui_models")) if isinstance(each.get("name"), str)]
+def _model(name: str, whole: dict[str, Any]) -> File:
+    """With the hash of its tensors, which stands in a list of all models, where names have their suffix."""
+    listed = (each for each in objects(whole.get("sui_models")) if each.get("param") == "model")
+    return File(name, next((text(each.get("hash")) for each in listed), ""))
 
 
 def _loras(params: dict[str, Any]) -> list[File]:
