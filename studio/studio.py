@@ -19,6 +19,7 @@ from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest,
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, options_for, resolve, resolve_parts
 from studio.core.presets import Preset, Style, read_presets, read_styles
+from studio.core.prompts import PromptReading, unknown_words
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
@@ -42,6 +43,7 @@ from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
+from studio.manager.prompt_tokens import count_tokens
 from studio.metadata.reader import read
 
 log = logging.getLogger(__name__)
@@ -147,6 +149,12 @@ class Studio:
 
     def options(self, model: str) -> ModelOptions:
         return options_for(find_model(self._catalog.models(), model))
+
+    def read_prompt(self, model: str, text: str) -> PromptReading:
+        info, path = self._found(model)
+        count = count_tokens(text, path, info.pipeline, info.family, self.settings.models)
+        tokens = {"tokens": count.tokens, "limit": count.limit, "cut": count.cut} if count else {}
+        return PromptReading(**tokens, unknown=unknown_words(text, info.vocabulary))
 
     def families(self) -> list[Choice]:
         return [Choice(name=name, title=family.title) for name, family in FAMILIES.items()]

@@ -82,6 +82,9 @@ class ModelInfo(BaseModel):
     bytes: int = 0
     sha256: str | None = None
     description: str = ""
+    vocabulary: dict[
+        str, tuple[str, ...]
+    ] = {}  # what it was trained on, by title: all that it can draw; empty: not known
     shipped: bool = False
     preview: str | None = None  # name of a picture that lies beside the file
     vae: str | None = None  # id of the VAE that decodes in place of its own, as the user set it

@@ -12,6 +12,7 @@ from studio.core.jobs import ImageView, JobView, QueueView
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.presets import Preset, Style
+from studio.core.prompts import PromptReading
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 
@@ -52,6 +53,9 @@ class Studio(Protocol):
     def models(self) -> list[ModelInfo]: ...
 
     def options(self, model: str) -> ModelOptions: ...
+
+    def read_prompt(self, model: str, text: str) -> PromptReading:
+        """How much of a prompt the model reads, and which words of it it does not know."""
 
     def families(self) -> list[Choice]:
         """What a single file may be said to be, if it was not known rightly for what it is."""

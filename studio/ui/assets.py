@@ -19,6 +19,7 @@ STYLES = (
     "layout.css",
     "navigation.css",
     "fields.css",
+    "prompt_words.css",
     "picture.css",
     "part_cards.css",
     "canvas.css",

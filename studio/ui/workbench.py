@@ -26,6 +26,7 @@ from studio.ui.from_picture import FromPicture
 from studio.ui.mode import Mode, ModeSwitch
 from studio.ui.notice import Notice, notice
 from studio.ui.prepare import Prepare
+from studio.ui.prompt_words import PromptWords
 from studio.ui.strip import Strip, recent_images
 
 BROKEN = "Something went wrong inside the studio; its log says what."
@@ -60,7 +61,9 @@ class Workbench:
 
     def _draw_prompt(self) -> None:
         with gr.Column(elem_classes=["compose"]):
-            self.form.draw("prompt", "negative_prompt")
+            self.form.draw("prompt")
+            PromptWords(self.studio)
+            self.form.draw("negative_prompt")
             with gr.Row(elem_classes=["actions"]):
                 self.generate = gr.Button("Generate", variant="primary", elem_classes=["generate"])
                 self.stop = gr.Button("Stop", elem_classes=["stop"])

@@ -26,6 +26,7 @@ from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.parts import PARTS
 from studio.core.presets import Preset, Style
+from studio.core.prompts import PromptReading, unknown_words
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.sketch import PREFIX, is_sketch, sketch_of
@@ -153,6 +154,14 @@ class FakeStudio(FakeMemory):
             self._events[job] = []
         self._emit(job, Queued(ahead=ahead))
         return job
+
+    def read_prompt(self, model: str, text: str) -> PromptReading:
+        """A token is a word, and the model reads thirty."""
+        words = [match.start() for match in re.finditer(r"\S+", text)]
+        known = find_model(self._models, model).vocabulary
+        return PromptReading(
+            tokens=len(words), limit=30, cut=words[30] if len(words) > 30 else None, unknown=unknown_words(text, known)
+        )
 
     def follow(self, job_id: str, after: int = 0) -> Following:
         self.job(job_id)

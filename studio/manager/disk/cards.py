@@ -3,7 +3,8 @@
     {"title": "Tiny World", "description": "...", "shipped": true, "distilled": false,
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
-Every key is optional. "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
+Every key is optional. "vocabulary" lists all words that the model knows, in groups by title ("" for those that name
+nothing). "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
 autoencoder's file that decodes in place of its own; "hidden" keeps it out of lists and menus, and a shipped file that is
 hidden is no model at all. The user's settings are written into the card, or into a file of ours where nothing may be
 written beside the model, or where the model is shipped.
@@ -34,6 +35,7 @@ class Card(BaseModel):
 
     title: str | None = None
     description: str = ""
+    vocabulary: dict[str, tuple[str, ...]] = {}
     shipped: bool = False
     distilled: bool = False
     defaults: dict[str, Any] = {}

@@ -95,6 +95,7 @@ def _describe(
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=size,
         description=card.description or notes.description,
+        vocabulary=card.vocabulary,
         preview=preview_beside(path.with_suffix("")),
         vae=card.vae,
         overridden=card.overridden(),

@@ -83,6 +83,7 @@ def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
         dtype=_dtype(folder / family.denoiser),
         bytes=weight_bytes(folder),
         description=card.description,
+        vocabulary=card.vocabulary,
         shipped=card.shipped,
         preview=preview_beside(folder / "preview"),
         vae=card.vae,
