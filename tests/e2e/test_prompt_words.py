@@ -28,6 +28,12 @@ def test_words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_cli
     page, marks = window.page, window.page.locator(".prompt-marks mark")
     window.fill(Prompt="a red astronaut 😀 and a hart")
     expect(marks).to_have_text(["astronaut", "😀", "hart"])
+    layer = page.locator(".prompt-marks").evaluate(
+        "(each) => [getComputedStyle(each).zIndex, getComputedStyle(each).font]"
+    )
+    area = window.field("Prompt").evaluate("(each) => [getComputedStyle(each).zIndex, getComputedStyle(each).font]")
+    assert int(layer[0]) > int(area[0])  # or nothing would be seen of it
+    assert layer[1] == area[1]
     expect(window.field("Prompt")).to_have_accessible_description(
         "Pencil does not know “astronaut”, “😀”, “hart”.", timeout=60_000
     )

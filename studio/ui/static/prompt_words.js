@@ -5,7 +5,7 @@ import { make, whenDrawn, workbenchOf } from "./workbench.js";
 
 const ASK_MS = 150;
 const OFFERED = 9; // words that are offered at first
-const COPIED = ["font", "letterSpacing", "padding", "border", "direction", "textAlign", "tabSize"];
+const COPIED = "fontFamily fontSize fontWeight fontStyle fontVariantNumeric lineHeight letterSpacing padding border textAlign tabSize".split(" ");
 
 export function mount({ element, server }) {
   new PromptWords(element.querySelector(".prompt-words"), workbenchOf(element), server);
@@ -31,7 +31,7 @@ class PromptWords {
 
   watch(area) {
     this.area = area;
-    this.marks = make("div", { class: "prompt-marks", "aria-hidden": "true" });
+    this.marks = make("div", { class: "prompt-marks", "aria-hidden": "true", dir: "auto" });
     area.after(this.marks);
     area.parentElement.classList.add("prompt-marked");
     const style = getComputedStyle(area);
