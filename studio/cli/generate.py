@@ -15,6 +15,7 @@ from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
 from studio.core.options import find_model, resolve
+from studio.core.pictures import read_file
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request
 from studio.core.settings import Settings
@@ -32,7 +33,7 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     settings = settings_from(arguments)
     inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
-    request = request_from(arguments, lambda file: inputs.add(_read(file)))
+    request = request_from(arguments, lambda file: inputs.add(read_file(Path(file).expanduser())))
     run(request, settings, inputs, out=arguments.out, show=_print_json if arguments.json else _print_path)
     return 0
 
@@ -106,14 +107,6 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each")
     add_settings(parser, skip=WINDOW_ONLY)
     return parser
-
-
-def _read(file: str) -> bytes:
-    try:
-        return Path(file).expanduser().read_bytes()
-    except OSError as error:
-        reason = (error.strerror or "no such file").lower()
-        raise InvalidRequest(f"{Path(file).name or file} cannot be read: {reason}.") from None
 
 
 def _archive(settings: Settings) -> Archive:

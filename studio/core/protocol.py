@@ -105,7 +105,8 @@ class Studio(Protocol):
         """JPEG, at most 256 px on its longer side."""
 
     def read_settings(self, data: bytes) -> dict[str, Any]:
-        """Settings found in an image file made here, or by AUTOMATIC1111 and its kin, as fields of GenerationRequest.
+        """Settings found in an image file made here, or by one of the programs of `metadata`, as fields of GenerationRequest;
+        a task may lack its picture. Raises InvalidRequest, which says what the file carries instead, if there are none.
 
         Beside them "notes": one sentence for each thing that was found and could not be taken over."""
 

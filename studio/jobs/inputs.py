@@ -12,6 +12,7 @@ from studio.core.errors import InvalidRequest, NotFound
 from studio.core.pictures import decoding, read_header
 from studio.core.recipe import pixel_hash
 from studio.jobs.storage import below, explained, write_atomically
+from studio.metadata.containers import check_exif
 
 _HEX = set("0123456789abcdef")
 
@@ -24,6 +25,7 @@ class InputStore:
 
     def add(self, data: bytes) -> str:
         """Check the picture, keep it, and return its hash. Raises InvalidRequest, StorageError."""
+        check_exif(data)
         header = read_header(data)
         with decoding.taking(header.width, header.height):
             return self._add(data)

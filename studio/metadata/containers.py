@@ -21,6 +21,7 @@ XMP = "xmp"
 COMMENT = "comment"
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_APP1, _COM = 0xE1, 0xFE  # segments of a JPEG
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_HEAD, _XMP_HEAD = b"Exif\x00\x00", b"http://ns.adobe.com/xap/1.0/\x00"
 
@@ -48,7 +49,7 @@ Text = tuple[str, str | None]  # (name, text); None: too long, or damaged
 def _texts(data: bytes) -> Iterator[Text]:
     if data.startswith(_PNG):
         yield from _png(data)
-    elif data.startswith(_JPEG):
+    elif is_jpeg(data):
         yield from _jpeg(data)
     elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         yield from _webp(data)
@@ -114,6 +115,10 @@ def inflated(data: bytes, window: int = zlib.MAX_WBITS) -> bytes | None:
     return text if inflate.eof else None
 
 
+def is_jpeg(data: bytes) -> bool:
+    return data.startswith(_JPEG)
+
+
 def decoded(text: bytes) -> str:
     """UTF-8 where it is that, else Latin-1: many programs write UTF-8 where the PNG standard has Latin-1."""
     try:
@@ -123,31 +128,41 @@ def decoded(text: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Iterator[Text]:
-    """Exif and XMP stand in APP1 segments, a comment in a COM segment, all before the pixels."""
+    """Exif and XMP stand in APP1 segments, a comment in a COM segment."""
+    for marker, body in _jpeg_segments(data):
+        if marker == _APP1 and body.startswith(_EXIF_HEAD):
+            yield from _exif(body)
+        elif marker == _APP1 and body.startswith(_XMP_HEAD):
+            yield XMP, decoded(body[len(_XMP_HEAD) :])
+        elif marker == _COM:
+            yield COMMENT, decoded(body)
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(marker, body) of those before the pixels."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         if data[at + 1] == 0xFF:  # a byte that fills up
             at += 1
             continue
         marker, length = struct.unpack_from(">xBH", data, at)
-        body = data[at + 4 : at + 2 + length]
-        if marker == 0xE1 and body.startswith(_EXIF_HEAD):
-            yield from _exif(body)
-        elif marker == 0xE1 and body.startswith(_XMP_HEAD):
-            yield XMP, decoded(body[len(_XMP_HEAD) :])
-        elif marker == 0xFE:
-            yield COMMENT, decoded(body)
+        yield marker, data[at + 4 : at + 2 + length]
         at += 2 + max(length, 2)
 
 
 def _webp(data: bytes) -> Iterator[Text]:
-    at = 12
+    for kind, body in _webp_chunks(data):
+        if kind == b"EXIF" and len(body) <= MAX_TEXT:
+            yield from _exif(body)
+        elif kind == b"XMP " and len(body) <= MAX_TEXT:
+            yield XMP, decoded(bytes(body))
+
+
+def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    view, at = memoryview(data), 12
     while at + 8 <= len(data):
         kind, length = struct.unpack_from("<4sI", data, at)
-        if kind == b"EXIF" and length <= MAX_TEXT:
-            yield from _exif(data[at + 8 : at + 8 + length])
-        elif kind == b"XMP " and length <= MAX_TEXT:
-            yield XMP, decoded(data[at + 8 : at + 8 + length])
+        yield kind, view[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
 
 
@@ -155,3 +170,20 @@ def _exif(block: bytes | memoryview) -> Iterator[Text]:
     for name, value in exif.read(bytes(block).removeprefix(_EXIF_HEAD)):
         text = exif.comment(value) if name == "UserComment" else decoded(value.rstrip(b"\x00"))
         yield f"exif:{name}", text
+
+
+def check_exif(data: bytes) -> None:
+    """Raises InvalidRequest for a picture whose Exif would cost far more memory than it has bytes, before Pillow reads it."""
+    if any(exif.is_hostile(block.removeprefix(_EXIF_HEAD)) for block in _exif_blocks(data)):
+        raise InvalidRequest("This picture is damaged and cannot be read.")
+
+
+def _exif_blocks(data: bytes) -> Iterator[bytes]:
+    """As Pillow takes them: those of a JPEG joined to one."""
+    if data.startswith(_PNG):
+        yield from (bytes(body) for kind, body in _png_chunks(data) if kind == b"eXIf")
+    elif is_jpeg(data):
+        blocks = [body for marker, body in _jpeg_segments(data) if marker == _APP1 and body.startswith(_EXIF_HEAD)]
+        yield b"".join(block.removeprefix(_EXIF_HEAD) for block in blocks)
+    elif data[8:12] == b"WEBP":
+        yield from (bytes(body) for kind, body in _webp_chunks(data) if kind == b"EXIF")

@@ -12,7 +12,10 @@ TAGS = {
     0x927C: "MakerNote",
 }
 _EXIF_IFD = 0x8769
-_SIZES = {1: 1, 2: 1, 7: 1}  # of the types that hold text: BYTE, ASCII, UNDEFINED
+_DIRECTORIES = frozenset({_EXIF_IFD, 0x8825, 0xA005})  # of Exif, GPS, and what other programs need to know
+_TEXT = frozenset({1, 2, 7})  # types that hold text: BYTE, ASCII, UNDEFINED
+_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # bytes of one value; of other types 1
+_MAX_DIRECTORIES = 10
 
 
 def read(block: bytes) -> Iterator[tuple[str, bytes]]:
@@ -28,7 +31,7 @@ def read(block: bytes) -> Iterator[tuple[str, bytes]]:
         for tag, kind, count, at in _entries(block, order, offset):
             if tag == _EXIF_IFD and len(waiting) == 1:
                 waiting.append(struct.unpack_from(order + "I", block, at)[0])
-            if tag not in TAGS or tag in seen or kind not in _SIZES:
+            if tag not in TAGS or tag in seen or kind not in _TEXT:
                 continue
             start = at if count <= 4 else struct.unpack_from(order + "I", block, at)[0]
             if start + count <= len(block):
@@ -44,6 +47,23 @@ def _entries(block: bytes, order: str, offset: int) -> Iterator[tuple[int, int, 
     for place in range(offset + 2, min(offset + 2 + 12 * number, len(block) - 11), 12):
         tag, kind, count = struct.unpack_from(order + "HHI", block, place)
         yield tag, kind, count, place + 8
+
+
+def is_hostile(block: bytes) -> bool:
+    """Whether the entries claim far more bytes than the block has, one over the other: a reader that copies each would make
+    gigabytes of a few kilobytes."""
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None or len(block) < 8:
+        return False
+    waiting, claimed = [struct.unpack_from(order + "I", block, 4)[0]], 0
+    for offset in waiting:
+        for tag, kind, count, at in _entries(block, order, offset):
+            claimed += min(count * _WIDTHS.get(kind, 1), len(block))
+            if tag in _DIRECTORIES:
+                waiting.append(struct.unpack_from(order + "I", block, at)[0])
+        if len(waiting) > _MAX_DIRECTORIES:
+            return True
+    return claimed > 4 * len(block)
 
 
 def comment(value: bytes) -> str:

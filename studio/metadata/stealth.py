@@ -11,7 +11,7 @@ import zlib
 from PIL import Image
 
 from studio.core.pictures import FORMATS, decoding, read_header
-from studio.metadata.containers import MAX_TEXT, decoded, inflated
+from studio.metadata.containers import MAX_TEXT, decoded, inflated, is_jpeg
 
 _MODES = {"RGBA": ("A", b"stealth_pnginfo", b"stealth_pngcomp"), "RGB": ("RGB", b"stealth_rgbinfo", b"stealth_rgbcomp")}
 _HEAD = 15 + 4  # bytes: signature and length
@@ -21,9 +21,9 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 def read(data: bytes) -> str | None:
     """The hidden text; None if there is none. Raises InvalidRequest for what is no picture."""
-    header = read_header(data)
-    if header.format == "JPEG":
+    if is_jpeg(data):
         return None  # its pixels do not keep what was hidden in them
+    header = read_header(data)
     try:
         with decoding.taking(header.width, header.height), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             bands = (

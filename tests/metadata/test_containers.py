@@ -11,7 +11,7 @@ from PIL import Image
 from studio.core.errors import InvalidRequest
 from studio.core.pictures import read_file
 from studio.metadata import containers
-from studio.metadata.containers import MAX_TEXT, MAX_TOTAL, USER_COMMENT, read_texts
+from studio.metadata.containers import MAX_TEXT, MAX_TOTAL, USER_COMMENT, check_exif, read_texts
 
 TEXT = "a red cat, Füchse, 猫\nSteps: 20, Sampler: Euler, Seed: 1"
 
@@ -125,6 +125,21 @@ def hostile_exif() -> Iterator[bytes]:
 def test_hostile_exif_yields_few_texts(block: bytes) -> None:
     found = read_texts(png(chunk(b"eXIf", block)))
     assert sum(map(len, found.values())) <= 6 * len(block)
+
+
+def test_exif_that_would_fill_the_memory_is_refused_before_pillow_reads_it() -> None:
+    """65 KB of JPEG made 310 MB: each of thousands of entries was copied, all from the same bytes."""
+    bodies = [tiff([(256 + number, 60_000, 8) for number in range(5000)], 65_000), tiff([(0x8769, 1, 0)] * 20, 300)]
+    for body in bodies:
+        segment = b"Exif\0\0" + body
+        plain = with_exif("JPEG", b"x")
+        jpeg = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + plain[2:]
+        webp = b"RIFF\0\0\0\0WEBPEXIF" + struct.pack("<I", len(body)) + body
+        for data in (jpeg, webp, png(chunk(b"eXIf", body))):
+            with pytest.raises(InvalidRequest, match="damaged"):
+                check_exif(data)
+    for data in (with_exif("JPEG", b"x" * 9000), with_exif("WEBP", b"x"), png(), b"", b"<html>"):
+        check_exif(data)
 
 
 def test_people_s_files_are_read_with_a_limit(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
