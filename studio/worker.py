@@ -110,7 +110,7 @@ class Worker:
         self._report_imports()
         self._channel.send({"say": "ready"})
         while (command := self._inbox.get()) is not None:
-            if command["do"] == "rest":
+            if command["do"] == "preload":
                 self._preload()
                 continue
             if command["do"] == "manage":

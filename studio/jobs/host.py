@@ -86,7 +86,7 @@ class WorkerHost:
         self._worker: _Worker | None = None
         self._cancel_wanted: set[str] = set()
         self._work = True  # there may be a job to claim
-        self._may_rest = True  # only the first worker loads a model ahead: should that kill it, once is enough
+        self._may_preload = True  # only the first worker loads a model ahead: should that kill it, once is enough
         self._closing = False
         # The worker dies with the thread that started it (see child.die_with), so this one lives as long as the host.
         self._thread = threading.Thread(target=self._supervise, name="worker-host", daemon=True)
@@ -153,7 +153,7 @@ class WorkerHost:
             self._end(worker)
             reader.join(timeout=self._patience.close)
             self._conclude(worker)
-            self._may_rest = False
+            self._may_preload = False
             failures = 0 if worker.served else failures + 1
             hopeless = worker.unable is not None or failures >= STARTS_BEFORE_GIVING_UP
             if hopeless and not worker.ready and not self._closing:
@@ -208,9 +208,9 @@ class WorkerHost:
                 continue
             if claimed is not None:
                 self._hand_over(worker, claimed)
-            elif self._may_rest:
-                self._may_rest = False
-                worker.channel.send({"do": "rest"})
+            elif self._may_preload:
+                self._may_preload = False
+                worker.channel.send({"do": "preload"})
 
     def _hand_over(self, worker: _Worker, claimed: Claimed) -> None:
         with self._changed:

@@ -58,7 +58,7 @@ def _receive(channel: Channel, commands: "SimpleQueue[Message | None]", cancelle
             cancelled.add(message["job"])
         elif message["do"] == "exit":
             os._exit(0)
-        elif message["do"] != "rest":
+        elif message["do"] != "preload":
             commands.put(message)
     commands.put(None)
 
