@@ -330,7 +330,7 @@ class _Feed:
                 self._frames.settle(job)
                 if is_sketch(job):
                     self._frames.forget(self._queue.forget_sketches(keep=SKETCHES_KEPT))
-                self._queue.tell_waiting()
+                self._queue.report_places()
             except StorageError as error:
                 log.warning("%s", error)
 

@@ -117,13 +117,13 @@ class Studio(Protocol):
     def memory(self) -> MemoryView: ...
 
     def watch_queue(self, seen: int, seconds: float) -> tuple[int, QueueView]:
-        """The queue's view and its number, once that is another than `seen` or after `seconds`; 0 is always answered at once."""
+        """The queue's view and its number, once the number differs from `seen` (0: at once), or after `seconds`."""
 
     def watch_memory(self, seen: int, seconds: float) -> tuple[int, MemoryView]:
-        """The view and its number, as soon as it is another than number `seen` (0: at once), or after `seconds` as it stands."""
+        """The view and its number, once the number differs from `seen` (0: at once), or after `seconds`."""
 
     def manage(self, command: MemoryCommand) -> None:
-        """Hand the command to the worker; `memory` tells what became of it."""
+        """Send the command to the worker; `memory` reports its result."""
 
     def moves(self, limit: int = 60) -> list[MoveView]:
         """The latest rows of the ledger, newest first."""

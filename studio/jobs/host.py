@@ -207,12 +207,12 @@ class WorkerHost:
                 self.wake()
                 continue
             if claimed is not None:
-                self._hand_over(worker, claimed)
+                self._assign(worker, claimed)
             elif self._may_preload:
                 self._may_preload = False
                 worker.channel.send({"do": "preload"})
 
-    def _hand_over(self, worker: _Worker, claimed: Claimed) -> None:
+    def _assign(self, worker: _Worker, claimed: Claimed) -> None:
         with self._changed:
             worker.job, worker.served, worker.cancelled = claimed.id, True, None
             worker.loading, worker.heard = True, time.monotonic()

@@ -1,7 +1,7 @@
 """The event log: every event of every job, numbered 1, 2, 3, ... within its job, kept on disk and followed live.
 
 Followers wait on a condition and never poll. Steps are written in one transaction per `interval`, everything else at once;
-followers see both as they happen. What the disk refuses is kept in memory and written later, so a run goes on.
+followers see both as they happen. What cannot be written is kept in memory and written later, so a run goes on.
 """
 
 import logging
@@ -23,7 +23,7 @@ RETRY_SECONDS = 1.0
 
 @dataclass
 class _Tail:
-    """A job that has not ended: its events so far, and who waits for more."""
+    """A job that has not ended: its events so far, and how many follow it."""
 
     events: list[Event] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -49,17 +49,17 @@ class EventLog:
         self._writing = threading.Lock()  # one writer at a time, so that order is kept
         self._wake = threading.Condition(self._lock)
         self._closed = False
-        self._complaint: str | None = None  # what the disk said when it last refused
+        self._complaint: str | None = None  # the error of the last failed write
         self._flusher = threading.Thread(target=self._flush_steps, name="event-log", daemon=True)
         self._flusher.start()
 
     def adopt(self, job: str, events: list[Event]) -> None:
-        """Begin to follow a job whose `events` are already on disk."""
+        """Start the log of a job whose first `events` are already on disk."""
         with self._lock:
             self._tails.setdefault(job, _Tail(events=list(events)))
 
     def forget(self, job: str) -> None:
-        """Follow it no more: its queueing failed."""
+        """Drop a job that could not be queued."""
         with self._lock:
             self._tails.pop(job, None)
 
@@ -68,7 +68,7 @@ class EventLog:
             return job in self._tails
 
     def append(self, job: str, event: Event, *, stored: bool = False) -> None:
-        """Number the event, show it to followers and see to it that it is kept. `stored`: it is on disk already.
+        """Number the event, pass it to the followers and store it. `stored`: it is on disk already.
 
         Events of one job come from one thread at a time: the queue's before it is claimed, its host's afterwards.
         """
@@ -139,7 +139,7 @@ class EventLog:
                         del self._tails[row.job]
 
     def close(self) -> None:
-        """End every following and write the rest."""
+        """End every `Following` and write what is not on disk."""
         with self._lock:
             self._closed = True
             self._wake.notify_all()

@@ -1,7 +1,7 @@
-"""The queue of jobs in SQLite: put in, claimed exactly once, cancelled while waiting, seen again after a restart.
+"""The queue of jobs in SQLite: each is claimed exactly once, can be cancelled while it waits, and survives a restart.
 
-Knows requests as values; does not know who runs them. A job that ran when the studio or its worker died becomes
-`interrupted` and is never run again by itself, however often it crashed the worker: a person retries it.
+Independent of who runs the jobs. A job that ran when the studio or its worker died becomes `interrupted` and is not run
+again unless a person submits it again, so that it cannot crash one worker after another.
 """
 
 import json
@@ -34,14 +34,14 @@ UNREADABLE = "This job was queued by another version of the studio and cannot be
 
 @dataclass(frozen=True)
 class Claimed:
-    """A job handed to a worker."""
+    """A job that is assigned to a worker."""
 
     id: str
     request: GenerationRequest
 
 
 def waiting(database: Database, limit: int) -> list[GenerationRequest]:
-    """The requests that will be claimed next, in order; what cannot be read is passed over. For any process."""
+    """The requests that will be claimed next, in order; unreadable ones are left out. Usable in any process."""
     with database.read("read the queue") as db:
         rows = db.execute(
             "SELECT request FROM jobs WHERE state = 'queued' ORDER BY place, rowid LIMIT ?", (limit,)
@@ -137,10 +137,10 @@ class JobQueue:
         """A running job has reported something."""
         self._say()
 
-    def tell_waiting(self) -> None:
-        """A job has ended: tell those who follow a waiting one how many are before it now.
+    def report_places(self) -> None:
+        """A job has ended: report to the followers of each waiting job how many are before it now.
 
-        Called by the thread that ends jobs, before the next is claimed, so that it never speaks of one that runs.
+        Called by the thread that ends jobs, before the next is claimed, so a running job gets no such report.
         """
         self._say()
         for job in self._log.followed():
@@ -149,7 +149,7 @@ class JobQueue:
                 self._log.append(job, Queued(ahead=view.ahead))
 
     def watch(self, seen: int, seconds: float) -> tuple[int, QueueView]:
-        """The queue as it stands, once its number is another than `seen`, or after `seconds`."""
+        """The queue's view and number, once the number differs from `seen`, or after `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: self._number != seen, timeout=seconds)
             number = self._number
@@ -202,7 +202,7 @@ class JobQueue:
         now = time.time()
         with self._database.write("take up the queue again") as db:
             for row in db.execute("SELECT id FROM jobs WHERE state = 'running'").fetchall():
-                if self._log.adopted(row["id"]):  # this studio's own: the file was deleted and opened anew
+                if self._log.adopted(row["id"]):  # this studio's own job: the file was deleted and created again
                     continue
                 store_event(db, row["id"], _next_number(db, row["id"]), Interrupted(message=STOPPED), now)
                 settle(row["id"])
@@ -225,7 +225,7 @@ class JobQueue:
         return int(row["place"])
 
     def _view(self, db: sqlite3.Connection, row: sqlite3.Row) -> JobView | None:
-        """None for a job whose request another version wrote, in words that this one does not know."""
+        """None for a job whose request was written by another version and cannot be read by this one."""
         try:
             request = GenerationRequest.model_validate_json(row["request"])
         except ValidationError:

@@ -1,6 +1,6 @@
 """Our own HTTP routes: jobs and their events, step previews, archived images, inputs. All of them through the Studio.
 
-Knows how values travel over HTTP, and nothing of what they mean. Errors are JSON: `{"error": sentence, "field": name}`.
+Converts between HTTP and the Studio's values. Errors are JSON: `{"error": sentence, "field": name}`.
 """
 
 import re
@@ -169,7 +169,7 @@ def _start(last_event_id: str, after: int) -> int:
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Errors meant for people become JSON with one sentence; the status says whose turn it is."""
+    """StudioErrors become JSON with one sentence and a fitting status."""
 
     @app.exception_handler(StudioError)
     def _studio_error(request: Request, error: StudioError) -> JSONResponse:
@@ -191,9 +191,7 @@ def _status(error: StudioError, method: str) -> int:
         return 404
     if isinstance(error, InvalidRequest):
         return 422
-    if isinstance(
-        error, StorageError
-    ):  # a file that cannot be read is not there; one that cannot be written has no room
+    if isinstance(error, StorageError):  # reading: the file is gone; writing: there is no room
         return 404 if method in ("GET", "HEAD") else 507
     return 500
 

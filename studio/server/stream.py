@@ -1,8 +1,8 @@
-"""What happens to a job, to the memory and to the queue, as server-sent events, with a beat while nothing does; and a job's
-frames, many in one answer.
+"""The events of jobs, of the memory and of the queue as server-sent events, with a heartbeat; and a job's frames, many in one
+answer.
 
-Each source of a stream is waited for in a thread of its own, so that many readers of a long queue never use up the threads
-that answer the other routes. The threads end when the reader has gone.
+Each source of a stream is waited for in a thread of its own, so that many readers never use up the threads that
+answer the other routes. The threads end when the reader has gone.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from studio.core.memory import MemoryView
 from studio.core.protocol import Studio
 
 BEAT_SECONDS = 15.0
-WATCH_SECONDS = 1.0  # after which a thread that watches looks whether its reader is still there
+WATCH_SECONDS = 1.0  # after which a watching thread checks whether its reader is still connected
 QUEUE_SECONDS = 0.25  # between two views of the queue, which changes with every step of a run
 BEAT = ": still here\n\n"
 FRAME_HEAD = struct.Struct(">II")  # step, length of the JPEG that follows
@@ -45,7 +45,7 @@ class JobProblem:
     message: str
 
 
-Item = JobEvent | JobProblem | View | None  # None: a beat
+Item = JobEvent | JobProblem | View | None  # None: a heartbeat
 
 
 async def event_stream(studio: Studio, job: str, after: int) -> AsyncIterator[str]:
@@ -94,7 +94,7 @@ async def page_stream(studio: Studio, jobs: Mapping[str, int]) -> AsyncIterator[
 
 
 def joined(frames: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
-    """The frames with their heads, several in one piece: hundreds of small ones would each cost what a large one does."""
+    """The frames with their headers, joined to pieces of PIECE_BYTES: sending each by itself would cost more."""
     piece = bytearray()
     for step, jpeg in frames:
         piece += FRAME_HEAD.pack(step, len(jpeg)) + jpeg
@@ -110,7 +110,7 @@ def _written(name: str, data: str) -> str:
 
 
 class _Gone:
-    """Whether a stream's reader has gone; what is to end with it is closed by `leave`. Safe from any thread."""
+    """Whether a stream's reader has disconnected. `leave` calls what `ends` was given. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -159,7 +159,7 @@ def _changes(watch: Callable[[int, float], tuple[int, View]], gone: _Gone, pause
 
 
 async def _merged(sources: Mapping[str, Source]) -> AsyncGenerator[Item, None]:
-    """What each source yields in a thread of its own, as it comes, until all have ended."""
+    """The items of all sources, each read in a thread of its own, as they come, until all have ended."""
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[tuple[Item, bool]] = asyncio.Queue()  # (item, whether it is a source's end)
     gone = _Gone()

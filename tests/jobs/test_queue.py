@@ -228,7 +228,7 @@ def test_whoever_watches_the_queue_hears_of_each_change(path: Path) -> None:
     [job] = put(opened)
     assert opened.queue.claim() is not None
     opened.log.append(job, Done(seconds=1.0))
-    opened.queue.tell_waiting()
+    opened.queue.report_places()
     listener.join(timeout=300)
     assert not listener.is_alive()
     assert heard[-1] == QueueView(newest=job, at=heard[-1].at)
