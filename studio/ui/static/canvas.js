@@ -218,8 +218,10 @@ class Canvas {
     this.live.proceed();
   }
 
+  /** Of a sketch that has no step yet nothing is said: the words under the picture would only flicker. */
   tick() {
     const { run } = this;
+    if (run?.isSketch && !run.steps.length) return;
     this.player.read(readout(run?.feed, run?.steps[run.step], run && run.position !== null, this.phase));
   }
 }
