@@ -15,6 +15,7 @@ from studio.metadata import exif
 MAX_TEXT = 4 * 2**20  # bytes of one text, inflated
 MAX_TOTAL = 16 * 2**20  # bytes of all texts of a file
 MAX_TEXTS = 200
+MAX_PIECES = 50_000  # chunks or segments of a file that are looked at
 
 USER_COMMENT = "exif:UserComment"  # names of texts that are not under a keyword of their own
 XMP = "xmp"
@@ -72,7 +73,9 @@ def _png(data: bytes) -> Iterator[Text]:
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view, at = memoryview(data), len(_PNG)
-    while at + 12 <= len(data):
+    for _ in range(MAX_PIECES):
+        if at + 12 > len(data):
+            return
         length, kind = struct.unpack_from(">I4s", data, at)
         yield kind, view[at + 8 : at + 8 + length]
         at += length + 12
@@ -141,7 +144,9 @@ def _jpeg(data: bytes) -> Iterator[Text]:
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """(marker, body) of those before the pixels."""
     at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+    for _ in range(MAX_PIECES):
+        if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] == 0xDA:
+            return
         if data[at + 1] == 0xFF:  # a byte that fills up
             at += 1
             continue
@@ -160,7 +165,9 @@ def _webp(data: bytes) -> Iterator[Text]:
 
 def _webp_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view, at = memoryview(data), 12
-    while at + 8 <= len(data):
+    for _ in range(MAX_PIECES):
+        if at + 8 > len(data):
+            return
         kind, length = struct.unpack_from("<4sI", data, at)
         yield kind, view[at + 8 : at + 8 + length]
         at += 8 + length + length % 2

@@ -13,6 +13,8 @@ from typing import Any
 
 from PIL import Image
 
+from studio.core.samplers import SOLVERS
+
 PROMPT, NEGATIVE = "a red fox in the snow, Füchse", "blurry, lowres"
 CORE = {
     "prompt": PROMPT,
@@ -406,6 +408,10 @@ VAE_AND_INK = {"parts": [{"kind": "vae", "model": "vae/sdxl_vae"}, *INK["parts"]
 EXPONENTIAL = {"sampler": "dpmpp_2m_sde", "spacing": "exponential"}
 KARRAS = {"sampler": "dpmpp_2m_sde", "spacing": "karras"}
 ANCESTRAL = {"sampler": "euler_a", "spacing": "default"}
+SGM = {
+    "sampler": "euler_a",
+    "spacing": "sgm_uniform" if "sgm_uniform" in SOLVERS.get("euler_a").spacings else "default",
+}
 FROM_PICTURE = {"task": {"kind": "image_to_image", "strength": 0.45}}
 FLUX = CORE | {
     "negative_prompt": "",
@@ -422,7 +428,7 @@ SAMPLES = [
     Sample("AUTOMATIC1111", "1.10.1 WebP", exif("WEBP", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL),
     Sample("AUTOMATIC1111", "stealth extension", hidden(IMG2IMG, b"stealth_rgbinfo"), CORE | SDXL | ANCESTRAL | FROM_PICTURE),
     sample("Forge", "2.0.1 with FLUX", {"parameters": FORGE}, FLUX, "Hires upscale", "Trailing does not go"),
-    sample("reForge", "0.0.17", {"parameters": REFORGE}, CORE | SDXL | ANCESTRAL, "SGM uniform does not go"),
+    sample("reForge", "0.0.17", {"parameters": REFORGE}, CORE | SDXL | SGM),
     sample(
         "SD.Next", "2025-09", {"parameters": SD_NEXT},
         CORE | SDXL | {"sampler": "dpmpp_2m", "spacing": "karras", "guidance_rescale": 0.25}, "Sampler order",

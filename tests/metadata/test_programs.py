@@ -13,6 +13,8 @@ from studio.core.models import Capabilities, Defaults, ModelInfo
 from studio.metadata.containers import read_texts
 from studio.metadata.fit import Settings, fit
 from studio.metadata.found import Texts
+from studio.metadata.programs.comfyui import read_graph
+from studio.metadata.programs.comfyui_graph import Graph, Node
 from studio.metadata.reader import find, read
 from tests.metadata import corpus
 from tests.metadata.corpus import COMFY, HASH, NEGATIVE, PROMPT, SAMPLES, Sample, exif, node, png, unicode
@@ -118,6 +120,38 @@ def test_a_graph_whose_links_go_round_is_walked_once() -> None:
     graph["20"]["inputs"] = {"value": ["20", 0]}
     graph["6"]["inputs"]["text"] = ["6", 0]
     assert "seed" not in read(png({"prompt": json.dumps(graph)}), MODELS).fields
+
+
+def test_a_graph_is_read_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its many samplers starts from the one before, each LoRA is put on the one before, and values go round."""
+    hops: list[Node] = []
+    before = Graph._before
+
+    def counted(graph: Graph, node: Node, way: Any) -> list[Node]:
+        hops.append(node)
+        return before(graph, node, way)
+
+    monkeypatch.setattr(Graph, "_before", counted)
+
+    def work(length: int) -> int:
+        graph = {
+            "s0": node("EmptyLatentImage", width=64, height=64),
+            "m0": node("CheckpointLoaderSimple", ckpt_name="x"),
+        }
+        for n in range(length):
+            graph[f"m{n + 1}"] = node("LoraLoader", lora_name=f"l{n}", strength_model=1, model=[f"m{n}", 0])
+            inputs = {
+                "positive": ["t", 0],
+                "negative": [f"s{n}", 0],
+                "latent_image": [f"s{n}", 0],
+                "model": [f"m{length}", 0],
+            }
+            graph[f"s{n + 1}"] = node("KSampler", seed=[f"s{n}", 0], **inputs)
+        hops.clear()
+        assert read_graph(Graph.of(graph)).values["width"] == 64
+        return len(hops)
+
+    assert work(800) <= 2.1 * work(400)
 
 
 def test_a_seed_that_javascript_would_round_travels_as_text() -> None:

@@ -4,7 +4,8 @@ A plain chain is followed from its sampler node to the prompts, model, LoRAs and
 are named. Nodes are known by what their inputs are called, which many packs of custom nodes copy.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from studio.metadata.found import USER_COMMENT, File, Found, Texts, as_object, decimal, text
@@ -38,6 +39,7 @@ _READ = (
     *("Scheduler", "RandomNoise", "CFGGuider", "BasicGuider", "FluxGuidance", "ConditioningZeroOut", "ModelSampling"),
     *("ControlNetLoader", "CLIPSetLastLayer", "RescaleCFG", "String", "Text"),
 )
+_LOOKED_AT = 20  # sampler nodes, for the one that starts from nothing; each look walks the graph
 _QUOTED = 200  # characters of a prompt text
 CUSTOM = "a ComfyUI graph with custom nodes"
 
@@ -67,7 +69,7 @@ def _graph(texts: Texts) -> Graph:
 
 def read_graph(graph: Graph) -> Found:
     samplers = [node for node in graph.used() if _is_sampler(node)]
-    first = next((node for node in samplers if _empty(graph, node)), samplers[0] if samplers else None)
+    first = next((node for node in samplers[:_LOOKED_AT] if _empty(graph, node)), samplers[0] if samplers else None)
     if first is None:
         return _unread(CUSTOM, graph.texts())
     found = Found("ComfyUI", prompt=None, negative_prompt=None)
@@ -149,11 +151,12 @@ def _add_files(found: Found, graph: Graph, sampler: Node) -> None:
     """The model is followed up to its loader; each LoRA on the way was put on."""
     for node in graph.upstream(_guider(graph, sampler), MODEL):
         if loras := _loras(node):
-            found.loras = loras + found.loras
+            found.loras += reversed(loras)
         elif name := _model_name(node):
             found.model = file(name)
         elif node.kind == "RescaleCFG":
             found.put("guidance_rescale", graph.value(node, "multiplier"))
+    found.loras.reverse()  # in the order in which they were put on
     for node in graph.used():
         if "VAEDecode" in node.kind and (loader := graph.node(node, "vae")) and text(loader.inputs.get("vae_name")):
             found.vae = file(loader.inputs["vae_name"])
@@ -174,9 +177,14 @@ def _loras(node: Node) -> list[File]:
     return [file(each["lora"], decimal(each.get("strength"))) for each in rows if each.get("on", True)]
 
 
+def _latents(graph: Graph, sampler: Node) -> Iterator[Node]:
+    """Where the latent that it starts from is from, as far as another sampler that made it."""
+    return itertools.takewhile(lambda node: not _is_sampler(node), graph.upstream(sampler, LATENT))
+
+
 def _empty(graph: Graph, sampler: Node) -> tuple[Any, Any] | None:
     """(width, height) of the empty latent that the sampler starts from; None if it starts from something else."""
-    for node in graph.upstream(sampler, LATENT):
+    for node in _latents(graph, sampler):
         for width, height in _SIZES:
             if "VAEEncode" not in node.kind and "Upscale" not in node.kind and {width, height} <= node.inputs.keys():
                 return graph.value(node, width), graph.value(node, height)
@@ -189,7 +197,7 @@ def _add_start(found: Found, graph: Graph, sampler: Node) -> None:
     if (size := _empty(graph, sampler)) is not None:
         found.put("width", size[0])
         found.put("height", size[1])
-    elif any("VAEEncode" in each.kind for each in graph.upstream(sampler, LATENT)):
+    elif any("VAEEncode" in each.kind for each in _latents(graph, sampler)):
         found.strength = 1.0 if strength is None else strength
     elif strength is not None and strength < 1:
         found.unused.append("denoise")
