@@ -44,7 +44,7 @@ from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
 from studio.manager.prompt_tokens import count_tokens
-from studio.metadata.reader import read
+from studio.metadata import reader
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class Studio:
 
     def read_settings(self, data: bytes) -> dict[str, Any]:
         """Fields of GenerationRequest, and "notes": one sentence for each thing that could not be taken over."""
-        settings = read(data, self._catalog.models())
+        settings = reader.read(data, self._catalog.models())
         return settings.fields | {"notes": list(settings.notes)}
 
     def presets(self) -> list[Preset]:

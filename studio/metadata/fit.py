@@ -15,9 +15,9 @@ from studio.core.options import legal_samplers, legal_spacings, resolve
 from studio.core.request import DEFAULT, EXACT, MAX_PARTS, parse_request
 from studio.core.samplers import SOLVERS, SPACINGS
 from studio.core.tasks import ImageToImage
-from studio.metadata import files
+from studio.metadata import lookup
 from studio.metadata.found import File, Found
-from studio.metadata.names import sampler_of, spacing_of
+from studio.metadata.sampler_names import sampler_of, spacing_of
 
 _WEIGHT = re.compile(r":\s?\d+(?:\.\d+)?\)")
 _NO_FILE = frozenset({"", "none", "automatic", "default", "default (model)", "baked", "baked vae"})
@@ -62,7 +62,7 @@ def _keep(fields: dict[str, Any], notes: list[str], name: str, value: Any) -> No
 def _model(fields: dict[str, Any], notes: list[str], file: File | None, models: Sequence[ModelInfo]) -> Model:
     if file is None or not (file.name or file.hash):
         return None
-    model, sentence = files.model(file, models)
+    model, sentence = lookup.model(file, models)
     notes += [sentence] if sentence else []
     if model is not None:
         fields["model"] = model.id
@@ -117,11 +117,11 @@ def _parts(fields: dict[str, Any], notes: list[str], found: Found, models: Seque
     """A VAE, LoRAs, and what our own words in the text name; each is checked as a request would."""
     parts = list(found.parts)
     if found.vae is not None and found.vae.name.strip().lower() not in _NO_FILE:
-        vae, sentence = files.part(found.vae, models, "vae", "VAE")
+        vae, sentence = lookup.part(found.vae, models, "vae", "VAE")
         notes += [sentence] if sentence else []
         parts += [{"kind": "vae", "model": vae.id}] if vae else []
     for each in found.loras[:MAX_PARTS]:
-        lora, sentence = files.part(each, models, "lora", "LoRA")
+        lora, sentence = lookup.part(each, models, "lora", "LoRA")
         notes += [f"{sentence.removesuffix('.')} (its weight is {each.weight:g})."] if sentence else []
         if lora is not None:
             own = {} if each.text_weight in (None, each.weight) else {"text_weight": each.text_weight}

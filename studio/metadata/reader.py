@@ -9,7 +9,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.fields import shown
 from studio.core.models import ModelInfo
 from studio.core.recipe import RECIPE_KEY, from_text
-from studio.metadata import files, stealth
+from studio.metadata import lookup, stealth
 from studio.metadata.containers import read_texts
 from studio.metadata.fit import Settings, as_a_whole, fit, pair_up
 from studio.metadata.found import PARAMETERS, File, Found, Texts
@@ -57,7 +57,7 @@ def _of_recipe(text: str, models: Sequence[ModelInfo]) -> Settings:
     fields: dict[str, Any] = recipe.request.model_dump(mode="json")
     fields |= {"seed": recipe.seed, "count": 1, "batch_size": 1}
     notes: list[str] = []
-    model, sentence = files.model(File(fields.pop("model")), models)
+    model, sentence = lookup.model(File(fields.pop("model")), models)
     notes += [sentence] if sentence else []
     if model is not None:
         fields["model"] = model.id

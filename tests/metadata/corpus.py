@@ -118,7 +118,7 @@ FORGE = (
 REFORGE = (
     f"{PROMPT}\nNegative prompt: {NEGATIVE}\nSteps: 28, Sampler: Euler a, Schedule type: SGM Uniform, CFG scale: 6.5, Seed: "
     "965400086, Size: 832x1216, Model hash: 31e35c80fc, Model: sd_xl_base_1.0, RNG: CPU, "
-    "Version: f0.0.17v1.8.0rc-latest-276-g29be1da7"
+    "Version: f1.0.0v2-v1.10.1RC-latest-2184-g2d38f9ba"
 )
 SD_NEXT = (
     f"{PROMPT}\nNegative prompt: {NEGATIVE}\nSteps: 28, Size: 832x1216, Sampler: DPM++ 2M, Seed: 965400086, CFG scale: 6.5, "
@@ -428,7 +428,7 @@ SAMPLES = [
     Sample("AUTOMATIC1111", "1.10.1 WebP", exif("WEBP", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL),
     Sample("AUTOMATIC1111", "stealth extension", hidden(IMG2IMG, b"stealth_rgbinfo"), CORE | SDXL | ANCESTRAL | FROM_PICTURE),
     sample("Forge", "2.0.1 with FLUX", {"parameters": FORGE}, FLUX, "Hires upscale", "Trailing does not go"),
-    sample("reForge", "0.0.17", {"parameters": REFORGE}, CORE | SDXL | SGM),
+    sample("reForge", "1.0.0v2", {"parameters": REFORGE}, CORE | SDXL | SGM),
     sample(
         "SD.Next", "2025-09", {"parameters": SD_NEXT},
         CORE | SDXL | {"sampler": "dpmpp_2m", "spacing": "karras", "guidance_rescale": 0.25}, "Sampler order",

@@ -56,7 +56,7 @@ def test_fields_read_by_program(capsys: pytest.CaptureFixture[str]) -> None:
         came[sample.program] += sum(fields.get(key) == value for key, value in sample.fields.items())
     with capsys.disabled():
         print(f"\n{sum(came.values())} of {sum(said.values())} fields:", dict(came))
-    assert came == said and len(said) == 11
+    assert came == said and len(said) == 12
 
 
 def test_no_raw_json_lands_in_a_prompt() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from studio.core.samplers import SOLVERS, SPACINGS
-from studio.metadata.names import sampler_of, spacing_of
+from studio.metadata.sampler_names import sampler_of, spacing_of
 
 # As the programs list them. None: an algorithm that ours does not have.
 A1111 = {
