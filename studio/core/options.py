@@ -198,15 +198,15 @@ def _by_name(models: Sequence[ModelInfo], name: str) -> ModelInfo | None:
 
 def _advice(model: ModelInfo, sampler: str) -> dict[str, Advice]:
     """For each spacing that is poor at few steps, from how many on it is good. `default` is the model's own."""
-    effective = {name: name for name in legal_spacings(model, sampler)} | {DEFAULT: model.capabilities.spacing}
+    spacings, own = legal_spacings(model, sampler), model.capabilities.spacing
     least = least_steps(sampler, model.capabilities.runge_kutta)
     found = {
-        name: Advice(below=good_from(sampler, column), sentence=advice(sampler, column))
-        for name, column in effective.items()
-        if good_from(sampler, column) > 1
+        name: Advice(below=good_from(sampler, name, own), sentence=advice(sampler, name, own))
+        for name in spacings
+        if good_from(sampler, name, own) > 1
     }
     if least > 1:
-        found |= {name: Advice(below=least, sentence=needs(sampler, least)) for name in effective}
+        found |= {name: Advice(below=least, sentence=needs(sampler, least)) for name in spacings}
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from studio.core.request import GenerationRequest, Seed
+from studio.core.samplers import corrected_since
 
 RECIPE_KEY = "unnoise"
 PARAMETERS_KEY = "parameters"
@@ -55,6 +56,10 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
             out.append(f"{name}: was {a}, is {b}")
     if then.notes != now.notes:  # a fallback on out-of-memory, say: tiles change pixels
         out.append(f"notes: was {'; '.join(then.notes) or 'none'}, is {'; '.join(now.notes) or 'none'}")
+    request = then.request
+    out += (
+        [said] if (said := corrected_since(request.sampler, request.spacing, then.libraries.get("unnoise", ""))) else []
+    )
     out += _dict_differences("weights of", then.weights, now.weights)
     out += _dict_differences("", then.libraries, now.libraries)
     return out

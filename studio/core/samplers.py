@@ -1,9 +1,9 @@
 """The sampler table: solver x spacing as plain data, which pairs a model may use, and from how many steps they are good.
 
-A row names a diffusers scheduler class and the config it overrides; `studio.engine.samplers` builds it with
-`Class.from_config(model's own config, **overrides)`. Names are spelled as k-diffusion and diffusers spell them.
-What a row claims to be legal is measured in `tests/engine/test_samplers.py` against a denoiser whose exact answer is
-known; a pair that merely runs is not enough to stand here. Builds nothing, imports no torch.
+A row names a scheduler class, diffusers' or one of `studio.engine.schedulers`, and the config it overrides;
+`studio.engine.samplers` builds it from the model's own config. Names are spelled as k-diffusion and diffusers spell them.
+What a row claims is measured in `tests/engine/test_samplers.py` and `test_sampler_oracle.py` against denoisers whose exact
+answers are known; a pair that merely runs is not enough to stand here. Builds nothing, imports no torch.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,9 @@ FLOW = frozenset({"flow_prediction"})
 CONSISTENCY = frozenset({"consistency"})
 OWN = "own"  # a model's scheduler that no row stands for; legal where a model says so and nowhere else
 
-_GRIDS = ("linspace", "trailing", "leading")
 _SIGMAS = ("karras", "exponential", "beta")
+_TIMESTEPS = ("linspace", "trailing", "leading")
+_ALL = ("default", *_SIGMAS, *_TIMESTEPS, "sgm_uniform", "ays")
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ class Solver:
     runge_kutta: bool = False  # begins with Runge-Kutta steps where the model's configuration does not say otherwise
     brownian: bool = False  # draws its noise from a tree that grows as it goes
     scales_input: bool = False  # keeps its state at the noise's scale, and has the denoiser shown it scaled down
+    adaptive: bool = False  # decides itself how many steps it makes, for one picture at a time
     families: frozenset[str] | None = None  # None: any whose prediction fits
-    good_from: dict[str, int] = field(
-        default_factory=dict
-    )  # spacing -> fewest steps that leave no noise; fewer run too
+    # Named spacing -> fewest steps that leave no noise; fewer run too. For "default" it hangs on the spacing that the
+    # model's configuration names, as diffusers lays that out: `own_good_from`, with "" for any.
+    good_from: dict[str, int] = field(default_factory=dict)
+    own_good_from: dict[str, int] = field(default_factory=dict)
     max_steps: int = 1000
     help: str = ""
 
@@ -72,7 +75,8 @@ _SOLVER_ROWS = (
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver++", "solver_order": 2},
         zero_snr=True,
-        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        spacings=(*_ALL, "lu"),
+        good_from={"leading": 2},
         help="Second-order multistep solver (Lu et al. 2022). Good pictures in 15 to 25 steps; a safe first choice.",
     ),
     Solver(
@@ -81,19 +85,28 @@ _SOLVER_ROWS = (
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
         zero_snr=True,
-        spacings=("default", *_SIGMAS, "lu", *_GRIDS, "sgm_uniform", "ays"),
+        spacings=(*_ALL, "lu"),
         stochastic=True,
+        good_from={"linspace": 21, "leading": 13},
         help="DPM++ 2M with fresh noise at every step; more detail, and never quite settled.",
     ),
     Solver(
         "dpmpp_3m_sde",
         "DPM++ 3M SDE",
         "DPMSolverMultistepScheduler",
-        {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
+        {
+            "algorithm_type": "sde-dpmsolver++",
+            "solver_order": 3,
+            "solver_type": "heun",  # the form of its second-order start
+            "lower_order_final": False,  # its last step goes to zero, which is of first order anyway
+        },
         zero_snr=True,
-        spacings=("default", "karras", "exponential", "lu", *_GRIDS, "sgm_uniform", "ays"),
+        spacings=(*_ALL, "lu"),
         stochastic=True,
-        help="The third-order stochastic form; likes 25 steps and more.",
+        own_good_from={"karras": 10},
+        good_from={"karras": 10, "linspace": 102, "leading": 62},
+        help="The third-order stochastic form; likes 25 steps and more. Of diffusers' version one term has the wrong sign; "
+        "it is put right here, and agrees with k-diffusion's.",
     ),
     Solver(
         "dpmpp_sde",
@@ -102,35 +115,40 @@ _SOLVER_ROWS = (
         brownian=True,
         scales_input=True,
         predictions=NOISE,
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=_ALL,
         evaluations=2,
         stochastic=True,
-        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        own_good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        good_from={"leading": 2},
         help="Two model calls a step, noise from a Brownian tree; strong at few steps.",
     ),
     Solver(
         "dpmpp_2s",
         "DPM++ 2S",
         "DPMSolverSinglestepScheduler",
-        {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True},
-        spacings=("default", *_SIGMAS, "sgm_uniform", "ays"),
-        help="The single-step second-order solver; every second step refines the one before.",
+        {"algorithm_type": "dpmsolver++", "solver_order": 2},
+        spacings=_ALL,
+        good_from={"leading": 2},
+        help="The deterministic single-step second-order solver; every second step refines the one before.",
     ),
     Solver(
         "unipc",
         "UniPC",
         "UniPCMultistepScheduler",
         zero_snr=True,
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=_ALL,
+        good_from={"leading": 2},
         help="Predictor and corrector in one (Zhao et al. 2023); good at 5 to 15 steps.",
     ),
     Solver(
         "deis",
         "DEIS",
         "DEISMultistepScheduler",
-        spacings=("default", *_SIGMAS, *_GRIDS),
-        good_from={"karras": 2, "exponential": 2, "beta": 2},
-        help="Exponential integrator (Zhang and Chen 2022), a multistep solver for few steps.",
+        spacings=_ALL,
+        own_good_from={"karras": 2, "exponential": 2, "beta": 2},
+        good_from={"leading": 2},
+        help="Exponential integrator (Zhang and Chen 2022), a multistep solver for few steps. diffusers' leaves the lowest "
+        "noise level in the picture; on a named spacing the last step removes it.",
     ),
     Solver(
         "euler",
@@ -138,8 +156,9 @@ _SOLVER_ROWS = (
         "EulerDiscreteScheduler",
         scales_input=True,
         zero_snr=True,
-        spacings=("default", *_SIGMAS, *_GRIDS, "sgm_uniform", "ays"),
-        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        spacings=_ALL,
+        own_good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        good_from={"leading": 2},
         help="The plainest solver: follow the slope, one model call a step.",
     ),
     Solver(
@@ -149,9 +168,10 @@ _SOLVER_ROWS = (
         scales_input=True,
         zero_snr=True,
         predictions=NOISE,
-        spacings=("default", *_GRIDS),
+        spacings=_ALL,
         stochastic=True,
-        good_from={"linspace": 2, "leading": 2},
+        own_good_from={"linspace": 2, "leading": 2},
+        good_from={"leading": 2},
         help="Euler with fresh noise at every step; the picture keeps changing with more steps.",
     ),
     Solver(
@@ -159,9 +179,10 @@ _SOLVER_ROWS = (
         "Heun",
         "HeunDiscreteScheduler",
         scales_input=True,
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=_ALL,
         evaluations=2,
-        good_from={"karras": 6, "exponential": 6, "beta": 10, "linspace": 5, "leading": 4},
+        own_good_from={"karras": 6, "exponential": 6, "beta": 10, "linspace": 5, "leading": 4},
+        good_from={"karras": 6, "exponential": 6, "linspace": 5, "leading": 4},
         help="Second order: looks ahead and averages the two slopes. Two model calls a step.",
     ),
     Solver(
@@ -170,9 +191,10 @@ _SOLVER_ROWS = (
         "KDPM2DiscreteScheduler",
         scales_input=True,
         predictions=NOISE,
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=_ALL,
         evaluations=2,
-        good_from={"karras": 4, "exponential": 4, "beta": 12, "linspace": 7, "leading": 5},
+        own_good_from={"karras": 4, "exponential": 4, "beta": 12, "linspace": 7, "leading": 5},
+        good_from={"karras": 4, "exponential": 4, "linspace": 7, "leading": 5},
         help="Second order by the midpoint (Karras et al. 2022, algorithm 2 without churn). Two model calls a step.",
     ),
     Solver(
@@ -181,10 +203,11 @@ _SOLVER_ROWS = (
         "KDPM2AncestralDiscreteScheduler",
         scales_input=True,
         predictions=NOISE,
-        spacings=("default", *_SIGMAS, *_GRIDS),
+        spacings=_ALL,
         evaluations=2,
         stochastic=True,
-        good_from={"karras": 8, "exponential": 7, "beta": 19, "linspace": 9, "leading": 8},
+        own_good_from={"karras": 8, "exponential": 7, "beta": 19, "linspace": 9, "leading": 8},
+        good_from={"karras": 8, "exponential": 7, "linspace": 9, "leading": 8},
         help="DPM2 with fresh noise at every step.",
     ),
     Solver(
@@ -192,8 +215,9 @@ _SOLVER_ROWS = (
         "LMS",
         "LMSDiscreteScheduler",
         scales_input=True,
-        spacings=("default", *_SIGMAS, *_GRIDS),
-        good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        spacings=_ALL,
+        own_good_from={"karras": 2, "exponential": 2, "beta": 2, "linspace": 2, "leading": 2},
+        good_from={"leading": 2},
         help="Linear multistep: fits a polynomial through the last four slopes.",
     ),
     Solver(
@@ -201,18 +225,21 @@ _SOLVER_ROWS = (
         "DDIM",
         "DDIMScheduler",
         zero_snr=True,
-        spacings=("default", *_GRIDS),
-        good_from={"linspace": 3, "leading": 2},
-        help="Deterministic walk along the training schedule (Song et al. 2020).",
+        spacings=("default", *_TIMESTEPS),
+        own_good_from={"linspace": 3, "leading": 2},
+        good_from={"leading": 2},
+        help="Deterministic walk along the training schedule (Song et al. 2020). diffusers makes all steps equally long, "
+        "whatever the spacing; on a named spacing they go from one of its timesteps to the next.",
     ),
     Solver(
         "ddpm",
         "DDPM",
         "DDPMScheduler",
         zero_snr=True,
-        spacings=("default", *_GRIDS, "sgm_uniform", "ays"),
+        spacings=("default", *_TIMESTEPS, "sgm_uniform", "ays"),
         stochastic=True,
-        good_from={"linspace": 2, "leading": 2},
+        own_good_from={"linspace": 2, "leading": 2},
+        good_from={"leading": 2},
         help="The ancestral sampler of Ho et al. 2020; wants many steps.",
     ),
     Solver(
@@ -221,18 +248,21 @@ _SOLVER_ROWS = (
         "PNDMScheduler",
         runge_kutta=True,
         predictions=NOISE,
-        spacings=("default", *_GRIDS),
-        help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion.",
+        spacings=("default", *_TIMESTEPS),
+        help="Pseudo linear multistep (Liu et al. 2022), the first default of Stable Diffusion. On a named spacing its steps "
+        "go from one timestep to the next, as with DDIM.",
     ),
     Solver(
         "sa_solver",
         "SA-Solver",
         "SASolverScheduler",
         {"algorithm_type": "data_prediction"},  # another class's own word for it would be refused
-        spacings=("default", "karras", "exponential", *_GRIDS),
+        spacings=_ALL,
         stochastic=True,
-        good_from={"karras": 9, "exponential": 6},
-        help="Stochastic Adams solver (Xue et al. 2023), predictor and corrector.",
+        own_good_from={"karras": 9, "exponential": 6},
+        good_from={"karras": 10, "exponential": 8, "linspace": 24, "leading": 17},
+        help="Stochastic Adams solver (Xue et al. 2023), predictor and corrector. On a named spacing the last step removes "
+        "all noise, as with DEIS.",
     ),
     Solver(
         "lcm",
@@ -313,79 +343,94 @@ _SOLVER_ROWS = (
     ),
 )
 
-_PLAIN = {
-    "use_karras_sigmas": False,
-    "use_exponential_sigmas": False,
-    "use_beta_sigmas": False,
-    "use_lu_lambdas": False,
-}
-
+# A named spacing is the same noise levels with every solver, whatever spacing the model's configuration carries; the
+# configuration's own is "default". `overrides` say where such a run begins: pure noise, or a state with some signal.
 _SPACING_ROWS = (
-    Spacing("default", "Default", help="The spacing that the model's own configuration names."),
+    Spacing(
+        "default",
+        "Default",
+        help="The spacing that the model's own configuration names, exactly as diffusers lays it out for the sampler.",
+    ),
     Spacing(
         "karras",
         "Karras",
-        _PLAIN | {"use_karras_sigmas": True},
-        help="Smaller steps towards the end (Karras et al. 2022, equation 5).",
+        {"timestep_spacing": "linspace"},
+        help="Smaller steps towards the end (Karras et al. 2022, equation 5), from the model's highest noise level to its "
+        "lowest, as k-diffusion has them. diffusers takes the range from the model's timestep spacing, which may stop "
+        "short of the end or begin below the start.",
     ),
     Spacing(
         "exponential",
         "Exponential",
-        _PLAIN | {"use_exponential_sigmas": True},
-        help="Noise levels in equal ratios, from the highest to the lowest.",
+        {"timestep_spacing": "linspace"},
+        help="Noise levels in equal ratios, from the model's highest to its lowest, as k-diffusion has them.",
     ),
     Spacing(
         "beta",
         "Beta",
-        _PLAIN | {"use_beta_sigmas": True},
-        help="Dense at both ends (Lee et al. 2024, Beta Sampling).",
+        {"timestep_spacing": "linspace"},
+        help="Timesteps dense at both ends (Lee et al. 2024, Beta Sampling), as ComfyUI and Forge have them. diffusers and "
+        "AUTOMATIC1111 spread the noise levels themselves so, which leaves noise in the picture at few steps.",
     ),
-    Spacing("lu", "Lu", _PLAIN | {"use_lu_lambdas": True}, help="Even in log signal-to-noise ratio (Lu et al. 2022)."),
+    Spacing(
+        "lu",
+        "Lu",
+        {"timestep_spacing": "linspace"},
+        help="Even in log signal-to-noise ratio (Lu et al. 2022): the same levels as Exponential.",
+    ),
     Spacing(
         "linspace",
         "Linspace",
-        _PLAIN | {"timestep_spacing": "linspace"},
-        help="Timesteps evenly from the last to the first, both included.",
+        {"timestep_spacing": "linspace"},
+        help="Timesteps evenly from the last to the first, both included. (diffusers' multistep solvers leave out the "
+        "first: that is SGM uniform.)",
     ),
     Spacing(
         "trailing",
         "Trailing",
-        _PLAIN | {"timestep_spacing": "trailing"},
+        {"timestep_spacing": "trailing"},
         help="Timesteps evenly, starting from pure noise; right for few steps and zero terminal SNR (Lin et al. 2023).",
     ),
     Spacing(
         "leading",
         "Leading",
-        _PLAIN | {"timestep_spacing": "leading"},
+        {"timestep_spacing": "leading"},
         help="Timesteps evenly, starting a little below pure noise, as Stable Diffusion first did.",
     ),
     Spacing(
         "sgm_uniform",
         "SGM uniform",
-        _PLAIN,
+        {"timestep_spacing": "linspace"},
         help="Timesteps evenly from the last, stopping one before the first, as Stability's generative-models does.",
     ),
     Spacing(
         "ays",
         "Align your steps",
-        _PLAIN,
+        {"timestep_spacing": "linspace"},
         families=frozenset({"sd1", "sdxl"}),
         help="Ten noise levels optimised for the family (Sabour et al. 2024), interpolated to the steps asked for.",
     ),
 )
 
 
-def good_from(sampler: str, spacing: str) -> int:
-    """Fewest steps from which the pair leaves neither noise nor a grey picture, as measured; fewer run all the same."""
-    return SOLVERS.get(sampler, field="sampler").good_from.get(spacing, 1)
+def good_from(sampler: str, spacing: str, own: str = "") -> int:
+    """Fewest steps from which the pair leaves neither noise nor a grey picture, as measured; fewer run all the same.
+
+    `own` is the spacing that the model's configuration names, for "default".
+    """
+    solver = SOLVERS.get(sampler, field="sampler")
+    if spacing == "default":
+        return solver.own_good_from.get(own) or solver.own_good_from.get("", 1)
+    return solver.good_from.get(spacing, 1)
 
 
-def advice(sampler: str, spacing: str) -> str:
+def advice(sampler: str, spacing: str, own: str = "") -> str:
     """What is to be said of fewer steps than `good_from`: one sentence for a person."""
-    solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
+    solver = SOLVERS.get(sampler, field="sampler")
+    column = SPACINGS.get(own if spacing == "default" and own in SPACINGS else spacing, field="spacing")
     return (
-        f"Below {good_from(sampler, spacing)} steps, {solver.title} with {column.title} spacing leaves noise or grey "
-        "in the picture."
+        f"Below {good_from(sampler, spacing, own)} steps, {solver.title} with {column.title} spacing leaves noise or "
+        "grey in the picture."
     )
 
 
@@ -429,6 +474,18 @@ def sampler_of(scheduler_class: str, config: Mapping[str, Any], prediction: str,
 def stands_for(scheduler_class: str) -> bool:
     """Whether schedulers of this class and the table's can take each other's place."""
     return any(solver.scheduler == scheduler_class for _, solver in SOLVERS.items())
+
+
+CORRECTED = (0, 2)  # version of the studio from which named spacings, and these samplers, are what their names say
+_CORRECTED_SAMPLERS = frozenset({"dpmpp_3m_sde", "flow_unipc", "flow_dpmpp_2m"})
+
+
+def corrected_since(sampler: str, spacing: str, version: str) -> str | None:
+    """What a picture of that version of the studio has other pixels for, as far as its sampler goes: one sentence."""
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if len(numbers) < 2 or numbers >= CORRECTED or (spacing == "default" and sampler not in _CORRECTED_SAMPLERS):
+        return None
+    return f"sampler: {sampler} with spacing {spacing} was corrected in version {'.'.join(map(str, CORRECTED))}"
 
 
 def spacing_of(config: Mapping[str, Any]) -> str:

@@ -5,29 +5,28 @@ the table's business (`core.samplers`), which model may use them `core.options`'
 """
 
 import copy
-import functools
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from studio.core.errors import InvalidRequest
 from studio.core.request import DEFAULT
 from studio.core.samplers import OWN, SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
-from studio.engine.schedulers.beginning import Beginning
+from studio.engine.schedulers.gridded import TAKES_GRID, adapted
 
-# Noise levels of "Align Your Steps" (Sabour et al. 2024, https://research.nvidia.com/labs/toronto-ai/AlignYourSteps/),
-# ten steps, as timesteps of the models' shared training schedule.
 KEPT_TEMPLATES = 16
 _TEMPLATES: dict[tuple[Any, str], Any] = {}  # schedulers as configured, never run
 
-OURS = {"LMSDiscreteScheduler": "lms", "PNDMScheduler": "pndm"}  # scheduler class -> module of engine.schedulers
-
-AYS_TIMESTEPS: dict[str, tuple[float, ...]] = {
-    "sd1": (999, 850, 736, 645, 545, 455, 343, 233, 124, 24),
-    "sdxl": (999, 845, 730, 587, 443, 310, 193, 116, 53, 13),
+# Scheduler class -> module of engine.schedulers: diffusers' classes with a mend, and those that it lacks.
+OURS = {
+    "DDIMScheduler": "ddim",
+    "DEISMultistepScheduler": "deis",
+    "DPMSolverMultistepScheduler": "dpmpp_multistep",
+    "EulerAncestralDiscreteScheduler": "ancestral",
+    "LMSDiscreteScheduler": "lms",
+    "PNDMScheduler": "pndm",
+    "SASolverScheduler": "sa_solver",
 }
 
 
@@ -47,8 +46,9 @@ def build_scheduler(
         return _fresh(own, dict(config))  # as it is: its class may do everything in its own way
     solver, column = SOLVERS.get(sampler, field="sampler"), SPACINGS.get(spacing, field="spacing")
     scheduler_class = scheduler_class_of(sampler)
-    adapted = _for_class(config, scheduler_class)
-    overrides = {k: v for k, v in (column.overrides | solver.overrides).items() if k in _parameters(scheduler_class)}
+    known = _for_class(config, scheduler_class)
+    wanted = solver.overrides if spacing == DEFAULT else TAKES_GRID | column.overrides | solver.overrides
+    overrides = {k: v for k, v in wanted.items() if k in _parameters(scheduler_class)}
     if config.get("rescale_betas_zero_snr") and "rescale_betas_zero_snr" not in _parameters(scheduler_class):
         raise InvalidRequest(
             f"Sampler {sampler} cannot start from zero signal, which this model was trained for. "
@@ -56,10 +56,11 @@ def build_scheduler(
             field="sampler",
         )
     try:
-        scheduler = _fresh(scheduler_class, adapted | overrides)
-        scheduler.__class__ = _adapted(scheduler_class)
-        if grid := _TIMESTEPS.get(spacing):
-            scheduler.grid = functools.partial(grid, family=family)
+        scheduler = _fresh(scheduler_class, known | overrides)
+        scheduler.__class__ = adapted(scheduler_class)
+        scheduler.spacing, scheduler.family = None if spacing == DEFAULT else spacing, family
+        its_own = own is not None and issubclass(scheduler_class, own)  # and then to the last bit
+        scheduler.unrounded = bool(scheduler.config.get("use_flow_sigmas")) and not its_own
         _rehearse(scheduler, sampler, steps)
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidRequest(f"Sampler {sampler} with {steps} steps: {_sentence(error)}", field="steps") from error
@@ -117,9 +118,9 @@ def step_ends(scheduler: Any, steps: int | None = None, begin: int = 0) -> list[
 
 
 def step_notes(scheduler: Any, sampler: str, spacing: str, steps: int) -> tuple[str, ...]:
-    """The advice that a run of so few steps went against, with what "default" came to; empty for a run of enough."""
-    column = spacing_of(scheduler.config) if spacing == DEFAULT else spacing
-    return (advice(sampler, column),) if steps < good_from(sampler, column) else ()
+    """What a recipe is to say of its steps: the advice that so few went against."""
+    own = spacing_of(scheduler.config)
+    return (advice(sampler, spacing, own),) if steps < good_from(sampler, spacing, own) else ()
 
 
 def _for_class(config: Mapping[str, Any], scheduler_class: Any) -> dict[str, Any]:
@@ -137,66 +138,6 @@ def _for_class(config: Mapping[str, Any], scheduler_class: Any) -> dict[str, Any
 
 def _parameters(scheduler_class: Any) -> frozenset[str]:
     return frozenset(inspect.signature(scheduler_class.__init__).parameters)
-
-
-@functools.cache
-def _adapted(scheduler_class: Any) -> Any:
-    """A subclass of the same name with what is ours mixed in: pipelines look at schedulers' classes and signatures."""
-
-    @functools.wraps(scheduler_class.set_timesteps)
-    def set_timesteps(self: Any, num_inference_steps: int | None = None, device: Any = None, **rest: Any) -> None:
-        """Uses the timesteps of `grid`, if there is one, whichever pipeline calls it."""
-        plain = scheduler_class.set_timesteps
-        if self.grid is None or num_inference_steps is None or rest:
-            plain(self, num_inference_steps, device=device, **rest)
-        else:
-            plain(self, device=device, timesteps=self.grid(self, num_inference_steps))
-
-    own = {"grid": None, "set_timesteps": set_timesteps, "__module__": scheduler_class.__module__}
-    if not hasattr(scheduler_class, "scale_model_input"):  # a pipeline may ask all but the very class that has none
-        own["scale_model_input"] = lambda self, sample, *rest: sample
-    mixed = (Beginning, scheduler_class) if hasattr(scheduler_class, "index_for_timestep") else (scheduler_class,)
-    return type(scheduler_class.__name__, mixed, own)
-
-
-def _sgm_uniform(scheduler: Any, steps: int, family: str | None) -> list[int]:
-    """linspace(T-1, 0, steps + 1) without its last (generative-models, LegacyDDPMDiscretization)."""
-    last = scheduler.config.num_train_timesteps - 1
-    return [int(t) for t in np.linspace(last, 0, steps + 1)[:-1].round()]
-
-
-def _align_your_steps(scheduler: Any, steps: int, family: str | None) -> list[int]:
-    """The published ten levels, log-linearly interpolated in sigma to `steps` (as its authors' example does)."""
-    if family not in AYS_TIMESTEPS:
-        raise InvalidRequest(
-            f"Align-your-steps is known for {', '.join(AYS_TIMESTEPS)}, not for {family}.", field="spacing"
-        )
-    sigmas = training_sigmas(scheduler)
-    if len(sigmas) != 1000:
-        raise InvalidRequest("Align-your-steps needs a model trained with 1000 timesteps.", field="spacing")
-    grid = np.arange(len(sigmas))
-    known = np.log(np.interp(AYS_TIMESTEPS[family], grid, sigmas))
-    wanted = np.interp(np.linspace(0, 1, steps), np.linspace(0, 1, len(known)), known)
-    timesteps = np.interp(wanted, np.log(sigmas), grid).round().astype(int)
-    return _strictly_falling(timesteps)
-
-
-def _strictly_falling(timesteps: np.ndarray) -> list[int]:
-    """Rounding may repeat a timestep at many steps; a repeated one would be an empty step that some solvers divide by."""
-    out: list[int] = []
-    for remaining, t in zip(range(len(timesteps) - 1, -1, -1), timesteps, strict=True):
-        ceiling = out[-1] - 1 if out else int(t)
-        out.append(max(min(int(t), ceiling), remaining))
-    return out
-
-
-_TIMESTEPS: dict[str, Callable[..., list[int]]] = {"sgm_uniform": _sgm_uniform, "ays": _align_your_steps}
-
-
-def training_sigmas(scheduler: Any) -> np.ndarray:
-    """sigma(t) = sqrt((1 - alpha_bar) / alpha_bar) over the training timesteps, rising."""
-    alpha_bar = scheduler.alphas_cumprod.double().numpy()
-    return np.sqrt((1 - alpha_bar) / np.maximum(alpha_bar, 1e-12))
 
 
 def _rehearse(scheduler: Any, sampler: str, steps: int) -> None:

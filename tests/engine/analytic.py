@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from studio.engine.samplers import seed_scheduler, training_sigmas
+from studio.engine.samplers import seed_scheduler
+from tests.engine.reference import training_levels
 
 MEAN, STD = 0.5, 0.4
 
@@ -45,14 +46,13 @@ def predict(x: torch.Tensor, alpha: float, sigma: float, prediction: str) -> tor
     return answers[prediction].float()
 
 
-def model_levels(scheduler: Any, prediction: str) -> list[tuple[float, float]]:
-    """(alpha, sigma) that a network trained on the schedule takes each of the run's timesteps for."""
-    timesteps = scheduler.timesteps.double().numpy()
+def level_at(timestep: Any, prediction: str) -> tuple[float, float]:
+    """(alpha, sigma) that a network trained on the schedule takes a timestep for."""
     if prediction == "flow_prediction":
-        sigmas = timesteps / scheduler.config.num_train_timesteps
-        return [(1.0 - s, s) for s in sigmas]
-    ratios = np.interp(timesteps, np.arange(1000), training_sigmas(scheduler))
-    return [(1.0 / np.sqrt(1.0 + r * r), r / np.sqrt(1.0 + r * r)) for r in ratios]
+        sigma = float(timestep) / FLOW_CONFIG["num_train_timesteps"]
+        return 1.0 - sigma, sigma
+    ratio = float(np.exp(np.interp(float(timestep), np.arange(1000), np.log(training_levels()))))
+    return 1.0 / np.sqrt(1.0 + ratio**2), ratio / np.sqrt(1.0 + ratio**2)
 
 
 def sample(scheduler: Any, steps: int, prediction: str, *, count: int = 1024, seed: int = 0) -> tuple[Any, Any]:
@@ -67,9 +67,8 @@ def sample(scheduler: Any, steps: int, prediction: str, *, count: int = 1024, se
 def walk(scheduler: Any, x: torch.Tensor, begin: int, prediction: str, generator: torch.Generator) -> torch.Tensor:
     """A pipeline's loop from that place of the grid on."""
     draws = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
-    timesteps, levels = scheduler.timesteps[begin:], model_levels(scheduler, prediction)[begin:]
-    for timestep, level in zip(timesteps, levels, strict=True):
+    for timestep in scheduler.timesteps[begin:]:
         shown = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
-        output = predict(shown, *level, prediction)
+        output = predict(shown, *level_at(timestep, prediction), prediction)
         x = scheduler.step(output, timestep, x, return_dict=False, **draws)[0]
     return x

@@ -16,7 +16,7 @@ from studio.engine.generate import generate  # noqa: E402
 from studio.engine.levels import level_of, predicted_x0  # noqa: E402
 from studio.engine.samplers import build_scheduler  # noqa: E402
 from studio.engine.tap import GuidanceLayout, TapStep, tapped  # noqa: E402
-from tests.engine.analytic import MEAN, config_for, model_levels, predict  # noqa: E402
+from tests.engine.analytic import MEAN, config_for, level_at, predict  # noqa: E402
 from tests.engine.conftest import Studio  # noqa: E402
 
 
@@ -55,7 +55,8 @@ def test_predicted_x0_is_right_in_every_convention(sampler: str, prediction: str
     # A picture that is its own best guess: with x0 exactly the mean, any state alpha x0 + sigma n of it maps back near it.
     x = torch.full((1, 1, 4, 4), MEAN) + torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1
     x = x * getattr(scheduler, "init_noise_sigma", 1.0)
-    timestep, (alpha, sigma) = scheduler.timesteps[0], model_levels(scheduler, prediction)[0]
+    timestep = scheduler.timesteps[0]
+    alpha, sigma = level_at(timestep, prediction)
     shown = scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else x
     expected = predict(shown, alpha, sigma, "sample")
     output = predict(shown, alpha, sigma, prediction)

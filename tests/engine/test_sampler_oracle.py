@@ -1,0 +1,90 @@
+"""Every cell of the sampler table ends where its definition ends: same start, same noise, an exact denoiser."""
+
+import pytest
+
+from studio import compat
+
+compat.prepare()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from studio.core.samplers import SOLVERS  # noqa: E402
+from studio.engine.samplers import build_scheduler  # noqa: E402
+from tests.engine.analytic import FLOW_CONFIG  # noqa: E402
+from tests.engine.oracle import error_of, flow_error_of  # noqa: E402
+from tests.engine.reference import flow_levels  # noqa: E402
+
+CARRIED = ("linspace", "trailing", "leading")  # what a model's own configuration may say
+# Measured by statistics instead (test_samplers.py): these have no short definition to be held against.
+BY_STATISTICS = {"sa_solver", "tcd"}
+CLOSE = 1e-4
+LOOSER = {"dpmpp_sde": 1e-3, "dpm_adaptive": 3e-3}  # a Brownian motion is rough; lengths of steps follow small numbers
+# On the model's own spacing these have steps of one length, as diffusers has them: where that is not the grid's, it is
+# no definition that they could be held against.
+ONE_LENGTH = {"ddim", "pndm"}
+
+CELLS = [
+    (sampler, spacing, prediction, carried)
+    for sampler, row in SOLVERS.items()
+    if row.scheduler and "epsilon" in row.predictions and sampler not in BY_STATISTICS
+    for spacing in row.spacings
+    for prediction in sorted(row.predictions)
+    for carried in CARRIED
+    if not (spacing == "default" and sampler in ONE_LENGTH and carried != "leading")
+]
+FLOW_CELLS = [
+    (s, spacing) for s, row in SOLVERS.items() if row.predictions == {"flow_prediction"} for spacing in row.spacings
+]
+
+
+def representatives() -> list[tuple[str, str, str, str]]:
+    """One of each solver and spacing: each solver has one of its predictions, each spacing one carried along."""
+    chosen = []
+    for number, (sampler, row) in enumerate(SOLVERS.items()):
+        for column, spacing in enumerate(row.spacings):
+            prediction = sorted(row.predictions)[number % len(row.predictions)]
+            cell = (sampler, spacing, prediction, CARRIED[(column + 2) % 3])
+            chosen += [cell] if cell in CELLS else []
+    return chosen
+
+
+def check(sampler: str, spacing: str, prediction: str, carried: str) -> None:
+    assert error_of(sampler, spacing, prediction, carried) < LOOSER.get(sampler, CLOSE)
+
+
+@pytest.mark.parametrize(("sampler", "spacing", "prediction", "carried"), representatives())
+def test_a_cell_is_its_definition(sampler: str, spacing: str, prediction: str, carried: str) -> None:
+    check(sampler, spacing, prediction, carried)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(("sampler", "spacing", "prediction", "carried"), sorted(set(CELLS) - set(representatives())))
+def test_every_cell_is_its_definition(sampler: str, spacing: str, prediction: str, carried: str) -> None:
+    check(sampler, spacing, prediction, carried)
+
+
+@pytest.mark.parametrize(("sampler", "spacing"), FLOW_CELLS)
+def test_a_flow_cell_is_its_definition(sampler: str, spacing: str) -> None:
+    assert flow_error_of(sampler, spacing) < CLOSE
+
+
+@pytest.mark.parametrize("spacing", ["karras", "exponential", "beta"])
+def test_a_flow_grid_keeps_its_range_however_the_pipeline_lays_out_its_own(spacing: str) -> None:
+    """FLUX's pipeline hands over levels down to 1/steps, and how far they are to be shifted by the picture's size."""
+    config = FLOW_CONFIG | {"use_dynamic_shifting": True, "time_shift_type": "exponential"}
+    scheduler = build_scheduler(config, "flow_euler", spacing, 8, "flux")
+    scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 8, 8), mu=float(np.log(3.0)))
+    assert np.allclose(scheduler.sigmas[:-1], flow_levels(spacing, 8, 3.0), rtol=1e-5)
+    assert scheduler.sigmas[-1] == 0 and torch.equal(scheduler.timesteps, scheduler.sigmas[:-1] * 1000)
+
+
+def test_a_flow_model_whose_own_scheduler_it_is_keeps_its_timesteps() -> None:
+    import diffusers
+
+    config = {"prediction_type": "flow_prediction", "use_flow_sigmas": True, "flow_shift": 3.0}
+    ours = build_scheduler(config, "flow_unipc", "default", 10, own=diffusers.UniPCMultistepScheduler)
+    theirs = diffusers.UniPCMultistepScheduler.from_config(config)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(10)
+    assert torch.equal(ours.timesteps, theirs.timesteps) and torch.equal(ours.sigmas, theirs.sigmas)
