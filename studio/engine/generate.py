@@ -18,6 +18,7 @@ from diffusers.guiders.guider_utils import BaseGuidance
 from studio.core.errors import InvalidRequest, OutOfMemory, StudioError
 from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
+from studio.core.samplers import SOLVERS
 from studio.engine import parts, tasks  # noqa: F401 (they register what they add to a call)
 from studio.engine.decoding import watched_decoder, with_fallbacks
 from studio.engine.effects import Context, ReadImage, applied, call_arguments, no_images
@@ -135,7 +136,8 @@ def sample(
     waiting = [piece]
     while waiting:
         together = waiting.pop(0)
-        if (loaded.fallbacks.single or loaded.family.alone) and len(together.images) > 1:
+        alone = loaded.fallbacks.single or loaded.family.alone or SOLVERS.get(request.sampler).adaptive
+        if alone and len(together.images) > 1:
             waiting[:0] = [together.one(place) for place in range(len(together.images))]
             continue
         made = _attempt(request, loaded, together, watch, onward)

@@ -62,7 +62,8 @@ def beginning(context: Context) -> Iterator[None]:
     @functools.wraps(set_timesteps)
     def from_midway(*args: Any, **kwargs: Any) -> None:
         set_timesteps(*args, **kwargs)
-        scheduler.timesteps = Remaining.of(scheduler.timesteps, begin)
+        grid = scheduler.timesteps  # one that is found as the run goes on knows how to begin midway
+        scheduler.timesteps = grid.beginning_at(begin) if hasattr(grid, "beginning_at") else Remaining.of(grid, begin)
         if set_begin_index is not None:
             set_begin_index(begin)
 

@@ -22,6 +22,9 @@ _TEMPLATES: dict[tuple[Any, str], Any] = {}  # schedulers as configured, never r
 OURS = {
     "DDIMScheduler": "ddim",
     "DEISMultistepScheduler": "deis",
+    "DPMSolver2SAncestralScheduler": "dpmpp_2s_a",
+    "DPMSolverAdaptiveScheduler": "dpm_adaptive",
+    "DPMSolverFastScheduler": "dpm_fast",
     "DPMSolverMultistepScheduler": "dpmpp_multistep",
     "EulerAncestralDiscreteScheduler": "ancestral",
     "LMSDiscreteScheduler": "lms",
@@ -118,7 +121,10 @@ def step_ends(scheduler: Any, steps: int | None = None, begin: int = 0) -> list[
 
 
 def step_notes(scheduler: Any, sampler: str, spacing: str, steps: int) -> tuple[str, ...]:
-    """What a recipe is to say of its steps: the advice that so few went against."""
+    """What a recipe is to say of its steps: the advice that so few went against, and how many there were where the
+    sampler decided that itself."""
+    if SOLVERS.get(sampler).adaptive:
+        return (f"{SOLVERS.get(sampler).title} made {scheduler.expected_steps} steps.",)
     own = spacing_of(scheduler.config)
     return (advice(sampler, spacing, own),) if steps < good_from(sampler, spacing, own) else ()
 

@@ -30,7 +30,7 @@ class TapStep:
     """One denoising step. Tensors are (images, ...) in the scheduler's own convention, detached, never to be written to."""
 
     index: int  # 0-based
-    total: int
+    total: int  # of the run; of an adaptive sampler as expected now, which changes from step to step
     images: tuple[int, ...]  # indices within the job
     timestep: float
     sigma: float | None  # noise over signal of x_t, k-diffusion's sigma; sigma of flow matching as it stands
@@ -115,7 +115,7 @@ class Tap:
         self._outputs = []
         place = self._place_of(timestep)
         if place != self._place:  # else the same step for another part of the picture
-            if self._step < len(self._ends) and self._call == self._ends[self._step]:
+            if self._ends_step():
                 self._end_step(result.prev_sample)
             self._call += 1
         self._place = place
@@ -125,8 +125,13 @@ class Tap:
         plain = result.to_tuple()
         return plain if len(plain) > 1 else (*plain, x0)
 
+    def _ends_step(self) -> bool:
+        """Whether the latest call ended a step; an adaptive scheduler says so itself."""
+        found: bool | None = getattr(self.scheduler, "step_ended", None)
+        return found if found is not None else self._call in self._ends[self._step : self._step + 1]
+
     def _end_step(self, after: torch.Tensor) -> None:
-        index, total = self._step, len(self._ends)
+        index, total = self._step, getattr(self.scheduler, "expected_steps", len(self._ends))
         if index == 0 or index == total - 1 or index % FINITE_EVERY == 0:
             check_finite(after, f"after step {index + 1} of {total}")
         first = self._first or {}

@@ -86,9 +86,16 @@ def test_bit_identical_to_bare_diffusers(studio: Studio, name: str, sampler: str
     assert np.array_equal(ours(studio, name, sampler=sampler, steps=steps, seed=42), expected)
 
 
-def test_bit_identical_with_karras_sigmas_and_with_guidance_rescale_off(studio: Studio) -> None:
-    expected = bare(studio, "sd1", "dpmpp_2m", 8, 5, use_karras_sigmas=True)
-    assert np.array_equal(ours(studio, "sd1", sampler="dpmpp_2m", spacing="karras", steps=8, seed=5), expected)
+def test_nearly_identical_with_karras_sigmas(studio: Studio) -> None:
+    """The levels are diffusers'; the timesteps are not rounded to whole numbers, as diffusers has them."""
+    expected = bare(studio, "sd1", "dpmpp_2m", 8, 5, use_karras_sigmas=True).astype(int)
+    made = ours(studio, "sd1", sampler="dpmpp_2m", spacing="karras", steps=8, seed=5).astype(int)
+    assert 0 < np.abs(made - expected).max() <= 8
+
+
+def test_bit_identical_with_a_spacing_that_diffusers_lays_out_as_it_is_defined(studio: Studio) -> None:
+    expected = bare(studio, "sd1", "euler", 8, 5, timestep_spacing="trailing")
+    assert np.array_equal(ours(studio, "sd1", sampler="euler", spacing="trailing", steps=8, seed=5), expected)
 
 
 def test_bit_identical_where_the_scheduler_draws_its_own_noise(studio: Studio) -> None:
@@ -97,7 +104,9 @@ def test_bit_identical_where_the_scheduler_draws_its_own_noise(studio: Studio) -
     assert np.array_equal(ours(studio, "sd1", sampler="dpmpp_sde", steps=6, seed=11), expected)
 
 
-@pytest.mark.parametrize("sampler", ["euler_a", "dpmpp_2m_sde", "dpmpp_sde", "sa_solver", "ddpm"])
+@pytest.mark.parametrize(
+    "sampler", ["euler_a", "dpmpp_2m_sde", "dpmpp_sde", "dpmpp_2s_a", "dpm_adaptive", "sa_solver", "ddpm"]
+)
 def test_image_k_of_a_batch_is_the_image_of_seed_plus_k(studio: Studio, sampler: str) -> None:
     """Up to the order in which a kernel sums a batch, which may move a pixel by one step of 255."""
     together = studio.run("sd1", sampler=sampler, steps=5, seed=100, count=3, batch_size=3)
@@ -136,7 +145,8 @@ def test_every_legal_sampler_runs_on_a_real_pipeline(studio: Studio) -> None:
     for sampler in legal_samplers(studio.info("sd1")):
         steps: list[Any] = []
         result = studio.run("sd1", callbacks={"on_step": steps.append}, sampler=sampler, steps=10)[0]
-        assert [s.index for s in steps] == list(range(10)), sampler
+        asked = len(steps) if SOLVERS.get(sampler).adaptive else 10
+        assert [s.index for s in steps] == list(range(asked)) and steps[-1].total == asked, sampler
         assert np.asarray(result.image).std() > 0
 
 

@@ -1,5 +1,7 @@
 """Every cell of the sampler table ends where its definition ends: same start, same noise, an exact denoiser."""
 
+from typing import Any
+
 import pytest
 
 from studio import compat
@@ -12,8 +14,9 @@ import torch  # noqa: E402
 from studio.core.samplers import SOLVERS  # noqa: E402
 from studio.engine.samplers import build_scheduler  # noqa: E402
 from tests.engine.analytic import FLOW_CONFIG  # noqa: E402
-from tests.engine.oracle import error_of, flow_error_of  # noqa: E402
-from tests.engine.reference import flow_levels  # noqa: E402
+from tests.engine.oracle import STEPS, TRAINING, error_of, flow_error_of, relative, run  # noqa: E402
+from tests.engine.reference import denoise, flow_levels  # noqa: E402
+from tests.engine.reference_solvers import dpm_adaptive  # noqa: E402
 
 CARRIED = ("linspace", "trailing", "leading")  # what a model's own configuration may say
 # Measured by statistics instead (test_samplers.py): these have no short definition to be held against.
@@ -88,3 +91,27 @@ def test_a_flow_model_whose_own_scheduler_it_is_keeps_its_timesteps() -> None:
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(10)
     assert torch.equal(ours.timesteps, theirs.timesteps) and torch.equal(ours.sigmas, theirs.sigmas)
+
+
+def adaptive(**config: Any) -> Any:
+    from tests.engine.analytic import DIFFUSION_CONFIG
+
+    return build_scheduler(DIFFUSION_CONFIG | {"prediction_type": "epsilon"} | config, "dpm_adaptive", "default", STEPS)
+
+
+def test_dpm_adaptive_makes_the_steps_that_its_controller_makes_whatever_number_is_asked_for() -> None:
+    made = run(adaptive(), STEPS, "epsilon")
+    end, steps = dpm_adaptive(denoise, made.start * TRAINING[-1], TRAINING[0], TRAINING[-1])
+    assert made.scheduler.done and made.scheduler.expected_steps == steps
+    assert made.calls >= 3 * steps and relative(made.end, end) < LOOSER["dpm_adaptive"]
+    more = run(adaptive(), 2 * STEPS, "epsilon")
+    assert more.calls == made.calls and relative(more.end, made.end) < 1e-6
+
+
+def test_dpm_adaptive_ends_though_nothing_can_be_made_of_what_the_model_says() -> None:
+    scheduler = adaptive()
+    scheduler.set_timesteps(5)
+    x, calls = torch.ones(1, 1, 2, 2), 0
+    for timestep in scheduler.timesteps:
+        x, calls = scheduler.step(torch.full_like(x, float("nan")), timestep, x, return_dict=False)[0], calls + 1
+    assert scheduler.done and calls < 1000

@@ -178,6 +178,6 @@ def _fits(row: Row, solver: Solver) -> bool:
         and (solver.name != "flow_unipc" or row.flow_levels)
         and not (row.unscaled and solver.scales_input)
         and not (row.one_call_a_step and (solver.evaluations > 1 or solver.runge_kutta))
-        and not (row.copies_scheduler and solver.brownian)
+        and not (row.copies_scheduler and (solver.brownian or solver.adaptive))
         and not (row.passes_generator and solver.scheduler and not takes_generator(solver.scheduler))
     )
