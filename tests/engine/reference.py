@@ -48,7 +48,11 @@ def levels(spacing: str, steps: int, training: Array, *, offset: int = 1, whole:
     if spacing == "ays":
         table = [999, 850, 736, 645, 545, 455, 343, 233, 124, 24, 0]
         sigmas = np.exp(np.interp(steps_of * 10 / steps, np.arange(11), np.log(training[table])))
-        return training[np.interp(sigmas, training, np.arange(count)).round().astype(int)] if whole else sigmas
+        return (
+            training[np.interp(np.log(sigmas), np.log(training), np.arange(count)).round().astype(int)]
+            if whole
+            else sigmas
+        )
     timesteps = {
         "beta": lambda: stats.beta.ppf(1 - steps_of / steps, 0.6, 0.6) * (count - 1),
         "linspace": lambda: (count - 1) * (1 - steps_of / max(steps - 1, 1)),
@@ -56,7 +60,7 @@ def levels(spacing: str, steps: int, training: Array, *, offset: int = 1, whole:
         "leading": lambda: (count // steps) * steps_of[::-1] + offset,
         "sgm_uniform": lambda: (count - 1) * (1 - steps_of / steps),
     }[spacing]()
-    return np.interp(timesteps.round() if whole else timesteps, np.arange(count), training)
+    return np.exp(np.interp(timesteps.round() if whole else timesteps, np.arange(count), np.log(training)))
 
 
 def flow_levels(spacing: str, steps: int, shift: float, count: int = 1000) -> Array:

@@ -47,8 +47,8 @@ class Training:
         return np.interp(np.log(sigmas), np.log(self.levels), np.arange(len(self.levels)))
 
     def sigmas(self, timesteps: np.ndarray) -> np.ndarray:
-        """Between training's levels in a straight line, as diffusers has it."""
-        return np.interp(timesteps, np.arange(len(self.levels)), self.levels)
+        """The inverse. (diffusers goes between levels in a straight line this way, and by the logarithm the other.)"""
+        return np.exp(np.interp(timesteps, np.arange(len(self.levels)), np.log(self.levels)))
 
 
 def karras(steps: int, lowest: float, highest: float) -> np.ndarray:
