@@ -57,9 +57,8 @@ def differences(then: Recipe, now: Recipe) -> list[str]:
     if then.notes != now.notes:  # a fallback on out-of-memory, say: tiles change pixels
         out.append(f"notes: was {'; '.join(then.notes) or 'none'}, is {'; '.join(now.notes) or 'none'}")
     request = then.request
-    out += (
-        [said] if (said := corrected_since(request.sampler, request.spacing, then.libraries.get("unnoise", ""))) else []
-    )
+    corrected = corrected_since(request.sampler, request.spacing, then.libraries.get("unnoise", ""))
+    out += [corrected] if corrected else []
     out += _dict_differences("weights of", then.weights, now.weights)
     out += _dict_differences("", then.libraries, now.libraries)
     return out

@@ -3,7 +3,7 @@
 A row names a scheduler class, diffusers' or one of `studio.engine.schedulers`, and the config it overrides;
 `studio.engine.samplers` builds it from the model's own config. Names are spelled as k-diffusion and diffusers spell them.
 What a row claims is measured in `tests/engine/test_samplers.py` and `test_sampler_oracle.py` against denoisers whose exact
-answers are known; a pair that merely runs is not enough to stand here. Builds nothing, imports no torch.
+answers are known; that a pair runs is not enough. Builds nothing, imports no torch.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Solver:
     scales_input: bool = False  # keeps its state at the noise's scale, and has the denoiser shown it scaled down
     adaptive: bool = False  # decides itself how many steps it makes, for one picture at a time
     families: frozenset[str] | None = None  # None: any whose prediction fits
-    # Named spacing -> fewest steps that leave no noise; fewer run too. For "default" it hangs on the spacing that the
+    # Named spacing -> fewest steps that leave no noise; fewer run too. For "default" it depends on the spacing that the
     # model's configuration names, as diffusers lays that out: `own_good_from`, with "" for any.
     good_from: dict[str, int] = field(default_factory=dict)
     own_good_from: dict[str, int] = field(default_factory=dict)
@@ -67,7 +67,7 @@ RUNGE_KUTTA_STEPS = 3  # that such a solver begins with; one more must follow
 SOLVERS: Registry[Solver] = Registry("sampler")
 SPACINGS: Registry[Spacing] = Registry("spacing")
 
-# Solvers and spacings stand in the order in which the form offers them.
+# Solvers and spacings are in the order in which the form offers them.
 _SOLVER_ROWS = (
     Solver(
         "dpmpp_2m",
@@ -77,7 +77,8 @@ _SOLVER_ROWS = (
         zero_snr=True,
         spacings=(*_ALL, "lu"),
         good_from={"leading": 2},
-        help="Second-order multistep solver (Lu et al. 2022). Good pictures in 15 to 25 steps; a safe first choice.",
+        help="Second-order multistep solver (Lu et al. 2022). Good pictures in 15 to 25 steps; a safe first choice. On a named "
+        "spacing the model is shown each level's exact timestep; diffusers rounds it, which moves the result by up to 3e-3.",
     ),
     Solver(
         "dpmpp_2m_sde",
@@ -105,8 +106,8 @@ _SOLVER_ROWS = (
         stochastic=True,
         own_good_from={"karras": 10},
         good_from={"karras": 10, "linspace": 102, "leading": 62},
-        help="The third-order stochastic form; likes 25 steps and more. Of diffusers' version one term has the wrong sign; "
-        "it is put right here, and agrees with k-diffusion's.",
+        help="The third-order stochastic form; likes 25 steps and more. One term of diffusers' formula has the wrong sign; it "
+        "is corrected here, and agrees with k-diffusion's.",
     ),
     Solver(
         "dpmpp_sde",
@@ -126,6 +127,8 @@ _SOLVER_ROWS = (
         "dpmpp_2s",
         "DPM++ 2S",
         "DPMSolverSinglestepScheduler",
+        # `lower_order_final` is the configuration's; where the last step goes to zero the class sets it itself, as its
+        # formula of second order has no value there.
         {"algorithm_type": "dpmsolver++", "solver_order": 2},
         spacings=_ALL,
         good_from={"leading": 2},
@@ -144,7 +147,7 @@ _SOLVER_ROWS = (
         stochastic=True,
         own_good_from={"linspace": 2, "leading": 2},
         good_from={"leading": 2},
-        help="DPM++ 2S with fresh noise at every step, as k-diffusion has it. Two model calls a step.",
+        help="DPM++ 2S with fresh noise at every step, as k-diffusion has it; diffusers has none. Two model calls a step.",
     ),
     Solver(
         "dpm_fast",
@@ -153,8 +156,8 @@ _SOLVER_ROWS = (
         predictions=NOISE,
         scales_input=True,
         own_good_from={"": 6},
-        help="DPM-Solver-fast (Lu et al. 2022): third order, on levels of its own, even in log noise. A step is one model "
-        "call.",
+        help="DPM-Solver-fast (Lu et al. 2022), as k-diffusion has it; diffusers has none. Third order, on noise levels of its "
+        "own, in equal ratios. A step is one model call.",
     ),
     Solver(
         "dpm_adaptive",
@@ -164,8 +167,8 @@ _SOLVER_ROWS = (
         scales_input=True,
         evaluations=3,
         adaptive=True,
-        help="DPM-Solver-23 (Lu et al. 2022): makes as many steps as the picture needs, on levels of its own, whatever "
-        "number is asked for; three model calls a step. Pictures are made one at a time.",
+        help="DPM-Solver-23 (Lu et al. 2022), as k-diffusion has it; diffusers has none. It makes as many steps as the picture "
+        "needs, whatever number is requested, of three model calls each. Pictures are made one at a time.",
     ),
     Solver(
         "unipc",
@@ -343,7 +346,7 @@ _SOLVER_ROWS = (
         "UniPCMultistepScheduler",
         {"prediction_type": "flow_prediction", "use_flow_sigmas": True},
         predictions=FLOW,
-        help="UniPC on a flow-matching model.",
+        help="UniPC on a flow-matching model. The model is shown each level's exact timestep, which diffusers rounds down.",
     ),
     Solver(
         "flow_heun",
@@ -366,7 +369,7 @@ _SOLVER_ROWS = (
         },
         predictions=FLOW,
         families=frozenset({"sd3"}),
-        help="DPM++ 2M on a flow-matching model.",
+        help="DPM++ 2M on a flow-matching model. The model is shown each level's exact timestep, which diffusers rounds down.",
     ),
     Solver(
         OWN,
@@ -418,26 +421,29 @@ _SPACING_ROWS = (
         "linspace",
         "Linspace",
         {"timestep_spacing": "linspace"},
-        help="Timesteps evenly from the last to the first, both included. (diffusers' multistep solvers leave out the "
-        "first: that is SGM uniform.)",
+        help="Timesteps evenly from the last to the first, both included, as k-diffusion has them. diffusers' multistep solvers "
+        "leave out the first, and round.",
     ),
     Spacing(
         "trailing",
         "Trailing",
         {"timestep_spacing": "trailing"},
-        help="Timesteps evenly, starting from pure noise; right for few steps and zero terminal SNR (Lin et al. 2023).",
+        help="Timesteps evenly, starting from pure noise; right for few steps and zero terminal SNR (Lin et al. 2023). For some "
+        "numbers of steps, 61 for one, diffusers makes one too many.",
     ),
     Spacing(
         "leading",
         "Leading",
         {"timestep_spacing": "leading"},
-        help="Timesteps evenly, starting a little below pure noise, as Stable Diffusion first did.",
+        help="Timesteps evenly, starting a little below pure noise, as Stable Diffusion first did. diffusers' multistep solvers "
+        "start lower still and leave out the last.",
     ),
     Spacing(
         "sgm_uniform",
         "SGM uniform",
         {"timestep_spacing": "linspace"},
-        help="Timesteps evenly from the last, stopping one before the first, as Stability's generative-models does.",
+        help="Timesteps evenly from the last, stopping one before the first, as Stability's generative-models does. diffusers "
+        "has it as Linspace, in its multistep solvers alone.",
     ),
     Spacing(
         "ays",
@@ -461,7 +467,7 @@ def good_from(sampler: str, spacing: str, own: str = "") -> int:
 
 
 def advice(sampler: str, spacing: str, own: str = "") -> str:
-    """What is to be said of fewer steps than `good_from`: one sentence for a person."""
+    """The advice against fewer steps than `good_from`: one sentence for a person."""
     solver = SOLVERS.get(sampler, field="sampler")
     column = SPACINGS.get(own if spacing == "default" and own in SPACINGS else spacing, field="spacing")
     return (

@@ -18,7 +18,7 @@ from studio.engine.schedulers.gridded import TAKES_GRID, adapted
 KEPT_TEMPLATES = 16
 _TEMPLATES: dict[tuple[Any, str], Any] = {}  # schedulers as configured, never run
 
-# Scheduler class -> module of engine.schedulers: diffusers' classes with a mend, and those that it lacks.
+# Scheduler class -> module of engine.schedulers: diffusers' classes with a correction, and those that it lacks.
 OURS = {
     "DDIMScheduler": "ddim",
     "DEISMultistepScheduler": "deis",
@@ -132,7 +132,7 @@ def step_notes(scheduler: Any, sampler: str, spacing: str, steps: int) -> tuple[
 def _for_class(config: Mapping[str, Any], scheduler_class: Any) -> dict[str, Any]:
     """The model's config as the class is to read it.
 
-    Two things would go wrong unsaid: DDIM, DDPM and their kin clip x0 to -1..1 unless told not to, which ruins latents
+    Two things would go wrong silently: DDIM, DDPM and others clip x0 to -1..1 by default, which ruins latents
     of a model whose own scheduler has no such setting; and the shift of a flow model has another name elsewhere.
     """
     own = dict(config)

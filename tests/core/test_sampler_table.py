@@ -6,7 +6,7 @@ from studio.core.samplers import SOLVERS, SPACINGS, advice, corrected_since, goo
 
 
 @pytest.mark.parametrize(
-    ("sampler", "spacing", "version", "said"),
+    ("sampler", "spacing", "version", "sentence"),
     [
         ("euler", "karras", "0.1.0", "sampler: euler with spacing karras was corrected in version 0.2"),
         ("dpmpp_3m_sde", "default", "0.1.0", "sampler: dpmpp_3m_sde with spacing default was corrected in version 0.2"),
@@ -15,10 +15,10 @@ from studio.core.samplers import SOLVERS, SPACINGS, advice, corrected_since, goo
         ("euler", "karras", "", None),
     ],
 )
-def test_a_replay_is_told_what_was_corrected_since_its_picture(
-    sampler: str, spacing: str, version: str, said: str | None
+def test_a_replay_names_what_was_corrected_since_its_picture(
+    sampler: str, spacing: str, version: str, sentence: str | None
 ) -> None:
-    assert corrected_since(sampler, spacing, version) == said
+    assert corrected_since(sampler, spacing, version) == sentence
 
 
 def test_advice_is_for_spacings_that_a_solver_has() -> None:

@@ -274,3 +274,14 @@ def lcm(f: Denoise, x: Array, sigmas: Array, timesteps: Array, draw: Draw) -> Ar
             return picture
         x = picture + sigmas[i + 1] * draw()
     return x
+
+
+def tcd(
+    f: Denoise, x: Array, timesteps: Array, level: Callable[[float], float], draw: Draw, gamma: float = 0.3
+) -> Array:
+    """Strategic stochastic sampling (Zheng et al. 2024, algorithm 4): down to a share of the next time, and noise up to it."""
+    for now, after in pairwise([*timesteps, 0]):
+        sigma, down, up = level(now), level(math.floor((1 - gamma) * after)), level(after)
+        x0 = f(x, sigma)
+        x = x0 + down / sigma * (x - x0) + (math.sqrt(up**2 - down**2) * draw() if after else 0.0)
+    return x

@@ -13,32 +13,22 @@ import torch  # noqa: E402
 
 from studio.core.samplers import SOLVERS  # noqa: E402
 from studio.engine.samplers import build_scheduler  # noqa: E402
-from tests.engine.analytic import FLOW_CONFIG  # noqa: E402
-from tests.engine.oracle import STEPS, TRAINING, error_of, flow_error_of, relative, run  # noqa: E402
+from tests.engine.analytic import FLOW_CONFIG, config_for  # noqa: E402
+from tests.engine.oracle import (  # noqa: E402
+    CARRIED,
+    CELLS,
+    CLOSE,
+    FLOW_CELLS,
+    LOOSER,
+    STEPS,
+    TRAINING,
+    error_of,
+    flow_error_of,
+    relative,
+    run,
+)
 from tests.engine.reference import denoise, flow_levels  # noqa: E402
 from tests.engine.reference_solvers import dpm_adaptive  # noqa: E402
-
-CARRIED = ("linspace", "trailing", "leading")  # what a model's own configuration may say
-# Measured by statistics instead (test_samplers.py): these have no short definition to be held against.
-BY_STATISTICS = {"sa_solver", "tcd"}
-CLOSE = 1e-4
-LOOSER = {"dpmpp_sde": 1e-3, "dpm_adaptive": 3e-3}  # a Brownian motion is rough; lengths of steps follow small numbers
-# On the model's own spacing these have steps of one length, as diffusers has them: where that is not the grid's, it is
-# no definition that they could be held against.
-ONE_LENGTH = {"ddim", "pndm"}
-
-CELLS = [
-    (sampler, spacing, prediction, carried)
-    for sampler, row in SOLVERS.items()
-    if row.scheduler and "epsilon" in row.predictions and sampler not in BY_STATISTICS
-    for spacing in row.spacings
-    for prediction in sorted(row.predictions)
-    for carried in CARRIED
-    if not (spacing == "default" and sampler in ONE_LENGTH and carried != "leading")
-]
-FLOW_CELLS = [
-    (s, spacing) for s, row in SOLVERS.items() if row.predictions == {"flow_prediction"} for spacing in row.spacings
-]
 
 
 def representatives() -> list[tuple[str, str, str, str]]:
@@ -74,7 +64,7 @@ def test_a_flow_cell_is_its_definition(sampler: str, spacing: str) -> None:
 
 @pytest.mark.parametrize("spacing", ["karras", "exponential", "beta"])
 def test_a_flow_grid_keeps_its_range_however_the_pipeline_lays_out_its_own(spacing: str) -> None:
-    """FLUX's pipeline hands over levels down to 1/steps, and how far they are to be shifted by the picture's size."""
+    """FLUX's pipeline passes levels down to 1/steps, and a shift that depends on the picture's size."""
     config = FLOW_CONFIG | {"use_dynamic_shifting": True, "time_shift_type": "exponential"}
     scheduler = build_scheduler(config, "flow_euler", spacing, 8, "flux")
     scheduler.set_timesteps(sigmas=np.linspace(1, 1 / 8, 8), mu=float(np.log(3.0)))
@@ -93,10 +83,8 @@ def test_a_flow_model_whose_own_scheduler_it_is_keeps_its_timesteps() -> None:
     assert torch.equal(ours.timesteps, theirs.timesteps) and torch.equal(ours.sigmas, theirs.sigmas)
 
 
-def adaptive(**config: Any) -> Any:
-    from tests.engine.analytic import DIFFUSION_CONFIG
-
-    return build_scheduler(DIFFUSION_CONFIG | {"prediction_type": "epsilon"} | config, "dpm_adaptive", "default", STEPS)
+def adaptive() -> Any:
+    return build_scheduler(config_for("epsilon"), "dpm_adaptive", "default", STEPS)
 
 
 def test_dpm_adaptive_makes_the_steps_that_its_controller_makes_whatever_number_is_asked_for() -> None:

@@ -37,7 +37,8 @@ def run(sampler: str, spacing: str, prediction: str, steps: int, own: str = "") 
     return sample(build_scheduler(config, sampler, spacing, steps, "sd1"), steps, prediction)
 
 
-# What a cell's definition is, test_sampler_oracle.py knows; here stand those that it does not measure, and each prediction.
+# Cells are held against their definitions in test_sampler_oracle.py; here are those that it does not measure, and each
+# prediction.
 @pytest.mark.parametrize(
     ("sampler", "spacing", "prediction"),
     [(sampler, "default", prediction) for sampler, row in DENOISING for prediction in sorted(row.predictions)]

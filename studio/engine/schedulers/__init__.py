@@ -1,1 +1,1 @@
-"""Schedulers of ours: small subclasses of diffusers' that mend one thing each, and solvers that diffusers lacks."""
+"""Schedulers of ours: small subclasses of diffusers' that correct one thing each, and solvers that diffusers lacks."""

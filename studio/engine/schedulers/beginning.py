@@ -1,7 +1,7 @@
 """Where in its grid a run begins: at the first timestep that is really asked for, whichever way the pipeline cuts the grid.
 
 diffusers' image-to-image pipelines cut `timesteps` and call `set_begin_index`; others only cut. Schedulers then look the
-place up by timestep and take the second of two equal ones, which is right where every timestep stands twice (Heun) and
+place up by timestep and take the second of two equal ones, which is right where every timestep occurs twice (Heun) and
 wrong where rounding made two steps equal: a step is lost, and the run ends in an IndexError.
 """
 

@@ -1,4 +1,4 @@
-"""The third-order stochastic DPM-Solver++, put right."""
+"""The third-order stochastic DPM-Solver++, corrected."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ from studio.engine.schedulers.grids import Grid, whole
 
 
 class PNDMScheduler(Upstream):
-    """Two mends of diffusers 0.42.1.
+    """Two corrections of diffusers 0.42.1.
 
     It takes a run's second call for a repetition of its first step, as the whole grid has it. In a run that begins midway
     that call is the second step, and each one after it would come a step late: noise stays. And as with DDIM, all its
