@@ -144,7 +144,7 @@ def command_line(folder: Path, steps: int) -> Iterator[None]:
 
     flags = [
         "--steps", str(steps), "--count", "4", "--dtype", "fp32", "--device", "cpu", "--out", str(folder / "pictures"),
-        "--models", str(ROOT / "models"), "--outputs", str(folder),
+        "--outputs", str(folder),
     ]  # fmt: skip
     while True:
         yield

@@ -27,7 +27,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         models, name = model_folder(Path(folder), options.model)
         port = free_port()
-        command = [sys.executable, "app.py", "--no-browser", "--port", str(port), "--models", str(models), "--outputs", f"{folder}/outputs"]  # fmt: skip
+        command = [sys.executable, "app.py", "--no-browser", "--port", str(port), "--only-models", str(models), "--outputs", f"{folder}/outputs"]  # fmt: skip
         began = time.monotonic()
         with open(Path(folder) / "log", "w") as log:
             studio = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)

@@ -1,5 +1,6 @@
 """The command line: one sentence and status 2 for bad input, JSON where a program reads, no torch where none is needed."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from studio.__main__ import COMMANDS, main
 from studio.cli.serve import parse
+from studio.cli.settings import add_settings, settings_from
+from studio.core.errors import InvalidRequest
 from studio.core.settings import Settings
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
@@ -124,7 +127,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Flags for a small random model and an outputs folder."""
     folder = tmp_path_factory.mktemp("models")
     stable_diffusion(folder / "tiny")
-    return ["--models", str(folder), "--outputs", str(tmp_path_factory.mktemp("outputs")), "--model", "tiny"]
+    return ["--only-models", str(folder), "--outputs", str(tmp_path_factory.mktemp("outputs")), "--model", "tiny"]
 
 
 def test_generate_prints_an_image_a_line_and_replay_makes_it_again(
@@ -209,7 +212,17 @@ def test_generate_says_in_one_sentence_that_a_folder_cannot_be_written(
 def test_app_py_takes_the_flags_of_serve() -> None:
     app, serve = run("--help", program=("app.py",)), run("serve", "--help")
     assert app.stdout == serve.stdout
-    for flag in ("--host", "--port", "--models", "--outputs", "--device", "--memory-budget", "--auth", "--no-browser"):
+    for flag in (
+        "--host",
+        "--port",
+        "--models",
+        "--only-models",
+        "--outputs",
+        "--device",
+        "--memory-budget",
+        "--auth",
+        "--no-browser",
+    ):
         assert flag in app.stdout
 
 
@@ -223,7 +236,7 @@ def test_an_open_bind_is_refused_as_a_process() -> None:
 def test_flags_become_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNNOISE_AUTH", raising=False)
     monkeypatch.chdir(tmp_path)
-    flags = "--host ::1 --port 0 --models a --models /b --outputs o --memory-budget 2GiB --auth u:p:q --no-browser"
+    flags = "--host ::1 --port 0 --only-models a --models /b --outputs o --memory-budget 2GiB --auth u:p:q --no-browser"
     settings = parse(flags.split())
     assert settings == Settings(
         host="::1",
@@ -246,14 +259,14 @@ def test_the_password_may_come_from_the_environment(monkeypatch: pytest.MonkeyPa
 
 
 def test_models_list_is_one_json_object_a_line(tmp_path: Path) -> None:
-    empty = run("models", "list", "--json", "--models", str(tmp_path), "--outputs", str(tmp_path / "out"))
+    empty = run("models", "list", "--json", "--only-models", str(tmp_path), "--outputs", str(tmp_path / "out"))
     assert (empty.returncode, empty.stdout, empty.stderr) == (0, "", "")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model_index.json").write_text("{")
-    listed = run("models", "list", "--json", "--models", str(tmp_path), "--outputs", str(tmp_path / "out"))
+    listed = run("models", "list", "--json", "--only-models", str(tmp_path), "--outputs", str(tmp_path / "out"))
     model = json.loads(listed.stdout)
     assert (model["id"], bool(model["problem"])) == ("broken", True)
-    shown = run("models", "list", "--models", str(tmp_path), "--outputs", str(tmp_path / "out"))
+    shown = run("models", "list", "--only-models", str(tmp_path), "--outputs", str(tmp_path / "out"))
     assert shown.stdout.splitlines()[0].split() == ["model", "family", "kind", "size", "makes"]
     assert str(tmp_path) not in shown.stdout
 
@@ -264,3 +277,15 @@ def test_a_closed_pipe_is_no_error() -> None:
         ["bash", "-o", "pipefail", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_models_folder_is_added_to_the_studios_own(tmp_path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_settings(parser)
+    own = Settings().models
+    assert settings_from(parser.parse_args(["--models", str(tmp_path)])).models == (*own, tmp_path)
+    assert settings_from(parser.parse_args(["--only-models", str(tmp_path)])).models == (tmp_path,)
+    both = parser.parse_args(["--only-models", str(tmp_path), "--models", str(tmp_path / "more")])
+    assert settings_from(both).models == (tmp_path, tmp_path / "more")
+    with pytest.raises(InvalidRequest, match="--only-models names no folder"):
+        settings_from(parser.parse_args(["--only-models", ""]))

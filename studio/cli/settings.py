@@ -17,11 +17,19 @@ from studio.core.settings import Settings
 NAMES = {"allow_hosts": "--allow-host"}
 # A password on a command line can be read by every user of the machine; the environment cannot.
 AUTH_VARIABLE = "UNNOISE_AUTH"
+ONLY_MODELS = "--only-models"
 
 
 def add_settings(parser: argparse.ArgumentParser, *, skip: Iterable[str] = ()) -> None:
     """The flags of Settings, less those named in `skip`."""
     add_fields(parser, Settings, skip=(*skip, "open_browser"), names=NAMES)
+    if "models" not in skip:
+        parser.add_argument(
+            ONLY_MODELS,
+            action="append",
+            default=[],
+            help="The same as --models, but the studio's own models are left out.",
+        )
     if "open_browser" not in skip:
         parser.add_argument(
             "--no-browser",
@@ -37,14 +45,19 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     values: dict[str, Any] = given(arguments, Settings)
     if "auth" not in values and os.environ.get(AUTH_VARIABLE):
         values["auth"] = os.environ[AUTH_VARIABLE]
+    only = getattr(arguments, "only_models", [])
+    if "" in only:
+        raise InvalidRequest(f"{ONLY_MODELS} names no folder.", field="models")
     empty = next((name for name in ("outputs", "presets", "models") if "" in _given(values, name)), None)
     if empty:
         raise InvalidRequest(f"{_flag(empty)} names no folder.", field=empty)
     for name in ("outputs", "presets"):
         if name in values:
             values[name] = Path(values[name]).expanduser().absolute()
-    if "models" in values:
-        values["models"] = tuple(Path(folder).expanduser().absolute() for folder in values["models"])
+    if only or "models" in values:
+        named = [Path(folder).expanduser().absolute() for folder in (*only, *values.get("models", ()))]
+        own = () if only else Settings.model_fields["models"].default
+        values["models"] = tuple(dict.fromkeys((*own, *named)))
     try:
         return Settings(**values)
     except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PROJECT = Path(__file__).resolve().parents[2]
+OWN_MODELS = PROJECT / "models"  # the starters are in it
 _UNITS = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 
@@ -18,9 +19,10 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", title="Host", description="Address to bind. Anything but loopback needs --auth.")
     port: int = Field(7860, ge=0, le=65535, title="Port", description="Port to listen on; 0 takes a free one.")
     models: tuple[Path, ...] = Field(
-        (PROJECT / "models",),
+        (OWN_MODELS,),
         title="Models",
-        description="Folders that hold models, or files like extra_model_paths.yaml that name them; may be given more than once.",
+        description="Another folder that holds models, or a file like extra_model_paths.yaml that names some; may be given more "
+        "than once.",
     )
     outputs: Path = Field(
         PROJECT / "outputs", title="Outputs", description="Folder for images, the queue and the index."

@@ -222,7 +222,7 @@ def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStu
     )
     studio.ledger.append(row)
     page = tab(window)
-    page.get_by_text("Moves", exact=True).click()
+    page.get_by_text("Memory log", exact=True).click()
     rows = page.locator(".browser-table tbody tr")
     expect(rows).to_have_count(1)
     for text in ("Loaded", "Pencil, gone/away", "U-Net", "300 MiB", "320 MiB", "0.3 s"):
@@ -297,7 +297,7 @@ def test_an_empty_shelf_says_what_belongs_there(tmp_path: Path, visit) -> None: 
 def test_on_a_phone_nothing_is_wider_than_the_screen(visit, address, studio) -> None:  # type: ignore[no-untyped-def]
     page = tab(visit(address, viewport={"width": 390, "height": 844}))
     studio.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
-    page.get_by_text("Moves", exact=True).click()
+    page.get_by_text("Memory log", exact=True).click()
     expect(page.locator(".browser-table tbody tr")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("button", name="Details Crayon").click()

@@ -70,7 +70,7 @@ def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_p
         expect(folder).to_contain_text("in memory, pinned")
         folder.get_by_role("button", name="Unpin folder").click()
         expect(folder.get_by_role("button", name="Pin folder", exact=True)).to_be_visible()
-        page.get_by_text("Moves", exact=True).click()
+        page.get_by_text("Memory log", exact=True).click()
         expect(page.locator(".browser-table tbody tr").filter(has_text="U-Net").first).to_contain_text("Loaded")
         page.get_by_role("button", name="Unload all").click()
         expect(page.locator(".browser-memory .browser-figures")).to_have_text(re.compile("^0 MiB of"))

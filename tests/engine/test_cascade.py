@@ -248,7 +248,7 @@ def test_alone_the_first_stage_makes_its_own_size(models: Path, tmp_path: Path) 
 def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from studio.cli import models as command
 
-    flags = ["--models", str(models), "--outputs", str(tmp_path)]
+    flags = ["--only-models", str(models), "--outputs", str(tmp_path)]
     assert command.main(["plan", ONE, "--size", "128x128", "--json", *flags]) == 0
     told = json.loads(capsys.readouterr().out)
     by_model = [(stage["model"], stage["stage"]) for stage in told["stages"]]

@@ -194,7 +194,7 @@ def test_a_checkpoint_is_described_without_being_converted(tmp_path: Path) -> No
 
 def import_command(manager: Manager, *arguments: str) -> int:
     settings = manager.settings
-    folders = ("--models", str(settings.models[0]), "--outputs", str(settings.outputs), "--device", "cpu")
+    folders = ("--only-models", str(settings.models[0]), "--outputs", str(settings.outputs), "--device", "cpu")
     return main(["models", "import", *arguments, *folders])
 
 

@@ -208,6 +208,6 @@ def test_the_command_lists_what_a_file_names(
 ) -> None:
     write(tmp_path / "paths.yaml", PUBLISHED.format(base="stable-diffusion-webui"))
     monkeypatch.chdir(tmp_path)
-    assert main(["models", "list", "--json", "--models", "paths.yaml", "--outputs", "out"]) == 0
+    assert main(["models", "list", "--json", "--only-models", "paths.yaml", "--outputs", "out"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["id"]: row["kind"] for row in rows} == FOUND

@@ -34,7 +34,7 @@ def obey_modes() -> None:
 
 
 def studio(*arguments: str, outputs: Path, models: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "studio", *arguments, "--models", str(models), "--outputs", str(outputs)]
+    command = [sys.executable, "-m", "studio", *arguments, "--only-models", str(models), "--outputs", str(outputs)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600, preexec_fn=obey_modes, check=False)
 
 

@@ -68,7 +68,7 @@ def test_the_decoder_s_working_memory_follows_what_was_traced(size: int, most: f
 
 def test_the_command_prints_who_is_where_and_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     full_size_sd1(tmp_path / "models/sd.safetensors")
-    where = ["--models", str(tmp_path / "models"), "--outputs", str(tmp_path / "out")]
+    where = ["--only-models", str(tmp_path / "models"), "--outputs", str(tmp_path / "out")]
     assert main(["plan", "sd", "--budget", "8GiB", "--size", "512x512", "--dtype", "fp16", *where]) == 0
     shown = capsys.readouterr().out
     assert "denoise" in shown and "unet 1.59 GiB" in shown
@@ -105,7 +105,7 @@ def test_the_plan_of_a_model_with_another_vae_has_that_one_s_size_and_working_me
     shapes |= {"decoder.conv_out.weight": (3, 256, 3, 3), "quant_conv.weight": (8, 8, 1, 1)}
     write_sparse(models / "vae/wide.safetensors", shapes)
     catalog = Catalog((models,), None)
-    where = ["--models", str(models), "--outputs", str(tmp_path / "out"), "--json", "--dtype", "fp16"]
+    where = ["--only-models", str(models), "--outputs", str(tmp_path / "out"), "--json", "--dtype", "fp16"]
 
     def decoding() -> dict[str, int]:
         assert main(["plan", "sd", "--budget", "8GiB", "--size", "512x512", *where]) == 0

@@ -180,7 +180,7 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
         file = write_sparse(folder / "models" / path, making(), dtype, metadata)
         if prediction == "v_prediction" and path in TOLD_BY_WEIGHTS:
             spread(file, SD2_TELLTALE)
-    command = [sys.executable, "-m", "studio", "models", "list", "--json", "--models", str(folder / "models")]
+    command = [sys.executable, "-m", "studio", "models", "list", "--json", "--only-models", str(folder / "models")]
     done = subprocess.run([*command, "--outputs", str(folder / "out")], capture_output=True, text=True, check=True)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(rows) == len(FILES)

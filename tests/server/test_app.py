@@ -21,7 +21,7 @@ WISH = {"prompt": "a red heart", "steps": 3, "width": 64, "height": 64, "seed": 
 def studio(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[httpx.Client]:
     models, outputs = tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("outputs")
     stable_diffusion(models / "tiny")
-    flags = ["--port", "0", "--no-browser", "--models", str(models), "--outputs", str(outputs)]
+    flags = ["--port", "0", "--no-browser", "--only-models", str(models), "--outputs", str(outputs)]
     process = subprocess.Popen(
         [sys.executable, "app.py", *flags], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

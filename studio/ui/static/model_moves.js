@@ -15,10 +15,10 @@ export class Moves {
     this.titled = titled;
     this.body = make("tbody");
     this.note = make("p", { class: "browser-note" });
-    this.table = make("table", { class: "browser-table", "aria-label": "Moves" },
+    this.table = make("table", { class: "browser-table", "aria-label": "Memory log" },
       make("thead", {}, make("tr", {}, ...Object.entries(COLUMNS).map(([name, text]) => make("th", { class: `is-${name}`, text, scope: "col" })))), this.body);
     this.element = make("details", { class: "browser-moves" },
-      make("summary", {}, make("h2", { text: "Moves" }), make("span", { class: "browser-note", text: "what came into memory and what left it" })),
+      make("summary", {}, make("h2", { text: "Memory log" }), make("span", { class: "browser-note", text: "what came into memory and what left it" })),
       this.note, make("div", { class: "browser-scroll", tabindex: 0, role: "region", "aria-label": "Latest moves" }, this.table));
     this.element.addEventListener("toggle", () => this.look());
   }
