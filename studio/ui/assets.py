@@ -23,6 +23,8 @@ STYLES = (
     "picture.css",
     "part_cards.css",
     "canvas.css",
+    "tools.css",
+    "side_panel.css",
     "strip.css",
     "model_browser.css",
     "model_details.css",

@@ -16,8 +16,8 @@ class Strip(gr.HTML):
     """`value` is the list of images. The page asks for it again (`recent`) when an image was made."""
 
     def __init__(self, studio: Studio, **props: Any):
-        def recent(_: Any) -> list[dict[str, Any]]:
-            return recent_images(studio)
+        def recent(favourites: Any) -> list[dict[str, Any]]:
+            return recent_images(studio, favourites=bool(favourites))
 
         super().__init__(
             value=[],
@@ -33,9 +33,9 @@ class Strip(gr.HTML):
         return {"type": {}, "description": "recent images"}
 
 
-def recent_images(studio: Studio) -> list[dict[str, Any]]:
+def recent_images(studio: Studio, *, favourites: bool = False) -> list[dict[str, Any]]:
     try:
-        return [_plain(image) for image in studio.images(limit=LENGTH)]
+        return [_plain(image) for image in studio.images(limit=LENGTH, favourites=favourites)]
     except StudioError:
         return []  # not worth a message here: the next job will report what is wrong
 
@@ -49,4 +49,5 @@ def _plain(image: ImageView) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "prompt": image.request.prompt,
+        "favourite": image.favourite,
     }

@@ -7,7 +7,23 @@ import { address, make } from "./workbench.js";
 import { duration } from "./words.js";
 
 const ASK_MS = 1500;
+const NOTICES_OFF = "unnoise-no-notices";
 const ENDED = { done: "Done", failed: "Failed", cancelled: "Stopped", interrupted: "Failed" };
+
+/** Notifications, where the browser knows them and a person has allowed them and not turned them off. */
+export const notices = {
+  get offered() {
+    return "Notification" in window && isSecureContext && Notification.permission !== "denied";
+  },
+  get on() {
+    return this.offered && Notification.permission === "granted" && localStorage.getItem(NOTICES_OFF) === null;
+  },
+  async toggle() {
+    if (this.on) return localStorage.setItem(NOTICES_OFF, "true");
+    localStorage.removeItem(NOTICES_OFF);
+    return Notification.permission === "default" ? Notification.requestPermission() : undefined;
+  },
+};
 
 export class Announcer {
   /** `last()`: the id of the last job of this page that has not ended, or null. */
@@ -48,7 +64,7 @@ export class Announcer {
 
   notify(word, { id, images, message, request }) {
     pageTitle.mark(word);
-    if (!("Notification" in window) || Notification.permission !== "granted") return;
+    if (!notices.on) return;
     const icon = images.length ? address(`thumbnails/${images[0]}`) : undefined;
     try {
       const shown = new Notification(`Unnoise: ${word.toLowerCase()}`, { body: message ?? request.prompt, icon, tag: id });

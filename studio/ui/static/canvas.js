@@ -6,11 +6,13 @@ import { Feed, isSketch } from "./feed.js";
 import { blame, wireForm } from "./form.js";
 import { Live } from "./live.js";
 import { playByKeys } from "./play_keys.js";
+import { PictureActions } from "./picture_actions.js";
 import { Player } from "./player.js";
 import { Requests } from "./requests.js";
 import { Run } from "./run.js";
 import { Stage } from "./stage.js";
 import { studio } from "./studio.js";
+import { Tools } from "./tools.js";
 import { readout } from "./words.js";
 
 const FRAME_MS = 16;
@@ -44,13 +46,21 @@ class Canvas {
     this.stage = new Stage(props.modes, {
       example: (prompt) => this.requests.example(prompt),
       again: () => this.requests.again(),
+      picked: (image) => this.change((run) => run.choose(image)),
+      zoomed: () => this.tools?.render(this.run),
+    });
+    this.actions = new PictureActions(workbench, { root, stage: this.stage, run: () => this.run, changed: () => this.render() });
+    this.tools = new Tools(workbench, {
+      zoom: this.stage.zoom,
+      actions: this.actions,
+      toggleGrid: () => this.change((run) => (run.grid = !run.grid)),
     });
     this.player = new Player(workbench, props.frames, props.first_frame, {
       seek: (step) => this.change((run) => run.seek(step)),
       kind: () => this.change((run) => run.turned()),
       picked: (image) => this.change((run) => run.choose(image)),
     });
-    root.append(this.stage.root, this.player.root, this.announcer.root);
+    root.append(this.stage.root, this.tools.root, this.actions.panel.root, this.player.root, this.announcer.root);
     root.classList.add("canvas");
     root.dataset.testid = "canvas";
     root.setAttribute("role", "region");
@@ -135,6 +145,7 @@ class Canvas {
     this.run = new Run(feed, { ...how, kinds: this.kinds, chosen: () => this.player.kind, arrived: () => this.render() });
     Object.assign(this.requests, { refusal: null, pending: false });
     this.player.stop();
+    this.actions.compare.close();
     if (!this.run.isSketch) this.workbench.remember("job", feed.id);
   }
 
@@ -206,14 +217,16 @@ class Canvas {
     this.root.dataset.step = String((run?.step ?? -1) + 1);
     this.root.dataset.frames = run?.frames.settled ? "ready" : "loading";
     this.stopper?.setAttribute("aria-disabled", String(!requests.stoppable() && !requests.inView()));
-    const final = run?.final;
-    const frame = final ? null : (run?.frame ?? null);
+    const final = run?.grid ? undefined : run?.final;
+    const frame = final || run?.grid ? null : (run?.frame ?? null);
     if (this.pictured !== (final?.id ?? frame)) {
       this.pictured = final?.id ?? frame;
       this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.saved?.id ?? null });
     }
     this.stage.render({ run, phase, final, frame, refusal: requests.refusal, waiting: requests.waiting.length, quiet: this.live.pending || run?.isQuiet });
     this.player.render(run?.isSketch ? null : run);
+    this.tools.render(run);
+    this.actions.recipe.show(this.actions.image?.id ?? null);
     this.tick();
     this.live.proceed();
   }

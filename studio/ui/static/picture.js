@@ -80,17 +80,18 @@ export function picture({ props, body, id, changed, workbench }) {
   return { sync, words: () => (props.value ? props.label.toLowerCase() : "") };
 }
 
-/** A result of the studio as the picture to start from: to the first empty control that can be seen, or else the first. */
-export function usePicture(workbench, imageId) {
-  const found = target(workbench);
+/** A result of the studio as the picture to start from: to the first empty control that can be seen, or else the first.
+ * `within`: a selector of what the control lies in. */
+export function usePicture(workbench, imageId, within = "*") {
+  const found = target(workbench, within);
   found?.take(fetched(imageId));
   return Boolean(found);
 }
 
-function target(workbench) {
+function target(workbench, within = "*") {
   const seen = [...controls].filter((each) => {
     if (!each.element.isConnected) controls.delete(each);
-    return each.workbench === workbench && each.element.offsetParent !== null;
+    return each.workbench === workbench && each.element.offsetParent !== null && each.element.closest(within) && !each.element.closest("[inert]");
   });
   return seen.find((each) => each.element.contains(document.activeElement)) ?? seen.find((each) => each.empty()) ?? seen[0];
 }

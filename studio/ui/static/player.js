@@ -40,7 +40,7 @@ export class Player {
     this.range.setAttribute("aria-valuetext", `Step ${step + 1} of ${last + 1}`);
     this.range.style.setProperty("--filled", `${(Math.max(0, step) / Math.max(1, this.range.max - 1)) * 100}%`);
     this.playing.disabled = !this.playable;
-    const saved = run?.saved;
+    const saved = run?.savedAt(run.image);
     this.save.toggleAttribute("data-absent", !saved);
     if (saved) {
       this.save.href = address(`images/${saved.id}?download=true`);
@@ -51,11 +51,11 @@ export class Player {
   }
 
   drawImages(run) {
-    const count = run?.feed.request?.count ?? 1;
-    this.images.hidden = count < 2;
-    if (count < 2) return this.images.replaceChildren();
+    const count = run?.count ?? 1;
+    this.images.hidden = count < 2 || run.grid; // the grid has them all
+    if (this.images.hidden) return this.images.replaceChildren();
     const { feed, image: chosen } = run;
-    const saved = [...Array(count).keys()].map((index) => feed.images.get(index));
+    const saved = [...Array(count).keys()].map((index) => run.savedAt(index));
     const key = `${feed.id} ${chosen} ${saved.map((each) => each?.id).join()}`;
     if (this.images.dataset.key === key) return undefined;
     this.images.dataset.key = key;

@@ -15,10 +15,12 @@ export class Run {
   /** `kinds`: names of the kinds of frames, the first of which ends as the picture; `chosen()`: the one a person chose;
    * `arrived()` is called when frames have come. `image`: the very image that a person asked for. */
   constructor(feed, { kinds, chosen, arrived, image = null, live = false, quiet = false }) {
-    Object.assign(this, { feed, kinds, chosen, live, quiet, image: image ?? 0 });
+    Object.assign(this, { feed, kinds, chosen, arrived, live, quiet, image: image ?? 0 });
     this.frames = new Frames(feed.id, arrived);
     this.begun = performance.now();
     this.position = null; // a step that a person looks at; null follows the run, and shows the picture when it has ended
+    this.lost = new Set(); // ids of saved pictures that were deleted
+    this.grid = image === null && !live && this.count > 1; // all images beside each other, instead of one
     this.imageChosen = image !== null; // a run that moves on leaves such an image in view
   }
 
@@ -61,6 +63,36 @@ export class Run {
     return this.feed.images.get(this.image);
   }
 
+  get count() {
+    return this.feed.request?.count ?? 1;
+  }
+
+  /** The saved image of this number, unless it was deleted. */
+  savedAt(image) {
+    const saved = this.feed.images.get(image);
+    return saved && !this.isLost(saved.id) ? saved : undefined;
+  }
+
+  /** The newest frame of an image that is being made. */
+  frameAt(image) {
+    return this.frames.near(image, (this.feed.steps.get(image)?.length ?? 0) - 1, this.kind);
+  }
+
+  isLost(id) {
+    return this.lost.has(id);
+  }
+
+  /** This picture's file is not there: it was deleted. */
+  lose(id) {
+    this.lost.add(id);
+    this.arrived();
+  }
+
+  find(id) {
+    this.lost.delete(id);
+    this.arrived();
+  }
+
   /** The kind of frame to show: a Live run shows the picture it is going to be, other runs what was chosen, if they have it. */
   get kind() {
     const wanted = this.isSketch || (this.live && !this.ended) ? this.kinds[0] : this.chosen();
@@ -71,7 +103,7 @@ export class Run {
   /** The saved picture where that is what is looked at: at the end of the run. */
   get final() {
     const atEnd = this.position === null || (this.step === this.last && this.kind === this.kinds[0]);
-    return atEnd ? this.saved : undefined;
+    return atEnd ? this.savedAt(this.image) : undefined;
   }
 
   /** The frame of the step looked at, or the last one before it that has arrived. */
@@ -93,12 +125,13 @@ export class Run {
     clearTimeout(this.soon);
     this.soon = setTimeout(() => {
       this.burst = null;
-      if (!this.ended) this.gather(this.last);
+      if (this.ended) return;
+      for (const image of this.grid ? this.feed.current : [this.image]) this.gather((this.feed.steps.get(image)?.length ?? 0) - 1, image);
     }, Math.min(BURST_MS, this.burst + LONGEST_BURST_MS - now));
   }
 
-  gather(step) {
-    if (this.steps[step]?.frames.includes(this.kind)) this.frames.want(this.image, step, this.kind);
+  gather(step, image = this.image) {
+    if (this.feed.steps.get(image)?.[step]?.frames.includes(this.kind)) this.frames.want(image, step, this.kind);
   }
 
   /** Everything that can be scrubbed to: this kind of frame, then the others. */
@@ -112,7 +145,7 @@ export class Run {
   }
 
   choose(image) {
-    Object.assign(this, { image, imageChosen: true, position: null });
+    Object.assign(this, { image, imageChosen: true, position: null, grid: false });
     if (this.ended || this.saved) this.gatherAll();
     else this.gather(this.last);
   }
@@ -120,6 +153,7 @@ export class Run {
   /** A person looks at this step; the last one stands for what comes after it too. */
   seek(step) {
     this.position = step < this.last ? Math.max(0, step) : null;
+    this.grid = false; // its images have no step in common
     if (this.position !== null && !this.ended) this.gather(this.position);
   }
 

@@ -8,7 +8,8 @@ const LISTED = [
   ["Anywhere", [[[CONTROL, "Enter"], "Generate"], [[CONTROL, "Alt", "Enter"], "Stop the run"], [["?"], "Show this list"]]],
   ["Outside a text field", [[["Space"], "Play the run, or pause"], [["←"], "One step back"], [["→"], "One step on"]]],
   ["At the slider of steps", [[["Home"], "First step"], [["End"], "Last step"]]],
-  ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Home"], "The newest"], [["Enter"], "Show it and restore its settings"]]],
+  ["At the picture", [[["+"], "Larger"], [["−"], "Smaller"], [["0"], "Fit it"], [["1"], "Its own pixels"], [["F"], "Full screen"], [["G"], "All images of the run"], [["C"], "Compare with another picture"], [["R"], "Recipe"], [["S"], "Favourite"], [["Delete"], "Move to the trash"]]],
+  ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Home"], "The newest"], [["Enter"], "Show it and restore its settings"], [["Shift", "click"], "Compare it with the picture shown"]]],
 ];
 
 /** The button that shows the list; the keys work from now on. */

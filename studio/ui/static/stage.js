@@ -1,16 +1,19 @@
 // The picture and the ground it lies on, and the words that stand there when there is no picture.
 
 import { address, make } from "./workbench.js";
+import { Grid } from "./grid.js";
 import { icon } from "./icons.js";
 import { loading } from "./words.js";
+import { Zoom } from "./zoom.js";
 
 const LARGEST_SCALE = 6; // a 128-pixel picture is shown at 768 at most
 const SAME_SHAPE = 0.05; // a small frame's sides are rounded
+const DELETED = "This picture was deleted";
 const FRAME_SIDE = 512; // of a frame that says nothing of the picture's size
 
 export class Stage {
   /** `modes`: name -> what the empty stage says there, { purpose, examples }. */
-  constructor(modes, { example, again }) {
+  constructor(modes, { example, again, picked, zoomed }) {
     this.modes = modes;
     this.example = example;
     this.holder = make("div", { class: "picture" });
@@ -20,8 +23,10 @@ export class Stage {
     this.retry = make("button", { type: "button", class: "plain-button", text: "Try again", onclick: again });
     this.alarm = make("div", { class: "stage-alarm" }, icon("alert"), this.sentence, this.retry);
     this.bar = make("div", { class: "stage-bar", "aria-hidden": "true" }, make("div"));
-    this.root = make("div", { class: "stage" }, this.holder, this.welcome, this.caption, this.alarm, this.bar);
+    this.grid = new Grid(picked);
+    this.root = make("div", { class: "stage" }, this.holder, this.grid.root, this.welcome, this.caption, this.alarm, this.bar);
     this.size = [1, 1];
+    this.zoom = new Zoom(this.root, this.holder, zoomed);
     new ResizeObserver(() => this.fit()).observe(this.root);
   }
 
@@ -33,35 +38,44 @@ export class Stage {
   render({ run, phase, final, frame, refusal, waiting, quiet }) {
     const feed = run?.feed;
     const request = feed?.request;
-    if (final) this.put(this.final(final, request), [final.width, final.height]);
+    const grid = run?.grid ? run : null;
+    this.grid.render(grid);
+    this.root.toggleAttribute("data-grid", Boolean(grid));
+    if (final) this.put(this.final(final, run), [final.width, final.height]);
     else if (frame) this.put(frame, frameSize(frame, request), describe(request, run.step + 1, feed.total));
     else if (phase === "idle") this.holder.replaceChildren();
-    const empty = !this.holder.firstChild;
+    const empty = !grid && !this.holder.firstChild;
     this.root.dataset.empty = empty;
-    this.root.dataset.stale = phase === "failed" && Boolean(feed?.ended) && !final && !frame && !empty;
+    this.root.dataset.stale = !grid && phase === "failed" && Boolean(feed?.ended) && !final && !frame && !empty;
     this.welcome.hidden = !(empty && (phase === "idle" || (phase === "failed" && !feed)));
     const message = refusal ?? feed?.message;
     const failed = phase === "failed" && message;
     this.alarm.hidden = !failed;
     if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
     this.retry.hidden = Boolean(refusal) || !["failed", "interrupted"].includes(feed?.state);
-    this.caption.textContent = quiet && !empty ? "" : caption(phase, feed, empty, waiting);
+    const deleted = run?.saved && run.isLost(run.saved.id) && !grid;
+    this.caption.textContent = deleted ? DELETED : quiet && !empty ? "" : caption(phase, feed, empty, waiting);
     this.caption.hidden = !this.caption.textContent;
     const share = phase === "running" && feed?.total ? progress(feed) : 0;
     this.bar.firstChild.style.transform = `scaleX(${share})`;
     this.bar.hidden = phase !== "running";
   }
 
-  final(saved, request) {
+  /** The <img> in view. */
+  get picture() {
+    return this.holder.firstChild;
+  }
+
+  final(saved, run) {
     if (this.saved?.dataset.id !== saved.id) {
       const picture = new Image(saved.width, saved.height);
       this.saved = picture;
       picture.dataset.id = saved.id;
       picture.src = address(`images/${saved.id}`);
       const wanted = () => this.saved === picture && this.wanted === picture;
-      picture.decode().then(() => wanted() && this.put(picture, [saved.width, saved.height]), () => {});
+      picture.decode().then(() => wanted() && this.put(picture, [saved.width, saved.height]), () => wanted() && run.lose(saved.id));
     }
-    this.saved.alt = request?.prompt || "Image without a prompt";
+    this.saved.alt = run.feed.request?.prompt || "Image without a prompt";
     return this.saved;
   }
 
@@ -80,10 +94,10 @@ export class Stage {
   fit() {
     const [width, height] = this.size;
     const { paddingLeft, paddingRight, paddingBottom } = getComputedStyle(this.root);
+    this.root.parentElement?.style.setProperty("--stage-height", `${this.root.clientHeight}px`);
     const room = this.root.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
     const scale = Math.min(room / width, (this.root.clientHeight - parseFloat(paddingBottom)) / height, LARGEST_SCALE);
-    this.holder.style.width = `${Math.floor(width * scale)}px`;
-    this.holder.style.height = `${Math.floor(height * scale)}px`;
+    this.zoom.place(this.size, scale);
   }
 }
 

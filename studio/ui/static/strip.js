@@ -2,6 +2,7 @@
 
 import { address, workbenchOf, make } from "./workbench.js";
 import { isSketch } from "./feed.js";
+import { icon } from "./icons.js";
 import { studio } from "./studio.js";
 
 const NAME_LENGTH = 60;
@@ -9,11 +10,17 @@ const NAME_LENGTH = 60;
 export function mount({ element, props, trigger, watch, server }) {
   const workbench = workbenchOf(element);
   const list = make("ul", { class: "results", "aria-label": "Recent results" });
+  const only = make("button", { type: "button", class: "strip-only", "aria-pressed": "false", title: "Favourites only", "aria-label": "Favourites only" }, icon("favourite"));
   const none = make("p", { class: "nothing", text: "Your pictures will be kept here." });
-  element.querySelector(".strip-body").append(make("h2", { class: "strip-title", text: "Recent" }), list, none);
+  element.querySelector(".strip-body").append(make("div", { class: "strip-head" }, make("h2", { class: "strip-title", text: "Recent" }), only), list, none);
   let shown = null;
   let items = [];
 
+  const favourites = () => only.getAttribute("aria-pressed") === "true";
+  const choose = (image, event) => {
+    if (event.shiftKey || workbench.comparing) workbench.emit("compare", image);
+    else trigger("select", { id: image.id });
+  };
   const mark = () => {
     for (const button of list.querySelectorAll("button")) {
       if (button.dataset.id === shown) button.setAttribute("aria-current", "true");
@@ -25,19 +32,28 @@ export function mount({ element, props, trigger, watch, server }) {
     items = images;
     const known = new Map([...list.children].map((item) => [item.dataset.id, item]));
     const focused = document.activeElement?.dataset?.id;
-    list.replaceChildren(...items.map((image) => known.get(image.id) ?? result(image, trigger)));
+    list.replaceChildren(...items.map((image) => known.get(image.id) ?? result(image, choose)));
     if (focused) list.querySelector(`button[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     none.hidden = items.length > 0;
+    none.textContent = favourites() ? "Pictures that you mark with the star are listed here." : "Your pictures will be kept here.";
+    for (const item of list.children) item.toggleAttribute("data-favourite", Boolean(items.find(({ id }) => id === item.dataset.id)?.favourite));
     mark();
+    if (!favourites()) workbench.emit("results", items);
   };
   let asked = null;
   const refresh = () => {
     asked ??= setTimeout(async () => {
       asked = null;
-      draw(await server.recent());
+      draw(await server.recent(favourites()));
     }, 50);
   };
+  only.addEventListener("click", () => {
+    only.setAttribute("aria-pressed", String(!favourites()));
+    refresh();
+  });
   workbench.on("made", refresh);
+  workbench.on("kept", refresh);
+  workbench.on("comparing", () => list.toggleAttribute("data-comparing", Boolean(workbench.comparing)));
   let before = null;
   studio.on("queue", ({ newest, running }) => {
     const now = `${newest} ${running.filter((job) => !isSketch(job))}`; // another job was queued, or one has ended, perhaps in another page
@@ -54,13 +70,13 @@ export function mount({ element, props, trigger, watch, server }) {
   draw(props.value || []);
 }
 
-function result(image, trigger) {
+function result(image, choose) {
   const name = `${short(image.prompt) || "No prompt"}, seed ${image.seed}`;
   const title = `${image.prompt || "No prompt"}, seed ${image.seed}`;
   const picture = make("img", { src: address(`thumbnails/${image.id}`), alt: "", loading: "lazy", decoding: "async" });
   const attributes = { type: "button", "data-id": image.id, "aria-label": name, title, tabindex: -1 };
-  const button = make("button", { ...attributes, onclick: () => trigger("select", { id: image.id }) }, picture);
-  return make("li", { "data-id": image.id }, button);
+  const button = make("button", { ...attributes, onclick: (event) => choose(image, event) }, picture);
+  return make("li", { "data-id": image.id }, button, make("span", { class: "star" }, icon("favourite")));
 }
 
 function short(prompt) {

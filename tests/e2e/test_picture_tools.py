@@ -1,0 +1,185 @@
+"""The tools beside the picture in a real browser: zoom, grid, recipe, comparing, favourites, the trash, and use in another tab."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from tests.e2e.window import Window
+from tests.ui.fake_studio import FakeStudio
+
+pytestmark = pytest.mark.browser
+Visit = Callable[..., Window]
+
+
+def tool(window: Window, name: str) -> Locator:
+    return window.page.get_by_role("toolbar", name="Picture").get_by_role("button", name=name, exact=True)
+
+
+def width(window: Window) -> float:
+    found = window.page.locator(".picture").bounding_box()
+    assert found is not None
+    return found["width"]
+
+
+def panel(window: Window, title: str) -> Locator:
+    return window.page.get_by_role("complementary", name=title)
+
+
+def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) -> None:
+    window.make("a red heart")
+    fitted = width(window)
+    window.page.locator(".stage").click(position={"x": 20, "y": 20})
+    window.page.keyboard.press("1")
+    assert width(window) == 128
+    window.page.keyboard.press("0")
+    assert width(window) == fitted
+    tool(window, "Zoom in").click()
+    assert width(window) == pytest.approx(fitted * 1.25, abs=2)
+    window.page.locator(".stage").hover()
+    window.page.mouse.wheel(0, -400)
+    larger = width(window)
+    assert larger > fitted * 1.25
+    middle = window.page.locator(".picture").bounding_box()
+    window.page.mouse.down()
+    window.page.mouse.move(700, 300)
+    window.page.mouse.up()
+    assert window.page.locator(".picture").bounding_box() != middle
+    window.step.focus()
+    window.page.keyboard.press("ArrowLeft")
+    assert width(window) == larger  # a step of the same picture keeps the scale
+    window.page.keyboard.press("0")
+    assert width(window) == fitted
+
+
+def test_several_images_are_a_grid_and_a_click_enlarges_one(window: Window, studio: FakeStudio) -> None:
+    job = window.make("a red heart", Count="3", Seed="40")
+    cells = window.page.locator(".grid button")
+    expect(cells).to_have_count(3)
+    expect(cells.locator("img")).to_have_count(3)
+    for cell, image in zip(cells.all(), studio.job(job).images, strict=True):
+        expect(cell.locator("img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
+    cells.nth(1).click()
+    expect(cells).to_have_count(0)
+    assert studio.job(job).images[1] in window.picture()
+    tool(window, "All images of this run").click()
+    expect(cells).to_have_count(3)
+    window.page.keyboard.press("ArrowLeft")  # a step of the one that was looked at
+    expect(cells).to_have_count(0)
+    expect(window.step).to_have_value("11")
+
+
+def test_the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> None:
+    window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    window.make("a red heart", Steps="7")
+    tool(window, "Recipe").click()
+    recipe = panel(window, "Recipe")
+    expect(recipe).to_contain_text("a red heart")
+    expect(recipe).to_contain_text("DPM++ 2M")
+    recipe.get_by_role("button", name="Copy as AUTOMATIC1111 text").click()
+    expect(window.page.get_by_text("Copied.")).to_be_visible()
+    assert "a red heart\nSteps: 7, Sampler: DPM++ 2M" in window.page.evaluate("navigator.clipboard.readText()")
+    recipe.get_by_role("button", name="Copy as JSON").click()
+    window.page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('{'))")
+    assert window.page.evaluate("navigator.clipboard.readText().then((text) => JSON.parse(text).request.steps)") == 7
+    window.make("a blue ring")
+    expect(recipe).to_contain_text("a blue ring")
+    window.page.keyboard.press("Escape")
+    expect(recipe).to_be_hidden()
+
+
+def test_two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, studio: FakeStudio) -> None:
+    window.make("a red heart", Seed="1", Steps="7")
+    window.make("a blue ring", Seed="2", Steps="7")
+    window.page.wait_for_function("document.querySelectorAll('.results button').length === 2")
+    tool(window, "Compare with another picture").click()
+    expect(window.page.get_by_text("Choose a picture in Recent to compare with.")).to_be_visible()
+    window.results.last.click()
+    comparison = window.page.get_by_role("group", name="Comparison")
+    expect(comparison.get_by_role("img", name="Left: seed 2")).to_be_visible()
+    differences = panel(window, "What differs")
+    expect(differences.locator("dt")).to_have_text(["Prompt", "Seed"])
+    expect(window.field("Prompt")).to_have_value("a blue ring")  # comparing brings no settings back
+    divider = comparison.get_by_role("slider", name="Divider")
+    divider.press("Home")
+    expect(divider).to_have_value("0")
+    window.page.keyboard.press("Escape")
+    expect(comparison).to_be_hidden()
+    expect(differences).to_be_hidden()
+    window.results.last.click(modifiers=["Shift"])
+    expect(comparison).to_be_visible()
+    before = window.job
+    window.fill(Prompt="a green ring")
+    window.generate.click()
+    window.wait("done", other_than=before)
+    expect(comparison).to_be_hidden()
+
+
+def test_a_favourite_has_a_star_and_a_list_of_its_own(window: Window, studio: FakeStudio) -> None:
+    window.make("a red heart")
+    kept = studio.images()[0].id
+    tool(window, "Favourite").click()
+    expect(tool(window, "Favourite")).to_have_attribute("aria-pressed", "true")
+    window.make("a blue ring")
+    expect(window.results).to_have_count(2)
+    expect(tool(window, "Favourite")).to_have_attribute("aria-pressed", "false")
+    window.page.get_by_role("button", name="Favourites only").click()
+    expect(window.results).to_have_count(1)
+    expect(window.results.first).to_have_attribute("data-id", kept)
+    window.page.get_by_role("button", name="Favourites only").click()
+    expect(window.results).to_have_count(2)
+    assert [view.id for view in studio.images(favourites=True)] == [kept]
+
+
+def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Window, studio: FakeStudio) -> None:
+    job = window.make("a red heart")
+    [image] = studio.job(job).images
+    expect(window.results).to_have_count(1)
+    window.page.keyboard.press("Delete")
+    expect(window.page.get_by_text("This picture was deleted")).to_be_visible()
+    expect(window.results).to_have_count(0)
+    assert (studio.folder / "trash" / f"{image}.png").is_file()
+    expect(tool(window, "Delete")).to_be_disabled()
+    window.page.get_by_role("button", name="Undo").click()
+    expect(window.results).to_have_count(1)
+    expect(window.page.locator(".picture img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
+    assert studio.image_file(image).is_file()
+
+
+@pytest.mark.parametrize("title", ["Image to image", "Inpaint"])
+def test_a_picture_is_used_in_another_tab(window: Window, title: str) -> None:
+    window.make("a red heart")
+    tool(window, "Use this picture").click()
+    window.page.get_by_role("menuitem", name=f"Use in {title}").click()
+    expect(window.page).to_have_title(f"{title} · Unnoise")
+    control = window.page.locator(".field.is-task-image .picture-control")
+    expect(control.locator("img")).to_be_visible()
+    expect(control.locator("img")).to_have_js_property("naturalWidth", 128)
+
+
+def test_where_the_model_takes_no_picture_it_is_said(window: Window) -> None:
+    window.make("a red heart")  # its model takes no ControlNet
+    tool(window, "Use this picture").click()
+    window.page.get_by_role("menuitem", name="Use in ControlNet").click()
+    expect(window.page.get_by_text("The chosen model has no place for a picture there")).to_be_visible()
+
+
+def test_the_path_is_copied_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
+    window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    job = window.make("a red heart")
+    tool(window, "Open its folder, or copy its path").click()
+    expect(window.page.get_by_text("Path copied")).to_be_visible()
+    assert studio.job(job).images[0] in window.page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_picture_itself_is_copied(window: Window) -> None:
+    window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    window.make("a red heart")
+    tool(window, "Copy the picture").click()
+    expect(window.page.get_by_text("Picture copied.")).to_be_visible()
+    types = window.page.evaluate("navigator.clipboard.read().then(([item]) => item.types)")
+    assert types == ["image/png"]
+
+
+def _origin(window: Window) -> str:
+    return str(window.page.evaluate("location.origin"))
