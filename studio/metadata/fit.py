@@ -13,7 +13,7 @@ from studio.core.fields import shown
 from studio.core.models import ModelInfo
 from studio.core.options import legal_samplers, legal_spacings, resolve
 from studio.core.request import DEFAULT, EXACT, MAX_PARTS, parse_request
-from studio.core.samplers import SOLVERS, SPACINGS
+from studio.core.samplers import SOLVERS, SPACINGS, check_steps
 from studio.core.tasks import ImageToImage
 from studio.metadata import lookup
 from studio.metadata.found import File, Found
@@ -36,7 +36,8 @@ class Settings:
 
 def fit(found: Found, models: Sequence[ModelInfo]) -> Settings:
     """What of `found` can be asked for here, of the models that are here."""
-    fields: dict[str, Any] = {}
+    # What a picture with settings does not say, it does not have: what is set in the form must not stay.
+    fields: dict[str, Any] = {"guidance_rescale": 0.0, "parts": []} if found.values else {}
     notes: list[str] = []
     for name, value in (("prompt", found.prompt), ("negative_prompt", found.negative_prompt), *found.values.items()):
         if value is not None:
@@ -156,8 +157,10 @@ def _task(fields: dict[str, Any], notes: list[str], found: Found, model: Model) 
 
 
 def as_a_whole(fields: dict[str, Any], notes: list[str], model: Model, models: Sequence[ModelInfo]) -> None:
-    """Leave out what the model would refuse when the request is made, field by field, and say why."""
+    """Leave out what the model would refuse when the request is made, field by field, and say why. Of a model that is not
+    known, what no model would take."""
     if model is None:
+        _check_steps(fields, notes)
         return
     task = fields.get("task", {})
     whole = "image" in task or task.get("kind") != _TASK  # a task without its picture is checked when it has one
@@ -171,6 +174,16 @@ def as_a_whole(fields: dict[str, Any], notes: list[str], model: Model, models: S
                 notes.append(str(error))
                 return
             notes.append(f"Left out: {error}")
+
+
+def _check_steps(fields: dict[str, Any], notes: list[str]) -> None:
+    if fields.get("sampler", DEFAULT) == DEFAULT or "steps" not in fields:
+        return
+    try:
+        check_steps(fields["sampler"], fields["steps"])
+    except InvalidRequest as error:
+        del fields["steps"]
+        notes.append(f"Left out: {error}")
 
 
 def _drop(fields: dict[str, Any], field: str) -> bool:

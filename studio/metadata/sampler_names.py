@@ -41,6 +41,7 @@ _SPACINGS = {
     "beta": ("betas",),  # (SD.Next)
     "lu": ("lambdas",),
 }
+_UNNAMED = frozenset({"default", "none", "automatic"})  # the model's own (SD.Next)
 _APART = re.compile(r"[\W_]+")
 
 
@@ -75,6 +76,8 @@ def sampler_of(sampler: str) -> tuple[str | None, str]:
     if len(sampler) > _MAX_NAME:
         return None, ""
     plain = _plain(sampler)
+    if plain in _UNNAMED:
+        return DEFAULT, ""
     if plain in SAMPLER_OF:
         return SAMPLER_OF[plain], ""
     for suffix in _SUFFIXES:

@@ -52,6 +52,7 @@ def test_their_text_becomes_settings() -> None:
             "negative_prompt": "blurry",
             "steps": 20,
             "guidance_scale": 7.0,
+            "guidance_rescale": 0.0,
             "seed": 965400086,
             "width": 512,
             "height": 768,
@@ -66,7 +67,7 @@ def test_their_text_becomes_settings() -> None:
 
 def test_what_is_not_here_is_said_with_its_name_hash_and_weight() -> None:
     found = settings(SAMPLE, [])
-    assert "model" not in found.fields and "parts" not in found.fields
+    assert "model" not in found.fields and found.fields["parts"] == []
     assert found.notes == (
         "Left out: the model 'v1-5' (hash 6ce0161689) is not here.",
         "Left out: the LoRA 'ink' (hash 7c6bad76eb54) is not here (its weight is 0.8).",
@@ -81,7 +82,7 @@ def test_old_names_carry_the_spacing() -> None:
 
 def test_what_is_unknown_or_out_of_bounds_is_left_out_by_name() -> None:
     found = settings("x\nSteps: 0, Sampler: Restart, CFG scale: nan, Seed: 7, Size: 513x512, RNG: CPU")
-    own = {"sampler": "default", "spacing": "default"}
+    own = {"sampler": "default", "spacing": "default", "guidance_rescale": 0.0, "parts": []}
     assert found.fields == {"prompt": "x", "negative_prompt": "", "seed": 7, "height": 512, **own}
     notes = "\n".join(found.notes)
     assert "Steps must be" in notes and "'Restart'" in notes and "CFG must be" in notes and "multiple of 8" in notes
@@ -106,7 +107,8 @@ def test_a_pair_that_does_not_go_together_is_fitted_with_a_note(model: str) -> N
 
 def test_a_flow_model_takes_the_plain_names_and_what_it_cannot_use_is_left_out() -> None:
     found = of("Euler", "Simple", "flow", negative_prompt="blurry", values={"width": 520, "height": 512})
-    assert found.fields == {"prompt": "x", "model": "flow", "sampler": "flow_euler", "spacing": "default"}
+    assert found.fields.items() >= {"model": "flow", "sampler": "flow_euler", "spacing": "default", "parts": []}.items()
+    assert not {"width", "height", "negative_prompt"} & found.fields.keys()
     notes = "\n".join(found.notes)
     assert "Trailing does not go with" in notes and "no negative prompt" in notes and "multiple of 16" in notes
     assert of("DDIM", "", "flow").notes == ("The sampler DDIM does not work with Flow; its own is used.",)
@@ -140,6 +142,12 @@ def test_loras_and_vae_become_parts_and_those_of_another_family_are_left_out() -
     assert of("Euler", vae=File("Automatic")).notes == ()
 
 
+def test_what_a_picture_does_not_say_does_not_stay_in_the_form() -> None:
+    """But a prompt alone leaves all else as it is."""
+    assert settings(OLD).fields.items() >= {"parts": [], "guidance_rescale": 0.0}.items()
+    assert settings("a prompt alone").fields == {"prompt": "a prompt alone", "negative_prompt": ""}
+
+
 def test_a_run_from_a_picture_asks_for_one() -> None:
     found = of("Euler", strength=0.45)
     assert found.fields["task"] == {"kind": "image_to_image", "strength": 0.45} and "choose one" in found.notes[0]
@@ -153,6 +161,16 @@ def test_what_is_fitted_is_accepted() -> None:
             for model in (V1, FLOW):
                 fields = of(sampler, schedule, model.id, values={"steps": 200, "width": 777}).fields
                 resolve(parse_request(fields), model, MODELS)
+
+
+def test_steps_that_no_model_takes_are_left_out() -> None:
+    found = of("LCM", model="elsewhere", values={"steps": 200})
+    assert "steps" not in found.fields and "at most 50 steps" in found.notes[-1]
+
+
+def test_our_own_text_gives_its_loras_back() -> None:
+    lora = {"kind": "lora", "model": "loras/ink", "weight": 0.8, "text_weight": 0.5}
+    assert settings(infotext.write(recipe(model="checkpoints/v1-5", parts=[lora]))).fields["parts"] == [lora]
 
 
 def test_weights_in_the_prompt_are_said_to_have_no_effect() -> None:

@@ -48,7 +48,7 @@ WITH_SCHEDULE = {
     "DPM++ 2M Karras": ("dpmpp_2m", "karras"), "DPM2 a Karras": ("dpm2_a", "karras"), "LMS Karras": ("lms", "karras"),
     "DPM++ 2M SDE Exponential": ("dpmpp_2m_sde", "exponential"), "DPM++ 2M SGM Uniform": ("dpmpp_2m", "sgm_uniform"),
     "DPM2MKarras": ("dpmpp_2m", "karras"), "Euler A Trailing": ("euler_a", "trailing"), "UniPC AYS": ("unipc", "ays"),
-    "Euler A Substep": (None, ""), "": (None, ""), "Karras": (None, ""), "x" * 10_000: (None, ""),
+    "Euler A Substep": (None, ""), "Default": ("default", ""), "": (None, ""), "Karras": (None, ""), "x" * 10_000: (None, ""),
 }  # fmt: skip
 SCHEDULES = {
     "Automatic": "default", "Uniform": "linspace", "Karras": "karras", "Exponential": "exponential", "Polyexponential": None,
