@@ -159,7 +159,7 @@ def _before_template(text: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def split_items(line: str) -> Iterator[tuple[str, str]]:
-    """The (key, raw value) pairs of a list of parameters; what stands between them without a colon is skipped.
+    """The (key, raw value) pairs of a list of parameters; what is between them without a colon is skipped.
 
     Each character is looked at a few times at most: `colon` and `comma` only move forward, a quotation ends at the next
     quote at the latest, and a JSON value that turns out to be none is the last that is tried.

@@ -1,6 +1,6 @@
 """The texts inside a picture file: PNG text chunks, JPEG and WebP comments, Exif and XMP.
 
-Knows where texts lie, not what they mean, and decodes no pixels. Every text is bounded: before it is inflated, if it is
+Knows where texts are, not what they mean, and decodes no pixels. Every text is bounded: before it is inflated, if it is
 compressed. The work is linear in the size of the file, whatever it holds.
 """
 
@@ -59,7 +59,7 @@ def _texts(data: bytes) -> Iterator[Text]:
 
 
 def _png(data: bytes) -> Iterator[Text]:
-    """Chunks may lie behind the pixels as well; a file that ends within its pixels keeps the texts before them."""
+    """Chunks may come after the pixels as well; a file that ends within its pixels keeps the texts before them."""
     pixels = False
     for kind, body in _png_chunks(data):
         pixels = pixels or kind == b"IDAT"
@@ -131,7 +131,7 @@ def decoded(text: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Iterator[Text]:
-    """Exif and XMP stand in APP1 segments, a comment in a COM segment."""
+    """Exif and XMP are in APP1 segments, a comment is in a COM segment."""
     for marker, body in _jpeg_segments(data):
         if marker == _APP1 and body.startswith(_EXIF_HEAD):
             yield from _exif(body)

@@ -40,7 +40,7 @@ def read(block: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _entries(block: bytes, order: str, offset: int) -> Iterator[tuple[int, int, int, int]]:
-    """(tag, type, count, place of the value or of its offset) of each entry that lies within the block."""
+    """(tag, type, count, place of the value or of its offset) of each entry that is within the block."""
     if offset + 2 > len(block):
         return
     (number,) = struct.unpack_from(order + "H", block, offset)

@@ -35,7 +35,7 @@ class Settings:
 
 
 def fit(found: Found, models: Sequence[ModelInfo]) -> Settings:
-    """What of `found` can be asked for here, of the models that are here."""
+    """The settings that a request can have here, with the models that are here."""
     # What a picture with settings does not say, it does not have: what is set in the form must not stay.
     fields: dict[str, Any] = {"guidance_rescale": 0.0, "parts": []} if found.values else {}
     notes: list[str] = []
@@ -87,7 +87,7 @@ def _sampler(fields: dict[str, Any], notes: list[str], found: Found, model: Mode
 
 
 def pair_up(fields: dict[str, Any], notes: list[str], model: Model) -> None:
-    """Flow models' Euler goes by the plain name elsewhere. A sampler or spacing that cannot be used gives way to the default."""
+    """Flow models' Euler goes by the plain name elsewhere. A sampler or spacing that cannot be used is replaced by the default."""
     sampler, spacing = str(fields.get("sampler", DEFAULT)), str(fields.get("spacing", DEFAULT))
     if model is not None and sampler != DEFAULT and sampler not in (legal := legal_samplers(model)):
         other = next((each for each in (f"flow_{sampler}", sampler.removeprefix("flow_")) if each in legal), None)

@@ -44,7 +44,7 @@ class Found:
     model: File | None = None
     vae: File | None = None
     loras: list[File] = field(default_factory=list)
-    parts: list[dict[str, Any]] = field(default_factory=list)  # of ours, where our own names stand in the text
+    parts: list[dict[str, Any]] = field(default_factory=list)  # of ours, where the text has our own names
     strength: float | None = None  # of a run that began from a picture
     unused: list[str] = field(default_factory=list)  # names of settings that have no place here
     notes: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 def text(value: Any) -> str:
-    """Text as it stands; nothing for what is none."""
+    """Text as it is; nothing for any other value."""
     return value if isinstance(value, str) else ""
 
 

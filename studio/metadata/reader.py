@@ -26,7 +26,7 @@ def read(data: bytes, models: Sequence[ModelInfo]) -> Settings:
         try:
             return _of_recipe(texts[RECIPE_KEY], models)
         except ValidationError:
-            pass  # written by another version, perhaps; their text stands beside it
+            pass  # written by another version, perhaps; the other text is beside it
     found = find(texts)
     if found is None and (hidden := stealth.read(data)):
         found = find(Texts({novelai.STEALTH: hidden, PARAMETERS: hidden}))

@@ -52,7 +52,7 @@ def _plain(name: str) -> str:
 
 
 def _table(ours: list[str], theirs: dict[str, str], more: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """Plain name -> ours; of two with one name the first counts, so that a flow sampler gives way to the plain one."""
+    """Plain name -> ours; of two with one name the first counts, so that the plain sampler comes before the flow one."""
     table: dict[str, str] = {}
     for name in ours:
         for each in (name, theirs.get(name, name), *more.get(name, ())):

@@ -58,7 +58,7 @@ def png(texts: dict[str, str], kind: bytes = b"tEXt", picture: Image.Image | Non
 
 
 def exif(format: str, tags: dict[int, bytes | str], *, comment: bytes = b"") -> bytes:
-    """Tags of the first directory; the comment in the Exif directory, with the code that stands before it."""
+    """Tags of the first directory; the comment in the Exif directory, with the code before it."""
     block = Image.Exif()
     for tag, value in tags.items():
         block[tag] = value

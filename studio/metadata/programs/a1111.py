@@ -1,6 +1,6 @@
-"""The AUTOMATIC1111 text, and what its kin add to it: Forge, reForge, SD.Next, Fooocus' second scheme, Civitai's own site.
+"""The AUTOMATIC1111 text, and what is added to it by Forge, reForge, SD.Next, Fooocus (its second scheme) and Civitai's site.
 
-Keys as they stand in the sources of AUTOMATIC1111 1.10 (`processing.py`), Forge 2 (`processing.py`), SD.Next 2025
+Keys as in the sources of AUTOMATIC1111 1.10 (`processing.py`), Forge 2 (`processing.py`), SD.Next 2025
 (`processing_info.py`), Fooocus 2.5 (`meta_parser.py`). Their case differs between programs, so it counts nowhere.
 """
 
@@ -131,7 +131,7 @@ def _lora(name: str, arguments: list[str]) -> File:
 
 
 def _add_files(found: Found, params: dict[str, str]) -> None:
-    """Model, VAE and LoRAs by name and by the hashes that stand in any of three places."""
+    """Model, VAE and LoRAs by name and by hashes, which are in any of three places."""
     hashes = {key.lower(): text(value) for key, value in as_object(params.get("hashes")).items()}
     model = File(params.get("model", ""), params.get("model hash", "") or hashes.get("model", ""))
     resources = objects(_json_list(params.get("civitai resources")))

@@ -1,6 +1,6 @@
 """Pictures that were made on Civitai's own site (2024 on): a ComfyUI graph with "extra" and "extraMetadata" beside its nodes.
 
-`extraMetadata` is JSON within JSON and has what the person asked for; files go by AIR names. What Civitai writes as
+`extraMetadata` is JSON within JSON and has what the person requested; files go by AIR names. What Civitai writes as
 AUTOMATIC1111's text ("Civitai resources") is read there.
 """
 
@@ -28,7 +28,7 @@ def read(texts: Texts) -> Found | None:
 
 
 def _read(graph: Graph, asked: dict[str, Any], extra: dict[str, Any]) -> Found:
-    """What was asked for; what it leaves open stands in the graph, and which files in either of three places."""
+    """What was requested; what that leaves open is in the graph, and the files are in any of three places."""
     found = comfyui.read_graph(graph) if graph else Found("Civitai", None, None)
     found.program = "Civitai"
     if "prompt" in asked:

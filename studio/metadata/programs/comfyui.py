@@ -209,13 +209,13 @@ def _unread(what: str, words: list[str]) -> Found:
 
 def _sentence(what: str, words: list[str]) -> str:
     if not words:
-        return f"It is {what}; no prompt text stands in it."
+        return f"It is {what}; it has no prompt text."
     quoted = "; ".join(f"“{each[:_QUOTED]}{'…' if len(each) > _QUOTED else ''}”" for each in words[:4])
     return f"It is {what}; its prompt texts are: {quoted}."
 
 
 def _workflow_texts(nodes: list[Any]) -> list[str]:
-    """What stands in the boxes of the nodes that encode text, as the window saved them."""
+    """What is in the boxes of the nodes that encode text, as the window saved them."""
     encoders = [each for each in nodes if isinstance(each, dict) and "TextEncode" in text(each.get("type"))]
     boxes = [each.get("widgets_values") for each in encoders]
     return [words for box in boxes if isinstance(box, list) for each in box[:1] if (words := text(each).strip())]

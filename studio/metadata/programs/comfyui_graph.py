@@ -1,4 +1,4 @@
-"""A ComfyUI graph to be walked upstream: nodes, the links between them, and values that stand in nodes of their own.
+"""A ComfyUI graph to be walked upstream: nodes, the links between them, and values that have nodes of their own.
 
 A walk visits each node once at most, so that the work is linear in the graph.
 """
@@ -117,7 +117,7 @@ class Graph:
         return list((seen or self.nodes).values())
 
     def texts(self) -> list[str]:
-        """What stands in nodes that encode a text, each once."""
+        """The texts of the nodes that encode one, each once."""
         encoders = [node for node in self.nodes.values() if "Encode" in node.kind or "Prompt" in node.kind]
         return list(
             dict.fromkeys(words.strip() for each in encoders if (words := self._encoded(each)) and words.strip())

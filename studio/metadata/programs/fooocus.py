@@ -1,6 +1,6 @@
 """Fooocus (2.5), scheme "fooocus": a JSON object in "parameters", or in the Exif comment of JPEG and WebP.
 
-Its other scheme is AUTOMATIC1111's text. Keys as in its `meta_parser.py`; RuinedFooocus (2) writes a kin of it.
+Its other scheme is AUTOMATIC1111's text. Keys as in its `meta_parser.py`; RuinedFooocus (2) writes something similar.
 """
 
 from typing import Any
@@ -59,7 +59,7 @@ def _pair(value: Any) -> list[str]:
 
 
 def _loras(data: dict[str, Any]) -> list[File]:
-    """Lists of name, weight and hash; before 2.3 they stand as "name : weight" alone."""
+    """Lists of name, weight and hash; before 2.3 they are "name : weight" alone."""
     listed = data.get("loras")
     rows = [
         each

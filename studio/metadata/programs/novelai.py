@@ -1,6 +1,6 @@
 """NovelAI (V1 to V4.5): a JSON object in PNG's "Comment", in a WebP's comment, or hidden in the alpha channel.
 
-Keys as its site writes them; the name of the model stands in "Source".
+Keys as its site writes them; the name of the model is in "Source".
 """
 
 from typing import Any
@@ -61,7 +61,7 @@ def _read(comment: dict[str, Any], source: str) -> Found:
 
 
 def _caption(value: Any, plain: str) -> tuple[str, bool]:
-    """(the prompt, whether characters have prompts of their own): since version 4 they stand apart from the rest."""
+    """(the prompt, whether characters have prompts of their own): since version 4 they are apart from the rest."""
     caption = as_object(as_object(value).get("caption"))
     characters = [text(each.get("char_caption")) for each in objects(caption.get("char_captions"))]
     pieces = [text(caption.get("base_caption")) or plain, *characters]

@@ -1,6 +1,6 @@
 """Stability Matrix (2.10 on), whose inference runs ComfyUI: its own JSON in "parameters-json", and the graph in "prompt".
 
-Keys as in its `GenerationParameters`; LoRAs and VAE stand in the graph alone.
+Keys as in its `GenerationParameters`; LoRAs and VAE are in the graph alone.
 """
 
 from studio.metadata.found import File, Found, Texts, number, text

@@ -52,7 +52,7 @@ def read(texts: Texts) -> Found | None:
 
 
 def _model(name: str, whole: dict[str, Any]) -> File:
-    """With the hash of its tensors, which stands in a list of all models, where names have their suffix."""
+    """With the hash of its tensors, which is in a list of all models, where names have their suffix."""
     listed = (each for each in objects(whole.get("sui_models")) if each.get("param") == "model")
     return File(name, next((text(each.get("hash")) for each in listed), ""))
 
@@ -67,6 +67,6 @@ def _loras(params: dict[str, Any]) -> list[File]:
 
 
 def _list(value: Any) -> list[str]:
-    """A JSON list, or one whose items stand in a text with commas between."""
+    """A JSON list, or one as text with commas between its items."""
     items = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
     return [str(each).strip() for each in items if str(each).strip()]
