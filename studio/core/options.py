@@ -12,6 +12,8 @@ from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps,
 from studio.core.sizes import size_of
 from studio.core.tasks import TASKS
 
+MOST_OFF = 2.0  # times the pixels of a model's own size, from which on its pictures suffer
+
 
 def legal_samplers(model: ModelInfo) -> list[str]:
     """Sampler names that the model may use, in the table's order."""
@@ -221,3 +223,18 @@ def _solver_is_legal(solver: Solver, model: ModelInfo) -> bool:
     if solver.families is not None and model.family not in solver.families:
         return False
     return model.capabilities.distilled or not solver.distilled
+
+
+def size_advice(model: ModelInfo, width: int, height: int) -> str:
+    """Advice against a size far from the one that the model was trained at; empty for one that suits it."""
+    able, own = model.capabilities, model.defaults
+    if able.fixed_size or able.sizes or able.area or model.cascade:
+        return ""  # such a size is refused, or the stages decide
+    if 1 / MOST_OFF <= width * height / (own.width * own.height) <= MOST_OFF:
+        return ""
+    flaw = (
+        "smaller pictures lose their form"
+        if width * height < own.width * own.height
+        else "larger pictures repeat things"
+    )
+    return f"{model.title} is made for {own.width} × {own.height}; {flaw}."

@@ -27,6 +27,7 @@ from studio.ui.mode import Mode, ModeSwitch
 from studio.ui.notice import Notice, notice
 from studio.ui.prepare import Prepare
 from studio.ui.prompt_words import PromptWords
+from studio.ui.size_note import SizeNote
 from studio.ui.strip import Strip, recent_images
 
 BROKEN = "Something went wrong inside the studio; its log says what."
@@ -87,6 +88,7 @@ class Workbench:
                 self._draw_pairs(("steps", "guidance_scale"), ("sampler", "spacing"))
             with fold("output", "Output", "{width} × {height}", "{seed}", "{count} image(s)"):
                 self._draw_pairs(("width", "height"))
+                SizeNote(self.studio)
                 self.form.draw("seed")
                 self._draw_pairs(("count", "batch_size"))
             with fold("advanced", "Advanced", "{dtype} precision", "{previews}", opened=False):

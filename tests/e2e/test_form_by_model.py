@@ -66,3 +66,19 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, s
         window.field("Spacing").select_option("trailing")
         expect(said).to_be_hidden()
         window.page.close()
+
+
+def test_a_size_far_from_the_models_own_is_advised_against(visit: Visit, studio: FakeStudio) -> None:
+    with served(studio) as address:
+        window = visit(address)
+        said = window.page.locator(".size-note .field-note")
+        expect(said).to_be_hidden()
+        window.fill(Width="256")
+        expect(said).to_be_hidden()
+        window.fill(Height="256")
+        expect(said).to_have_text("Pencil is made for 128 × 128; larger pictures repeat things.")
+        window.fill(Width="64", Height="64")
+        expect(said).to_have_text("Pencil is made for 128 × 128; smaller pictures lose their form.")
+        window.field("Model").select_option("starter/crayon")  # which makes only its own size
+        expect(said).to_be_hidden()
+        window.page.close()
