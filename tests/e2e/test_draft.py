@@ -73,3 +73,24 @@ def test_a_preset_can_be_undone(window: Window) -> None:
     window.page.get_by_role("button", name="Undo", exact=True).click()
     expect(window.field("Steps")).to_have_value("33")
     expect(window.field("Preset")).to_have_value("none")
+
+
+def test_earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window: Window) -> None:
+    page = window.page
+    for prompt in ("a red heart", "a blue ring", "a red heart"):
+        window.make(prompt)
+    window.fill(Prompt="unsaved words")
+    earlier = page.get_by_role("button", name="Earlier prompts", exact=True)
+    earlier.click()
+    rows = page.locator(".history").get_by_role("button")
+    expect(rows).to_have_text(["a red heart", "a blue ring"])
+    expect(rows.first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(window.field("Prompt")).to_have_value("a blue ring")
+    expect(window.field("Prompt")).to_be_focused()
+    page.get_by_role("button", name="Undo", exact=True).click()
+    expect(window.field("Prompt")).to_have_value("unsaved words")
+    page.reload()
+    earlier.click()
+    expect(rows).to_have_text(["a red heart", "a blue ring"])

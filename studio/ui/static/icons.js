@@ -12,6 +12,7 @@ const PATHS = {
   remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
   up: '<path d="M4 9.8 8 5.6l4 4.2" stroke-linejoin="round"/>',
   down: '<path d="M4 6.2 8 10.4l4-4.2" stroke-linejoin="round"/>',
+  history: '<path d="M2.6 8a5.4 5.4 0 1 0 1.7-3.9L2.6 5.6M2.6 2.6v3h3M8 5v3.2l2.2 1.4"/>',
   // the picture on the canvas
   "zoom-in": '<circle cx="7" cy="7" r="4.6"/><path d="m10.5 10.5 3 3M7 5v4M5 7h4"/>',
   "zoom-out": '<circle cx="7" cy="7" r="4.6"/><path d="m10.5 10.5 3 3M5 7h4"/>',

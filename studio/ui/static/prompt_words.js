@@ -1,6 +1,7 @@
 // Beneath the prompt: how many tokens it has, what is cut off, which words the model does not know, and what it can draw.
 // Those words are underlined by a copy of the text that lies over the text area, of which only the lines are seen.
 
+import { promptHistory } from "./prompt_history.js";
 import { make, whenDrawn, workbenchOf } from "./workbench.js";
 
 const ASK_MS = 150;
@@ -31,6 +32,7 @@ class PromptWords {
 
   watch(area) {
     this.area = area;
+    area.closest(".field").append(...promptHistory(this.workbench, area));
     this.marks = make("div", { class: "prompt-marks", "aria-hidden": "true", dir: "auto" });
     area.after(this.marks);
     area.parentElement.classList.add("prompt-marked");
