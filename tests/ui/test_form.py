@@ -139,6 +139,13 @@ def test_reading_is_the_inverse_of_filling(form: Form) -> None:
     assert form.read(after(form, request.model_dump())) == request
 
 
+def test_a_task_without_its_picture_leaves_the_picture_alone(form: Form) -> None:
+    """As settings from other programs' pictures have it: the picture that they began from is in no file."""
+    updates = form.fill({"task": {"kind": "image_to_image", "strength": 0.45}, "parts": []})
+    controls = form.tasks["image_to_image"]
+    assert updates[controls["strength"]]["value"] == "0.45" and controls["image"] not in updates
+
+
 def test_settings_of_an_earlier_version_are_filled_in(form: Form) -> None:
     request = form.read(after(form, {"model": "other/stages", "upper_steps": 7}))
     assert [part.model_dump() for part in request.parts] == [
