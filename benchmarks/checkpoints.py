@@ -14,9 +14,10 @@ import common  # noqa: F401  (finds the project)
 import torch
 
 from studio.manager.disk.tokenizers import write_tokenizer
-from studio.manager.families.sd1 import BLUEPRINT
+from studio.manager.families.blueprints import blueprint
 from studio.manager.loading import component_class
 
+BLUEPRINT = blueprint("sd1")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

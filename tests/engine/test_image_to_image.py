@@ -21,7 +21,7 @@ from studio.engine import midway  # noqa: E402
 from studio.engine.generate import Result, generate  # noqa: E402
 from studio.engine.resize import resize  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
-from studio.manager.families.sd1 import SD1  # noqa: E402
+from studio.manager.families.stable_diffusion import SD1  # noqa: E402
 
 PICTURE, MASK = "a" * 64, "b" * 64
 

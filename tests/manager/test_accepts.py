@@ -17,8 +17,7 @@ from studio.core.samplers import SOLVERS
 from studio.core.settings import Settings
 from studio.manager.disk.catalog import describe_path
 from studio.manager.disk.folders import check_request
-from studio.manager.families import FAMILIES, Family, generic_family
-from studio.manager.families.capabilities import capabilities_of
+from studio.manager.families import FAMILIES, Family, capabilities_of, generic_family
 from studio.manager.families.dit import labels_of
 from studio.studio import Studio
 from tests.models import tiny_models

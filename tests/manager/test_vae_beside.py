@@ -9,7 +9,7 @@ import pytest
 from studio.core.options import resolve_parts
 from studio.core.request import GenerationRequest
 from studio.manager.families import FAMILIES
-from studio.manager.families.sd1 import SD1
+from studio.manager.families.stable_diffusion import SD1
 from studio.manager.manager import Manager
 from tests.manager.test_converter import manager, picture, source
 from tests.models import original_names

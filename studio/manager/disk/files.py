@@ -23,8 +23,7 @@ from studio.manager.disk.names import file_name, shards_of
 from studio.manager.disk.safe_files import readable, shown, size_of
 from studio.manager.disk.sidecars import Notes, completed, notes_beside, preview_beside
 from studio.manager.disk.sniff import sniff
-from studio.manager.families import FAMILIES, Blueprint, Family
-from studio.manager.families.capabilities import capabilities_of
+from studio.manager.families import FAMILIES, Blueprint, Family, capabilities_of
 
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09

@@ -17,9 +17,8 @@ from studio.manager.disk.headers import read_header
 from studio.manager.disk.names import folder_name
 from studio.manager.disk.safe_files import read_json, readable, shown
 from studio.manager.disk.sidecars import preview_beside
-from studio.manager.families import Family, family_for, family_of, fitted, generic_family, refusal
+from studio.manager.families import Family, capabilities_of, family_for, family_of, fitted, generic_family, refusal
 from studio.manager.families.base import INDEX
-from studio.manager.families.capabilities import capabilities_of
 
 MAX_HALVINGS = 16
 MAX_CELLS = 8192  # a side of a latent; a configuration that says more is ignored

@@ -1,10 +1,19 @@
-"""One file per family. Importing this package fills the registry; nothing here loads torch."""
+"""Families of models, a few to a file. Importing this package fills the registry; nothing here loads torch."""
 
 from dataclasses import replace
 
 from studio.core.models import ModelInfo
-from studio.manager.families import consistency, ddpm, deepfloyd, dit, flux, generic, lcm, pixart, sd1, sd2, sd3, sdxl
-from studio.manager.families.base import FAMILIES, Call, Family, LatentFormat, Loop, accepted, family_of
+from studio.manager.families import deepfloyd, dit, flow, generic, stable_diffusion, unconditional
+from studio.manager.families.base import (
+    FAMILIES,
+    Call,
+    Family,
+    LatentFormat,
+    Loop,
+    accepted,
+    capabilities_of,
+    family_of,
+)
 from studio.manager.families.blueprints import PREFIXES, Blueprint
 from studio.manager.families.generic import fitted, generic_family, refusal
 
@@ -18,6 +27,6 @@ def family_for(info: ModelInfo) -> Family:
 
 
 __all__ = [
-    "FAMILIES", "PREFIXES", "Blueprint", "Call", "Family", "LatentFormat", "Loop", "accepted", "consistency", "ddpm", "deepfloyd", "dit",
-    "family_for", "family_of", "fitted", "flux", "generic", "generic_family", "lcm", "pixart", "refusal", "sd1", "sd2", "sd3", "sdxl",
+    "FAMILIES", "PREFIXES", "Blueprint", "Call", "Family", "LatentFormat", "Loop", "accepted", "capabilities_of", "deepfloyd", "dit",
+    "family_for", "family_of", "fitted", "flow", "generic", "generic_family", "refusal", "stable_diffusion", "unconditional",
 ]  # fmt: skip

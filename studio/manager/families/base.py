@@ -5,23 +5,27 @@ manager finds them. Nothing here knows of a device, a file or a sampler's workin
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from studio.core.errors import InvalidRequest
-from studio.core.models import Defaults
+from studio.core.models import Capabilities, Defaults
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
+from studio.core.samplers import spacing_of
 from studio.manager.families.blueprints import Blueprint
+from studio.manager.families.pipeline_table import accepts
 
 Guidance = Literal["batch", "two_calls", "none", "inferred"]
 Configs = dict[str, dict[str, Any]]  # component -> its configuration
 CallArguments = Callable[[GenerationRequest, Any, int], dict[str, Any]]
 Check = Callable[[GenerationRequest, str, Configs], None]
 
-
 INDEX = "model_index"
+IMAGE_TASKS = {"text_to_image": "", "image_to_image": "Img2Img", "inpaint": "Inpaint"}  # -> in the names of pipelines
+# Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
+MENDING = frozenset({"StableDiffusionInpaintPipeline"})
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,12 @@ class Enlarging:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. `tasks` maps a task to how it is done; `covers` lists the classes that a folder may name."""
+    """One family. `tasks` maps a task to how it is done, by the class that a folder names."""
 
     name: str
     title: str
     tasks: dict[str, Call]
-    covers: frozenset[str]
+    also: frozenset[str] = frozenset()  # classes that a folder may name for which the first task's serves
     # Refuses beforehand what a call would refuse of a folder that names this pipeline and holds these configurations,
     # its index among them as INDEX.
     check: Check = lambda request, pipeline, configs: None
@@ -120,14 +124,18 @@ class Family:
     fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
     variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
-    variant_tasks: dict[str, dict[str, Call]] = field(
-        default_factory=dict
-    )  # of variants whose denoisers want other calls
+    # Of variants whose denoisers want other calls.
+    variant_tasks: dict[str, dict[str, Call]] = field(default_factory=dict)
     attachments: tuple[str, ...] = ()  # kinds of parts that are attached to its modules, such as "lora"
     partial_steps: Literal["floor", "ceil"] = "floor"  # how its pipelines round strength * steps
     source: str = ""  # the folder to fetch where a single file does not suffice
     enlarging: Enlarging | None = None  # its models make no picture of their own
     enlargers: tuple[str, ...] = ()  # families whose models may follow, each on the one before
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """The pipeline classes that a folder of the family may name."""
+        return self.also | self.alternatives | {call.pipeline for call in self.tasks.values()}
 
     def calls(self, variant: str, named: str | None = None) -> dict[str, Call]:
         """Task -> how a model of this variant does it, whose folder names the pipeline class `named`."""
@@ -168,25 +176,18 @@ def accepted(pipeline: Any) -> frozenset[str]:
     return frozenset(inspect.signature(type(pipeline).__call__).parameters)
 
 
-def refuse_rescale(request: GenerationRequest, pipeline: Any) -> None:
-    """Guidance rescale is honoured or refused, never dropped."""
-    if request.guidance_rescale and "guidance_rescale" not in accepted(pipeline):
-        raise InvalidRequest(
-            f"{type(pipeline).__name__} takes no guidance rescale; set it to 0.", field="guidance_rescale"
-        )
-
-
-def refuse_negative(request: GenerationRequest, pipeline: Any) -> None:
-    if request.negative_prompt and "negative_prompt" not in accepted(pipeline):
-        raise InvalidRequest(
-            f"{type(pipeline).__name__} takes no negative prompt; leave it empty.", field="negative_prompt"
-        )
+def refuse_unknown(request: GenerationRequest, pipeline: Any) -> None:
+    """What a request asks beyond the call's parameters is refused, never dropped."""
+    known, name = accepted(pipeline), type(pipeline).__name__
+    if request.guidance_rescale and "guidance_rescale" not in known:
+        raise InvalidRequest(f"{name} takes no guidance rescale; set it to 0.", field="guidance_rescale")
+    if request.negative_prompt and "negative_prompt" not in known:
+        raise InvalidRequest(f"{name} takes no negative prompt; leave it empty.", field="negative_prompt")
 
 
 def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
     """What every text-to-image pipeline of the usual shape takes; what its call does not know is refused or left out."""
-    refuse_rescale(request, pipeline)
-    refuse_negative(request, pipeline)
+    refuse_unknown(request, pipeline)
     known = accepted(pipeline)
     arguments: dict[str, Any] = {
         "prompt": request.prompt,
@@ -199,3 +200,61 @@ def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
         "num_images_per_prompt": count,
     }
     return {name: value for name, value in arguments.items() if name in known}
+
+
+def calls_of(
+    stem: str,
+    arguments: CallArguments = prompt_arguments,
+    tasks: Collection[str] = tuple(IMAGE_TASKS),
+    controlnet: Collection[str] = tuple(IMAGE_TASKS),  # the tasks that can be done with one
+) -> dict[str, Call]:
+    """The usual tasks by pipelines of one stem: StableDiffusionPipeline, StableDiffusionControlNetImg2ImgPipeline, ..."""
+    return {
+        task: Call(
+            f"{stem}{IMAGE_TASKS[task]}Pipeline",
+            arguments,
+            {"controlnet": f"{stem}ControlNet{IMAGE_TASKS[task]}Pipeline"} if task in controlnet else {},
+        )
+        for task in tasks
+    }
+
+
+def capabilities_of(
+    family: Family,
+    variant: str,
+    named: str | None,  # the pipeline class that the model's folder names
+    prediction: str,
+    scheduler: Mapping[str, Any],  # the configuration of the model's own scheduler
+    *,
+    solvers: tuple[str, ...] | None,
+    distilled: bool,
+    multiple: int | None = None,
+    area: int | None = None,  # in pixels
+) -> Capabilities:
+    """What a model can do, as one value, from its family and what its folder or file says; see `Capabilities`."""
+    calls = family.calls(variant, named)
+    first = next(iter(calls.values()), None)
+    pipeline = first.pipeline if first else ""
+    mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
+    return Capabilities(
+        tasks=tuple(calls),
+        parts=family.parts(variant),
+        prediction=prediction,
+        spacing=spacing_of(scheduler),
+        solvers=solvers,
+        guided=family.guided,
+        prompted=family.prompted,
+        prompt_help=family.prompt_help,
+        negative=family.negative,
+        rescale=accepts(pipeline, "guidance_rescale"),
+        zero_snr=bool(scheduler.get("rescale_betas_zero_snr")),
+        runge_kutta=not (scheduler.get("skip_prk_steps") or mended),
+        # One step cannot start at noise and end above zero.
+        fewest_steps=2 if scheduler.get("shift_terminal") else 1,
+        partial_steps=family.partial_steps,
+        multiple=multiple or family.multiple,
+        sizes=family.sizes,
+        area=area,
+        fixed_size=family.fixed_size,
+        distilled=distilled,
+    )

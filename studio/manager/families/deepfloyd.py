@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import Call, Enlarging, Family, prompt_arguments, refuse_rescale, register
+from studio.manager.families.base import Call, Enlarging, Family, prompt_arguments, refuse_unknown, register
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 
@@ -39,17 +39,13 @@ def upper_arguments(request: GenerationRequest, pipeline: Any, count: int) -> di
 
 def upscale_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
     """Of the x4 upscaler, which reads the prompt itself and whose size follows from the picture's."""
-    refuse_rescale(request, pipeline)
+    refuse_unknown(request, pipeline)
     return {
         "prompt": [request.prompt] * count,
         "negative_prompt": [request.negative_prompt] * count,
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance_scale,
     }
-
-
-def _all(handed: dict[str, Any]) -> dict[str, Any]:
-    return dict(handed)
 
 
 def _picture(handed: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +62,6 @@ DEEPFLOYD = register(
             "image_to_image": Call("IFImg2ImgPipeline", call_arguments),
             "inpaint": Call("IFInpaintingPipeline", call_arguments),
         },
-        covers=frozenset({"IFPipeline", "IFImg2ImgPipeline", "IFInpaintingPipeline"}),
         learned_variance=True,
         solvers=("ddpm",),
         defaults=Defaults(sampler="ddpm", steps=50, guidance_scale=7.0, width=64, height=64),
@@ -79,13 +74,12 @@ DEEPFLOYD_UPPER = register(
         name="deepfloyd_upper",
         title="DeepFloyd IF, stage II",
         tasks={"upscale": Call("IFSuperResolutionPipeline", upper_arguments)},
-        covers=frozenset({"IFSuperResolutionPipeline"}),
         learned_variance=True,
         solvers=("ddpm",),
         defaults=Defaults(sampler="ddpm", steps=50, guidance_scale=4.0, width=256, height=256),
         decoder=None,
         enlarging=Enlarging(
-            takes=_all, noise_level=250, most_noise=999, not_needed=frozenset({"text_encoder", "tokenizer"})
+            takes=dict, noise_level=250, most_noise=999, not_needed=frozenset({"text_encoder", "tokenizer"})
         ),
     )
 )
@@ -94,7 +88,6 @@ X4_UPSCALER = register(
         name="x4_upscaler",
         title="Stable Diffusion x4 upscaler",
         tasks={"upscale": Call("StableDiffusionUpscalePipeline", upscale_arguments)},
-        covers=frozenset({"StableDiffusionUpscalePipeline"}),
         solvers=("ddim",),
         defaults=Defaults(sampler="ddim", steps=75, guidance_scale=9.0, width=1024, height=1024),
         enlarging=Enlarging(takes=_picture, noise_level=100, most_noise=350, factor=4),

@@ -1,4 +1,4 @@
-"""DiT (Peebles and Xie 2022): class-conditional latents. The prompt is the name, or the number, of one class."""
+"""Diffusion transformers over 4-channel latents: DiT (Peebles and Xie 2022), conditioned on a class, and PixArt, on a text."""
 
 import difflib
 from typing import Any
@@ -6,17 +6,8 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import (
-    INDEX,
-    Call,
-    Configs,
-    Family,
-    LatentFormat,
-    refuse_negative,
-    refuse_rescale,
-    register,
-)
-from studio.manager.families.sd1 import LATENT_RGB
+from studio.manager.families.base import INDEX, Call, Configs, Family, prompt_arguments, refuse_unknown, register
+from studio.manager.families.stable_diffusion import LATENT
 
 
 def class_of(prompt: str, labels: dict[str, int]) -> int:
@@ -34,9 +25,8 @@ def class_of(prompt: str, labels: dict[str, int]) -> int:
     )
 
 
-def call_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
-    refuse_rescale(request, pipeline)
-    refuse_negative(request, pipeline)
+def class_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    refuse_unknown(request, pipeline)
     return {
         "class_labels": [class_of(request.prompt, pipeline.labels)] * count,
         "guidance_scale": request.guidance_scale,
@@ -59,12 +49,17 @@ def labels_of(names: Any) -> dict[str, int]:
     }
 
 
-DIT = register(
+def pixart_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    """The size asked for is the size made, and the prompt is taken as written (cleaning needs packages not shipped)."""
+    arguments = prompt_arguments(request, pipeline, count)
+    return arguments | {"use_resolution_binning": False, "clean_caption": False}
+
+
+register(
     Family(
         name="dit",
         title="DiT",
-        tasks={"text_to_image": Call("DiTPipeline", call_arguments)},
-        covers=frozenset({"DiTPipeline"}),
+        tasks={"text_to_image": Call("DiTPipeline", class_arguments)},
         check=check,
         denoiser="transformer",
         conditional_first=True,
@@ -72,10 +67,22 @@ DIT = register(
         # The pipeline starts from unit noise and gives steps no generator: no sigma-space and no stochastic solver.
         solvers=("ddim", "pndm", "dpmpp_2m", "dpmpp_2s", "deis", "unipc"),
         defaults=Defaults(sampler="dpmpp_2m", steps=25, guidance_scale=4.0, width=256, height=256),
-        latent=LatentFormat(channels=4, scale=0.18215, rgb=LATENT_RGB),
+        latent=LATENT,
         fixed_size=True,
         encoders=(),
         prompt_help="One class of this model: its name (golden retriever) or its number, 0 to 999.",
         negative=False,
+    )
+)
+register(
+    Family(
+        name="pixart",
+        title="PixArt",
+        tasks=dict.fromkeys(("text_to_image", "image_to_image"), Call("PixArtAlphaPipeline", pixart_arguments)),
+        alternatives=frozenset({"PixArtSigmaPipeline"}),
+        denoiser="transformer",
+        learned_variance=True,
+        defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=4.5, width=1024, height=1024),
+        latent=LATENT,
     )
 )

@@ -18,6 +18,11 @@ TRUE_SCALE = "true_cfg_scale"  # CFG of two predictions, where `guidance_scale` 
 GUIDER = "guider"  # a component that guides, as its configuration says
 # A MoVQ's latents are denoised as they are, whatever scale its configuration names.
 LATENTS = {"movq": LatentFormat(channels=4, settled=True), "vqgan": LatentFormat(channels=4, positive=True)}
+# What a row says of a family, and of its defaults (but for the sampler, of which a folder's own scheduler says more).
+SAME = (
+    "alone", "area", "cells", "cells_first", "decoder", "encoders", "fixed_size", "multiple", "needs", "negative", "precise", "sizes",
+)  # fmt: skip
+RUN_DEFAULTS = ("steps", "guidance_scale", "width", "height")
 DISTILLED_STEPS = 8  # of models that call themselves so; their pipelines' own default is their teachers'
 # Arguments with which a call takes the prompt as written and makes the size that was asked for.
 AS_WRITTEN: dict[str, Any] = {
@@ -73,7 +78,6 @@ GENERIC = register(
         name="generic",
         title="Other",
         tasks={},
-        covers=frozenset(),
         check=check,
         denoiser="transformer",
         guidance="inferred",
@@ -102,28 +106,11 @@ def generic_family(pipeline: str) -> Family | None:
         denoiser=main.denoisers[0],
         loops=loops_of(row),
         scheduler=main.scheduler,
-        encoders=row.encoders,
-        decoder=row.decoder,
         latent=LATENTS.get(row.decoder or ""),
-        negative=row.negative,
         guided=row.guidance is not None,
         solvers=_solvers(row),
-        defaults=Defaults(
-            sampler=GENERIC.defaults.sampler,  # a folder's own scheduler says more
-            steps=row.steps,
-            guidance_scale=row.guidance_scale,
-            width=row.width,
-            height=row.height,
-        ),
-        multiple=row.multiple,
-        needs=row.needs,
-        cells_first=row.cells_first,
-        cells=row.cells,
-        area=row.area,
-        fixed_size=row.fixed_size,
-        sizes=row.sizes,
-        precise=row.precise,
-        alone=row.alone,
+        defaults=GENERIC.defaults.model_copy(update={name: getattr(row, name) for name in RUN_DEFAULTS}),
+        **{name: getattr(row, name) for name in SAME},
     )
 
 
