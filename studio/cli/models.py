@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
 
 def found(catalog: "Catalog", name: str) -> tuple[ModelInfo, Path]:
     """A model of the catalog, or a file or folder anywhere."""
-    from studio.manager.disk.catalog import describe_path
+    from studio.manager.disk.describe import describe_path
 
     place = Path(os.path.abspath(os.path.expanduser(name)))
     if place.name and os.path.lexists(place):

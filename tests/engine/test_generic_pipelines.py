@@ -34,7 +34,7 @@ from studio.engine.generate import generate  # noqa: E402
 from studio.engine.precision import choose  # noqa: E402
 from studio.engine.previews import Previewer, _scale_and_shift, _tiled  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
-from studio.manager.disk.folders import read_folder  # noqa: E402
+from studio.manager.disk.describe import describe  # noqa: E402
 from studio.manager.families import family_for  # noqa: E402
 from studio.manager.loading import component_class  # noqa: E402
 from studio.manager.manager import Loaded, Manager, shape_of  # noqa: E402
@@ -325,7 +325,7 @@ def test_a_part_that_the_folder_leaves_out_is_named_beforehand(pipelines: Pipeli
     folder = shutil.copytree(pipelines.folder("HiDreamImagePipeline"), tmp_path / "hidream")
     index = json.loads((folder / "model_index.json").read_text())
     (folder / "model_index.json").write_text(json.dumps(index | {"text_encoder_4": [None, None]}))
-    assert read_folder(folder, "hidream").problem == (
+    assert describe(folder, "hidream").problem == (
         "Its model_index.json names no text_encoder_4 (LlamaForCausalLM), which HiDreamImage needs; add its folder, and a "
         "line for it there."
     )

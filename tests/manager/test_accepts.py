@@ -15,7 +15,7 @@ from studio.core.options import legal_samplers, options_for, resolve
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.core.settings import Settings
-from studio.manager.disk.catalog import describe_path
+from studio.manager.disk.describe import describe_path
 from studio.manager.disk.folders import check_request
 from studio.manager.families import FAMILIES, Family, capabilities_of, generic_family
 from studio.manager.families.dit import labels_of

@@ -138,7 +138,7 @@ def test_of_a_thousand_files_the_next_scan_reads_none(tmp_path: Path, monkeypatc
     def read(*_: object) -> None:
         raise AssertionError("an unchanged file was read again")
 
-    monkeypatch.setattr(catalog_module, "describe_file", read)
+    monkeypatch.setattr(catalog_module, "describe_path", read)
     assert Catalog((tmp_path / "models",), index).models() == first
 
 

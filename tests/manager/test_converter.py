@@ -15,7 +15,7 @@ from studio.__main__ import main
 from studio.core.errors import ModelError, StorageError
 from studio.core.settings import Settings
 from studio.manager.conversion import converter
-from studio.manager.disk.files import describe_file
+from studio.manager.disk.describe import describe
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
 from tests.models import single_files, tiny_models
@@ -187,7 +187,7 @@ def test_a_checkpoint_is_described_without_being_converted(tmp_path: Path) -> No
         "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
         "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
     }
-    info = describe_file(write_sparse(tmp_path / "v1-5.safetensors", shapes), "v1-5")
+    info = describe(write_sparse(tmp_path / "v1-5.safetensors", shapes), "v1-5")
     assert (info.family, info.capabilities.tasks[0], info.problem) == ("sd1", "text_to_image", None)
     assert os.listdir(tmp_path) == ["v1-5.safetensors"]
 

@@ -10,7 +10,7 @@ import pytest
 from studio.core.errors import ModelError
 from studio.manager.conversion.tensor_names import Piece
 from studio.manager.conversion.weights_file import WeightsFile, write_pieces
-from studio.manager.disk.files import describe_file
+from studio.manager.disk.describe import describe
 from studio.manager.disk.headers import _GGML_TYPES, UNPACKED, read_header
 
 KINDS = gguf.GGMLQuantizationType
@@ -108,7 +108,7 @@ def test_a_packing_that_is_not_read_is_named_at_once(name: str, tmp_path: Path) 
         "double_blocks.0.img_attn.qkv.weight": (np.zeros((2, size), np.uint8), KINDS[name]),
     }
     file = written(tmp_path / "flux.gguf", tensors)
-    info = describe_file(file, "flux")
+    info = describe(file, "flux")
     assert (info.kind, info.family) == ("gguf", "flux")
     assert (
         info.problem
@@ -125,7 +125,7 @@ def test_a_packing_that_nobody_knows_is_named_too(tmp_path: Path) -> None:
     data = file.read_bytes()
     at = data.index(b"img_in.weight") + len("img_in.weight") + 4 + 2 * 8
     file.write_bytes(data[:at] + (77).to_bytes(4, "little") + data[at + 4 :])
-    info = describe_file(file, "flux")
+    info = describe(file, "flux")
     assert (
         info.problem
         == "Its weights are quantised as type77, which is not supported; fetch the fp16, bf16, fp8 or another GGUF file."

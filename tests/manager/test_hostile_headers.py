@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.disk import header_view
-from studio.manager.disk.files import describe_file
+from studio.manager.disk.describe import describe
 from studio.manager.disk.headers import MAX_HEADER, MAX_TENSORS, read_header
 from studio.manager.disk.sniff import sniff
 from tests.manager.messy import count_reads
@@ -30,11 +30,12 @@ def packed(table: object, data: bytes = b"") -> bytes:
 
 
 def read(path: Path, data: bytes) -> ModelInfo:
-    """The description of a file with these bytes. Anything but a description would be an exception here."""
+    """The description of a file with these bytes."""
     path.write_bytes(data)
-    info = describe_file(path, "m")
+    info = describe(path, "m")
     assert ModelInfo.model_validate_json(info.model_dump_json()) == info
     assert info.problem is None or (info.problem.isprintable() and len(info.problem) < 400)
+    assert "could not be described" not in (info.problem or ""), "no rule foresaw it"
     return info
 
 
@@ -127,13 +128,13 @@ def test_a_heavy_header_is_judged_with_bounded_work_and_memory(
     file.write_bytes(packed(text))
     reads, searches, search = count_reads(monkeypatch), list[str](), re.search
     monkeypatch.setattr(header_view.re, "search", lambda *given: (searches.append(given[0]), search(*given))[1])
-    info = describe_file(file, "m")
+    info = describe(file, "m")
     assert sum(reads) <= MAX_HEADER + 1024
     assert len(searches) < 100
     assert info.problem or case.endswith("that a search never leaves")
     assert len(info.problem or "") < 300
     tracemalloc.start()
-    describe_file(file, "m")
+    describe(file, "m")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * MAX_HEADER

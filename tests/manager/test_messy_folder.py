@@ -292,14 +292,14 @@ def test_a_file_deleted_between_the_walk_and_the_reading_is_one_problem(
 
     for name in ("a", "b"):
         write_sparse(tmp_path / f"m/{name}.safetensors", unet(768))
-    real = module.describe_file
+    real = module.describe_path
 
-    def late(path: Path, *arguments: Any) -> Any:
+    def late(root: Path, path: Path, *arguments: Any) -> Any:
         if path.stem == "a":
             path.unlink()
-        return real(path, *arguments)
+        return real(root, path, *arguments)
 
-    monkeypatch.setattr(module, "describe_file", late)
+    monkeypatch.setattr(module, "describe_path", late)
     catalog = Catalog((tmp_path / "m",), None)
     assert {info.id: info.problem for info in catalog.models()}["a"] == "The file is no longer there."
     assert [info.id for info in catalog.models()] == ["b"]
@@ -343,7 +343,7 @@ def test_words_of_another_version_in_the_index_are_read_anew(tmp_path: Path) -> 
     file = write_sparse(tmp_path / "m/x.safetensors", unet(768))
     catalog = Catalog((tmp_path / "m",), tmp_path / "catalog.db")
     catalog.models()
-    signature, _ = catalog.index.snapshot()[0][str(file)]
+    signature, _ = catalog.index.snapshot()[str(file)]
     catalog.index.put_facts([(str(file), signature, {"id": "x", "colour": "mauve"})])
     assert [info.family for info in catalog.models()] == ["sd1"]
 

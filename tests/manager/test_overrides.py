@@ -127,9 +127,9 @@ def test_a_write_that_fails_leaves_the_old_card_whole(tmp_path: Path, monkeypatc
 def test_a_broken_card_is_refused_and_a_broken_file_of_ours_holds_nothing(tmp_path: Path) -> None:
     model, kept = tmp_path / "x.safetensors", tmp_path / "overrides.json"
     kept.write_text('{"' + str(model) + '": {"title": 3, "colour": "red", "vae": "vae/a", "hidden": "yes"}, "y": []}')
-    assert Overrides(kept).of(model) == {"vae": "vae/a"}
+    assert Overrides(kept).kept() == {str(model): {"vae": "vae/a"}}
     kept.write_text("{nonsense")
-    assert Overrides(kept).of(model) == {}
+    assert Overrides(kept).kept() == {}
     (tmp_path / "x.unnoise.json").write_text("{nonsense")
     with pytest.raises(ModelError, match="not valid JSON"):
         Overrides(kept).write(model, Override(title="Mine"))

@@ -12,7 +12,7 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError, StorageError
 from studio.manager.conversion.pickles import convert_pickle
-from studio.manager.disk.files import describe_file
+from studio.manager.disk.describe import describe
 
 compat.prepare()
 import torch  # noqa: E402
@@ -39,7 +39,7 @@ def test_an_honest_checkpoint_becomes_safetensors_beside_itself(tmp_path: Path) 
     assert made == tmp_path / "model.safetensors"
     assert load_file(made)["a.weight"].equal(weight)
     assert source.read_bytes() == before
-    assert describe_file(made, "model").dtype == "fp32"
+    assert describe(made, "model").dtype == "fp32"
     with pytest.raises(StorageError, match="there already"):
         convert_pickle(source, consent=True)
 
@@ -54,7 +54,7 @@ def test_without_consent_nothing_is_read(tmp_path: Path) -> None:
 def test_hidden_code_never_runs(name: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "hook": Evil(canary)}, tmp_path / name)
-    info = describe_file(tmp_path / name, "model")
+    info = describe(tmp_path / name, "model")
     assert "a pickle file, which can run code" in (info.problem or "")
     if not name.endswith(".safetensors"):
         with pytest.raises(ModelError, match=r"it wants to call posix\.mkdir"):
@@ -73,7 +73,7 @@ def test_safetensors_under_a_pickle_s_name_needs_no_conversion(tmp_path: Path) -
     from safetensors.torch import save_file
 
     save_file({"emb_params": torch.ones(2, 768)}, tmp_path / "model.ckpt")
-    assert describe_file(tmp_path / "model.ckpt", "m").problem is None
+    assert describe(tmp_path / "model.ckpt", "m").problem is None
     with pytest.raises(ModelError, match="is no pickle; it can be used as it is"):
         convert_pickle(tmp_path / "model.ckpt", consent=True)
 
@@ -103,7 +103,7 @@ def test_what_trainers_leave_in_checkpoints_is_passed_over(tmp_path: Path, monke
 def test_an_embedding_of_textual_inversion_becomes_one_of_today_s(kind: type, tmp_path: Path) -> None:
     vectors = kind({"*": torch.nn.Parameter(torch.randn(3, 768))})
     torch.save({"string_to_token": {"*": 265}, "string_to_param": vectors, "name": "cat"}, tmp_path / "cat.pt")
-    info = describe_file(convert_pickle(tmp_path / "cat.pt", consent=True), "cat")
+    info = describe(convert_pickle(tmp_path / "cat.pt", consent=True), "cat")
     assert (info.kind, info.family, info.problem) == ("embedding", "sd1", None)
 
 

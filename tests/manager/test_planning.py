@@ -10,7 +10,8 @@ from studio.cli.models import main
 from studio.core.errors import InvalidRequest
 from studio.core.models import Override
 from studio.manager import families
-from studio.manager.disk.catalog import Catalog, describe_path
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.describe import describe_path
 from studio.manager.families import FAMILIES
 from studio.manager.memory.planner import DoesNotFit
 from studio.manager.memory.planning import Shape, forecast

@@ -9,8 +9,8 @@ from safetensors.numpy import save_file
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
-from studio.manager.disk.files import SD2_TELLTALE, describe_file
-from studio.manager.disk.folders import read_folder
+from studio.manager.disk.describe import describe
+from studio.manager.disk.files import SD2_TELLTALE
 from tests.models import tiny_models
 from tests.models.sparse_headers import flux, sd3, unet, write_sparse, xl
 
@@ -30,7 +30,7 @@ FEW = {
 
 @pytest.mark.parametrize("name", FEW)
 def test_a_few_step_sdxl_starts_with_its_publisher_s_settings(name: str, tmp_path: Path) -> None:
-    info = describe_file(write_sparse(tmp_path / f"{name}.safetensors", xl()), name)
+    info = describe(write_sparse(tmp_path / f"{name}.safetensors", xl()), name)
     d = info.defaults
     assert (info.variant, info.capabilities.distilled) == ("few-step", True)
     assert (d.sampler, d.spacing, d.steps, d.guidance_scale, d.width) == FEW[name]
@@ -49,7 +49,7 @@ def test_a_few_step_sdxl_starts_with_its_publisher_s_settings(name: str, tmp_pat
 def test_a_flow_model_that_is_distilled_needs_no_guidance(
     name: str, shapes: dict[str, tuple[int, ...]], steps: int, guidance: float, tmp_path: Path
 ) -> None:
-    info = describe_file(write_sparse(tmp_path / f"{name}.safetensors", shapes), name)
+    info = describe(write_sparse(tmp_path / f"{name}.safetensors", shapes), name)
     assert (info.defaults.steps, info.defaults.guidance_scale) == (steps, guidance)
     runs_as_it_is(info)
 
@@ -69,12 +69,12 @@ def test_stable_diffusion_2_is_told_by_a_bias_what_it_predicts(
     tensors = {key: np.zeros(shape, np.float16) for key, shape in unet(1024).items()}
     tensors[SD2_TELLTALE] = (np.random.default_rng(0).standard_normal(320) * spread).astype(np.float16)
     save_file(tensors, tmp_path / f"{name}.safetensors")
-    info = describe_file(tmp_path / f"{name}.safetensors", name)
+    info = describe(tmp_path / f"{name}.safetensors", name)
     assert (info.family, info.capabilities.prediction, info.defaults.width) == ("sd2", prediction, side)
 
 
 def test_sd_turbo_predicts_noise_in_few_steps(tmp_path: Path) -> None:
-    info = describe_file(write_sparse(tmp_path / "sd_turbo.safetensors", unet(1024)), "sd_turbo")
+    info = describe(write_sparse(tmp_path / "sd_turbo.safetensors", unet(1024)), "sd_turbo")
     assert (info.capabilities.prediction, info.variant, info.defaults.width, info.defaults.steps) == (
         "epsilon",
         "few-step",
@@ -87,7 +87,7 @@ def test_sd_turbo_predicts_noise_in_few_steps(tmp_path: Path) -> None:
 def test_a_turbo_folder_is_told_by_its_name_and_schnell_by_its_configuration(tmp_path: Path) -> None:
     tiny_models.stable_diffusion_xl(tmp_path / "sdxl-turbo")
     tiny_models.flux(tmp_path / "distilled-flow", guided=False)
-    turbo, schnell = (read_folder(tmp_path / name, name) for name in ("sdxl-turbo", "distilled-flow"))
+    turbo, schnell = (describe(tmp_path / name, name) for name in ("sdxl-turbo", "distilled-flow"))
     assert (turbo.variant, turbo.capabilities.distilled, turbo.defaults.sampler, turbo.defaults.steps) == (
         "few-step", True, "euler_a", 4,
     )  # fmt: skip
@@ -101,12 +101,12 @@ def test_the_person_s_word_on_what_it_predicts_goes_before_all(tmp_path: Path) -
     tensors = {key: np.zeros(shape, np.float16) for key, shape in unet(1024).items()}
     tensors[SD2_TELLTALE] = np.zeros(320, np.float16)
     save_file(tensors, tmp_path / "m.safetensors")
-    info = describe_file(tmp_path / "m.safetensors", "m", {"prediction": "v_prediction"})
+    info = describe(tmp_path / "m.safetensors", "m", {"prediction": "v_prediction"})
     assert (info.capabilities.prediction, info.defaults.width) == ("v_prediction", 768)
 
 
 def test_a_v_predicting_sdxl_starts_without_karras(tmp_path: Path) -> None:
-    info = describe_file(write_sparse(tmp_path / "noob.safetensors", xl() | {"v_pred": (0,), "ztsnr": (0,)}), "noob")
+    info = describe(write_sparse(tmp_path / "noob.safetensors", xl() | {"v_pred": (0,), "ztsnr": (0,)}), "noob")
     assert (info.capabilities.prediction, info.defaults.sampler, info.defaults.spacing) == (
         "v_prediction",
         "euler",

@@ -11,7 +11,7 @@ from studio.manager.disk import attachments
 from studio.manager.disk import sniff as rules
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.checkpoints import STEMS, TRANSFORMERS, fitting
-from studio.manager.disk.files import describe_file
+from studio.manager.disk.describe import describe
 from studio.manager.disk.header_view import View
 from studio.manager.disk.headers import Header, Tensor, read_header
 from studio.manager.disk.sniff import sniff
@@ -115,7 +115,7 @@ def test_the_file_s_name_decides_nothing_that_the_header_shows(tmp_path: Path) -
 
 
 def test_dtype_is_the_one_that_holds_most_bytes(tmp_path: Path) -> None:
-    assert describe_file(write_sparse(tmp_path / "a.safetensors", xl(), dtype="BF16"), "a").dtype == "bf16"
+    assert describe(write_sparse(tmp_path / "a.safetensors", xl(), dtype="BF16"), "a").dtype == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_cannot_be_used_says_why(shapes: Shapes, reason: str, tmp_path: Pat
 
 def test_a_lora_in_the_checkpoints_folder_is_a_lora_and_no_problem(tmp_path: Path) -> None:
     _, shapes, _, _ = CASES["kohya LoRA"]
-    info = describe_file(write_sparse(tmp_path / "checkpoints/l.safetensors", shapes), "l")
+    info = describe(write_sparse(tmp_path / "checkpoints/l.safetensors", shapes), "l")
     assert (info.kind, info.capabilities.tasks, info.problem) == ("lora", (), None)
 
 
@@ -173,6 +173,6 @@ def test_gguf_is_read_by_the_same_rules(tmp_path: Path) -> None:
 def test_half_a_gguf_is_refused(tmp_path: Path) -> None:
     file = gguf(tmp_path / "flux.gguf", flux())
     os.truncate(file, file.stat().st_size - 10)
-    assert "The file is incomplete: expected" in (describe_file(file, "flux").problem or "")
+    assert "The file is incomplete: expected" in (describe(file, "flux").problem or "")
     os.truncate(file, 100)
-    assert describe_file(file, "flux").problem == "The GGUF file is incomplete or damaged: its header ends early."
+    assert describe(file, "flux").problem == "The GGUF file is incomplete or damaged: its header ends early."

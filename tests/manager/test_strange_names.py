@@ -8,7 +8,8 @@ import pytest
 
 from studio.core.errors import ModelError
 from studio.core.options import find_model
-from studio.manager.disk.catalog import NO_TEXT, Catalog
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.describe import NO_TEXT
 from studio.manager.manager import Manager
 from tests.manager.test_converter import manager, source
 from tests.models.sparse_headers import CASES, write_sparse

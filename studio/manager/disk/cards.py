@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from studio.core.errors import InvalidRequest, ModelError, StorageError, UnknownName
 from studio.core.models import MODEL_KINDS, Defaults, ModelInfo, Override, Prediction
 from studio.core.request import GenerationRequest
-from studio.manager.disk.safe_files import json_or_nothing, read_json
+from studio.manager.disk.safe_files import json_or_nothing, read_json, readable
 from studio.manager.families import FAMILIES
 
 CARD = "unnoise.json"
@@ -45,18 +45,25 @@ class Card(BaseModel):
     vae: str | None = None
     hidden: bool | None = None  # kept out of lists and menus
 
-    def overridden(self) -> tuple[str, ...]:
-        """Which of the fields that a user may set this card sets."""
-        return tuple(name for name in Override.model_fields if getattr(self, name) is not None)
-
-    def apply(self, defaults: Defaults) -> Defaults:
-        """`defaults` with the card's own in their place. Raises ModelError for values that no request may have."""
+    def applied(self, info: ModelInfo) -> ModelInfo:
+        """`info` with what the card says of it. Raises ModelError for defaults that no request may have."""
         try:
-            merged = Defaults(**(defaults.model_dump() | self.defaults))
-            GenerationRequest(**{name: getattr(merged, name) for name in self.defaults})
+            defaults = Defaults(**(info.defaults.model_dump() | self.defaults))
+            GenerationRequest(**{name: getattr(defaults, name) for name in self.defaults})
         except ValidationError as error:
             raise ModelError(f"The defaults in its {CARD} are not valid at {_place(error)!r}.") from None
-        return merged
+        return info.model_copy(
+            update={
+                "title": readable(self.title or info.title),
+                "description": self.description or info.description,
+                "vocabulary": self.vocabulary,
+                "shipped": self.shipped,
+                "defaults": defaults,
+                "vae": self.vae,
+                "hidden": bool(self.hidden),
+                "overridden": tuple(name for name in Override.model_fields if getattr(self, name) is not None),
+            }
+        )
 
 
 def card_of(path: Path) -> Path:
@@ -65,8 +72,8 @@ def card_of(path: Path) -> Path:
 
 
 def read_card(file: Path, own: dict[str, Any] | None = None) -> Card:
-    """The card of a model, empty where there is none; `own` are the user's settings that are kept elsewhere and go before
-    it. Raises ModelError if it is not understood."""
+    """The card of a model, empty where there is none; `own` are the user's settings, which go before it. Raises ModelError if
+    it is not understood."""
     try:
         return Card(**((read_json(file) if os.path.lexists(file) else {}) | (own or {})))
     except ValidationError as error:
@@ -77,34 +84,26 @@ def _place(error: ValidationError) -> str:
     return ".".join(str(part) for part in error.errors()[0]["loc"])
 
 
-def is_hidden(model: Path, own: dict[str, Any] | None = None) -> bool:
-    """Whether the user, or the model's card, keeps it out of lists; `own`: see `read_card`."""
-    try:
-        return bool(read_card(card_of(model), own).hidden)
-    except ModelError:
-        return bool((own or {}).get("hidden"))
-
-
 class Overrides:
-    """`file` keeps what cannot lie beside a model; None: nothing is kept there. Safe to use from several threads."""
+    """The user's settings; `file` keeps what cannot lie beside a model, None: nothing is kept there. Safe to use from several
+    threads."""
 
     def __init__(self, file: Path | None):
         self._file = file
         self._lock = threading.Lock()
-        self._read_at: tuple[int, int] | None = None  # size and mtime of what was read last
-        self._kept: dict[str, dict[str, Any]] = {}
 
-    def of(self, model: Path) -> dict[str, Any]:
-        """The fields of the model's card that are kept in our file; they go before the card's."""
-        with self._lock:
-            return dict(self._fresh().get(str(model.absolute()), {}))
+    def kept(self) -> dict[str, dict[str, Any]]:
+        """Model's path -> fields of its card that our file keeps, which go before the card's; a file that is not understood
+        keeps nothing."""
+        rows = json_or_nothing(self._file) if self._file else {}
+        return {model: _known(row) for model, row in rows.items() if isinstance(row, dict)}
 
     def write(self, model: Path, changes: Override) -> None:
         """Keep the fields that are given; None takes one back. Raises StorageError, or ModelError for a broken card."""
         values = changes.model_dump(exclude_unset=True)
         card, key = card_of(model), str(model.absolute())
         with self._lock:
-            mine = dict(self._fresh().get(key, {}))
+            mine = self.kept().get(key, {})
             if not mine and not read_card(card).shipped and _write_beside(card, values):
                 return
             beside = read_json(card) if os.path.lexists(card) else {}
@@ -115,25 +114,10 @@ class Overrides:
                     mine[name] = value
             self._keep(key, mine)
 
-    def _fresh(self) -> dict[str, dict[str, Any]]:
-        """What our file holds now; a file that is not understood holds nothing."""
-        if self._file is None:
-            return self._kept
-        try:
-            stat = self._file.stat()
-        except OSError:
-            self._kept, self._read_at = {}, None
-            return self._kept
-        if (stat.st_size, stat.st_mtime_ns) != self._read_at:
-            rows = json_or_nothing(self._file)
-            self._kept = {model: _known(row) for model, row in rows.items() if isinstance(row, dict)}
-            self._read_at = stat.st_size, stat.st_mtime_ns
-        return self._kept
-
     def _keep(self, key: str, values: dict[str, Any]) -> None:
         if self._file is None:
             raise StorageError("The model's folder may not be written to, so its settings cannot be kept.")
-        rows = {model: row for model, row in self._fresh().items() if model != key}
+        rows = {model: row for model, row in self.kept().items() if model != key}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file, rows | ({key: values} if values else {}))

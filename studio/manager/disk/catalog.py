@@ -3,10 +3,8 @@
 Answers from its index where nothing changed, so asking often is cheap.
 """
 
-import hashlib
 import itertools
 import json
-import logging
 import os
 import threading
 import time
@@ -17,23 +15,17 @@ from pydantic import ValidationError
 
 from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
-from studio.manager.disk.cards import Overrides, is_hidden
+from studio.manager.disk.cards import Overrides
 from studio.manager.disk.cascades import with_cascade
 from studio.manager.disk.companions import Companions, Origin
-from studio.manager.disk.files import describe_file
-from studio.manager.disk.folders import read_folder
-from studio.manager.disk.index import Index
-from studio.manager.disk.safe_files import readable
-from studio.manager.disk.walk import candidates, stamp
+from studio.manager.disk.describe import describe_path
+from studio.manager.disk.index import Index, hash_key
+from studio.manager.disk.safe_files import readable, stamp
+from studio.manager.disk.walk import candidates
 from studio.manager.families import family_for
 
-MAX_ID = 200  # a request takes names of 300
 SETTLED = 2.0  # seconds after which a file is no longer being written
-# The libraries that read weights take no bytes for a path.
-NO_TEXT = "Its name, or its folder's, holds bytes that are not text, so it cannot be opened; rename it."
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
-
-log = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -54,27 +46,28 @@ class Catalog:
         """Every model found, shipped ones first, then usable ones, each id once."""
         with self._scanning:  # whoever asks meanwhile is answered from what this scan learns
             found = self._scan()
-            unhashed = self._unhashed(found) if self._hashing and not self._hashing.is_alive() else []
-            if unhashed:
-                self._hash(unhashed)
+            if self._hashing and not self._hashing.is_alive() and self._unhashed(found):
+                self._hash(self._unhashed(found))
         return sorted(found.values(), key=lambda info: (not info.shipped, info.problem is not None, info.id))
 
     def _scan(self) -> dict[str, ModelInfo]:
         found: dict[str, ModelInfo] = {}
         paths: dict[str, Path] = {}
         learned: list[tuple[str, str, dict[str, Any]]] = []
-        facts, hashes = self.index.snapshot()
+        known, overrides = self.index.snapshot(), self.overrides.kept()
         for root, path, signature in candidates(self._folders):
-            own = self.overrides.of(path)
+            own = overrides.get(str(path.absolute()), {})
             signature = f"{signature}:{sorted(own.items())}" if own else signature
-            info = _remembered(facts.get(str(path)), signature)
+            info = _remembered(known.get(str(path)), signature)
             if info is None:
                 info = describe_path(root, path, own)
                 learned.append((str(path), signature, info.model_dump(mode="json")))
                 if len(learned) == BATCH:
                     self.index.put_facts(learned)
                     learned = []
-            sha256 = _known_hash(path, hashes)
+            key, state = hash_key(path)
+            mark, facts = known.get(key, ("", ""))
+            sha256 = json.loads(facts)["sha256"] if mark == state else None
             info = info.model_copy(update={"id": _free_id(info.id, path, found), "sha256": sha256})
             found[info.id], paths[info.id] = info, path
         self.index.put_facts(learned)
@@ -102,6 +95,19 @@ class Catalog:
         assert self._companions is not None
         return self._companions.origins(family, family.blueprint, info.needs)
 
+    def path(self, model_id: str) -> Path | None:
+        """Where a model lies; None if there is none of that id."""
+        if model_id not in self._paths:
+            self.models()
+        return self._paths.get(model_id)
+
+    def remember_problem(self, model_id: str, problem: str) -> None:
+        """What only a load could find: the model is listed with it until its files, or the user's settings, change."""
+        path = str(self.path(model_id))
+        known = self.index.snapshot().get(path)
+        if known:
+            self.index.put_facts([(path, known[0], json.loads(known[1]) | {"problem": problem})])
+
     def start_hashing(self) -> threading.Thread:
         """Compute the SHA-256 of every single file that has none yet, in a thread that ends by itself or on `close`.
 
@@ -110,13 +116,13 @@ class Catalog:
         with self._scanning:
             return self._hash(self._unhashed(self._scan()))
 
+    def close(self) -> None:
+        self._closing.set()
+
     def _hash(self, files: list[Path]) -> threading.Thread:
         self._hashing = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
         self._hashing.start()
         return self._hashing
-
-    def close(self) -> None:
-        self._closing.set()
 
     def _unhashed(self, found: dict[str, ModelInfo]) -> list[Path]:
         missing = [self._paths[name] for name, info in found.items() if info.sha256 is None]
@@ -136,19 +142,6 @@ class Catalog:
             if self._closing.is_set():
                 return
 
-    def path(self, model_id: str) -> Path | None:
-        """Where a model lies; None if there is none of that id."""
-        if model_id not in self._paths:
-            self.models()
-        return self._paths.get(model_id)
-
-    def remember_problem(self, model_id: str, problem: str) -> None:
-        """What only a load could find: the model is listed with it until its files, or the user's settings, change."""
-        known = self.index.snapshot()[0].get(str(self.path(model_id)))
-        if known:
-            facts = json.loads(known[1]) | {"problem": problem}
-            self.index.put_facts([(str(self.path(model_id)), known[0], facts)])
-
 
 def _remembered(known: tuple[str, str] | None, signature: str) -> ModelInfo | None:
     """What the index holds of a model, unless that has changed since, or ModelInfo has."""
@@ -158,40 +151,6 @@ def _remembered(known: tuple[str, str] | None, signature: str) -> ModelInfo | No
         return ModelInfo.model_validate_json(known[1])
     except ValidationError:
         return None
-
-
-def _known_hash(path: Path, hashes: dict[str, tuple[int, int, str]]) -> str | None:
-    """The SHA-256 that was computed of the file as it stands now."""
-    known = hashes.get(str(path.absolute()))
-    _, size, mtime_ns = stamp(path)
-    return known[2] if known and known[:2] == (size, mtime_ns) else None
-
-
-def describe_path(root: Path, path: Path, own: dict[str, Any] | None = None) -> ModelInfo:
-    """A diffusers folder or a weights file, whose id is its path below `root`; `own` are the user's settings for it.
-
-    Whatever one of them holds, the others are listed: what no rule foresaw is logged, and is the problem of that one.
-    """
-    name = path.relative_to(root) if path != root else Path(path.name)  # a models folder may be a model itself
-    try:
-        folder = os.path.isdir(path)
-        info = (
-            read_folder(path, _id_of(name), own) if folder else describe_file(path, _id_of(name.with_suffix("")), own)
-        )
-    except Exception as error:
-        log.exception("%s could not be described.", readable(path.name))
-        problem = f"It could not be described ({type(error).__name__}); the log says more."
-        info = ModelInfo(id=_id_of(name), title=readable(path.stem), kind="unknown", problem=problem)
-    unreadable = None if os.fsencode(path) == str(path).encode(errors="replace") else NO_TEXT
-    return info.model_copy(update={"hidden": is_hidden(path, own), "problem": info.problem or unreadable})
-
-
-def _id_of(name: Path) -> str:
-    """A path as an id: text that can be stored, shown and typed; one too long for a request keeps its end, and a hash."""
-    text = readable(name.as_posix())
-    if len(text) <= MAX_ID:
-        return text
-    return f"~{hashlib.sha256(text.encode()).hexdigest()[:8]}~{text[-MAX_ID:]}"
 
 
 def _free_id(wanted: str, path: Path, taken: dict[str, ModelInfo]) -> str:

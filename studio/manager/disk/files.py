@@ -1,7 +1,4 @@
-"""Describes one weights file from its header: what it is, whether it can be used, and if not, why. No torch.
-
-The card beside it, or the user's own settings, go before what is read (see `cards`).
-"""
+"""Describes one weights file from its header: what it is, whether it can be used, and if not, why. No torch."""
 
 import os
 from dataclasses import replace
@@ -12,18 +9,18 @@ from safetensors import SafetensorError, safe_open
 
 from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, Capabilities, Defaults, ModelInfo
-from studio.manager.disk.cards import Card, card_of, read_card
+from studio.manager.disk.cards import Card
 from studio.manager.disk.checkpoints import PREFIX, TITLES
 from studio.manager.disk.companions import needs_of
 from studio.manager.disk.defaults import few_step_defaults, named_few_step
 from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
 from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.headers import Header, read_header
-from studio.manager.disk.names import file_name, shards_of
-from studio.manager.disk.safe_files import readable, shown, size_of
-from studio.manager.disk.sidecars import Notes, completed, notes_beside, preview_beside
+from studio.manager.disk.names import shards_of
+from studio.manager.disk.safe_files import readable, shown
+from studio.manager.disk.sidecars import completed, notes_beside, preview_beside
 from studio.manager.disk.sniff import sniff
-from studio.manager.families import FAMILIES, Blueprint, Family, capabilities_of
+from studio.manager.families import FAMILIES, Family, capabilities_of
 
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09
@@ -38,20 +35,44 @@ UNRUN = {
 }
 
 
-def describe_file(path: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
-    """The ModelInfo of a single file; one that cannot be used comes back with its `problem`. `own`: see `read_card`."""
-    size, name = sum(map(size_of, shards_of(path))), file_name(path, depth=model_id.count("/"))
-    try:
-        if is_given_file(path):
-            raise ModelError(read_paths(path)[1] or NOT_HERE)
-        header, notes = _header(path), notes_beside(path)
-        card = read_card(card_of(path), own)
-        found = completed(_by_weights(sniff(header, name + path.suffix), header, path, name), path, notes.base)
-        if len(shards_of(path)) > 1 and not found.problem and found.kind != "text_encoder":
-            found = replace(found, problem=IN_SHARDS)
-        return _describe(path, name, model_id, found, header, size, card, notes)
-    except ModelError as error:
-        return ModelInfo(id=model_id, title=readable(name), kind="unknown", bytes=size, problem=str(error))
+def describe_file(path: Path, name: str, card: Card) -> ModelInfo:
+    """The ModelInfo of a single file called `name`, whose card goes before what is read. Raises ModelError, OSError."""
+    if is_given_file(path):
+        raise ModelError(read_paths(path)[1] or NOT_HERE)
+    header, notes = _header(path), notes_beside(path)
+    found = completed(_by_weights(sniff(header, name + path.suffix), header, path, name), path, notes.base)
+    if len(shards_of(path)) > 1 and not found.problem and found.kind != "text_encoder":
+        found = replace(found, problem=IN_SHARDS)
+    known = card.family or found.family or ""
+    family = FAMILIES.get(known) if known in FAMILIES else None
+    variant = card.variant if card.variant is not None else found.variant
+    prediction = card.prediction or found.prediction
+    blueprint = family.blueprint_of(variant) if family else None
+    model = family if found.kind in MODEL_KINDS else None
+    distilled = card.distilled or variant == "few-step"
+    capabilities = Capabilities(tasks=(), prediction=prediction, distilled=distilled)
+    if model and blueprint:
+        zero = prediction != "flow_prediction" and "ztsnr" in header.tensors  # as the file's conversion will have it
+        scheduler = blueprint.configs.get("scheduler", {}) | ({"rescale_betas_zero_snr": True} if zero else {})
+        capabilities = capabilities_of(
+            model, variant, None, prediction, scheduler, solvers=model.solvers, distilled=distilled
+        )
+    return ModelInfo(
+        id="",
+        title=readable(name),
+        kind=found.kind,
+        family=known or None,
+        variant=variant,
+        pipeline=blueprint.pipeline if blueprint else None,
+        capabilities=capabilities,
+        defaults=_defaults(model, variant, prediction, f"{name} {notes.base}") if model else Defaults(),
+        dtype=header.dtype,
+        needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
+        bytes=header.size,
+        description=notes.description,
+        preview=preview_beside(path.with_suffix("")),
+        problem=_problem(found, family, card),
+    )
 
 
 def _header(path: Path) -> Header:
@@ -63,49 +84,6 @@ def _header(path: Path) -> Header:
     headers = [read_header(shard) for shard in shards]
     tensors = {key: tensor for header in headers for key, tensor in header.tensors.items()}
     return replace(headers[0], tensors=tensors, size=sum(header.size for header in headers))
-
-
-def _describe(
-    path: Path, name: str, model_id: str, found: Sniffed, header: Header, size: int, card: Card, notes: Notes
-) -> ModelInfo:
-    known = card.family or found.family
-    family = FAMILIES.get(known) if known and known in FAMILIES else None
-    variant = card.variant if card.variant is not None else found.variant
-    prediction = card.prediction or found.prediction
-    blueprint = family.blueprint_of(variant) if family else None
-    model = family if found.kind in MODEL_KINDS else None
-    distilled = card.distilled or variant == "few-step"
-    capabilities = Capabilities(tasks=(), prediction=prediction, distilled=distilled)
-    if model and blueprint:
-        scheduler = _scheduler(blueprint, prediction, header)
-        capabilities = capabilities_of(
-            model, variant, None, prediction, scheduler, solvers=model.solvers, distilled=distilled
-        )
-    return ModelInfo(
-        id=model_id,
-        title=readable(card.title or name),
-        kind=found.kind,
-        family=known,
-        variant=variant,
-        pipeline=blueprint.pipeline if blueprint else None,
-        capabilities=capabilities,
-        defaults=card.apply(_defaults(model, variant, prediction, f"{name} {notes.base}")) if model else Defaults(),
-        dtype=header.dtype,
-        needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
-        bytes=size,
-        description=card.description or notes.description,
-        vocabulary=card.vocabulary,
-        preview=preview_beside(path.with_suffix("")),
-        vae=card.vae,
-        overridden=card.overridden(),
-        problem=_problem(found, family, card),
-    )
-
-
-def _scheduler(blueprint: Blueprint, prediction: str, header: Header) -> dict[str, Any]:
-    """The scheduler's configuration that the file's conversion will have, as far as it decides what a run may ask."""
-    zero = prediction != "flow_prediction" and "ztsnr" in header.tensors
-    return blueprint.configs.get("scheduler", {}) | ({"rescale_betas_zero_snr": True} if zero else {})
 
 
 def _problem(found: Sniffed, family: Family | None, card: Card) -> str | None:
@@ -123,13 +101,14 @@ def _problem(found: Sniffed, family: Family | None, card: Card) -> str | None:
 
 def _defaults(family: Family, variant: str, prediction: str, name: str) -> Defaults:
     """The family's own, but for variants that want others."""
+    other: dict[str, Any] = {}
     if variant == "few-step":
         return few_step_defaults(family.defaults, family.name, name)
     if family.name == "sd2" and prediction == "epsilon":  # the base models, trained at 512
-        return family.defaults.model_copy(update={"width": 512, "height": 512})
+        other = {"width": 512, "height": 512}
     if family.name == "sdxl" and prediction == "v_prediction":  # trained down to zero signal, where karras has no place
-        return family.defaults.model_copy(update={"sampler": "euler", "spacing": "default", "steps": 28})
-    return family.defaults
+        other = {"sampler": "euler", "spacing": "default", "steps": 28}
+    return family.defaults.model_copy(update=other)
 
 
 def _by_weights(found: Sniffed, header: Header, path: Path, name: str) -> Sniffed:

@@ -93,9 +93,9 @@ def check_folder(
     family: Family,
     components: dict[str, tuple[str, str]],
     configs: dict[str, dict[str, Any]],
-    not_needed: frozenset[str] = frozenset(),  # components that are not loaded, and not looked at
 ) -> None:
     """Raises ModelError with the reason where a folder may not, or cannot, be loaded."""
+    not_needed = family.enlarging.not_needed if family.enlarging else frozenset[str]()
     code = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in CODE), None)
     if code is not None:
         raise ModelError(f"It holds Python code ({shown(code.name)}), which is never run; models need none.")

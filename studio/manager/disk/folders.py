@@ -10,11 +10,10 @@ from typing import Any
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo, Prediction
 from studio.core.request import MAX_SIDE, GenerationRequest
-from studio.manager.disk.cards import CARD, read_card
+from studio.manager.disk.cards import Card
 from studio.manager.disk.defaults import FLOW, defaults_of, few_step_defaults, named_few_step, solvers_of
 from studio.manager.disk.folder_parts import check_folder, component_config, components_of, weight_bytes, weight_files
 from studio.manager.disk.headers import read_header
-from studio.manager.disk.names import folder_name
 from studio.manager.disk.safe_files import read_json, readable, shown
 from studio.manager.disk.sidecars import preview_beside
 from studio.manager.families import Family, capabilities_of, family_for, family_of, fitted, generic_family, refusal
@@ -27,66 +26,47 @@ FEW_STEP_SCHEDULERS = ("LCMScheduler", "TCDScheduler", "CMStochasticIterativeSch
 MASK_CHANNELS = 9  # inpainting U-Nets take the mask and the masked latent beside the latent: 4 + 1 + 4
 
 
-def read_folder(folder: Path, model_id: str, own: dict[str, Any] | None = None) -> ModelInfo:
-    """The ModelInfo of a diffusers folder; a folder that cannot be used comes back with its `problem`. `own`: see
-    `read_card`."""
-    try:
-        return _read(folder, model_id, own)
-    except ModelError as error:
-        problem = str(error)
-    except OSError as error:
-        problem = f"A part of it cannot be read: {error.strerror}."
-    size = weight_bytes(folder)
-    return ModelInfo(id=model_id, title=readable(folder_name(folder)), kind="diffusers", problem=problem, bytes=size)
-
-
-def _read(folder: Path, model_id: str, own: dict[str, Any] | None) -> ModelInfo:
+def describe_folder(folder: Path, name: str, card: Card) -> ModelInfo:
+    """The ModelInfo of a diffusers folder called `name`, whose card goes before what is read. Raises ModelError with the
+    reason where it cannot be used, OSError."""
     index = read_json(folder / "model_index.json")
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str):
         raise ModelError("Its model_index.json names no pipeline of diffusers; pipelines with own code are not run.")
-    card = read_card(folder / CARD, own)
     components = components_of(index)
     configs = {name: component_config(folder, name) for name in components}
     family = fitted(folder_family(pipeline, configs), index, configs)
-    not_needed = family.enlarging.not_needed if family.enlarging else frozenset[str]()
-    check_folder(folder, family, components, configs, not_needed)
-    name, scheduler_class = folder_name(folder), components.get(family.scheduler, ("", ""))[1]
-    scheduler = configs.get(family.scheduler, {})
+    check_folder(folder, family, components, configs)
+    scheduler_class, scheduler = components.get(family.scheduler, ("", ""))[1], configs.get(family.scheduler, {})
     prediction = card.prediction or prediction_of(scheduler_class, scheduler)
     variant = card.variant if card.variant is not None else _variant(name, family, pipeline, prediction, configs)
     few_step = variant == "few-step"
     defaults = defaults_of(family, scheduler_class, scheduler, prediction)
     defaults = few_step_defaults(defaults, family.name, name) if few_step else defaults
     width, height = default_size(family, configs)
-    capabilities = capabilities_of(
-        family,
-        variant,
-        pipeline,
-        prediction,
-        scheduler,
-        solvers=solvers_of(family, scheduler_class, scheduler, prediction),
-        distilled=card.distilled or few_step or scheduler_class in FEW_STEP_SCHEDULERS,
-        multiple=_multiple(family, configs),
-        area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
-    )
+    denoiser, _ = weight_files(folder / family.denoiser)
     return ModelInfo(
-        id=model_id,
-        title=readable(card.title or name),
+        id="",
+        title=readable(name),
         kind="upscaler" if family.enlarging else "diffusers",
         family=family.name,
         variant=variant,
         pipeline=pipeline,
-        capabilities=capabilities,
-        defaults=card.apply(defaults.model_copy(update={"width": width, "height": height})),
-        dtype=_dtype(folder / family.denoiser),
+        capabilities=capabilities_of(
+            family,
+            variant,
+            pipeline,
+            prediction,
+            scheduler,
+            solvers=solvers_of(family, scheduler_class, scheduler, prediction),
+            distilled=card.distilled or few_step or scheduler_class in FEW_STEP_SCHEDULERS,
+            multiple=_multiple(family, configs),
+            area=(family.area * vae_scale(configs)) ** 2 if family.area else None,
+        ),
+        defaults=defaults.model_copy(update={"width": width, "height": height}),
+        dtype=read_header(denoiser[0]).dtype if denoiser else None,
         bytes=weight_bytes(folder),
-        description=card.description,
-        vocabulary=card.vocabulary,
-        shipped=card.shipped,
         preview=preview_beside(folder / "preview"),
-        vae=card.vae,
-        overridden=card.overridden(),
     )
 
 
@@ -148,7 +128,7 @@ def _multiple(family: Family, configs: dict[str, dict[str, Any]]) -> int:
 
 
 def _variant(name: str, family: Family, pipeline: str, prediction: str, configs: dict[str, dict[str, Any]]) -> str:
-    if needs_mask(configs):
+    if configs.get("unet", {}).get("in_channels") == MASK_CHANNELS:
         return "inpaint"
     if pipeline.startswith("StableDiffusionXL") and "text_encoder" not in configs:
         return "refiner"  # the only one with its second encoder alone
@@ -156,15 +136,6 @@ def _variant(name: str, family: Family, pipeline: str, prediction: str, configs:
         return "v-prediction"
     plain = family.name == "flux" and configs.get("transformer", {}).get("guidance_embeds") is False  # schnell
     return "few-step" if plain or named_few_step(family.name, name) else ""
-
-
-def needs_mask(configs: dict[str, dict[str, Any]]) -> bool:
-    return configs.get("unet", {}).get("in_channels") == MASK_CHANNELS
-
-
-def _dtype(part: Path) -> str | None:
-    files, _ = weight_files(part)
-    return read_header(files[0]).dtype if files else None
 
 
 def check_request(request: GenerationRequest, info: ModelInfo, path: Path) -> None:

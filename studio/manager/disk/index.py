@@ -1,4 +1,4 @@
-"""What was learned of files on disk, kept in SQLite so that it is learned once: facts by signature, hashes by size and mtime.
+"""What was learned of files on disk, kept in SQLite so that it is learned once: facts by signature, a file's hash among them.
 
 Knows paths and JSON, no models. Losing the index costs time and nothing else, so a folder that cannot be written, or a
 broken file, means an index in memory for this run.
@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 3
-SCHEMA = """
-CREATE TABLE facts (path BLOB PRIMARY KEY, signature TEXT NOT NULL, facts TEXT NOT NULL);
-CREATE TABLE hashes (path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, sha256 TEXT NOT NULL);
-"""
+from studio.manager.disk.safe_files import stamp
+
+SCHEMA_VERSION = 4
+SCHEMA = "CREATE TABLE facts (path BLOB PRIMARY KEY, signature TEXT NOT NULL, facts TEXT NOT NULL);"
 _CHUNK = 1 << 22
 
 
@@ -33,36 +32,37 @@ class Index:
         rows = self._read("SELECT signature, facts FROM facts WHERE path = ?", os.fsencode(path))
         return json.loads(rows[0][1]) if rows and rows[0][0] == signature else None
 
-    def snapshot(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[int, int, str]]]:
-        """Everything at once, for a scan: path -> (signature, facts as JSON), and path -> (size, mtime_ns, sha256)."""
-        facts = self._read("SELECT path, signature, facts FROM facts")
-        hashes = self._read("SELECT path, size, mtime_ns, sha256 FROM hashes")
-        return {os.fsdecode(row[0]): row[1:] for row in facts}, {os.fsdecode(row[0]): row[1:] for row in hashes}
+    def snapshot(self) -> dict[str, tuple[str, str]]:
+        """Everything at once, for a scan: path -> (signature, facts as JSON)."""
+        return {os.fsdecode(row[0]): row[1:] for row in self._read("SELECT path, signature, facts FROM facts")}
 
     def put_facts(self, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
         """Store (path, signature, facts) rows in one transaction."""
-        if rows:
-            packed = [(os.fsencode(path), signature, json.dumps(facts)) for path, signature, facts in rows]
-            self._write("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", packed)
+        packed = [(os.fsencode(path), signature, json.dumps(facts)) for path, signature, facts in rows]
+        with self._lock:
+            try:
+                with self._db:
+                    self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", packed)
+            except sqlite3.DatabaseError:
+                pass  # a full, read-only or broken disk: what was learned is learned again next time
 
     def known_hash(self, path: Path) -> str | None:
         """The file's SHA-256 if it was computed before and the file has not changed since."""
-        rows = self._read("SELECT size, mtime_ns, sha256 FROM hashes WHERE path = ?", os.fsencode(path.absolute()))
-        return rows[0][2] if rows and rows[0][:2] == _state(path) else None
+        known = self.facts(*hash_key(path))
+        return known["sha256"] if known else None
 
     def hash(self, path: Path, stop: threading.Event | None = None) -> str:
         """The file's SHA-256, computed once for each (path, size, mtime); "" if `stop` was set. Raises OSError."""
         known = self.known_hash(path)
         if known:
             return known
-        before, digest = _state(path), hashlib.sha256()
+        before, digest = hash_key(path), hashlib.sha256()
         for chunk in _chunks(path):
             if stop is not None and stop.is_set():
                 return ""
             digest.update(chunk)
-        if before == _state(path):  # else it is still being written
-            row = (os.fsencode(path.absolute()), *before, digest.hexdigest())
-            self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?)", [row])
+        if before == hash_key(path):  # else it is still being written
+            self.put_facts([(*before, {"sha256": digest.hexdigest()})])
         return digest.hexdigest()
 
     def close(self) -> None:
@@ -79,18 +79,11 @@ class Index:
                 self._db = _prepared(":memory:")
                 return []
 
-    def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        with self._lock:
-            try:
-                with self._db:
-                    self._db.executemany(statement, rows)
-            except sqlite3.DatabaseError:
-                pass  # a full, read-only or broken disk: what was learned is learned again next time
 
-
-def _state(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+def hash_key(path: Path) -> tuple[str, str]:
+    """What a file's hash is kept under, which changes with the file: (path, signature)."""
+    _, size, mtime_ns = stamp(path)
+    return f"sha256:{path.absolute()}", f"{size}:{mtime_ns}"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -62,12 +62,18 @@ def json_or_nothing(path: Path) -> dict[str, Any]:
         return {}
 
 
+def stamp(path: Path) -> tuple[str, int, int]:
+    """(path, size, mtime), which change when the file does; a size of -1 where nothing is."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return str(path), -1, 0
+    return str(path), stat.st_size, stat.st_mtime_ns
+
+
 def size_of(file: Path) -> int:
     """Bytes; 0 for a file that is not there."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0
+    return max(stamp(file)[1], 0)
 
 
 def shown(name: str, most: int = 80) -> str:

@@ -16,7 +16,7 @@ from studio.core.errors import ModelError
 from studio.manager.disk.cards import card_of, read_card
 from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_of, read_paths
 from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old, shards_of
-from studio.manager.disk.safe_files import json_or_nothing
+from studio.manager.disk.safe_files import json_or_nothing, stamp
 from studio.manager.disk.sidecars import sidecars_in
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -154,15 +154,6 @@ def _folder_signature(folder: Path) -> str:
     """Changes when any file below the folder is added, removed, resized or rewritten, or the folder's name."""
     stamps = [stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names]
     return _hashed([*stamps, (folder_name(folder), 0, 0)])
-
-
-def stamp(path: Path) -> tuple[str, int, int]:
-    """(path, size, mtime); a size of -1 where nothing is."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return str(path), -1, 0
-    return str(path), stat.st_size, stat.st_mtime_ns
 
 
 def _hashed(stamps: list[tuple[str, int, int]]) -> str:

@@ -20,8 +20,7 @@ from studio.manager.conversion.imports import Imports, Report
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import files_of
 from studio.manager.disk.folder_parts import components_of
-from studio.manager.disk.safe_files import read_json
-from studio.manager.disk.walk import stamp
+from studio.manager.disk.safe_files import read_json, stamp
 from studio.manager.families import Family, family_for
 from studio.manager.loading import Source, absent_components, folder_sources, load_component, pipeline_class
 from studio.manager.memory.residency import Component, Residency

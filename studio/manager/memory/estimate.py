@@ -19,7 +19,7 @@ from studio.manager.disk.architecture import config_of
 from studio.manager.disk.companions import Origin, carried
 from studio.manager.disk.folders import vae_scale
 from studio.manager.disk.headers import Header, read_header
-from studio.manager.disk.walk import stamp
+from studio.manager.disk.safe_files import stamp
 from studio.manager.families import Family
 from studio.manager.loading import Source, folder_sources
 from studio.manager.memory.planner import Part, Stage
