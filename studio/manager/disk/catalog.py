@@ -13,16 +13,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from studio.core.cascade import Cascade, Enlarger
 from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
 from studio.manager.disk.cards import Overrides
-from studio.manager.disk.cascades import with_cascade
 from studio.manager.disk.companions import Companions, Origin
 from studio.manager.disk.describe import describe_path
 from studio.manager.disk.index import Index, hash_key
 from studio.manager.disk.safe_files import readable, stamp
 from studio.manager.disk.walk import candidates
-from studio.manager.families import family_for
+from studio.manager.families import FAMILIES, family_for
 
 SETTLED = 2.0  # seconds after which a file is no longer being written
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
@@ -79,7 +79,7 @@ class Catalog:
         companions = Companions([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
         self._companions = companions
         return {
-            model_id: with_cascade(info, found)
+            model_id: _with_cascade(info, found)
             if info.problem or info.kind not in ("checkpoint", "gguf")
             else info.model_copy(update={"problem": companions.problem(info)})
             for model_id, info in found.items()
@@ -159,3 +159,39 @@ def _free_id(wanted: str, path: Path, taken: dict[str, ModelInfo]) -> str:
     longer = (wanted, wanted + path.suffix, f"{wanted}@{readable(path.parent.name)}")
     names = itertools.chain(longer, (f"{wanted}-{number}" for number in itertools.count(2)))
     return next(name for name in names if name not in taken and name != DEFAULT)
+
+
+def _with_cascade(info: ModelInfo, found: dict[str, ModelInfo]) -> ModelInfo:
+    """`info` with what enlarges its picture: of each family that may follow, the largest model here, up to the first that
+    is not. Its own default size is then that of the second model."""
+    usable = info.family in FAMILIES and info.problem is None
+    wanted = FAMILIES.get(info.family or "").enlargers if usable else ()
+    width, height = info.defaults.width, info.defaults.height
+    enlargers: list[Enlarger] = []
+    for name in wanted:
+        fitting = [other for other in found.values() if other.family == name and other.problem is None]
+        if not fitting:
+            break
+        enlargers.append(_enlarger(max(fitting, key=lambda other: (other.bytes, other.id)), width))
+        width, height = width * enlargers[-1].factor, height * enlargers[-1].factor
+    if not enlargers:
+        return info
+    cascade = Cascade(width=info.defaults.width, height=info.defaults.height, enlargers=tuple(enlargers))
+    second = dict(zip(("width", "height"), cascade.sizes()[1], strict=True))
+    return info.model_copy(update={"cascade": cascade, "defaults": info.defaults.model_copy(update=second)})
+
+
+def _enlarger(info: ModelInfo, width: int) -> Enlarger:
+    """`width` is the picture's before it."""
+    enlarging = FAMILIES.get(info.family or "").enlarging
+    assert enlarging is not None
+    return Enlarger(
+        id=info.id,
+        title=info.title,
+        factor=enlarging.factor or max(round(info.defaults.width / width), 1),
+        sampler=info.defaults.sampler,
+        steps=info.defaults.steps,
+        guidance_scale=info.defaults.guidance_scale,
+        noise_level=enlarging.noise_level,
+        most_noise=enlarging.most_noise,
+    )

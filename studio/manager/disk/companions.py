@@ -17,7 +17,7 @@ from studio.manager.disk.folder_parts import components_of, weight_files
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.names import shards_of
 from studio.manager.disk.safe_files import read_json
-from studio.manager.disk.tokenizers import find_t5_tokenizer, find_vocabulary
+from studio.manager.disk.tokenizers import clip_vocabulary, find_t5_tokenizer
 from studio.manager.families import Blueprint, Family, family_for
 from studio.manager.families.blueprints import Companion
 
@@ -84,20 +84,50 @@ class Companions:
     def __init__(self, models: Iterable[tuple[ModelInfo, Path]], folders: tuple[Path, ...]):
         self._models = list(models)
         self._folders = folders
-        self._lenders = [path for info, path in self._models if info.kind == "diffusers"]
         self._found: dict[tuple[int, str, str], Origin | None] = {}  # of each blueprint's components, once asked for
 
     def origins(self, family: Family, blueprint: Blueprint, needs: Iterable[str]) -> dict[str, Origin]:
         """component -> where it lies, of the `needs` that are here: a file first, else what a folder of the family lends."""
-        found = {name: self._origin(family, blueprint, name) for name in needs}
-        return {name: origin for name, origin in found.items() if origin}
+        found = {}
+        for name in needs:
+            key = (id(blueprint), family.name, name)
+            if key not in self._found:
+                self._found[key] = self._file(blueprint.companions.get(name)) or self._lent(family, blueprint, name)
+            if origin := self._found[key]:
+                found[name] = origin
+        return found
 
-    def _origin(self, family: Family, blueprint: Blueprint, name: str) -> Origin | None:
-        key = (id(blueprint), family.name, name)
-        if key not in self._found:
-            file = _file(blueprint.companions.get(name), self._models)
-            self._found[key] = file or _lent(family, blueprint, name, self._lenders)
-        return self._found[key]
+    def _file(self, companion: Companion | None) -> Origin | None:
+        """The largest file that fits: the one least quantised."""
+        fitting = [
+            (info.bytes, path)
+            for info, path in (self._models if companion else ())
+            if companion is not None
+            and info.problem is None
+            and (info.kind, info.variant) == (companion.kind, companion.variant)
+            and companion.family in ("", info.family)
+            and re.search(companion.name, path.stem, re.IGNORECASE)
+        ]
+        if not fitting:
+            return None
+        path = max(fitting)[1]
+        wrapped = any(key.startswith(WRAPPED) for key in read_header(path).tensors)
+        return Origin(shards_of(path), WRAPPED if wrapped else "")
+
+    def _lent(self, family: Family, blueprint: Blueprint, name: str) -> Origin | None:
+        """The component's folder in a diffusers folder of the same family, which need not be whole."""
+        for folder in (path for info, path in self._models if info.kind == "diffusers"):
+            try:
+                index = read_json(folder / "model_index.json")
+                same = components_of(index).get(name, ("", ""))[1] == blueprint.parts[name][1]
+                files, _ = weight_files(folder / name)
+            except (ModelError, OSError):
+                continue
+            pipeline = index.get("_class_name")
+            fits = isinstance(pipeline, str) and pipeline in family.covers
+            if fits and same and files and (folder / name / "config.json").is_file():
+                return Origin(tuple(files), folder=folder / name)
+        return None
 
     def problem(self, info: ModelInfo) -> str | None:
         """What is nowhere, in a sentence that says what to fetch and where to put it; None: the model can be completed."""
@@ -109,7 +139,7 @@ class Companions:
             found = self.origins(family, blueprint, info.needs)
         except ModelError as error:
             return f"A file that it needs cannot be read: {error}"
-        absent = {name for name in info.needs if name not in found}
+        absent = set(info.needs) - found.keys()
         missing = [name for name in info.needs if name in absent - blueprint.optional]
         tokenizers = list(blueprint.tokenizers) if info.needs and not self._has_clip else []
         t5 = t5_tokenizers(blueprint, absent)
@@ -122,10 +152,7 @@ class Companions:
 
     @cached_property
     def _has_clip(self) -> bool:
-        try:
-            return bool(find_vocabulary(self._folders))
-        except ModelError:
-            return False
+        return clip_vocabulary(self._folders) is not None
 
 
 def _sentence(family: Family, blueprint: Blueprint, missing: list[str], tokenizers: list[str]) -> str:
@@ -142,39 +169,3 @@ def _sentence(family: Family, blueprint: Blueprint, missing: list[str], tokenize
         f"The file lacks {listed}, and nothing else here has it. Fetch {folders} and model_index.json of "
         f"{family.source} into models/{family.source.rpartition('/')[2]}/{other}."
     )
-
-
-def _file(companion: Companion | None, models: list[tuple[ModelInfo, Path]]) -> Origin | None:
-    """The largest file that fits: the one least quantised."""
-    if companion is None:
-        return None
-    fitting = [
-        (info.bytes, path)
-        for info, path in models
-        if info.problem is None
-        and (info.kind, info.variant) == (companion.kind, companion.variant)
-        and (not companion.family or info.family == companion.family)
-        and re.search(companion.name, path.stem, re.IGNORECASE)
-    ]
-    if not fitting:
-        return None
-    path = max(fitting)[1]
-    wrapped = any(key.startswith(WRAPPED) for key in read_header(path).tensors)
-    return Origin(shards_of(path), WRAPPED if wrapped else "")
-
-
-def _lent(family: Family, blueprint: Blueprint, name: str, lenders: list[Path]) -> Origin | None:
-    """The component's folder in a diffusers folder of the same family."""
-    for folder in lenders:
-        try:
-            index = read_json(folder / "model_index.json")
-            components = components_of(index)
-            files, _ = weight_files(folder / name)
-        except (ModelError, OSError):
-            continue
-        pipeline = index.get("_class_name")
-        fits = isinstance(pipeline, str) and pipeline in family.covers
-        same = components.get(name, ("", ""))[1] == blueprint.parts[name][1]
-        if fits and same and files and (folder / name / "config.json").is_file():
-            return Origin(tuple(files), folder=folder / name)
-    return None

@@ -7,16 +7,19 @@ tokenizer. Never fetched.
 import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 from studio.core.errors import ModelError
 from studio.manager.disk.extra_paths import folders_of
-from studio.manager.disk.safe_files import json_or_nothing
+from studio.manager.disk.safe_files import json_or_nothing, read_json
 
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
-CLIP_FILES = ("vocab.json", "tokenizer.json")
+PACKED = "bpe_simple_vocab_16e6.txt.gz"  # as OpenAI publishes it with CLIP
+MAX_PACKED = 4 << 20  # bytes of its text; the part that CLIP uses has half a megabyte
+CLIP_FILES = (PACKED, "vocab.json", "tokenizer.json")
 T5_FILES = ("spiece.model", "tokenizer.json", "special_tokens_map.json", "added_tokens.json")
 MISSING = (
     "A single file does not carry CLIP's tokenizer, and none was found here. Fetch vocab.json and merges.txt of "
@@ -26,15 +29,27 @@ T5_MISSING = (
     "A single file does not carry T5's tokenizer, and none was found here. Fetch spiece.model of google/t5-v1_1-xxl into "
     "models/tokenizers/t5/."
 )
-Vocabulary = tuple[dict[str, int], list[tuple[str, str]]]  # words, and merges in order of rank
+Vocabulary = tuple[dict[str, int], list[str]]  # words, and merges ("a b") in order of rank
 
 
 def find_vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
     """CLIP's; raises ModelError naming what to fetch and where to put it."""
-    for place in vocabulary_places(folders):
-        if found := _read_folder(place.parent):
-            return found
-    raise ModelError(MISSING)
+    found = clip_vocabulary(folders)
+    if found is None:
+        raise ModelError(MISSING)
+    return found
+
+
+def clip_vocabulary(folders: tuple[Path, ...]) -> Vocabulary | None:
+    """The first that is CLIP's: 49,408 words, the last of them the end of text."""
+    for file in vocabulary_places(folders):
+        try:
+            vocab, lines = _read(file)
+            if len(vocab) == SIZE and vocab.get(END) == SIZE - 1 and all(line.count(" ") == 1 for line in lines):
+                return vocab, lines
+        except (ModelError, OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
+            continue  # another tokenizer's, or damaged
+    return None
 
 
 def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
@@ -43,21 +58,24 @@ def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
     return [place / name for place in places for name in CLIP_FILES if (place / name).is_file()]
 
 
-def _read_folder(folder: Path) -> Vocabulary | None:
-    """A tokenizer folder's vocabulary, if it is CLIP's: 49,408 words, the last of them the end of text."""
-    try:
-        if (folder / "vocab.json").is_file():
-            vocab = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-            lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-        else:
-            model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-            vocab = model["vocab"]
-            lines = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-        if not isinstance(vocab, dict) or len(vocab) != SIZE or vocab.get(END) != SIZE - 1:
-            return None
-        return vocab, [(a, b) for line in lines if line and not line.startswith("#version") for a, b in [line.split()]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
+def _read(file: Path) -> Vocabulary:
+    if file.name == PACKED:
+        return _unpacked(file)
+    if file.name == "vocab.json":
+        lines = file.with_name("merges.txt").read_text(encoding="utf-8").splitlines()
+        return read_json(file), [line for line in lines if line and not line.startswith("#version")]
+    model = read_json(file)["model"]
+    return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+
+
+def _unpacked(file: Path) -> Vocabulary:
+    """A line of version, then merges; the words follow from them, as openai/CLIP's simple_tokenizer has it."""
+    text = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read_bytes(), MAX_PACKED)
+    lines = text.decode("utf-8", "ignore").split("\n")[1 : SIZE - 512 - 2 + 1]
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *(line.replace(" ", "") for line in lines), START, END]
+    return {word: number for number, word in enumerate(words)}, lines
 
 
 def find_t5_tokenizer(folders: tuple[Path, ...]) -> Path | None:
@@ -77,8 +95,7 @@ def write_tokenizer(folder: Path, vocabulary: Vocabulary, pad: str) -> None:
     vocab, merges = vocabulary
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
     _write_config(folder, "CLIPTokenizer", 77, bos_token=START, eos_token=END, unk_token=END, pad_token=pad)
 
 
