@@ -10,11 +10,10 @@ import pytest
 from studio.manager.disk import attachments
 from studio.manager.disk import sniff as rules
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.checkpoints import STEMS, TRANSFORMERS, fitting
 from studio.manager.disk.describe import describe
 from studio.manager.disk.header_view import View
 from studio.manager.disk.headers import Header, Tensor, read_header
-from studio.manager.disk.sniff import sniff
+from studio.manager.disk.sniff import STEMS, TRANSFORMERS, fitting, sniff
 from tests.models.sparse_headers import CASES, Shapes, flux, unet, write_sparse, xl
 
 
@@ -42,7 +41,7 @@ def test_no_two_families_fit_the_same_file() -> None:
         assert len(families) <= 1, name
         if families:
             assert expected[1] in families, name
-            assert rules.checkpoints.unet(View(header_of(shapes), "x")) is None, name
+            assert rules.unet(View(header_of(shapes), "x")) is None, name
 
 
 # What has the layers of a known family and is something else -> kind, family, variant, words of the problem

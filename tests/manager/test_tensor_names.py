@@ -7,7 +7,7 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError
 from studio.manager.conversion.tensor_names import Piece, pieces_of
-from studio.manager.disk.architecture import config_of
+from studio.manager.families.blueprints import config_of
 from tests.models.original_names import flux_original, sd3_original
 
 compat.prepare()

@@ -34,13 +34,13 @@ from studio.manager.conversion.converted_folders import (
     sweep_claimed,
 )
 from studio.manager.conversion.weights_file import WeightsFile
-from studio.manager.disk.architecture import config_of, schedule_of
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import Companions, Origin, carried, files_of, t5_tokenizers, weighty
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.safe_files import read_json
 from studio.manager.disk.tokenizers import find_vocabulary, write_t5_tokenizer, write_tokenizer
 from studio.manager.families import Blueprint, family_for
+from studio.manager.families.blueprints import config_of, schedule_of
 
 Report = Callable[[str, float | None], None]  # what is done, and the share of the bytes that has been written
 ROOM = 1.05  # of the weights' own size

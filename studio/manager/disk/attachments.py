@@ -5,81 +5,23 @@ Tensor names as their trainers write them: kohya-ss, LyCORIS, peft, diffusers, A
 
 import re
 
-from studio.manager.disk.header_view import Sniffed, View
+from studio.manager.disk.header_view import SIGNATURES, Sniffed, View
 
 CONTEXT_FAMILY = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # width of the prompt's embedding -> family
-
-# (word of its tensors' names, flavour) of a LoRA; the first that is found
-FLAVOURS = (
-    ("hada_w1", "loha"), ("lokr_w", "lokr"), ("oft_blocks", "oft"), ("oft_diag", "oft"), (".a1.weight\n", "glora"),
-    (".on_input\n", "ia3"), (".lora_down.", "kohya"), (".lora_A.", "diffusers"), ("_lora.down.", "diffusers"),
-    (".lora.down.", "diffusers"), (".lora_linear_layer.down.", "diffusers"), (".processor.qkv_lora1.down.", "xlabs"),
-    (".processor.proj_lora1.down.", "xlabs"),
-)  # fmt: skip
-# (family, words of which its layers' names hold one, a pattern of them), for denoisers that are known by names alone
-LORA_LAYERS: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("flux3", ("mode_blocks",), r"mode_blocks[._](image|\d)"),
-    ("flux2", ("to_qkv_mlp_proj", "double_stream_modulation", "single_stream_modulation"), ""),
-    ("chroma", ("distilled_guidance_layer",), ""),
-    ("hidream", ("double_stream_blocks",), ""),
-    ("hunyuan_video", ("individual_token_refiner",), ""),
-    ("auraflow", ("joint_transformer_blocks",), ""),
-    ("krea2", ("to_gate", "text_fusion"), r"transformer_blocks[._]\d+[._]attn[._]to_gate|text_fusion"),
-    ("hunyuan_video", ("single_transformer_blocks",), r"single_transformer_blocks[._](38|39)[._]"),  # FLUX.1 has 38
-    ("hunyuan_video", ("double_blocks",), r"double_blocks[._](19|2\d)[._]"),
-    ("qwen_image", ("img_m", "txt_m"), r"transformer_blocks[._]\d+[._](img|txt)_m(lp|od)[._]"),
-    ("sd3", ("joint_blocks",), ""),
-    ("flux", ("single_transformer_blocks", "single_blocks", "double_blocks"), ""),
-    ("wan", ("self_attn", "cross_attn"), r"blocks[._]\d+[._](self|cross)_attn[._][qkvo]\."),
-    ("anima", ("self_attn", "cross_attn"), r"(^|[._])blocks[._]\d+[._](self|cross)_attn[._](q|k|v|output)_proj"),
-    ("krea2", ("attn.w", "attn_w"), r"(^|[._])blocks[._]\d+[._]attn[._]w[qkvo]\."),
-)
-# (words of which one is there, a layer, width of its input -> family), for denoisers whose layers have the same names
 DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
 JOINT = r"[._]attn[._](processor[._])?(to_[qkv]|add_[qkv]_proj)" + DOWN
-LORA_WIDTHS: tuple[tuple[tuple[str, ...], str, dict[int, str]], ...] = (
-    (("attn.", "attn_"), r"(?<!single_)transformer_blocks[._](2\d|[3-5]\d)" + JOINT, {3072: "qwen_image", 4096: "qwen_image21"}),
-    (("attn.", "attn_"), r"transformer_blocks[._]\d+" + JOINT, {3072: "flux", 1536: "sd3", 2432: "sd3"}),
-    (("attention.", "attention_", "layers.0.attn."), r"(^|[._])(layers|noise_refiner|context_refiner)[._]\d+[._](attention|attn)[._](qkv|to_[qkv])" + DOWN, {3840: "z_image", 2304: "lumina2"}),
-    (("attn2",), r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?attn2[._](processor[._])?to_[kv](_lora)?[._]" + DOWN, CONTEXT_FAMILY),
-    (("attn1",), r"transformer_blocks[._]\d+[._]attn1[._](processor[._])?to_[qkv]" + DOWN, {1152: "pixart", 2240: "sana"}),
-)  # fmt: skip
+LORA_LAYERS: list[tuple[str, list[str], str]] = SIGNATURES["lora_layers"]
+LORA_WIDTHS: list[tuple[list[str], str, dict[int, str]]] = [
+    (words, layer.replace("<joint>", JOINT).replace("<down>", DOWN), CONTEXT_FAMILY if rows == "context" else rows)
+    for words, layer, rows in SIGNATURES["lora_widths"]
+]
 # A U-Net of SDXL has several transformer blocks in a row, one of SD 1 or 2 never more than one.
 SDXL_LAYERS = r"(down|up|mid|input|output|middle)_blocks?[._].{0,60}?transformer_blocks[._][1-9]\d*[._](attn|ff|norm)"
-# (how trainers, the model specification, Civitai, and AUTOMATIC1111 after it, call a base model, its family); the first that fits
-BASES = (
-    (r"SDXL|stable-diffusion-xl|Illustrious|NoobAI|Pony(?! V7)", "sdxl"), (r"SD ?3|stable-diffusion-3", "sd3"),
-    (r"SD ?2|sd_v2|stable-diffusion-v2", "sd2"), (r"SD ?1|sd_v1|stable-diffusion-v1", "sd1"), (r"Flux[.-]?2", "flux2"),
-    (r"Flux", "flux"), (r"Pony V7|AuraFlow", "auraflow"), (r"PixArt", "pixart"), (r"Hunyuan 1", "hunyuan_dit"),
-    (r"Hunyuan Video", "hunyuan_video"), (r"Lumina", "lumina2"), (r"Qwen 2\.1", "qwen_image21"), (r"Qwen", "qwen_image"),
-    (r"Z-?Image", "z_image"), (r"Chroma", "chroma"), (r"HiDream", "hidream"), (r"Krea 2", "krea2"), (r"Wan", "wan"),
-    (r"LTXV ?2", "ltx2"), (r"LTXV", "ltx"), (r"Mochi", "mochi"), (r"Stable Cascade", "stable_cascade"),
-)  # fmt: skip
-# Words that a ControlNet's names begin with, and (family, words) of those that its blocks tell; the first that is found
-CONTROLS = (
-    "control_model.", "controlnet_cond_embedding.", "controlnet_x_embedder.", "controlnet_blocks.", "control_layers.",
-    "control_all_x_embedder.",
-)  # fmt: skip
-CONTROL_FAMILIES = (
-    ("z_image", ("\ncontrol_layers.", "\ncontrol_all_x_embedder.")),
-    ("qwen_image", ("transformer_blocks.0.img_mod.",)),
-    ("flux", ("\ndouble_blocks.", "\ncontrolnet_x_embedder.", "single_transformer_blocks")),  # XLabs', and others
-    ("sd3", ("\npos_embed_input.", "joint_attn", "joint_blocks.")),
-)
 CONTROL_INPUT = 128  # channels of FLUX.1's latent with that of a picture that controls it, folded by 2 x 2
-# Words of networks that enlarge pictures, whichever prefix their state dict was saved under.
-UPSCALERS = (
-    "RRDB_trunk.0.", ".rdb1.conv1.", "model.1.sub.0.RDB1.conv1.0.weight",  # ESRGAN and Real-ESRGAN
-    "residual_group.blocks.0.attn",  # SwinIR, Swin2SR's original, HAT
-    "before_RG.1.weight", "layers.0.residual_group.layers.0.attn_win",  # DAT, ATD
-    "residual_layer.0.residual_layer.0.",  # OmniSR
-    "block_1.c1_r.",  # SPAN
-    "feats.1.lk.", "feats.1.channe_mixer.",  # RealPLKSR
-)  # fmt: skip
 
 
 def lora(view: View) -> Sniffed | None:
-    flavour = next((flavour for word, flavour in FLAVOURS if view.contains(word)), "")
+    flavour = next((flavour for word, flavour in SIGNATURES["lora_flavours"] if view.contains(word)), "")
     if not flavour and view.tensors and all(key.endswith((".diff", ".diff_b", ".alpha")) for key in view.tensors):
         flavour = "full"
     if not flavour:
@@ -127,7 +69,7 @@ def _named_family(view: View) -> str | None:
 
 def family_of_base(base: str) -> str | None:
     """The family of a base model, as people write it."""
-    return next((family for words, family in BASES if re.match(words, base, re.IGNORECASE)), None)
+    return next((family for words, family in SIGNATURES["bases"] if re.match(words, base, re.IGNORECASE)), None)
 
 
 def embedding(view: View) -> Sniffed | None:
@@ -150,9 +92,11 @@ def controlnet(view: View) -> Sniffed | None:
         return Sniffed("controlnet", _context_family(view, r"attn2\.to_k\.(down|weight)$"), "control-lora")
     if view.starts("lllite_unet"):
         return Sniffed("controlnet", "sdxl", "lllite")
-    if not view.starts(*CONTROLS) and not (view.starts("input_hint_block.") and view.starts("zero_convs.")):
+    if not view.starts(*SIGNATURES["controls"]) and not (
+        view.starts("input_hint_block.") and view.starts("zero_convs.")
+    ):
         return None
-    family = next((family for family, words in CONTROL_FAMILIES if view.contains(*words)), None)
+    family = next((family for family, words in SIGNATURES["control_families"] if view.contains(*words)), None)
     return Sniffed("controlnet", family or _context_family(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
 
 
@@ -172,7 +116,7 @@ def ip_adapter(view: View) -> Sniffed | None:
 
 
 def upscaler(view: View) -> Sniffed | None:
-    if view.contains(*UPSCALERS):
+    if view.contains(*SIGNATURES["upscalers"]):
         return Sniffed("upscaler")
     compact = any(view.has(prefix + "body.0.weight", prefix + "body.1.weight") for prefix in ("", "params."))
     return Sniffed("upscaler") if compact and not view.contains("block1") else None

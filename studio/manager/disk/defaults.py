@@ -11,7 +11,7 @@ from typing import Any
 
 from studio.core.models import Defaults
 from studio.core.samplers import OWN, SOLVERS, sampler_of, stands_for
-from studio.manager.disk.checkpoints import FEW_STEP
+from studio.manager.disk.sniff import FEW_STEP
 from studio.manager.families import Family
 
 FLOW = "flow_prediction"

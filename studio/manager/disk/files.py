@@ -10,7 +10,6 @@ from safetensors import SafetensorError, safe_open
 from studio.core.errors import ModelError
 from studio.core.models import MODEL_KINDS, Capabilities, Defaults, ModelInfo
 from studio.manager.disk.cards import Card
-from studio.manager.disk.checkpoints import PREFIX, TITLES
 from studio.manager.disk.companions import needs_of
 from studio.manager.disk.defaults import few_step_defaults, named_few_step
 from studio.manager.disk.extra_paths import NOT_HERE, is_given_file, read_paths
@@ -19,7 +18,7 @@ from studio.manager.disk.headers import Header, read_header
 from studio.manager.disk.names import shards_of
 from studio.manager.disk.safe_files import readable, shown
 from studio.manager.disk.sidecars import completed, notes_beside, preview_beside
-from studio.manager.disk.sniff import sniff
+from studio.manager.disk.sniff import PREFIX, TITLES, sniff
 from studio.manager.families import FAMILIES, Family, capabilities_of
 
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"

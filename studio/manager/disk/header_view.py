@@ -1,11 +1,17 @@
-"""Questions that the rules of `sniff` ask of a header, and what they answer. Pure; knows no model."""
+"""Questions that the rules of `sniff` ask of a header, what they answer, and the table that they go by, `signatures.yaml`."""
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from studio.core.models import Kind
 from studio.manager.disk.headers import Header, Tensor
+
+SIGNATURES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("signatures.yaml").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from studio.core.errors import InvalidRequest, ModelError, NotFound, StorageErro
 from studio.core.models import ModelInfo
 from studio.core.pictures import FORMATS, MAX_BYTES, decoding, read_header
 from studio.manager.disk.attachments import family_of_base
-from studio.manager.disk.checkpoints import FEW_STEP
 from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.names import LIBRARY_NAMES
 from studio.manager.disk.safe_files import json_or_nothing, open_file, readable
+from studio.manager.disk.sniff import FEW_STEP
 
 SUFFIXES = (".json", ".civitai.info")
 CONFIG, YAML = "config.json", ".yaml"

@@ -166,6 +166,6 @@ def _code_version() -> str:
     here = Path(__file__).resolve().parent
     digest = hashlib.sha256(importlib.metadata.version("diffusers").encode())
     models = here.parents[1] / "core" / "models.py"
-    for source in sorted([*here.glob("*.py"), *here.parent.glob("families/*.*"), models]):
+    for source in sorted([*here.glob("*.*"), *here.parent.glob("families/**/*.[jp]*"), models]):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]

@@ -15,12 +15,12 @@ from typing import Any
 
 from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
-from studio.manager.disk.architecture import config_of
 from studio.manager.disk.companions import Origin, carried
 from studio.manager.disk.folders import vae_scale
 from studio.manager.disk.headers import Header, read_header
 from studio.manager.disk.safe_files import stamp
 from studio.manager.families import Family
+from studio.manager.families.blueprints import config_of
 from studio.manager.loading import Source, folder_sources
 from studio.manager.memory.planner import Part, Stage
 
