@@ -27,12 +27,11 @@ Found = tuple[Path, Path, str]  # (root that ids begin below, path, signature)
 
 
 class _Entry(NamedTuple):
-    """What may be a model, and the `names` of all that lies beside it."""
+    """What may be a model; `beside` are the names of all that lies beside a file, None for a folder."""
 
     root: Path
     path: Path
-    names: frozenset[str]
-    is_folder: bool = False
+    beside: frozenset[str] | None = None
     is_link: bool = False
 
 
@@ -45,23 +44,17 @@ def candidates(roots: Iterable[Path]) -> Iterator[Found]:
     given = [root for root in roots if is_given_file(root)]
     folders: set[tuple[int, int]] = set()
     files: set[tuple[int, int]] = set()
-    links: list[_Entry] = []
     for file in given:
-        yield from _paths_file(file.parent, file)
-    for place in places_of(roots):
-        for entry in _entries(place, folders):
-            if entry.path.name == FILE:
-                if entry.path not in given:
-                    yield from _paths_file(place.root, entry.path, applied=entry.path.parent in roots)
-            elif entry.is_folder:
-                yield entry.root, entry.path, _folder_signature(entry.path)
-            elif entry.is_link:
-                links.append(entry)
-            elif _is_new(entry.path, files):
-                yield entry.root, entry.path, _file_signature(entry.path, entry.names)
-    for entry in sorted(links, key=lambda link: is_old(link.path)):
-        if _is_new(entry.path, files):
-            yield entry.root, entry.path, _file_signature(entry.path, entry.names)
+        yield from _paths_file(file.parent, file, applied=True)
+    found = [entry for place in places_of(roots) for entry in _entries(place, folders)]
+    for root, path, beside, _ in sorted(found, key=lambda entry: entry.is_link and 1 + is_old(entry.path)):
+        if beside is None:
+            yield root, path, _folder_signature(path)
+        elif path.name != FILE:
+            if _is_new(path, files):
+                yield root, path, _file_signature(path, beside)
+        elif path not in given:
+            yield from _paths_file(root, path, applied=path.parent in roots)
 
 
 def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
@@ -74,7 +67,7 @@ def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
         names = frozenset(entry.name for entry in listed)
         parts: frozenset[str] = frozenset()
         if "model_index.json" in names:
-            yield _Entry(place.root, folder, names, is_folder=True)
+            yield _Entry(place.root, folder)
             if depth:
                 continue
             parts = frozenset(json_or_nothing(folder / "model_index.json"))  # the root itself hides no other model
@@ -86,7 +79,7 @@ def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
                 if depth < MAX_DEPTH:
                     (links if entry.is_symlink() else pending).append((path, depth + 1))
             elif entry.name == FILE or _is_weights(path, names):
-                yield _Entry(place.root, path, names, is_link=entry.is_symlink())
+                yield _Entry(place.root, path, names, entry.is_symlink())
 
 
 def _is_weights(path: Path, names: frozenset[str]) -> bool:
@@ -115,11 +108,11 @@ def _is_new(path: Path, files: set[tuple[int, int]]) -> bool:
     return not known or os.path.lexists(card_of(path))
 
 
-def _paths_file(root: Path, file: Path, *, applied: bool = True) -> Iterator[Found]:
+def _paths_file(root: Path, file: Path, *, applied: bool) -> Iterator[Found]:
     """A file that names folders elsewhere, where there is something to say of it."""
     _, problem = read_paths(file)
     if problem or not applied:
-        yield root, file, _hashed([stamp(file), (str(problem), 0, 0)])
+        yield root, file, _hashed([file], str(problem))
 
 
 def _listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
@@ -146,18 +139,17 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _file_signature(path: Path, names: frozenset[str]) -> str:
     """Changes when the file does, or its card, or what belongs to it among the `names` of its folder."""
     beside = map(path.with_name, sidecars_in(path.stem, names))
-    stamps = [stamp(file) for file in (*shards_of(path), card_of(path), *beside)]
-    return _hashed([*stamps, (file_name(path, depth=2), 0, 0)])
+    return _hashed((*shards_of(path), card_of(path), *beside), file_name(path, depth=2))
 
 
 def _folder_signature(folder: Path) -> str:
     """Changes when any file below the folder is added, removed, resized or rewritten, or the folder's name."""
-    stamps = [stamp(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names]
-    return _hashed([*stamps, (folder_name(folder), 0, 0)])
+    return _hashed((Path(parent) / name for parent, _, names in os.walk(folder) for name in names), folder_name(folder))
 
 
-def _hashed(stamps: list[tuple[str, int, int]]) -> str:
-    return f"{_code_version()}:{hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()}"
+def _hashed(files: Iterable[Path], *words: str) -> str:
+    stamps = repr((sorted(map(stamp, files)), words))
+    return f"{_code_version()}:{hashlib.sha256(stamps.encode(errors='surrogateescape')).hexdigest()}"
 
 
 @cache
