@@ -3,9 +3,7 @@
 Tensor names as their trainers write them: kohya-ss, LyCORIS, peft, diffusers, AUTOMATIC1111, ComfyUI, Stability, XLabs.
 """
 
-import re
-
-from studio.manager.disk.header_view import SIGNATURES, Sniffed, View
+from studio.manager.disk.header_view import SIGNATURES, Sniffed, View, family_of_base
 
 CONTEXT_FAMILY = {768: "sd1", 1024: "sd2", 2048: "sdxl"}  # width of the prompt's embedding -> family
 DOWN = r".{0,60}?(lora_down|lora_A|[._]down|hada_w1_b|diff)"
@@ -65,11 +63,6 @@ def _text_lora_family(view: View) -> str | None:
 
 def _named_family(view: View) -> str | None:
     return family_of_base(view.metadata("ss_base_model_version") or view.metadata("modelspec.architecture"))
-
-
-def family_of_base(base: str) -> str | None:
-    """The family of a base model, as people write it."""
-    return next((family for words, family in SIGNATURES["bases"] if re.match(words, base, re.IGNORECASE)), None)
 
 
 def embedding(view: View) -> Sniffed | None:

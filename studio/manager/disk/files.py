@@ -17,7 +17,7 @@ from studio.manager.disk.header_view import Sniffed
 from studio.manager.disk.headers import Header, read_header
 from studio.manager.disk.names import shards_of
 from studio.manager.disk.safe_files import readable, shown
-from studio.manager.disk.sidecars import completed, notes_beside, preview_beside
+from studio.manager.disk.sidecars import notes_beside, preview_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, sniff
 from studio.manager.families import FAMILIES, Family, capabilities_of
 
@@ -39,7 +39,9 @@ def describe_file(path: Path, name: str, card: Card) -> ModelInfo:
     if is_given_file(path):
         raise ModelError(read_paths(path)[1] or NOT_HERE)
     header, notes = _header(path), notes_beside(path)
-    found = completed(_by_weights(sniff(header, name + path.suffix), header, path, name), path, notes.base)
+    found = sniff(header, name + path.suffix, notes)
+    if found.family == "sd2" and not notes.predicts_v:
+        found = _by_weights(found, header, path, f"{name} {notes.base}")
     if len(shards_of(path)) > 1 and not found.problem and found.kind != "text_encoder":
         found = replace(found, problem=IN_SHARDS)
     known = card.family or found.family or ""
@@ -117,7 +119,7 @@ def _by_weights(found: Sniffed, header: Header, path: Path, name: str) -> Sniffe
     """
     key = SD2_TELLTALE if SD2_TELLTALE in header.tensors else SD2_TELLTALE.removeprefix(PREFIX)
     stated = "v_pred" in header.tensors or header.metadata.get("modelspec.prediction_type")
-    if found.family != "sd2" or found.variant not in ("", "v-prediction") or stated or key not in header.tensors:
+    if found.variant not in ("", "v-prediction") or stated or key not in header.tensors:
         return found
     try:
         with safe_open(path, framework="np") as file:

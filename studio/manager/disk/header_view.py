@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -25,15 +25,35 @@ class Sniffed:
     problem: str | None = None
 
 
+class Notes(NamedTuple):
+    """What lies beside a file says of it (see `sidecars`); empty where nothing says any."""
+
+    base: str = ""  # its base model, as Civitai calls it
+    description: str = ""  # a line or two on it
+    predicts_v: bool = False
+    scale: object = None  # of an autoencoder's latents
+    folders: str = ""  # the names of the two above it
+
+    @property
+    def family(self) -> str | None:
+        return family_of_base(self.base)
+
+
+def family_of_base(base: str) -> str | None:
+    """The family of a base model, as people write it."""
+    return next((family for words, family in SIGNATURES["bases"] if re.match(words, base, re.IGNORECASE)), None)
+
+
 class View:
-    """A header and its file's name. All names stand in one text, so that a question is one search at C's speed.
+    """A header, its file's name and notes. All names stand in one text, so that a question is one search at C's speed.
 
     Each name begins and ends with a line break: "\\nvae." asks for names that start with "vae.".
     """
 
-    def __init__(self, header: Header, name: str):
+    def __init__(self, header: Header, name: str, notes: Notes = Notes()):
         self.header = header
         self.name = name
+        self.notes = notes
         self.tensors: dict[str, Tensor] = header.tensors
 
     @cached_property

@@ -12,18 +12,15 @@ Only words and numbers are taken, and what is not understood is skipped. What a 
 import io
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from studio.core.errors import InvalidRequest, ModelError, NotFound, StorageError
 from studio.core.models import ModelInfo
 from studio.core.pictures import FORMATS, MAX_BYTES, decoding, read_header
-from studio.manager.disk.attachments import family_of_base
-from studio.manager.disk.header_view import Sniffed
+from studio.manager.disk.header_view import Notes, family_of_base
 from studio.manager.disk.names import LIBRARY_NAMES
 from studio.manager.disk.safe_files import json_or_nothing, open_file, readable
-from studio.manager.disk.sniff import FEW_STEP
 
 SUFFIXES = (".json", ".civitai.info")
 CONFIG, YAML = "config.json", ".yaml"
@@ -34,19 +31,6 @@ PREDICTS_V = re.compile(rb"^[ \t]*parameterization:[ \t]*[\"']?v[\"']?[ \t]*(#.*
 MAX_YAML = 64 << 10  # bytes
 LONGEST = 500
 SIDE = 384  # of a small preview
-# Scale -> family, of autoencoders that differ in it alone; the first is what their shape is taken for.
-SCALES = ({0.18215: "sd1", 0.13025: "sdxl"}, {0.3611: "flux", 1.5305: "sd3"})
-SORTED = ((r"(?<![a-z])(sd[-_ ]?)?xl(?![a-z])", "sdxl"), (r"(?<![a-z])sd[-_ ]?3", "sd3"))  # what people call folders
-UNETS = frozenset({"sd1", "sd2", "sdxl"})
-HAS_FAMILY = frozenset({"lora", "embedding", "controlnet", "t2i_adapter", "ip_adapter"})
-DISTILLED = frozenset({"sd1", "sd2", "sdxl", "sd3"})
-
-
-class Notes(NamedTuple):
-    """A file's base model as Civitai calls it, and a line or two on it; empty where nothing says any."""
-
-    base: str = ""
-    description: str = ""
 
 
 def sidecars_in(stem: str, names: frozenset[str]) -> list[str]:
@@ -72,7 +56,14 @@ def notes_beside(file: Path) -> Notes:
     words = (row.get(key) for row in rows for key in ("baseModel", "sd version"))
     base = next((word for word in words if isinstance(word, str) and family_of_base(word)), "")
     lines = dict.fromkeys(readable(" ".join(line.split()))[:LONGEST] for row in rows for line in _lines(row))
-    return Notes(base[:LONGEST], "\n".join(lines))
+    config = json_or_nothing(file.with_name(CONFIG)) if LIBRARY_NAMES.fullmatch(file.stem) else {}
+    try:
+        with open_file(file.with_suffix(YAML)) as opened:
+            predicts_v = PREDICTS_V.search(opened.read(MAX_YAML)) is not None
+    except (ModelError, OSError):
+        predicts_v = False
+    folders = f"{file.parent.parent.name}/{file.parent.name}"
+    return Notes(base[:LONGEST], "\n".join(lines), predicts_v, config.get("scaling_factor"), folders)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
@@ -86,44 +77,6 @@ def _lines(row: dict[str, Any]) -> list[str]:
     plain = [] if title else [row.get("description"), row.get("notes")]
     lines = [title, *plain, f"Trigger words: {triggers}" if triggers and isinstance(triggers, str) else ""]
     return [line for line in lines if isinstance(line, str) and line.strip()]
-
-
-def completed(found: Sniffed, file: Path, base: str) -> Sniffed:
-    """What the header shows, with what only a sidecar or a folder's name does: a family, a scale, a prediction, few steps."""
-    family = family_of_base(base)
-    if found.kind == "checkpoint" and found.family in UNETS and not found.variant and _predicts_v(file):
-        return replace(found, prediction="v_prediction", variant="v-prediction")
-    if found.kind == "vae":
-        return replace(found, family=_vae_family(found.family, file, family))
-    if found.family is None and found.kind in HAS_FAMILY:
-        return replace(found, family=family)
-    plain = found.kind in ("checkpoint", "gguf") and not found.variant and found.prediction != "v_prediction"
-    few_step = plain and family == found.family and family in DISTILLED and FEW_STEP.search(base)
-    return replace(found, variant="few-step") if few_step else found
-
-
-def _predicts_v(file: Path) -> bool:
-    try:
-        with open_file(file.with_suffix(YAML)) as opened:
-            return PREDICTS_V.search(opened.read(MAX_YAML)) is not None
-    except (ModelError, OSError):
-        return False
-
-
-def _vae_family(sniffed: str | None, file: Path, family: str | None) -> str | None:
-    """An autoencoder's family: its configuration's, then its name's, its base model's, its folder's, its shape's."""
-    scales = next((scales for scales in SCALES if sniffed in scales.values()), None)
-    if scales is None:
-        return sniffed
-    if LIBRARY_NAMES.fullmatch(file.stem):
-        scale = json_or_nothing(file.with_name(CONFIG)).get("scaling_factor")
-        if isinstance(scale, float) and scale in scales:
-            return scales[scale]
-    if sniffed != next(iter(scales.values())):
-        return sniffed
-    folders = f"{file.parent.parent.name}/{file.parent.name}"
-    by_folder = next((name for words, name in SORTED if re.search(words, folders, re.IGNORECASE)), None)
-    return next((name for name in (family, by_folder) if name in scales.values()), sniffed)
 
 
 def small_preview(info: ModelInfo, path: Path) -> bytes:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from studio.manager.disk import attachments
 from studio.manager.disk.attachments import CONTEXT_FAMILY
-from studio.manager.disk.header_view import SIGNATURES, Sniffed, View
+from studio.manager.disk.header_view import SIGNATURES, Notes, Sniffed, View
 from studio.manager.disk.headers import UNPACKED, Header, shown
 
 PREFIX = "model.diffusion_model."
@@ -51,6 +51,8 @@ WAN_VAE = r"decoder\.conv1\.weight$|decoder\.mid_block\.resnets\.0\.norm1\.gamma
 TEXT_ENCODERS: tuple[tuple[str, str, int, int], ...] = tuple(map(tuple, SIGNATURES["text_encoders"]))
 LONG = 248  # positions of Long-CLIP's text; CLIP's has 77
 UMT5 = r"^(encoder\.)?block\.1\.layer\.0\.SelfAttention\.relative_attention_bias|^enc\.blk\.1\.attn_rel_b"
+HAS_FAMILY = frozenset({"lora", "embedding", "controlnet", "t2i_adapter", "ip_adapter"})
+DISTILLED = frozenset({"sd1", "sd2", "sdxl", "sd3"})  # families whose base models' names may say so
 CONVERTED = frozenset({"checkpoint", "text_encoder", "vae"})
 QUANTISED = frozenset({"I8", "U8", "F4", "F6_E2M3", "F6_E3M2"})
 
@@ -85,7 +87,7 @@ def _video(family: str) -> str:
 
 
 def _transformer_variant(view: View, family: str, stem: str) -> str:
-    few_step = "few-step" if _few_step(view) else ""
+    few_step = "few-step" if _few_step(view, family) else ""
     if family == "flux":
         guided = view.starts(stem + "guidance_in.")
         return FLUX_INPUT.get(view.size(stem + "img_in.weight", 1)) or ("" if guided else "few-step") or few_step
@@ -96,9 +98,11 @@ def _transformer_variant(view: View, family: str, stem: str) -> str:
     return few_step
 
 
-def _few_step(view: View) -> bool:
+def _few_step(view: View, family: str) -> bool:
+    """Distilled for few steps, as its name, its metadata or the site's note of its base model says."""
     names = [view.name, *(view.metadata(f"modelspec.{key}") for key in ("title", "tags"))]
-    return any(FEW_STEP.search(name) for name in names)
+    noted = [view.notes.base] if view.notes.family == family and family in DISTILLED else []
+    return any(FEW_STEP.search(name) for name in (*names, *noted))
 
 
 def unet(view: View) -> Sniffed | None:
@@ -120,7 +124,8 @@ def unet(view: View) -> Sniffed | None:
     variant = "refiner" if label == 2560 else UNET_INPUT.get(view.size(stem + first, 1), "")
     prediction = _unet_prediction(view, family, variant)
     if not variant:
-        variant = "v-prediction" if prediction == "v_prediction" else "few-step" if _few_step(view) else ""
+        prediction = "v_prediction" if view.notes.predicts_v else prediction
+        variant = "v-prediction" if prediction == "v_prediction" else "few-step" if _few_step(view, family) else ""
     return Sniffed("checkpoint", family, variant, prediction, problem=_unet_problem(view, stem, family, label))
 
 
@@ -159,13 +164,24 @@ def vae(view: View) -> Sniffed | None:
         return Sniffed("vae", "wan" if view.matches(WAN_VAE) else None, "video")
     if view.starts(stem + "decoder.condition_encoder."):
         return Sniffed("vae", None, "asymmetric")  # of a decoder that also sees what is to be kept
-    channels = view.first_size(r"decoder\.(conv_in|layers\.0|1)\.weight$", 1)
-    name = f"{view.name} {view.metadata('modelspec.architecture')}"
-    rows = SIGNATURES["vae_families"].get(channels, ())
-    family = next((family for words, family in rows if re.search(words, name, re.IGNORECASE)), None)
+    family = _vae_family(view, view.first_size(r"decoder\.(conv_in|layers\.0|1)\.weight$", 1))
     if family == "flux2" and not view.starts(stem + "bn."):
         family = None  # DC-AE, of Sana and others, has as many channels
     return Sniffed("vae", family, "tiny" if view.starts(stem + "decoder.layers.") else "")
+
+
+def _vae_family(view: View, channels: int) -> str | None:
+    """By its configuration's scale, then its name's, its base model's, its folder's words, then its shape."""
+    scales: dict[object, str] = SIGNATURES["vae_families"].get(channels, {})
+    name, scale = f"{view.name} {view.metadata('modelspec.architecture')}", view.notes.scale
+    said = [
+        scales.get(scale) if isinstance(scale, float) else None,
+        *(family for words, _, family in SIGNATURES["vae_names"] if re.search(words, name, re.IGNORECASE)),
+        view.notes.family,
+        *(f for _, words, f in SIGNATURES["vae_names"] if re.search(words, view.notes.folders, re.IGNORECASE)),
+        *scales.values(),
+    ]
+    return next((family for family in said if family in scales.values()), None)
 
 
 def component(view: View) -> Sniffed | None:
@@ -203,12 +219,14 @@ RULES: tuple[Callable[[View], Sniffed | None], ...] = (
 )
 
 
-def sniff(header: Header, name: str) -> Sniffed:
-    """`name` is the file's name without folder."""
-    view = View(header, name)
+def sniff(header: Header, name: str, notes: Notes = Notes()) -> Sniffed:
+    """`name` is the file's name without folder. What `notes` say is asked only where the header shows nothing."""
+    view = View(header, name, notes)
     found = next((found for rule in RULES if (found := rule(view))), None)
     if found is None:
         return Sniffed("unknown", problem=_unknown(header))
+    if found.family is None and found.kind in HAS_FAMILY:
+        found = replace(found, family=notes.family)
     problem = found.problem or _quantisation(found, header)
     kind = "gguf" if header.format == "gguf" and found.kind == "checkpoint" else found.kind
     return replace(found, kind=kind, problem=problem)
