@@ -39,7 +39,7 @@ from studio.manager.disk.companions import Companions, Origin, carried, files_of
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.safe_files import read_json
 from studio.manager.disk.tokenizers import find_vocabulary, write_t5_tokenizer, write_tokenizer
-from studio.manager.families import Blueprint, family_for
+from studio.manager.families import Blueprint
 from studio.manager.families.blueprints import config_of, schedule_of
 
 Report = Callable[[str, float | None], None]  # what is done, and the share of the bytes that has been written
@@ -201,10 +201,11 @@ def _origins(conversion: Conversion, blueprint: Blueprint, folders: tuple[Path, 
         catalog = Catalog(folders, None)
         models = [(other, path) for other in catalog.models() if (path := catalog.path(other.id)) is not None]
         companions = Companions(models, folders)
-        problem = companions.problem(info.model_copy(update={"needs": needs}))
+        needing = info.model_copy(update={"needs": needs})
+        problem = companions.problem(needing)
         if problem:
             raise ModelError(problem)
-        lent = companions.origins(family_for(info), blueprint, needs)
+        lent = companions.origins(needing)
         if tuple(other.absolute() for other in files_of(lent)) != conversion.beside:
             raise ModelError(f"The files beside {conversion.name} that complete it have changed meanwhile. Try again.")
         found |= lent

@@ -22,7 +22,7 @@ from studio.manager.disk.describe import describe_path
 from studio.manager.disk.index import Index, hash_key
 from studio.manager.disk.safe_files import readable, stamp
 from studio.manager.disk.walk import candidates
-from studio.manager.families import FAMILIES, family_for
+from studio.manager.families import FAMILIES
 
 SETTLED = 2.0  # seconds after which a file is no longer being written
 BATCH = 50  # files after which what was learned is stored, so that a scan that is cut short was not in vain
@@ -87,13 +87,10 @@ class Catalog:
 
     def beside(self, info: ModelInfo) -> dict[str, Origin]:
         """Where the components lay that a single file lacks, when models were last asked for."""
-        family = family_for(info) if info.needs else None
-        if family is None or family.blueprint is None:
-            return {}
         if self._companions is None:
             self.models()
         assert self._companions is not None
-        return self._companions.origins(family, family.blueprint, info.needs)
+        return self._companions.origins(info)
 
     def path(self, model_id: str) -> Path | None:
         """Where a model lies; None if there is none of that id."""

@@ -86,13 +86,17 @@ class Companions:
         self._folders = folders
         self._found: dict[tuple[int, str, str], Origin | None] = {}  # of each blueprint's components, once asked for
 
-    def origins(self, family: Family, blueprint: Blueprint, needs: Iterable[str]) -> dict[str, Origin]:
-        """component -> where it lies, of the `needs` that are here: a file first, else what a folder of the family lends."""
+    def origins(self, info: ModelInfo) -> dict[str, Origin]:
+        """component -> where it lies, of those that a single file needs and that are here: a file, else a folder's own."""
+        family = family_for(info) if info.needs else None
+        if family is None or family.blueprint is None:
+            return {}
         found = {}
-        for name in needs:
-            key = (id(blueprint), family.name, name)
+        for name in info.needs:
+            key = (id(family.blueprint), family.name, name)
             if key not in self._found:
-                self._found[key] = self._file(blueprint.companions.get(name)) or self._lent(family, blueprint, name)
+                file = self._file(family.blueprint.companions.get(name))
+                self._found[key] = file or self._lent(family, family.blueprint, name)
             if origin := self._found[key]:
                 found[name] = origin
         return found
@@ -136,7 +140,7 @@ class Companions:
         if blueprint is None:
             return None
         try:
-            found = self.origins(family, blueprint, info.needs)
+            found = self.origins(info)
         except ModelError as error:
             return f"A file that it needs cannot be read: {error}"
         absent = set(info.needs) - found.keys()

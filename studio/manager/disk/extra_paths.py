@@ -116,7 +116,7 @@ def _read_section(name: str, section: Any, here: Path, places: list[Place], prob
         problems.append(f"In its section {name!r}, 'base_path' names no folder.")
         return
     root = Path(os.path.normpath(here / os.path.expandvars(os.path.expanduser((base or "").strip()))))
-    if base is not None and not _is_folder(root):
+    if base is not None and not os.path.isdir(root):
         problems.append(f"In its section {name!r}, 'base_path' names a folder that does not exist.")
         return
     for key, value in section.items():
@@ -124,7 +124,7 @@ def _read_section(name: str, section: Any, here: Path, places: list[Place], prob
             folder = Path(os.path.normpath(root / line))
             if folder == Path(folder.anchor):
                 problems.append(f"In its section {name!r}, {shown(str(key), 40)!r} names no folder.")
-            elif _is_folder(folder):
+            elif os.path.isdir(folder):
                 inside = base is not None and folder.is_relative_to(root)
                 places.append(Place(folder, root if inside else folder.parent, first))
 
@@ -135,10 +135,3 @@ def _lines(value: Any) -> list[str]:
     if not all(isinstance(item, str) and "\0" not in item for item in items):
         return [os.sep]
     return [line.strip() for item in items for line in item.split("\n") if line.strip()]
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # a name longer than any
-        return False

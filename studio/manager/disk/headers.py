@@ -17,9 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from pydantic_core import from_json
 
 from studio.core.errors import ModelError
-from studio.manager.disk.safe_files import open_file, readable, shown
-
-__all__ = ["MAX_HEADER", "MAX_TENSORS", "UNPACKED", "Header", "PickleFile", "Tensor", "open_file", "read_header", "readable", "shown", "zipped"]  # fmt: skip
+from studio.manager.disk.safe_files import open_file, shown
 
 MAX_HEADER = 32 << 20
 MAX_TENSORS = 50_000

@@ -1,4 +1,4 @@
-"""Opens files that may be anything, reads bounded JSON from them, and makes their words fit to be shown.
+"""Lists folders and opens files that may be anything, reads bounded JSON from them, and makes their words fit to be shown.
 
 Knows no format but JSON, and no model.
 """
@@ -74,6 +74,20 @@ def stamp(path: Path) -> tuple[str, int, int]:
 def size_of(file: Path) -> int:
     """Bytes; 0 for a file that is not there."""
     return max(stamp(file)[1], 0)
+
+
+def listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name; nothing if it was seen before or cannot be read."""
+    try:
+        stat = folder.stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            return []
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return []
+    seen.add((stat.st_dev, stat.st_ino))
+    return found
 
 
 def shown(name: str, most: int = 80) -> str:

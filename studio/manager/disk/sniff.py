@@ -13,7 +13,8 @@ from typing import NamedTuple
 from studio.manager.disk import attachments
 from studio.manager.disk.attachments import CONTEXT_FAMILY
 from studio.manager.disk.header_view import SIGNATURES, Notes, Sniffed, View
-from studio.manager.disk.headers import UNPACKED, Header, shown
+from studio.manager.disk.headers import UNPACKED, Header
+from studio.manager.disk.safe_files import shown
 
 PREFIX = "model.diffusion_model."
 STEMS = (PREFIX, "diffusion_model.", "net.", "")  # before a denoiser's names; none where the file is the bare denoiser

@@ -13,7 +13,7 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.manager.disk.extra_paths import folders_of
-from studio.manager.disk.safe_files import json_or_nothing, read_json
+from studio.manager.disk.safe_files import json_or_nothing, listed, read_json
 
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -125,19 +125,7 @@ def _tokenizer_folders(folders: tuple[Path, ...], kind: str) -> list[Path]:
         seen: set[tuple[int, int]] = set()
         level, below = [root], list[Path]()
         for _ in range(4):
-            level = [path for folder in level for path in _folders_in(folder, seen)]
+            level = [Path(entry) for folder in level for entry in listed(folder, seen) if os.path.isdir(entry)]
             below += [path for path in level if path.name.startswith("tokenizer") and path.name != "tokenizers"]
         found += [root / "tokenizers" / kind, *sorted(below)]
     return found
-
-
-def _folders_in(folder: Path, seen: set[tuple[int, int]]) -> list[Path]:
-    """The folders in one that was not seen before, by whichever link."""
-    try:
-        stat = folder.stat()
-        if (stat.st_dev, stat.st_ino) in seen:
-            return []
-        seen.add((stat.st_dev, stat.st_ino))
-        return sorted(path for path in folder.iterdir() if os.path.isdir(path))
-    except OSError:
-        return []

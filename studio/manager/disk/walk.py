@@ -16,7 +16,7 @@ from studio.core.errors import ModelError
 from studio.manager.disk.cards import card_of, read_card
 from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_of, read_paths
 from studio.manager.disk.names import OTHER_REPOSITORIES, file_name, folder_name, is_old, shards_of
-from studio.manager.disk.safe_files import json_or_nothing, stamp
+from studio.manager.disk.safe_files import json_or_nothing, listed, stamp
 from studio.manager.disk.sidecars import sidecars_in
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
@@ -63,19 +63,19 @@ def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
     links: list[tuple[Path, int]] = []
     while pending or links:
         folder, depth = pending.pop() if pending else links.pop(0)  # what is really here goes before what is linked
-        listed = _listed(folder, seen)
-        names = frozenset(entry.name for entry in listed)
+        entries = listed(folder, seen)
+        names = frozenset(entry.name for entry in entries)
         parts: frozenset[str] = frozenset()
         if "model_index.json" in names:
             yield _Entry(place.root, folder)
             if depth:
                 continue
             parts = frozenset(json_or_nothing(folder / "model_index.json"))  # the root itself hides no other model
-        for entry in listed:
+        for entry in entries:
             path = Path(entry.path)
             if entry.name.startswith((".", *OTHER_REPOSITORIES)) or entry.name in NO_MODELS or entry.name in parts:
                 continue
-            if _is_folder(entry):
+            if os.path.isdir(path) if entry.is_symlink() else entry.is_dir():
                 if depth < MAX_DEPTH:
                     (links if entry.is_symlink() else pending).append((path, depth + 1))
             elif entry.name == FILE or _is_weights(path, names):
@@ -113,27 +113,6 @@ def _paths_file(root: Path, file: Path, *, applied: bool) -> Iterator[Found]:
     _, problem = read_paths(file)
     if problem or not applied:
         yield root, file, _hashed([file], str(problem))
-
-
-def _listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
-    """What lies in a folder, by name; nothing if it was seen before or cannot be read."""
-    try:
-        stat = folder.stat()
-        if (stat.st_dev, stat.st_ino) in seen:
-            return []
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return []
-    seen.add((stat.st_dev, stat.st_ino))
-    return listed
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads round in a ring, or where we may not look
-        return False
 
 
 def _file_signature(path: Path, names: frozenset[str]) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from studio.core.models import ModelInfo
-from studio.manager.families import deepfloyd, dit, flow, generic, stable_diffusion, unconditional
+from studio.manager.families import deepfloyd, dit, generic, stable_diffusion, unconditional
 from studio.manager.families.base import (
     FAMILIES,
     Call,
@@ -28,5 +28,5 @@ def family_for(info: ModelInfo) -> Family:
 
 __all__ = [
     "FAMILIES", "PREFIXES", "Blueprint", "Call", "Family", "LatentFormat", "Loop", "accepted", "capabilities_of", "deepfloyd", "dit",
-    "family_for", "family_of", "fitted", "flow", "generic", "generic_family", "refusal", "stable_diffusion", "unconditional",
+    "family_for", "family_of", "fitted", "generic", "generic_family", "refusal", "stable_diffusion", "unconditional",
 ]  # fmt: skip

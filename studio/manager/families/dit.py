@@ -1,4 +1,9 @@
-"""Diffusion transformers over 4-channel latents: DiT (Peebles and Xie 2022), conditioned on a class, and PixArt, on a text."""
+"""Diffusion transformers: DiT (Peebles and Xie 2022), conditioned on a class, and PixArt, on a text; Stable Diffusion 3 and
+FLUX.1, trained by flow matching and conditioned on CLIP and T5.
+
+CFG of FLUX.1 is an input of its transformer (distilled into dev, absent from schnell), not two predictions: a negative
+prompt would need those and is refused.
+"""
 
 import difflib
 from typing import Any
@@ -6,7 +11,18 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.manager.families.base import INDEX, Call, Configs, Family, prompt_arguments, refuse_unknown, register
+from studio.manager.families.base import (
+    INDEX,
+    Call,
+    Configs,
+    Family,
+    LatentFormat,
+    calls_of,
+    prompt_arguments,
+    refuse_unknown,
+    register,
+)
+from studio.manager.families.blueprints import blueprint
 from studio.manager.families.stable_diffusion import LATENT
 
 
@@ -55,6 +71,14 @@ def pixart_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
     return arguments | {"use_resolution_binning": False, "clean_caption": False}
 
 
+def flux_arguments(request: GenerationRequest, pipeline: Any, count: int) -> dict[str, Any]:
+    if request.negative_prompt:
+        raise InvalidRequest("FLUX.1 takes no negative prompt; leave it empty.", field="negative_prompt")
+    arguments = prompt_arguments(request, pipeline, count)
+    del arguments["negative_prompt"]
+    return arguments
+
+
 register(
     Family(
         name="dit",
@@ -84,5 +108,39 @@ register(
         learned_variance=True,
         defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=4.5, width=1024, height=1024),
         latent=LATENT,
+    )
+)
+register(
+    Family(
+        name="sd3",
+        title="Stable Diffusion 3 / 3.5",
+        tasks=calls_of("StableDiffusion3", controlnet=("text_to_image",)),
+        attachments=("lora",),
+        partial_steps="ceil",
+        denoiser="transformer",
+        defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=5.0, width=1024, height=1024),
+        latent=LatentFormat(channels=16, scale=1.5305, shift=0.0609),
+        multiple=16,
+        encoders=("text_encoder", "text_encoder_2", "text_encoder_3"),
+        blueprint=blueprint("sd3"),
+        source="stabilityai/stable-diffusion-3.5-medium",
+    )
+)
+register(
+    Family(
+        name="flux",
+        title="FLUX.1",
+        tasks=calls_of("Flux", flux_arguments),
+        attachments=("lora",),
+        partial_steps="ceil",
+        denoiser="transformer",
+        guidance="none",
+        defaults=Defaults(sampler="flow_euler", steps=28, guidance_scale=3.5, width=1024, height=1024),
+        latent=LatentFormat(channels=16, scale=0.3611, shift=0.1159),
+        multiple=16,
+        negative=False,
+        encoders=("text_encoder", "text_encoder_2"),
+        blueprint=blueprint("flux"),
+        source="black-forest-labs/FLUX.1-dev",
     )
 )
