@@ -17,6 +17,7 @@ from studio.manager.disk.safe_files import read_json, shown, size_of
 from studio.manager.families import Family
 
 MAX_COMPONENTS = 64
+MAX_NAME = 80  # letters of a component's
 MAX_LENGTH = 4096  # of a list in a configuration
 MAX_DEPTH = 50
 # Never loaded: they alter finished pictures.
@@ -57,7 +58,7 @@ def components_of(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
         and not name.startswith("_")
         and all(isinstance(part, str) for part in value)
     }
-    odd = next((name for name in found if not (name.isidentifier() and name.isascii())), None)
+    odd = next((name for name in found if not (name.isidentifier() and name.isascii() and len(name) < MAX_NAME)), None)
     if odd is not None:
         raise ModelError(f"Its model_index.json names a component {shown(odd)!r}, which is not a valid name.")
     if len(found) > MAX_COMPONENTS:
