@@ -68,7 +68,7 @@ def scaled(config: dict[str, Any], scale: float) -> dict[str, Any]:
     return config
 
 
-def words() -> tuple[dict[str, int], list[str]]:
+def words() -> tuple[dict[str, int], list[tuple[str, str]]]:
     """A tokenizer's files that load; nothing here is ever prompted."""
     return {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3}, []
 

@@ -29,7 +29,7 @@ T5_MISSING = (
     "A single file does not carry T5's tokenizer, and none was found here. Fetch spiece.model of google/t5-v1_1-xxl into "
     "models/tokenizers/t5/."
 )
-Vocabulary = tuple[dict[str, int], list[str]]  # words, and merges ("a b") in order of rank
+Vocabulary = tuple[dict[str, int], list[tuple[str, str]]]  # words, and merges in order of rank
 
 
 def find_vocabulary(folders: tuple[Path, ...]) -> Vocabulary:
@@ -45,8 +45,8 @@ def clip_vocabulary(folders: tuple[Path, ...]) -> Vocabulary | None:
     for file in vocabulary_places(folders):
         try:
             vocab, lines = _read(file)
-            if len(vocab) == SIZE and vocab.get(END) == SIZE - 1 and all(line.count(" ") == 1 for line in lines):
-                return vocab, lines
+            if len(vocab) == SIZE and vocab.get(END) == SIZE - 1:
+                return vocab, [(a, b) for line in lines for a, b in [line.split()]]
         except (ModelError, OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
             continue  # another tokenizer's, or damaged
     return None
@@ -58,7 +58,8 @@ def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
     return [place / name for place in places for name in CLIP_FILES if (place / name).is_file()]
 
 
-def _read(file: Path) -> Vocabulary:
+def _read(file: Path) -> tuple[dict[str, int], list[str]]:
+    """Its words, and a line for each merge."""
     if file.name == PACKED:
         return _unpacked(file)
     if file.name == "vocab.json":
@@ -68,7 +69,7 @@ def _read(file: Path) -> Vocabulary:
     return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
 
 
-def _unpacked(file: Path) -> Vocabulary:
+def _unpacked(file: Path) -> tuple[dict[str, int], list[str]]:
     """A line of version, then merges; the words follow from them, as openai/CLIP's simple_tokenizer has it."""
     text = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read_bytes(), MAX_PACKED)
     lines = text.decode("utf-8", "ignore").split("\n")[1 : SIZE - 512 - 2 + 1]
@@ -95,7 +96,7 @@ def write_tokenizer(folder: Path, vocabulary: Vocabulary, pad: str) -> None:
     vocab, merges = vocabulary
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, merges)]) + "\n", encoding="utf-8")
     _write_config(folder, "CLIPTokenizer", 77, bos_token=START, eos_token=END, unk_token=END, pad_token=pad)
 
 
