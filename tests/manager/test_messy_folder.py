@@ -282,7 +282,7 @@ def test_folders_of_links_to_each_other_are_entered_once(tmp_path: Path, monkeyp
     scan = os.scandir
     monkeypatch.setattr(os, "scandir", lambda folder: (entered.append(folder), scan(folder))[1])
     assert [info.id for info in Catalog((tmp_path / "m",), None).models()] == ["7/x"]
-    assert len(entered) < 40
+    assert len(entered) < 80, "once for models, and once for the tokenizer that this one lacks"
 
 
 def test_a_file_deleted_between_the_walk_and_the_reading_is_one_problem(
