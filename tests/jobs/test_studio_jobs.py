@@ -96,13 +96,14 @@ def test_a_replacement_cancels_the_running_one(studio: Studio, hold: Path) -> No
 
 
 def test_of_a_sketch_nothing_is_kept(studio: Studio) -> None:
-    kept = studio.submit(wish(steps=24))
     sketches = [studio.submit(wish(steps=24, count=3), sketch=True) for _ in range(SKETCHES_KEPT + 2)]
     for job in sketches:
         steps = [event for event in studio.follow(job) if isinstance(event, Step)]
         assert len(steps) == 6  # a quarter of them, each with a frame
         assert studio.frame(job, 0, 5, "x0")
     assert kinds(list(studio.follow(sketches[-1])))[-1] == "done"
+    kept = studio.submit(wish(steps=24))
+    assert isinstance(list(studio.follow(kept))[-1], Done)  # so what follows the last sketch's end has happened too
     assert [view.id for view in studio.jobs()] == [kept] == [studio.watch_queue(0, 0)[1].newest]
     assert {image.job for image in studio.images()} == {kept}
     for old in sketches[:2]:  # the newest can still be looked at

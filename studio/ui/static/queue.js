@@ -1,6 +1,6 @@
 // The queue: its state in the bar, which opens a drawer with every job that runs or waits, and cancels them.
 
-import { address, currentWorkbench, isOwn, make } from "./workbench.js";
+import { address, currentWorkbench, isOwn, make, onPage } from "./workbench.js";
 import { cancel } from "./feed.js";
 import { studio } from "./studio.js";
 import { roughly } from "./units.js";
@@ -36,6 +36,7 @@ class Queue {
       else this.note.hidden = true;
     });
     studio.on("queue", (view) => this.take(view));
+    onPage("answered", () => this.drawIfOpen()); // whose a job is, is known from then on
     studio.on("lost", () => this.say("No connection", false));
   }
 
@@ -54,6 +55,10 @@ class Queue {
     const busy = running.length + waiting > 0;
     this.say(running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready", busy);
     learnPaces(view.jobs);
+    this.drawIfOpen();
+  }
+
+  drawIfOpen() {
     if (this.drawer.matches(":popover-open")) this.draw();
   }
 
