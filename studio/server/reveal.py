@@ -1,4 +1,4 @@
-"""Shows a file in the file manager of this machine. Whether the visitor sits at it is the route's to decide (`image_routes`)."""
+"""Shows a file in the file manager of this machine. Who may ask for that is decided in `image_routes`."""
 
 import os
 import shutil

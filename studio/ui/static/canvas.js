@@ -221,7 +221,7 @@ class Canvas {
     const frame = final || run?.grid ? null : (run?.frame ?? null);
     if (this.pictured !== (final?.id ?? frame)) {
       this.pictured = final?.id ?? frame;
-      this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.saved?.id ?? null });
+      this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.savedAt(run.image)?.id ?? null });
     }
     this.stage.render({ run, phase, final, frame, refusal: requests.refusal, waiting: requests.waiting.length, quiet: this.live.pending || run?.isQuiet });
     this.player.render(run?.isSketch ? null : run);

@@ -150,7 +150,7 @@ export class Run {
     else this.gather(this.last);
   }
 
-  /** A person looks at this step; the last one stands for what comes after it too. */
+  /** A person looks at this step. The last one leads back to the end of the run, and so to the picture. */
   seek(step) {
     this.position = step < this.last ? Math.max(0, step) : null;
     this.grid = false; // its images have no step in common
