@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_no_partial_file(archive: Archive, monkeypatch: pytes
 
 KILLED = {  # the moment: what dies instead of being called
     "while it writes": "saving.open = lambda *_: Torn()",
-    "before it is moved": "saving._move_without_overwriting = die",
+    "before it is moved": "saving.move_without_overwriting = die",
     "before it is in the index": "archive.Archive._insert = die",
     "before the temporary file goes": "saving.Path.unlink = die",
 }
