@@ -21,8 +21,9 @@ from studio.core.options import find_model, options_for, resolve, resolve_parts
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.prompts import PromptReading, unknown_words
 from studio.core.recipe import Recipe
-from studio.core.request import GenerationRequest
+from studio.core.request import GenerationRequest, parse_request
 from studio.core.settings import Settings
+from studio.core.sizes import size_of
 from studio.core.sketch import is_sketch, sketch_of
 from studio.jobs.archive import Archive
 from studio.jobs.board import MemoryBoard
@@ -168,13 +169,13 @@ class Studio:
         self._catalog.overrides.write(path, changes)
 
     def plan(self, planned: PlanRequest) -> PlanView:
-        """Also of sizes that no run is accepted for: the plan says what they would take."""
         info, path = self._found(planned.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
-        width, height = planned.width or info.defaults.width, planned.height or info.defaults.height
-        sizes = {"width": width, "height": height, "batch_size": planned.batch, "count": planned.batch}
-        request = GenerationRequest(model=info.id).model_copy(update=sizes)
+        sizes = {"width": planned.width, "height": planned.height, "batch_size": planned.batch, "count": planned.batch}
+        request = parse_request({"model": info.id} | sizes)
+        width, height = size_of(request, info)
+        request = request.model_copy(update={"width": width, "height": height})
         request = request.model_copy(update={"parts": resolve_parts(request, info, self._catalog.models())})
         return planning.view(planning.forecasts(self._catalog, request, info, path, budget, planned.dtype, device))
 

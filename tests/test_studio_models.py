@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.core.errors import NotFound, OutOfMemory, UnknownName
+from studio.core.errors import InvalidRequest, NotFound, OutOfMemory, UnknownName
 from studio.core.memory import MemoryCommand, MemoryView, PlanRequest
 from studio.core.models import Override
 from studio.core.settings import Settings
@@ -105,7 +105,9 @@ def test_a_run_is_planned_from_headers_or_refused_with_the_arithmetic(studio: St
     assert small.budget == studio.memory().budget and small.peak < large.peak
     for stage in small.stages:
         assert stage.peak == stage.working + sum(part.bytes for part in stage.parts)
-    assert studio.plan(PlanRequest(model="tiny", width=4100, height=64)).width == 4100  # which no run is accepted for
+    for width, reason in ((4100, "8 to 4,096"), (70, "multiple of")):  # which no run is accepted for
+        with pytest.raises(InvalidRequest, match=reason):
+            studio.plan(PlanRequest(model="tiny", width=width, height=64))
     studio.manage(MemoryCommand(action="budget", bytes=2**20))
     assert until(studio, lambda view: not view.pending).budget == 2**20
     with pytest.raises(OutOfMemory, match="memory budget is 1 MiB"):

@@ -67,7 +67,7 @@ def test_models_are_listed_searched_and_loaded_by_name(window: Window, studio: F
     page = tab(window)
     cards = page.locator(".browser-card")
     expect(cards).to_have_count(2)
-    expect(page.locator(".browser-memory .browser-figures")).to_have_text("412 MiB of 8.00 GiB on the CPU")
+    expect(page.locator(".browser-memory .browser-figures")).to_have_text("412 MiB of 8.0 GiB on the CPU")
     page.get_by_label("Search models").fill("pixart")
     expect(cards).to_have_count(1)
     expect(cards).to_contain_text("Crayon")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StudioError
-from studio.core.memory import MemoryCommand, MemoryView, MoveView
+from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest
 from studio.core.models import ModelInfo
 from studio.ui.answers import managed
 from studio.ui.tabs.models import current_overview, latest_moves, overridden, planned
@@ -99,3 +99,9 @@ def test_moves_are_plain_rows(studio: Studio) -> None:
     studio.ledger.append(MoveView(time=1.0, move="load", component="unet", predicted=5, measured=6, seconds=0.1))
     (row,) = latest_moves(studio)["moves"]
     assert (row["move"], row["predicted"], row["measured"], row["reason"]) == ("load", 5, 6, "")
+
+
+def test_the_least_budget_is_what_the_smallest_usable_model_takes(studio: Studio) -> None:
+    answer = current_overview(studio)
+    peaks = [studio.plan(PlanRequest(model=info.id, dtype="fp32")).peak for info in studio.models() if not info.problem]
+    assert answer["least"] == min(peaks) > 0

@@ -6,7 +6,7 @@ import { queue } from "./queue.js";
 import { shortcuts } from "./shortcuts.js";
 import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
-import { deviceTitle } from "./units.js";
+import { deviceTitle, size } from "./units.js";
 
 export function mount({ element, props }) {
   tabs.start(props.tabs);
@@ -42,11 +42,6 @@ export function mount({ element, props }) {
   };
   eachWorkbench((workbench) => workbench.on("field", ({ name }) => name === "model" && showModel()));
   onPage("used", showModel);
-}
-
-function size(bytes) {
-  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  return `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 /** A picture that comes out of dots. */

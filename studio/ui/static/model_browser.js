@@ -78,6 +78,7 @@ class ModelBrowser {
       this.purpose.textContent = answer.purpose;
       this.families = answer.families;
       this.memory = answer.memory;
+      this.bar.least = answer.least;
       this.stock(answer.models);
       this.refresh();
     }

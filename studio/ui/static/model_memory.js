@@ -10,6 +10,7 @@ export class Memory {
   constructor(ask) {
     this.ask = ask;
     this.held = false; // the slider is being moved
+    this.least = 0; // what the smallest usable model takes
     this.bar = make("div", { class: "browser-bar", role: "img" });
     this.figures = make("p", { class: "browser-figures" });
     this.problem = make("p", { class: "browser-problem", role: "alert" });
@@ -53,6 +54,7 @@ export class Memory {
     this.slider.disabled = !budget;
     this.empty.disabled = !used;
     if (this.held || !budget) return;
+    this.slider.min = Math.min(this.least, budget);
     this.slider.max = Math.max(budget, Number(this.slider.dataset.most) || 0);
     this.slider.dataset.most = this.slider.max;
     this.slider.value = budget;
@@ -61,7 +63,7 @@ export class Memory {
   }
 
   paint() {
-    this.slider.style.setProperty("--filled", `${(100 * this.slider.value) / Math.max(this.slider.max, 1)}%`);
+    this.slider.style.setProperty("--filled", `${(100 * (this.slider.value - this.slider.min)) / Math.max(this.slider.max - this.slider.min, 1)}%`);
   }
 
   slide() {

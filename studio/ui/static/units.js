@@ -1,8 +1,8 @@
-// How sizes, shares and the parts of models are written and coloured in the Models tab.
+// How sizes, shares and the parts of models are written and coloured.
 
 export function size(bytes) {
   if (!bytes) return "0 MiB";
-  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   if (bytes < 2 ** 20) return `${Math.ceil(bytes / 2 ** 10)} KiB`;
   return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.core.errors import StudioError
 from studio.core.memory import PlanRequest
 from studio.core.models import MODEL_KINDS, ModelInfo, Override
 from studio.core.protocol import Studio
@@ -62,9 +63,25 @@ def current_overview(studio: Studio) -> dict[str, Any]:
             "models": [_plain(info) for info in studio.models()],
             "families": [[family.name, family.title] for family in studio.families()],
             "memory": studio.memory().model_dump(mode="json"),
+            "least": least_budget(studio),
         }
 
     return answered(answer)
+
+
+def least_budget(studio: Studio) -> int:
+    """Bytes that the smallest usable model takes, which is the least budget that makes sense; 0 where none is known."""
+    usable = (info for info in studio.models() if info.problem is None and info.kind in MODEL_KINDS)
+    smallest = sorted(usable, key=lambda info: info.bytes)[
+        :2
+    ]  # what is smaller on disk may take a little more in memory
+    peaks = []
+    for info in smallest:
+        try:
+            peaks.append(studio.plan(PlanRequest(model=info.id, dtype="fp32")).peak)
+        except StudioError:
+            continue
+    return min(peaks, default=0)
 
 
 def latest_moves(studio: Studio) -> dict[str, Any]:
