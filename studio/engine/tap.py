@@ -1,9 +1,9 @@
-"""The tap: watches a stock pipeline's run from outside and tells each denoising step as a typed value.
+"""The tap: watches a stock pipeline's run from outside and reports each denoising step as a typed value.
 
-It wraps `scheduler.step` on a fresh scheduler instance and hooks the denoiser's forward; the pipeline is not asked and
-not changed. It counts steps, not scheduler calls (Heun calls twice a step). It does not know families: how guidance
-is laid out in a forward is told to it. Nothing is copied: what it hands out are references to tensors that the
-schedulers replace rather than overwrite. On leaving, everything touched is as it was.
+It wraps `scheduler.step` on a fresh scheduler instance and hooks the denoiser's forward; the pipeline is not
+changed. It counts steps, not scheduler calls (Heun calls twice a step). Independent of families: the layout of guidance
+in a forward is given to it. Nothing is copied: steps hold references to tensors, which the schedulers replace rather than
+overwrite. On leaving, all hooks are removed.
 """
 
 import functools
@@ -75,7 +75,7 @@ class Tap:
         self._call = 0
         self._step = 0
         self._outputs: list[torch.Tensor] = []
-        self._conditional_first: bool | None = None  # where the layout is to be told by the numbers
+        self._conditional_first: bool | None = None  # None until the layout is inferred from the numbers
         self._first: dict[str, Any] | None = None  # what the step's first call showed
         self._began = self._mark = time.perf_counter()
 

@@ -1,7 +1,8 @@
 // The controls of the form and of its cards: native inputs, named by their labels. A number's value is the text in its box.
 //
 // Each takes { props, workbench, body, id, changed, server }: `props` are those of `Field` (studio/ui/fields.py), and
-// `changed(value, how)` keeps a new value. It returns { sync, words }: `sync` shows what props say, `words` tell it in a word.
+// `changed(value, how)` keeps a new value. It returns { sync, words }: `sync` shows what props say,
+// `words` is the value in a few words.
 
 import { make } from "./workbench.js";
 import { icon } from "./icons.js";

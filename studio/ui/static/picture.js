@@ -106,9 +106,9 @@ async function fetched(imageId) {
 async function stored(file) {
   const answer = await fetch(address("inputs"), { method: "POST", body: file }).catch(() => null);
   if (!answer) throw new Error("The studio could not be reached. Choose the picture again.");
-  const told = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(told.error ?? "The studio did not take this picture.");
-  return told.id;
+  const stored = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(stored.error ?? "The studio did not take this picture.");
+  return stored.id;
 }
 
 function wireDrop(holder, take) {

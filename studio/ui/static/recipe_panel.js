@@ -5,7 +5,7 @@ import { copyText } from "./clipboard.js";
 import { make } from "./workbench.js";
 
 export class RecipePanel {
-  /** `say(sentence)` is told what was copied; `changed()`: the panel was opened or closed. */
+  /** `say(sentence)` receives a sentence on what was copied; `changed()`: the panel was opened or closed. */
   constructor(panel, { say, changed }) {
     Object.assign(this, { panel, say, changed, id: null });
   }
