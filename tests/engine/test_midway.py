@@ -109,7 +109,17 @@ def midway(sampler: str, prediction: str, spacing: str, begin: int, told: bool) 
 def test_it_lands_on_the_data_whether_or_not_the_pipeline_says_where_it_begins(
     sampler: str, prediction: str, told: bool
 ) -> None:
-    exact, end = midway(sampler, prediction, "default", 20, told)
+    check_midway(sampler, prediction, "default", told)
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if len(SOLVERS.get(name).spacings) > 1])
+def test_and_on_a_named_spacing_whose_timesteps_are_not_whole(sampler: str) -> None:
+    row = SOLVERS.get(sampler)
+    check_midway(sampler, min(row.predictions), "karras" if "karras" in row.spacings else "trailing", told=True)
+
+
+def check_midway(sampler: str, prediction: str, spacing: str, told: bool) -> None:
+    exact, end = midway(sampler, prediction, spacing, 20, told)
     solver = SOLVERS.get(sampler)
     assert (0.6 if solver.distilled else 0.85) < float(end.std()) / STD < 1.2
     assert abs(float(end.mean()) - MEAN) < 0.1 * STD

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from diffusers import DPMSolverMultistepScheduler
 from diffusers import SASolverScheduler as Upstream
 
 from studio.engine.schedulers.gridded import take_timesteps
@@ -15,9 +16,18 @@ class SASolverScheduler(Upstream):
     For the data prediction, the only one that the sampler table uses.
     """
 
+    on_grid = False
+
     def lay_out(self, grid: Grid) -> None:
         take_timesteps(self, grid)
         self.sigmas[-1] = 0
+        self.on_grid = True
+
+    def add_noise(self, original_samples: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """diffusers looks the level up by its timestep, which has to be a whole one; on a grid, by its place."""
+        add: Any = DPMSolverMultistepScheduler if self.on_grid else Upstream
+        noised: torch.Tensor = add.add_noise(self, original_samples, noise, timesteps)
+        return noised
 
     def stochastic_adams_bashforth_update(self, model_output: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if self.sigmas[self.step_index + 1] == 0:
