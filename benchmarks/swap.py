@@ -26,7 +26,7 @@ from studio.core.settings import Settings
 from studio.manager.families import FAMILIES
 from studio.manager.loading import module_bytes
 from studio.manager.manager import Manager, shape_of
-from studio.manager.memory.estimate import folder_weights, stages_for
+from studio.manager.memory.estimate import Run, folder_weights
 from studio.manager.memory.limits import anonymous
 
 PAGE = 4096
@@ -94,7 +94,9 @@ def main() -> None:
     free.unload()
     # Room for one model and its working memory; the second cannot stay beside it.
     family = FAMILIES.get("sd1")
-    stages = stages_for(family, folder_weights(folders[0]), shape_of(infos[0], None), arguments.dtype, arguments.device)
+    stages = Run(
+        family, folder_weights(folders[0]), shape_of(infos[0], None), arguments.dtype, arguments.device
+    ).stages()
     budget = int(1.3 * weights) + max(stage.activation for stage in stages)
     manager = Manager(free.settings.model_copy(update={"memory_budget": budget}), free.catalog)
     print(f"weights {weights / 2**20:,.0f} MiB each; budget {budget / 2**20:,.0f} MiB, working memory included")

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
 }
 
 # Within the manager, what is said of files and memory: each may import those before it.
-MANAGER = ("families", "disk", "prompt_tokens", "out_of_memory", "loading", "conversion", "parts", "memory", "manager")
+MANAGER = ("families", "disk", "prompt_tokens", "loading", "conversion", "parts", "memory", "manager")
 
 # Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
 TORCH_FREE = ("core", "jobs", "metadata", "studio", "ui", "server")

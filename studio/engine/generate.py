@@ -28,9 +28,9 @@ from studio.engine.loops import attention_as_before, put_scheduler, watched_loop
 from studio.engine.observers import Calling, Observer
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
 from studio.engine.tap import GuidanceLayout, TapStep
+from studio.manager.loading import is_out_of_memory
 from studio.manager.manager import Loaded
 from studio.manager.memory.fallbacks import ENCODE, Exhausted, Restart
-from studio.manager.out_of_memory import is_out_of_memory
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from studio import compat
-from studio.core.errors import ModelError
+from studio.core.errors import ModelError, OutOfMemory
 from studio.manager.disk.folder_parts import SKIPPED, component_config, components_of, weight_files
 from studio.manager.disk.safe_files import read_json
 from studio.manager.families import Family
-from studio.manager.out_of_memory import is_out_of_memory
 
 # Classes by the names that older folders have for them.
 RENAMED = {
@@ -29,6 +28,7 @@ RENAMED = {
 FAULTS = (
     OSError, ValueError, RuntimeError, LookupError, TypeError, ImportError, AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip
+NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "ALLOC_FAILED", "Cannot allocate memory")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +49,42 @@ class Source:
 
     def load(self, dtype: Any) -> Any:
         """The module with its weights. Raises ModelError."""
-        return load_component(self.folder.parent, self.folder.name, self.library, self.class_name, dtype, self.variant)
+        options = {"dtype": dtype, "use_safetensors": True, "variant": self.variant, "output_loading_info": True}
+        module, report = load_folder(self.folder, self.library, self.class_name, **options)
+        missing = sorted(report["missing_keys"])
+        if missing:  # the libraries would go on with random numbers in their place
+            raise ModelError(
+                f"The {self.title} ({self.class_name}) lacks {len(missing)} of its tensors, such as {missing[0]}."
+            )
+        return module
 
     def empty(self, dtype: Any) -> Any:
-        """The module as shapes without data. Raises ModelError."""
-        return empty_component(self.folder.parent, self.folder.name, self.library, self.class_name, dtype)
+        """The module that `load` would give, as shapes without data. Raises ModelError.
+
+        Buffers that no file holds are real, and of the dtype that the libraries make them in.
+        """
+        import torch
+
+        cls, own = component_class(self.library, self.class_name), {"local_files_only": True}
+        with explained(f"The {self.title} ({self.class_name}) could not be made"), empty_weights(dtype):
+            if hasattr(cls, "from_config"):
+                module = cls.from_config(cls.load_config(str(self.folder), **own))
+            else:  # of transformers, or made as theirs are
+                config = cls.config_class.from_pretrained(str(self.folder), **own)
+                try:
+                    module = cls(config)
+                except (
+                    AttributeError
+                ):  # an encoder may come with the configuration of the whole model that it is half of
+                    module = cls(config.encoder)
+        in_fp32 = set(getattr(cls, "_keep_in_fp32_modules", None) or ()) if hasattr(cls, "from_config") else set()
+        for prefix, layer in module.named_modules():
+            for key, kept in layer._parameters.items():
+                if kept is not None:
+                    precision = dtype if in_fp32.isdisjoint((*prefix.split("."), key)) else torch.float32
+                    shape = torch.empty(kept.shape, dtype=precision, device="meta")
+                    layer._parameters[key] = torch.nn.Parameter(shape, requires_grad=False)
+        return module
 
 
 def absent_components(family: Family | None) -> frozenset[str]:
@@ -94,19 +125,24 @@ def component_class(library: str, name: str) -> Any:
         found = getattr(transformers, RENAMED.get(name, name), None)
     else:
         found = getattr(diffusers, name, None)
-        if found is None and library != "diffusers":
-            found = getattr(_pipeline_module(library), name, None)
+        for parent in ("diffusers.pipelines", "diffusers.pipelines.deprecated"):  # where pipelines keep their own
+            module = f"{parent}.{library}"
+            if found is None and library.isidentifier() and importlib.util.find_spec(module):
+                found = getattr(importlib.import_module(module), name, None)
     if not isinstance(found, type):
         raise ModelError(f"{name} of {library} is not a class of the installed diffusers or transformers.")
     return found
 
 
-def _pipeline_module(name: str) -> Any:
-    """A pipeline's own module, deprecated ones included; None if there is none."""
-    for parent in ("diffusers.pipelines", "diffusers.pipelines.deprecated"):
-        if name.isidentifier() and importlib.util.find_spec(f"{parent}.{name}"):
-            return importlib.import_module(f"{parent}.{name}")
-    return None
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch says it in many ways: CUDA by a class of its own, the CPU and the libraries below by a RuntimeError's words."""
+    if isinstance(error, OutOfMemory):
+        return False  # raised by the planner, or by us: nothing was tried that memory refused
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError | OSError) and any(sign in str(error) for sign in NO_MEMORY)
 
 
 @contextmanager
@@ -135,60 +171,13 @@ def empty_weights(dtype: Any) -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def load_component(
-    folder: Path, name: str, library: str, class_name: str, dtype: Any = None, variant: str | None = None
-) -> Any:
-    """One component from `folder/name`: a module in `dtype`, or a tokenizer, scheduler or processor without one."""
+def load_folder(folder: Path, library: str, class_name: str, **options: Any) -> Any:
+    """What the class makes of a component's folder: a tokenizer, a scheduler, a processor. Raises ModelError."""
     cls = component_class(library, class_name)
     if not hasattr(cls, "from_pretrained"):
         raise ModelError(f"{class_name} cannot be loaded from a folder.")
-    options: dict[str, Any] = {"local_files_only": True}
-    if dtype is not None:
-        options |= {"dtype": dtype, "use_safetensors": True, "variant": variant, "output_loading_info": True}
-    title = f"The {name.replace('_', ' ')} ({class_name})"
-    with explained(f"{title} could not be loaded"):
-        loaded = cls.from_pretrained(str(folder / name), **options)
-    if dtype is None:
-        return loaded
-    module, report = loaded
-    missing = sorted(report["missing_keys"])
-    if missing:  # the libraries would go on with random numbers in their place
-        raise ModelError(f"{title} lacks {len(missing)} of its tensors, such as {missing[0]}.")
-    return module
-
-
-def empty_component(folder: Path, name: str, library: str, class_name: str, dtype: Any) -> Any:
-    """The module that `load_component` would give, as shapes without data.
-
-    Buffers that no file holds are real, and of the dtype that the libraries make them in.
-    """
-    import torch
-
-    cls = component_class(library, class_name)
-    with explained(f"The {name.replace('_', ' ')} ({class_name}) could not be made"), empty_weights(dtype):
-        if hasattr(cls, "from_config"):
-            module = cls.from_config(cls.load_config(str(folder / name), local_files_only=True))
-        else:  # of transformers, or made as theirs are
-            config = cls.config_class.from_pretrained(str(folder / name), local_files_only=True)
-            module = _transformers_module(cls, config)
-    in_fp32 = set(getattr(cls, "_keep_in_fp32_modules", None) or ()) if hasattr(cls, "from_config") else set()
-    for prefix, layer in module.named_modules():
-        for key, kept in layer._parameters.items():
-            if kept is not None:
-                own = dtype if in_fp32.isdisjoint((*prefix.split("."), key)) else torch.float32
-                shape = torch.empty(kept.shape, dtype=own, device="meta")
-                layer._parameters[key] = torch.nn.Parameter(shape, requires_grad=False)
-    return module
-
-
-def _transformers_module(cls: Any, config: Any) -> Any:
-    """An encoder may come with the configuration of the whole model that it is half of."""
-    try:
-        return cls(config)
-    except AttributeError:
-        if not hasattr(config, "encoder"):
-            raise
-        return cls(config.encoder)
+    with explained(f"The {folder.name.replace('_', ' ')} ({class_name}) could not be loaded"):
+        return cls.from_pretrained(str(folder), local_files_only=True, **options)
 
 
 def lay_channels_last(module: Any) -> Any:

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -20,19 +21,14 @@ from studio.core.settings import Settings
 from studio.manager.conversion.converted_folders import Conversion, prepared_in, sweep
 from studio.manager.conversion.imports import MOVE, Imports
 from studio.manager.disk.catalog import Catalog
-from studio.manager.memory.admission import Admission
-from studio.manager.memory.assembly import DTYPES, PRIVATE, Assembled, Assembler
-from studio.manager.memory.attention import set_attention
-from studio.manager.memory.estimate import shape_of
-from studio.manager.memory.experience import Estimate, Experience
-from studio.manager.memory.fallbacks import DENOISE, Fallbacks, fallbacks_for, first_that_fits
-from studio.manager.memory.holdings import Holdings
-from studio.manager.memory.ledger import Ledger
-from studio.manager.memory.limits import budget_for, give_back, measure_peak, taken
-from studio.manager.memory.loaded import Loaded
-from studio.manager.memory.planner import Move, arithmetic
+from studio.manager.memory.admission import Staging, bring_in
+from studio.manager.memory.assembly import DTYPES, PRIVATE, Assembled, Assembler, Loaded, set_attention
+from studio.manager.memory.estimate import Run, run_of, shape_of
+from studio.manager.memory.fallbacks import DENOISE, Fallbacks, fallbacks_for, first_that_fits, variants
+from studio.manager.memory.ledger import Experience, Ledger
+from studio.manager.memory.limits import give_back, measure_peak
+from studio.manager.memory.planner import arithmetic
 from studio.manager.memory.residency import Residency
-from studio.manager.memory.streaming import Staging
 
 __all__ = ["Expected", "Loaded", "Manager", "device_of", "shape_of"]
 
@@ -53,17 +49,12 @@ class Manager:
 
     def __init__(self, settings: Settings, catalog: Catalog | None = None):
         compat.prepare()
-        self.settings = settings
-        private = settings.outputs / PRIVATE
+        self.settings, private = settings, settings.outputs / PRIVATE
         self.catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self.device = device_of(settings)
         self.ledger = Ledger(private / "ledger.jsonl")
-        self.residency = Residency(self.device, self.ledger)
-        self._budget = settings.memory_budget
-        self._base = taken()
-        self._holdings = Holdings(self.residency)
+        self.residency = Residency(self.device, self.ledger, settings.memory_budget)
         self.imports = Imports(settings.models, made=self._note_import)
-        self._admission = Admission(self.residency, self.budget, evict=self.unload)
         self._assembler = Assembler(settings, self.catalog, self.residency, self.imports)
         self._experience = Experience(self.catalog.index, self.device.type)
 
@@ -87,31 +78,30 @@ class Manager:
             parts = request.parts if request else ()
         model = self._assembler.assemble(info, dtype, channels_last, parts, report)
         self.residency.evict_changed()
-        estimate = self._experience.estimate(model, shape_of(info, request))
+        keys = {name: component.key for name, component in model.components.items()}
+        run = replace(run_of(model.parts, shape_of(info, request), dtype, self.device.type), keys=keys)
+        run = replace(run, measured=self._experience.working_memory(run.kind))
         with self._held(model), ExitStack() as stack:
             (chosen, _), staging = first_that_fits(
-                estimate.variants, lambda stages: self._admission.bring_in(model, stages, report, stack)
+                variants(run), lambda stages: bring_in(self.residency, model, stages, report, stack)
             )
-            keys = frozenset(component.key for component in model.components.values())
-            self._holdings.note(info.id, keys, whole=staging is None)
-            loaded = self._loaded(model, staging, self._fallbacks(model, estimate, staging, chosen))
+            self.residency.note_lease(info.id, frozenset(keys.values()), whole=staging is None)
+            loaded = self._loaded(model, staging, self._fallbacks(model, run, staging, chosen))
             report("ready", 1.0)
-            learn = request is not None and loaded.whole
-            with self._measured(model, estimate, loaded.fallbacks) if learn else nullcontext():
+            with self._measured(model, run, loaded) if request is not None and loaded.whole else nullcontext():
                 yield loaded
 
     def memory(self) -> MemoryView:
         """What is resident against the budget, in bytes, component by component."""
-        held = self.residency.held()
         resident = [c for c in self.residency.components.values() if c.state == "resident"]
         return MemoryView(
             budget=self.budget(),
-            used=held,
+            used=self.residency.held(),
             device=str(self.device),
             residents=tuple((component.source.name, component.bytes) for component in resident),
-            holders=tuple(self._holdings.of(component.key) for component in resident),
-            models=self._holdings.whole(),
-            pinned=self._holdings.pinned(),
+            holders=tuple(self.residency.holders(component.key) for component in resident),
+            models=tuple(self.residency.whole()),
+            pinned=self.residency.pinned(),
         )
 
     def resident(self) -> list[tuple[str, int]]:
@@ -120,39 +110,39 @@ class Manager:
 
     def at_hand(self, info: ModelInfo, dtype: str) -> bool:
         """Whether a lease could begin to load at once, with nothing to convert first."""
-        return self._assembler.folder_at_hand(info, dtype) is not None
+        conversion = self._assembler.conversion(info, dtype)
+        return conversion is None or conversion.complete
 
     def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
         """For `imports`: the conversion of a single file. Raises ModelError where there is nothing to convert."""
-        return self._assembler.conversion(info, dtype)
+        conversion = self._assembler.conversion(info, dtype)
+        if conversion is None:
+            raise ModelError(f"{info.title} is a folder already, which is used as it is.")
+        return conversion
 
     def prepared(self) -> tuple[str, ...]:
         """Ids of the single files that are converted already."""
-        return prepared_in(self._assembler.imported, self.catalog.models(), self.catalog.path, self._assembler.beside)
+        return prepared_in(self._assembler.imported, self.catalog)
 
     def sweep(self) -> None:
         """Remove converted folders that are of no more use."""
         sweep(self._assembler.imported)
 
     def budget(self) -> int:
-        return budget_for(self.device, self._budget, self.residency.held(), self._base)
+        return self.residency.budget()
 
     def set_budget(self, size: int | None) -> None:
         """Limit models to `size` bytes (None: what the device has); what is in memory and does not fit is unloaded at once."""
-        self._budget = size
-        self._admission.shrink(self.budget())
+        self.residency.asked = size
+        self.residency.shrink(self.budget())
 
     def pin(self, info: ModelInfo, pinned: bool) -> None:
         """Keep a model that was leased in memory whatever comes, or no longer."""
-        self._holdings.pin(info.id, pinned)
+        self.residency.pin(info.id, pinned)
 
     def unload(self, info: ModelInfo | None = None) -> None:
         """Unload one model, or everything, save what a lease holds, a person pinned, or other models in memory share with it."""
-        keys = self._holdings.own(info.id) if info else self.residency.components.keys()
-        for resident in self.residency.residents():
-            if resident.key in keys and not resident.pinned:
-                self.residency.perform(Move("evict", resident.key, resident.bytes, "", "unloaded"))
-        self.residency.forget_unused(keep=0)
+        self.residency.unload(self.residency.own(info.id) if info else None)
 
     def expect(self, expected: Iterable[Expected]) -> None:
         """What waiting jobs will lease: where something has to be evicted, that is evicted last."""
@@ -162,8 +152,8 @@ class Manager:
                 keys |= self._assembler.known_keys(*job)
             except (ModelError, OSError):
                 continue  # it will be refused in its turn
-            keys |= self._holdings.last(job.info.id)
-        self._admission.future = frozenset(keys)
+            keys |= self.residency.last_leased(job.info.id)
+        self.residency.future = frozenset(keys)
 
     @contextmanager
     def room(self, extra: int) -> Iterator[bool]:
@@ -171,7 +161,7 @@ class Manager:
         kept = sum(resident.bytes for resident in self.residency.residents() if resident.pinned)
         fits = kept + extra <= self.budget()
         if fits:
-            self._admission.shrink(self.budget() - extra)
+            self.residency.shrink(self.budget() - extra)
         try:
             yield fits
         finally:
@@ -197,7 +187,6 @@ class Manager:
 
     def _loaded(self, model: Assembled, staging: Staging | None, fallbacks: Fallbacks) -> Loaded:
         modules = model.modules()
-        denoiser = modules.get(model.family.denoiser)
         if staging is not None:
             staging.then = fallbacks.begin  # the denoiser may have been loaded again
         return Loaded(
@@ -209,15 +198,13 @@ class Manager:
             weights=model.hashes,
             folder=model.folder,
             fallbacks=fallbacks,
-            attention=set_attention(denoiser, self.settings.attention, self.device),
+            attention=set_attention(modules.get(model.family.denoiser), self.settings.attention, self.device),
             whole=staging is None,
             restart=staging.restart if staging else lambda: None,
             arguments=model.arguments,
         )
 
-    def _fallbacks(
-        self, model: Assembled, estimate: Estimate, staging: Staging | None, chosen: tuple[str, ...]
-    ) -> Fallbacks:
+    def _fallbacks(self, model: Assembled, run: Run, staging: Staging | None, chosen: tuple[str, ...]) -> Fallbacks:
         """What can be tried if this run is out of memory all the same, beginning with what the last of its kind needed."""
         denoiser, residency, budget = model.components[model.family.denoiser], self.residency, self.budget()
 
@@ -231,44 +218,43 @@ class Manager:
                 stack.callback(residency.move, "load", denoiser, "decoded")
 
         def arithmetic_of(name: str) -> str:
-            stage = next((stage for stage in estimate.stages if stage.name == name), estimate.stages[0])
-            return f"{arithmetic(stage, residency.residents())}; {self._admission.state_of_memory()}."
+            stages = {stage.name: stage for stage in run.stages()}
+            stage = stages.get(name) or next(iter(stages.values()))  # what runs in no stage counts with the first
+            return f"{arithmetic(stage, residency.residents())}; {residency.state_of_memory()}."
 
         found = fallbacks_for(
             model.modules().get(model.family.decoder or ""),
-            estimate.shape,
+            run.shape,
             self.device,
             idle=lambda: any(not resident.pinned for resident in residency.residents()),
-            evict=self.unload,
+            evict=residency.unload,
             movable=lambda: model.parts.streamable and denoiser.users == 1 and denoiser.state == "resident",
             stream=stream,
             release=release,
         )
-        needed = self._experience.fallbacks(estimate.run, budget)
-        remember = partial(self._experience.remember_fallbacks, estimate.run, budget=budget)
+        remember = partial(self._experience.remember_fallbacks, run.kind, budget=budget)
+        needed = self._experience.fallbacks(run.kind, budget)
         return Fallbacks(found, (*needed, *chosen), remember, arithmetic_of)
 
     @contextmanager
-    def _measured(self, model: Assembled, estimate: Estimate, fallbacks: Fallbacks) -> Iterator[None]:
+    def _measured(self, model: Assembled, run: Run, loaded: Loaded) -> Iterator[None]:
         """Learn what a run takes beside its weights; not from one that also touched weights for the first time."""
         components = model.components.values()
         warm = all(component.warm for component in components)
-        measured = measure_peak(self.device, exact=estimate.measured is None and warm)
+        measured = measure_peak(self.device, exact=run.measured is None and warm)
         yield
-        if fallbacks.taken:
+        if loaded.fallbacks.taken:
             return
         if warm and (peak := measured()) is not None:
-            self._experience.learn(estimate.run, peak)
-            planned = max(stage.activation for stage in estimate.stages)
-            self.ledger.write("measure", models=[model.info.id], key=estimate.run, predicted=planned, measured=peak)
+            self._experience.learn(run.kind, peak)
+            planned = max(stage.activation for stage in run.stages())
+            self.ledger.write("measure", models=[model.info.id], key=run.kind, predicted=planned, measured=peak)
         for component in components:
             component.warm = component.state == "resident"
 
     def _note_import(self, conversion: Conversion, seconds: float) -> None:
-        info = conversion.info
-        self.ledger.write(
-            MOVE, models=[info.id], measured=info.bytes, seconds=round(seconds, 2), reason=f"to {conversion.dtype}"
-        )
+        models, size, reason = [conversion.info.id], conversion.info.bytes, f"to {conversion.dtype}"
+        self.ledger.write(MOVE, models=models, measured=size, seconds=round(seconds, 2), reason=reason)
 
 
 def device_of(settings: Settings) -> torch.device:

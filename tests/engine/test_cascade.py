@@ -35,7 +35,7 @@ from studio.jobs.frames import FrameStore  # noqa: E402
 from studio.jobs.inputs import InputStore  # noqa: E402
 from studio.manager.families import family_for  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.estimate import Shape, folder_weights, stages_for  # noqa: E402
+from studio.manager.memory.estimate import Run, Shape, folder_weights  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
 from tests.models import tiny_models  # noqa: E402
 
@@ -176,7 +176,7 @@ def test_a_budget_that_holds_one_stage_at_a_time_changes_no_pixel(
     expected = run(manager, asked(manager))[0]
     small = Manager(Settings(models=(models,), outputs=tmp_path / "small", device="cpu"))
     upper = folder_weights(models / TWO)["unet"]
-    stages = stages_for(family_for(small.catalog.models()[1]), {"unet": upper}, Shape(32, 32), "fp32")
+    stages = Run(family_for(small.catalog.models()[1]), {"unet": upper}, Shape(32, 32), "fp32").stages()
     small.set_budget(stages[0].activation + 4 * upper.elements + 1000)
     result = run(small, asked(small))[0]
     assert result.recipe.pixels == expected.recipe.pixels

@@ -269,7 +269,7 @@ def test_a_budget_for_one_stage_leaves_the_picture_as_it_is_and_unloading_leaves
     # So small a model is all working memory; here its weights are to be what does not fit.
     monkeypatch.setattr(estimate, "working_bytes", lambda traced, device: 1000)
     weights = estimate.folder_weights(pipelines.folder(name))
-    stages = estimate.stages_for(family_for(info), weights, shape_of(info, None), "fp32")
+    stages = estimate.Run(family_for(info), weights, shape_of(info, None), "fp32").stages()
     tight = Manager(pipelines.manager.settings.model_copy(update={"outputs": tmp_path}))
     budget = max(sum(part.bytes for part in stage.parts) + stage.activation for stage in stages) + BUFFERS
     tight.set_budget(budget)

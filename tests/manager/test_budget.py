@@ -18,7 +18,7 @@ from studio.core.settings import Settings
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager, shape_of
 from studio.manager.memory import assembly, estimate
-from studio.manager.memory.estimate import folder_weights, stages_for
+from studio.manager.memory.estimate import Run, folder_weights
 from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import anonymous
 from studio.manager.memory.residency import KEPT_SHELLS
@@ -67,7 +67,7 @@ def needs(models: Path, name: str, family: str) -> dict[str, tuple[int, int, int
     """stage -> (bytes of its components, of them streamed, working memory), as the planner has them."""
     weights = folder_weights(models / name)
     manager = manager_for(models, models / ".out")
-    stages = stages_for(FAMILIES.get(family), weights, shape_of(info_of(manager, name), None), "fp32")
+    stages = Run(FAMILIES.get(family), weights, shape_of(info_of(manager, name), None), "fp32").stages()
     buffers = 4096  # of modules, which no header has
     return {
         s.name: (
@@ -278,7 +278,7 @@ def test_a_failed_load_leaves_the_books_straight(models: Path, tmp_path: Path, m
     def fail(*_: Any) -> None:
         raise ModelError("damaged")
 
-    monkeypatch.setattr(assembly, "load_component", fail)
+    monkeypatch.setattr(assembly, "load_folder", fail)
     with pytest.raises(ModelError, match="damaged"):
         picture(manager, "a")
     monkeypatch.undo()

@@ -23,11 +23,11 @@ import torch  # noqa: E402
 from studio.engine.generate import Result, generate  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
 from studio.engine.tap import TapStep  # noqa: E402
+from studio.manager.loading import is_out_of_memory  # noqa: E402
 from studio.manager.manager import Loaded, Manager  # noqa: E402
 from studio.manager.memory import estimate  # noqa: E402
 from studio.manager.memory.estimate import Shape, folder_weights  # noqa: E402
 from studio.manager.memory.fallbacks import Fallbacks, fallbacks_for  # noqa: E402
-from studio.manager.out_of_memory import is_out_of_memory  # noqa: E402
 
 ON_THE_CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9"
 NO_MEMORY = [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(ON_THE_CPU)]

@@ -15,7 +15,7 @@ from tests.models import tiny_models
 compat.prepare()
 from studio.engine.generate import generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.weights import FileState  # noqa: E402
+from studio.manager.memory.weights import changed_in_place  # noqa: E402
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -68,9 +68,9 @@ def test_a_file_replaced_by_another_of_its_name_does_no_harm(manager: Manager, t
 def test_what_counts_as_changed_in_place(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"12345678")
-    mapped = FileState.of(file)
-    assert not mapped.changed_in_place()
+    mapped = file.stat()
+    assert not changed_in_place(file, mapped)
     os.truncate(file, 4)
-    assert mapped.changed_in_place()
+    assert changed_in_place(file, mapped)
     file.unlink()
-    assert not mapped.changed_in_place()
+    assert not changed_in_place(file, mapped)

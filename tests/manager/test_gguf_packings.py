@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from studio.core.errors import ModelError
-from studio.manager.conversion.tensor_names import Piece
-from studio.manager.conversion.weights_file import WeightsFile, write_pieces
+from studio.manager.conversion.weights_file import Piece, WeightsFile, write_pieces
 from studio.manager.disk.describe import describe
 from studio.manager.disk.headers import _GGML_TYPES, UNPACKED, read_header
 
@@ -77,8 +76,7 @@ def test_a_packing_is_unpacked_to_the_bit(name: str, tmp_path: Path) -> None:
     assert header.tensors["qkv"] == (name, (ROWS, width), data.size)
     pieces = [Piece(part, (ROWS // 3, width), "qkv", ROWS // 3 * place) for place, part in enumerate("qkv")]
     pieces += [Piece("swapped", (ROWS, width), "qkv", swapped=True), Piece("norm", (width,), "norm")]
-    with WeightsFile(file) as weights:
-        write_pieces(tmp_path / "x.safetensors", pieces, weights.read, torch.float32)
+    write_pieces(tmp_path / "x.safetensors", pieces, WeightsFile(file).read, torch.float32)
     made = {key: tensor.numpy() for key, tensor in load_file(tmp_path / "x.safetensors").items()}
     assert np.array_equal(np.concatenate([made[part] for part in "qkv"]), wanted)
     assert np.array_equal(made["swapped"], np.concatenate([wanted[ROWS // 2 :], wanted[: ROWS // 2]]))
@@ -91,10 +89,10 @@ def test_a_convolution_that_was_rearranged_gets_its_shape_back(name: str, tmp_pa
     wanted = gguf.quants.dequantize(data, KINDS[name])
     shape = (wanted.size // (16 * 3 * 3), 16, 3, 3)
     file = written(tmp_path / "x.gguf", {"conv": (data, KINDS[name])}, conv=shape)
-    with WeightsFile(file) as weights:
-        assert weights.tensors["conv"].shape == shape
-        assert np.array_equal(weights.read("conv").numpy(), wanted.reshape(shape))
-        assert np.array_equal(weights.read("conv", 2, 3).numpy(), wanted.reshape(shape)[2:5])
+    weights = WeightsFile(file)
+    assert weights.tensors["conv"].shape == shape
+    assert np.array_equal(weights.read("conv").numpy(), wanted.reshape(shape))
+    assert np.array_equal(weights.read("conv", 2, 3).numpy(), wanted.reshape(shape)[2:5])
 
 
 @pytest.mark.parametrize("name", ["Q8_K", "Q1_0"])
@@ -114,8 +112,8 @@ def test_a_packing_that_is_not_read_is_named_at_once(name: str, tmp_path: Path) 
         info.problem
         == f"Its weights are quantised as {name}, which is not supported; fetch the fp16, bf16, fp8 or another GGUF file."
     )
-    with WeightsFile(file) as opened, pytest.raises(ModelError, match=f"holds {name}, a packing that is not read"):
-        opened.read("double_blocks.0.img_attn.qkv.weight")
+    with pytest.raises(ModelError, match=f"holds {name}, a packing that is not read"):
+        WeightsFile(file).read("double_blocks.0.img_attn.qkv.weight")
 
 
 def test_a_packing_that_nobody_knows_is_named_too(tmp_path: Path) -> None:

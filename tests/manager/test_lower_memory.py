@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,8 @@ from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.families import FAMILIES
 from studio.manager.memory import estimate
-from studio.manager.memory.estimate import Shape, Weights
-from studio.manager.memory.fallbacks import SINGLE, SLICE, TILE, decoder_config, lower_memory, tile_pixels, tile_sizes
-from studio.manager.memory.planner import Part, Stage
+from studio.manager.memory.estimate import Run, Shape, Weights
+from studio.manager.memory.fallbacks import SINGLE, SLICE, TILE, decoder_config, tile_pixels, tile_sizes, variants
 from studio.manager.memory.planning import forecast
 from tests.models import components, tiny_models
 
@@ -24,30 +24,37 @@ compat.prepare()
 from studio.engine.generate import Result, generate  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 
+SD1 = FAMILIES.get("sd1")
 KL = {"_class_name": "AutoencoderKL", "block_out_channels": [128, 256, 512, 512], "sample_size": 512}
-PIXEL = 2000  # bytes of working memory a pixel, in these numbers
+UNET = Weights(1000, 10, {"block_out_channels": [320]})
 
 
-def stages_of(shape: Shape) -> list[Stage]:
-    size = shape.width * shape.height * shape.batch * PIXEL
-    return [Stage("denoise", (Part("unet", 50),), size // 4), Stage("decode", (Part("vae", 5),), size)]
+def run_of(shape: Shape, decoder: dict[str, Any] | None) -> Run:
+    return Run(SD1, {"unet": UNET} | ({"vae": Weights(1000, 10, decoder)} if decoder else {}), shape, "fp32")
+
+
+def working(run: Run) -> tuple[int, ...]:
+    return tuple(stage.activation for stage in run.stages())
 
 
 def test_what_costs_no_pixel_comes_first() -> None:
-    variants = dict(lower_memory(stages_of, Shape(1024, 1024, batch=4), KL))
-    assert list(variants) == [(SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
-    image, tile = 1024 * 1024 * PIXEL, 512 * 512 * PIXEL
-    working = {names: tuple(stage.activation for stage in stages) for names, stages in variants.items()}
-    assert working[(SLICE,)] == (image, image)
-    assert working[(SINGLE,)] == (image // 4, image)
-    assert working[(SLICE, TILE)][0] == image
-    assert tile < working[(SLICE, TILE)][1] < image // 2  # a tile, and the picture that is being joined
-    assert [names for names, _ in lower_memory(stages_of, Shape(1024, 1024), KL)] == [(TILE,)]
+    found = {
+        names: tuple(stage.activation for stage in stages)
+        for names, stages in variants(run_of(Shape(1024, 1024, 4), KL))
+    }
+    assert list(found) == [(), (SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
+    (batch, _), (one, image) = working(run_of(Shape(1024, 1024, 4), KL)), working(run_of(Shape(1024, 1024), KL))
+    tile = working(run_of(Shape(512, 512), KL))[1]
+    assert found[(SLICE,)] == (batch, image)
+    assert found[(SINGLE,)] == (one, image)
+    assert found[(SLICE, TILE)][0] == batch and found[(SLICE, TILE, SINGLE)][0] == one
+    assert tile < found[(SLICE, TILE)][1] < image // 2  # a tile, and the picture that is being joined
+    assert [names for names, _ in variants(run_of(Shape(1024, 1024), KL))] == [(), (TILE,)]
 
 
 def test_what_knows_no_tiles_is_only_made_one_by_one() -> None:
-    assert [names for names, _ in lower_memory(stages_of, Shape(64, 64, batch=2), None)] == [(SINGLE,)]
-    assert list(lower_memory(stages_of, Shape(64, 64), {"_class_name": "AutoencoderOobleck"})) == []
+    assert [names for names, _ in variants(run_of(Shape(64, 64, batch=2), None))] == [(), (SINGLE,)]
+    assert [names for names, _ in variants(run_of(Shape(64, 64), {"_class_name": "AutoencoderOobleck"}))] == [()]
 
 
 @pytest.mark.parametrize("pixels", [32, 48, 64, 128, 512, 1024])
@@ -114,7 +121,5 @@ def test_a_decoder_that_the_budget_does_not_hold_decodes_in_tiles(
 
 
 def test_a_single_file_s_autoencoder_is_known_by_its_family() -> None:
-    sd1 = FAMILIES.get("sd1")
-    weights = {"vae": Weights(1000, 10, sd1.blueprint.configs["vae"])}
-    config = decoder_config(weights, sd1)
-    assert config is not None and tile_pixels(config, 1024) == 512
+    config = decoder_config(Run(SD1, {"vae": Weights(1000, 10, SD1.blueprint.configs["vae"])}, Shape(64, 64), "fp32"))
+    assert tile_pixels(config, 1024) == 512

@@ -165,7 +165,7 @@ def test_waiting_jobs_keep_the_components_of_their_parts(manager: Manager, monke
         c.key for c in sorted(manager.residency.components.values(), key=lambda c: c.last_use) if "vae" in c.key
     )
     manager.expect([Expected(info, "fp32", False, (VAE(model="vae/other"),))])
-    manager._holdings._leased.clear()  # as in another session
+    manager.residency._leased.clear()  # as in another session
     manager.expect([Expected(info, "fp32", False, (VAE(model="vae/other"),))])
     manager.set_budget(manager.residency.held() - 1)
     left = {key for key, component in manager.residency.components.items() if component.state == "resident"}

@@ -156,13 +156,13 @@ def test_a_scale_for_each_row_is_applied_to_its_row(tmp_path: Path) -> None:
         "d.weight_scale": rows.reshape(6).clone(),
     }
     save_file(scales | {f"{name}.weight": eight.clone() for name in "abcd"}, tmp_path / "x.safetensors")
-    with WeightsFile(tmp_path / "x.safetensors") as file:
-        assert torch.equal(file.read("a.weight", 2, 3), eight.float()[2:5] * rows[2:5])
-        assert torch.equal(file.read("a.weight"), eight.float() * rows)
-        assert torch.equal(file.read("d.weight", 1, 2), eight.float()[1:3] * rows[1:3])
-        assert torch.equal(file.read("b.weight", 2, 3), eight.float()[2:5] * 0.5)
-        with pytest.raises(ModelError, match=r"quantised in a way that is not read here \(blocks at c\.weight_scale"):
-            file.read("c.weight")
+    file = WeightsFile(tmp_path / "x.safetensors")
+    assert torch.equal(file.read("a.weight", 2, 3), eight.float()[2:5] * rows[2:5])
+    assert torch.equal(file.read("a.weight"), eight.float() * rows)
+    assert torch.equal(file.read("d.weight", 1, 2), eight.float()[1:3] * rows[1:3])
+    assert torch.equal(file.read("b.weight", 2, 3), eight.float()[2:5] * 0.5)
+    with pytest.raises(ModelError, match=r"quantised in a way that is not read here \(blocks at c\.weight_scale"):
+        file.read("c.weight")
 
 
 def test_a_model_in_several_files_is_listed_once(tmp_path: Path) -> None:

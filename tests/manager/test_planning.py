@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,11 +58,11 @@ def test_the_text_encoder_and_the_denoiser_make_way_under_a_small_one(tmp_path: 
 @pytest.mark.parametrize(("size", "most"), [(512, 0.7), (1024, 2.8)])
 def test_the_decoder_s_working_memory_follows_what_was_traced(size: int, most: float) -> None:
     """SD's autoencoder in fp16 was traced at 384 MiB for 512 x 512 and 1,536 MiB for 1024 x 1024."""
-    from studio.manager.memory.estimate import Weights, stages_for
+    from studio.manager.memory.estimate import Run, Weights
 
     configs = FAMILIES.get("sd1").blueprint.configs
     weights = {name: Weights(1000, 10, configs[name]) for name in ("unet", "vae", "text_encoder")}
-    stages = {s.name: s for s in stages_for(FAMILIES.get("sd1"), weights, Shape(size, size), "fp16", "cuda")}
+    stages = {s.name: s for s in Run(FAMILIES.get("sd1"), weights, Shape(size, size), "fp16", "cuda").stages()}
     traced = {512: 384, 1024: 1536}[size] << 20
     assert traced < stages["decode"].activation < most * GIB + (512 << 20)
     unet = {512: 130 << 20}.get(size)
@@ -121,3 +123,29 @@ def test_the_plan_of_a_model_with_another_vae_has_that_one_s_size_and_working_me
     (models / "vae/wide.safetensors").unlink()
     with pytest.raises(InvalidRequest, match="sd is set to run with the VAE vae/wide, which is not here"):
         decoding()
+
+
+def test_a_run_with_a_controlnet_in_one_file_is_planned_without_torch(tmp_path: Path) -> None:
+    """As the window plans it, in a process that must not load torch."""
+    full_size_sd1(tmp_path / "sd.safetensors")
+    shapes: Shapes = {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3)}
+    shapes |= {"down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight": (640, 768)}
+    write_sparse(tmp_path / "controlnet/canny.safetensors", shapes)
+    code = """
+import sys
+from pathlib import Path
+from studio.core.options import find_model
+from studio.core.parts import ControlNet
+from studio.manager.disk.catalog import Catalog
+from studio.manager.memory.planning import Shape, forecast
+root = Path(sys.argv[1])
+catalog = Catalog((root,), None)
+info = find_model(catalog.models(), "sd")
+control = ControlNet(model="controlnet/canny", image="0" * 64)
+made = forecast(info, root / "sd.safetensors", 8 << 30, Shape(512, 512), "fp16", "cpu", catalog, (control,))
+assert made.plan.resident["denoise"]["controlnet"] == 2 * (16 * 27 + 640 * 768)
+assert not {"torch", "diffusers", "transformers"} & sys.modules.keys()
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

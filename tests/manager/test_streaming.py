@@ -15,8 +15,7 @@ compat.prepare()
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from studio.engine.generate import generate  # noqa: E402
-from studio.manager.manager import Manager  # noqa: E402
-from studio.manager.memory.loaded import Loaded  # noqa: E402
+from studio.manager.manager import Loaded, Manager  # noqa: E402
 from studio.manager.memory.planner import Move  # noqa: E402
 
 # The first component of DDPM's and of DiT's pipeline is the denoiser, which they ask for the device to run on.

@@ -9,7 +9,7 @@ import pytest
 from studio import compat
 from studio.core.errors import ModelError
 from studio.manager.disk.tokenizers import find_t5_tokenizer, write_t5_tokenizer
-from studio.manager.loading import load_component
+from studio.manager.loading import load_folder
 
 compat.prepare()
 import sentencepiece  # noqa: E402
@@ -44,7 +44,7 @@ def test_a_folder_with_only_spiece_model_is_read_as_sentencepiece_reads_it(
     class_name: str, spiece: Path, tmp_path: Path
 ) -> None:
     published(tmp_path / "model/tokenizer", spiece)
-    tokenizer = load_component(tmp_path / "model", "tokenizer", "transformers", class_name)
+    tokenizer = load_folder(tmp_path / "model/tokenizer", "transformers", class_name)
     own = sentencepiece.SentencePieceProcessor(model_proto=spiece.read_bytes())
     assert tokenizer(PROMPT).input_ids == [*own.encode(PROMPT), own.eos_id()]
     assert len(tokenizer) == own.get_piece_size() + 100
@@ -54,7 +54,7 @@ def test_a_single_file_borrows_it_from_any_folder_that_has_one(spiece: Path, tmp
     published(tmp_path / "diffusers/PixArt-Sigma/tokenizer", spiece)
     assert find_t5_tokenizer((tmp_path,)) == tmp_path / "diffusers/PixArt-Sigma/tokenizer"
     write_t5_tokenizer(tmp_path / "made/tokenizer_2", (tmp_path,))
-    tokenizer = load_component(tmp_path / "made", "tokenizer_2", "transformers", "T5Tokenizer")
+    tokenizer = load_folder(tmp_path / "made/tokenizer_2", "transformers", "T5Tokenizer")
     assert tokenizer.model_max_length == 512
     assert tokenizer(PROMPT).input_ids[-1] == tokenizer.eos_token_id == 1
 

@@ -6,7 +6,8 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
-from studio.manager.conversion.tensor_names import Piece, pieces_of
+from studio.manager.conversion.component import pieces_of
+from studio.manager.conversion.weights_file import Piece
 from studio.manager.families.blueprints import config_of
 from tests.models.original_names import flux_original, sd3_original
 

@@ -12,7 +12,6 @@ from studio.core.errors import StudioError
 from studio.manager.conversion import converter, imports
 from studio.manager.conversion.converted_folders import conversion_of
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.companions import files_of
 
 
 def convert_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +30,6 @@ def imported(models: Path, model: str, dtype: str = "fp32") -> Path:
     info = next(info for info in catalog.models() if info.id == model)
     file = catalog.path(model)
     assert file is not None
-    conversion = conversion_of(info, file, dtype, models.parent / "imported", files_of(catalog.beside(info)))
+    conversion = conversion_of(info, file, dtype, models.parent / "imported", catalog.beside(info))
     converter.import_checkpoint(conversion, (models,))
     return conversion.target

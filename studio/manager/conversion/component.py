@@ -1,25 +1,26 @@
 """Converts one component of a checkpoint: its tensors under diffusers' names, in the run's dtype, below a configuration.
 
-Where the names are known (`tensor_names`, or diffusers' own renaming) the weights pass through tensor by tensor; else
+Where the names are known (`tensor_names.yaml`, or diffusers' own renaming) the weights pass through tensor by tensor; else
 diffusers converts the component whole. Does not know what else the model is made of.
 """
 
+import functools
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from studio.core.errors import ModelError
-from studio.manager.conversion.tensor_names import Piece, pieces_of
-from studio.manager.conversion.weights_file import WeightsFile, write_pieces
-from studio.manager.disk.companions import Origin
+from studio.manager.conversion.weights_file import Piece, WeightsFile, write_pieces
 from studio.manager.disk.safe_files import read_json, readable
-from studio.manager.loading import component_class, empty_component, reason
+from studio.manager.loading import Source, component_class, reason
 
 ORIGIN = "origin.json"  # in a component's folder: a stamp of what it was made from
 UNET = "model.diffusion_model."
@@ -27,99 +28,80 @@ UNET = "model.diffusion_model."
 TOPS = {"UNet2DConditionModel": UNET, "CLIPTextModelWithProjection": "conditioner.embedders.1.model."}
 # How a text encoder's tensors begin where they have transformers' names or llama.cpp's, and not OpenCLIP's.
 KNOWN_TEXT = ("text_model.", "encoder.block.", "block.", "enc.blk.")
+TABLES = Path(__file__).with_name("tensor_names.yaml")  # the names that models were published under
+ENDING = re.compile(r"\.(weight|bias|scale)$")
+BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
+SWAPPED = "swapped"
+T5_EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "embed_tokens.weight")
+Shapes = Mapping[str, tuple[int, ...]]
 FAULTS = (ValueError, KeyError, RuntimeError, AttributeError, TypeError, IndexError)  # of files that do not fit
 
 
-@dataclass(frozen=True)
-class ComponentFile:
-    """One component to convert: of which class, from where, into which folder."""
+@dataclass(frozen=True, eq=False)
+class ComponentFile(Source):
+    """One component to convert: `files` hold it, `folder` is the one to be made, with the configuration in it."""
 
-    name: str
-    library: str
-    class_name: str
-    origin: Origin
-    folder: Path  # of the whole model
-    dtype: Any  # torch.dtype
+    prefix: str = ""  # of its tensors' names in the files
+    lent: bool = False  # the files are those of a diffusers folder
+    precision: Any = None  # torch.dtype
     identity: str = ""  # the name of a square matrix that is the identity where the file leaves it out
-
-    @property
-    def title(self) -> str:
-        return self.name.replace("_", " ")
-
-    @property
-    def place(self) -> Path:
-        return self.folder / self.name
 
     @property
     def bytes(self) -> int:
         """What it will take on disk."""
-        with ExitStack() as stack:
-            return sum(map(math.prod, self.open(stack)[0].values())) * self.dtype.itemsize
+        return sum(map(math.prod, self.open()[0].values())) * self.precision.itemsize
 
-    def open(self, stack: ExitStack) -> tuple[dict[str, tuple[int, ...]], dict[str, WeightsFile]]:
+    def open(self) -> tuple[dict[str, tuple[int, ...]], dict[str, WeightsFile]]:
         """Its tensors' shapes without the prefix that they have in the file, and the open file of each."""
         shapes: dict[str, tuple[int, ...]] = {}
         places: dict[str, WeightsFile] = {}
-        for path in self.origin.files:
-            file = stack.enter_context(WeightsFile(path))
-            found = file.shapes(self.origin.prefix)
+        for path in self.files:
+            file = WeightsFile(path)
+            found = file.shapes(self.prefix)
             shapes |= found
             places |= dict.fromkeys(found, file)
         return shapes, places
 
     def misfit(self, what: str) -> ModelError:
-        return ModelError(f"The {self.title} in {readable(self.origin.files[0].name)} {what}")
+        return ModelError(f"The {self.title} in {readable(self.files[0].name)} {what}")
 
 
 def convert(component: ComponentFile, wrote: Callable[[int], None]) -> None:
     """Its weights, under the configuration already written; linked where an earlier import made the same."""
     stamp = _stamp(component)  # now: diffusers rewrites the configuration
     if not _linked(component):
+        shapes, places = component.open()
         try:
-            if not _pass_through(component, wrote):
-                _convert_whole(component, wrote)
+            if (pieces := _pieces(component, shapes)) is None:
+                _convert_whole(component, places, wrote)
+            else:
+                stem = "model" if component.library == "transformers" else "diffusion_pytorch_model"
+                write_pieces(
+                    component.folder / f"{stem}.safetensors",
+                    _fitted(component, pieces, component.empty(component.precision)),
+                    lambda key, start, rows: places[key].read(component.prefix + key, start, rows),
+                    component.precision,
+                    wrote,
+                )
         except FAULTS as error:
             raise component.misfit(f"does not fit: {reason(error)}") from error
-    (component.place / ORIGIN).write_text(json.dumps({"stamp": stamp}))
-
-
-def _pass_through(component: ComponentFile, wrote: Callable[[int], None]) -> bool:
-    """Tensor by tensor, where the names are this library's own or a table knows them; False where neither is so."""
-    with ExitStack() as stack:
-        shapes, places = component.open(stack)
-        pieces = _pieces(component, shapes)
-        if pieces is None:
-            return False
-        module = empty_component(
-            component.folder, component.name, component.library, component.class_name, component.dtype
-        )
-        stem = "model" if component.library == "transformers" else "diffusion_pytorch_model"
-        write_pieces(
-            component.place / f"{stem}.safetensors",
-            _fitted(component, pieces, module),
-            lambda key, start, rows: places[key].read(component.origin.prefix + key, start, rows),
-            component.dtype,
-            wrote,
-        )
-    return True
+    (component.folder / ORIGIN).write_text(json.dumps({"stamp": stamp}))
 
 
 def _pieces(component: ComponentFile, shapes: dict[str, tuple[int, ...]]) -> list[Piece] | None:
-    if component.origin.folder:
+    """The tensors to write; None where only diffusers knows how the names and shapes change."""
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    if component.lent:
         return [Piece(key, shape, key) for key, shape in shapes.items()]
     if any(key.startswith("input_blocks.") for key in shapes):
-        return _renamed_unet(component, shapes)
+        # Of CompVis' U-Net this does nothing but rename, so it is given names in place of tensors.
+        config = read_json(component.folder / "config.json")
+        found = convert_ldm_unet_checkpoint({UNET + key: key for key in shapes}, config)
+        return [Piece(name, shapes[key], key) for name, key in found.items() if key is not None]
     if component.library == "transformers" and not any(key.startswith(KNOWN_TEXT) for key in shapes):
         return None
     return pieces_of(component.class_name, shapes)
-
-
-def _renamed_unet(component: ComponentFile, shapes: dict[str, tuple[int, ...]]) -> list[Piece]:
-    """diffusers' conversion of CompVis' U-Net does nothing but rename, so it is given names in place of tensors."""
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
-
-    found = convert_ldm_unet_checkpoint({UNET + key: key for key in shapes}, read_json(component.place / "config.json"))
-    return [Piece(name, shapes[key], key) for name, key in found.items() if key is not None]
 
 
 def _fitted(component: ComponentFile, pieces: list[Piece], module: Any) -> list[Piece]:
@@ -145,18 +127,20 @@ def _fitted(component: ComponentFile, pieces: list[Piece], module: Any) -> list[
     return out
 
 
-def _convert_whole(component: ComponentFile, read: Callable[[int], None]) -> None:
+def _convert_whole(component: ComponentFile, places: dict[str, WeightsFile], wrote: Callable[[int], None]) -> None:
     """Through diffusers' own conversion, which needs the component's tensors together."""
     from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
 
+    prefix, dtype = component.prefix, component.precision
     cls = component_class(component.library, component.class_name)
-    options = {
-        "config": str(component.folder),
-        "subfolder": component.name,
-        "local_files_only": True,
-        "torch_dtype": component.dtype,
-    }
-    tensors = _tensors(component, read)
+    options = {"config": str(component.folder.parent), "subfolder": component.name, "local_files_only": True}
+    options |= {"torch_dtype": dtype}
+    top = UNET if component.name == "unet" else prefix or TOPS.get(component.class_name, "")
+    tensors = {}
+    for key, file in places.items():
+        tensor = file.read(prefix + key)
+        tensors[top + key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+        wrote(tensor.numel() * dtype.itemsize)
     if component.library == "transformers":
         module = create_diffusers_clip_model_from_ldm(cls, tensors, **options)
     else:
@@ -164,20 +148,64 @@ def _convert_whole(component: ComponentFile, read: Callable[[int], None]) -> Non
     empty = [key for key, tensor in module.state_dict().items() if tensor.is_meta]
     if empty:
         raise component.misfit(f"lacks {len(empty)} tensors, such as {empty[0]}.")
-    module.to(component.dtype).save_pretrained(component.place, safe_serialization=True)
+    module.to(dtype).save_pretrained(component.folder, safe_serialization=True)
 
 
-def _tensors(component: ComponentFile, read: Callable[[int], None]) -> dict[str, Any]:
-    """Its tensors in the run's dtype, under the names that diffusers' conversion expects."""
-    prefix, dtype = component.origin.prefix, component.dtype
-    top = UNET if component.name == "unet" else prefix or TOPS.get(component.class_name, "")
-    out = {}
-    with ExitStack() as stack:
-        for key, file in component.open(stack)[1].items():
-            tensor = file.read(prefix + key)
-            out[top + key] = tensor.to(dtype) if tensor.is_floating_point() else tensor
-            read(tensor.numel() * dtype.itemsize)
+# ---- names ---------------------------------------------------------------------------------------------------------
+
+
+def pieces_of(class_name: str, shapes: Shapes) -> list[Piece] | None:
+    """The tensors of a component of this class under its own names; None where no table has the class."""
+    if class_name in ("CLIPTextModel", "CLIPTextModelWithProjection"):  # what it counts (position_ids) is not learned
+        return [Piece(key, shape, key) for key, shape in shapes.items() if ENDING.search(key)]
+    if class_name == "T5EncoderModel" and not any(key.startswith("enc.blk.") for key in shapes):
+        return _t5_pieces(shapes)
+    return _renamed(_tables()[class_name], shapes) if class_name in _tables() else None
+
+
+def _t5_pieces(shapes: Shapes) -> list[Piece]:
+    """T5's encoder, whole or without its first word; its embedding goes under one of two names, or under both."""
+    embedding = next((key for key in T5_EMBEDDINGS if key in shapes), None)
+    made = [Piece("shared.weight", shapes[embedding], embedding)] if embedding else []
+    for key, shape in shapes.items():
+        if key.endswith(".weight") and key not in T5_EMBEDDINGS:
+            made.append(Piece(key if key.startswith("encoder.") else f"encoder.{key}", shape, key))
+    return made
+
+
+def _renamed(table: dict[str, Any], shapes: Shapes) -> list[Piece]:
+    stems = {key: ENDING.sub("", key) for key in shapes}
+    blocks = {key: found[0] for key, stem in stems.items() if (found := BLOCK.search(stem))}
+    last, out = max(map(int, blocks.values()), default=-1), []
+    for key, stem in stems.items():
+        block = blocks.get(key, "")
+        words = ("last", "*") if block == str(last) else ("*",)
+        named = next((n for word in words if (n := BLOCK.sub(word, stem, count=1)) in table), None)
+        if named is not None:
+            ending = key.removeprefix(stem).replace(".scale", ".weight")
+            out += _dealt(key, shapes[key], table[named], block, ending)
     return out
+
+
+def _dealt(key: str, shape: tuple[int, ...], targets: Any, block: str, ending: str) -> list[Piece]:
+    """The rows of one tensor, dealt out to its targets."""
+    if not isinstance(targets, dict):
+        targets = dict.fromkeys([targets] if isinstance(targets, str) else targets, 1)
+    swapped = SWAPPED in targets.values()
+    shares = [1 if share == SWAPPED else share for share in targets.values()]
+    start, out = 0, []
+    for target, share in zip(targets, shares, strict=True):
+        rows = shape[0] // sum(shares) * share
+        name = target.replace("*", block) + ending
+        out.append(Piece(name, (rows, *shape[1:]), key, start, swapped))
+        start += rows
+    return out
+
+
+@functools.cache
+def _tables() -> dict[str, dict[str, Any]]:
+    tables: dict[str, dict[str, Any]] = yaml.safe_load(TABLES.read_text(encoding="utf-8"))
+    return tables
 
 
 # ---- components that several models share ------------------------------------------------------------------------
@@ -185,16 +213,16 @@ def _tensors(component: ComponentFile, read: Callable[[int], None]) -> dict[str,
 
 def _stamp(component: ComponentFile) -> str:
     """Of all that the converted component depends on."""
-    files = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in component.origin.files]
-    config = (component.place / "config.json").read_text()
-    made_from = (files, component.origin.prefix, component.class_name, str(component.dtype), config)
+    files = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in component.files]
+    config = (component.folder / "config.json").read_text()
+    made_from = (files, component.prefix, component.class_name, str(component.precision), config)
     return hashlib.sha256(repr(made_from).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def twin(component: ComponentFile) -> Path | None:
     """The folder of an import beside this one that made the same component; a text encoder may serve many models."""
     stamp = _stamp(component)
-    for origin in sorted(component.folder.parent.glob(f"*/{component.name}/{ORIGIN}")):
+    for origin in sorted(component.folder.parent.parent.glob(f"*/{component.name}/{ORIGIN}")):
         try:
             if read_json(origin).get("stamp") == stamp:
                 return origin.parent
@@ -208,7 +236,7 @@ def _linked(component: ComponentFile) -> bool:
     found = twin(component)
     try:
         for file in found.glob("*.safetensors*") if found else ():
-            os.link(file, component.place / file.name)
+            os.link(file, component.folder / file.name)
     except OSError:
         return False
     return found is not None

@@ -1,24 +1,26 @@
 """The folders that single files are converted to: what each is called, which are still of use, which are removed.
 
-A folder's name carries a stamp of all that it was made from, so that a changed file, a text encoder or VAE beside it that
-changed or gave way to a better one, a corrected family or another dtype means another folder. In each lies a note of its
-originals. Reads no tensor; no torch.
+A folder's name carries a stamp of all that it was made from, so that a changed file, another text encoder or VAE beside it,
+a corrected family or another dtype means another folder. In each lies a note of its originals. Reads no tensor; no torch.
 """
 
+import fcntl
 import glob
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.models import ModelInfo
+from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.companions import Origin, files_of
 from studio.manager.disk.safe_files import readable
 from studio.manager.families import Blueprint, family_for
 
@@ -37,7 +39,7 @@ class Conversion:
     file: Path
     dtype: str  # fp32, bf16, fp16
     target: Path
-    beside: tuple[Path, ...] = ()  # the files of other models that it takes components from
+    beside: Mapping[str, Origin] = field(default_factory=dict)  # the components that other files have
 
     @property
     def name(self) -> str:
@@ -76,12 +78,19 @@ class Conversion:
             "info": self.info.model_dump(mode="json"),
             "file": str(self.file),
             "dtype": self.dtype,
-            "beside": [str(file) for file in self.beside],
+            "origins": {
+                name: [[str(file) for file in origin.files], origin.prefix, origin.folder and str(origin.folder)]
+                for name, origin in self.beside.items()
+            },
         }
 
     @classmethod
     def of_note(cls, note: dict[str, Any], target: Path) -> "Conversion":
-        beside = tuple(map(Path, note.get("beside", ())))
+        origins = note.get("origins", {"": [note.get("beside", ()), "", None]})  # earlier versions: the files alone
+        beside = {
+            name: Origin(tuple(map(Path, files)), prefix, Path(folder) if folder else None)
+            for name, (files, prefix, folder) in origins.items()
+        }
         return cls(ModelInfo.model_validate(note["info"]), Path(note["file"]), str(note["dtype"]), target, beside)
 
 
@@ -93,17 +102,16 @@ def blueprint_of(info: ModelInfo) -> Blueprint:
     return blueprint
 
 
-def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: tuple[Path, ...] = ()) -> Conversion:
+def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: Mapping[str, Origin]) -> Conversion:
     """The conversion of a file, with those `beside` it, as they are now, to a folder below `place`; raises ModelError."""
     file, place = file.absolute(), place.absolute()
-    beside = tuple(other.absolute() for other in beside)
     try:
-        stat = file.stat()
-        others = [(str(other), other.stat().st_size, other.stat().st_mtime_ns) for other in beside]
+        stat, others = file.stat(), [(other.absolute(), other.stat()) for other in files_of(beside)]
     except OSError:
         raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.") from None
-    made_from = (str(file), stat.st_size, stat.st_mtime_ns, *_identified(info), dtype, *others)
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
+    sizes = [(str(other), found.st_size, found.st_mtime_ns) for other, found in others]
+    made_from = (str(file), stat.st_size, stat.st_mtime_ns, *_identified(info), dtype, *sizes)
     stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     words = re.sub(r"[^\w.-]+", "_", file.stem).replace(PARTIAL, "_")
     name = words.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore")
@@ -123,24 +131,15 @@ def check_room(file: Path, need: int, place: Path) -> None:
         raise StorageError(f"Converting {readable(file.name)} needs {gib}.")
 
 
-def prepared_in(
-    place: Path,
-    models: list[ModelInfo],
-    path: Callable[[str], Path | None],
-    beside: Callable[[ModelInfo], tuple[Path, ...]],
-) -> tuple[str, ...]:
-    """Ids of those `models`, which lie at `path(id)`, that have a folder here made from them, and what is `beside` them, as
-    they are now."""
-    known = {info.id: info for info in models}
-    notes = [note for file in place.glob(f"*/{NOTE}") if (note := _read(file.parent)) is not None and note.complete]
-    made = {note.target.absolute() for note in notes}
+def prepared_in(place: Path, catalog: Catalog) -> tuple[str, ...]:
+    """Ids of the models that have a folder here, made from their file and what is beside it as these are now."""
+    notes = [note for folder in place.absolute().glob("*") if (note := _read(folder)) is not None and note.complete]
+    made, known = {note.target for note in notes}, {info.id: info for info in catalog.models()}
     found = set()
     for note in notes:
-        info, here = known.get(note.info.id), path(note.info.id)
-        if info is None or here is None or here.absolute() != note.file:
-            continue
+        info, path = known.get(note.info.id), catalog.path(note.info.id)
         with suppress(StudioError):
-            if conversion_of(info, note.file, note.dtype, place, beside(info)).target in made:
+            if info and path and conversion_of(info, path, note.dtype, place, catalog.beside(info)).target in made:
                 found.add(info.id)
     return tuple(sorted(found))
 
@@ -156,12 +155,12 @@ def sweep(place: Path) -> None:
 
     A folder is kept while its original's folder cannot be seen, as with a disk that is not plugged in.
     """
-    try:
-        with claimed(place, wait=False) as alone:
-            if alone:  # else somebody converts just now, and sees to it
-                sweep_claimed(place)
-    except OSError:
-        return  # a folder that cannot be written costs room, nothing else
+    with (
+        suppress(OSError),
+        claimed(place, wait=False) as alone,
+    ):  # a folder that cannot be written costs room, nothing else
+        if alone:  # else somebody converts just now, and sees to it
+            sweep_claimed(place)
 
 
 def sweep_claimed(place: Path, made: Conversion | None = None) -> None:
@@ -171,7 +170,7 @@ def sweep_claimed(place: Path, made: Conversion | None = None) -> None:
         if known is None:
             useless = path.name != LOCK
         else:
-            seen = all(file.parent.is_dir() for file in (known.file, *known.beside))
+            seen = all(file.parent.is_dir() for file in (known.file, *files_of(known.beside)))
             useless = (seen and not known.current) or (made is not None and made.replaces(known))
         if useless and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -191,19 +190,12 @@ def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
         return
     place.mkdir(parents=True, exist_ok=True)
     with open(place / LOCK, "ab") as file:
-        yield _lock(file, wait)
-
-
-def _lock(file: IO[bytes], wait: bool) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # no such locks on this system: conversions of two studios may meet, and both are right
-        return wait
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            mine = True
+        except BlockingIOError:
+            mine = False
+        yield mine
 
 
 def _read(folder: Path) -> Conversion | None:

@@ -4,8 +4,8 @@
 output, a JSON object a line, at last either "done" or a "problem". Only `imports` starts it. It runs at a low priority,
 and ends at once when the process that started it does.
 
-What the file leaves out comes from the family's blueprint, and from other files of the models folders (`companions`).
-The folder appears under its name only when complete; the originals are only read.
+What the file leaves out comes from the family's blueprint, and from the other files that the conversion names. The folder
+appears under its name only when complete; the originals are only read.
 """
 
 import contextlib
@@ -34,20 +34,17 @@ from studio.manager.conversion.converted_folders import (
     sweep_claimed,
 )
 from studio.manager.conversion.weights_file import WeightsFile
-from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.companions import Companions, Origin, carried, files_of, t5_tokenizers, weighty
+from studio.manager.disk.companions import Origin, carried, t5_tokenizers, weighty
 from studio.manager.disk.headers import read_header
 from studio.manager.disk.safe_files import read_json
 from studio.manager.disk.tokenizers import find_vocabulary, write_t5_tokenizer, write_tokenizer
 from studio.manager.families import Blueprint
 from studio.manager.families.blueprints import config_of, schedule_of
 
-Report = Callable[[str, float | None], None]  # what is done, and the share of the bytes that has been written
 ROOM = 1.05  # of the weights' own size
 TICK = 0.2  # seconds between two reports of progress
 NICE = 10
 LIKELY_VICTIM = "500"  # where memory runs out the system takes this process, not the one that makes images
-
 
 # ---- the process ---------------------------------------------------------------------------------------------------
 
@@ -59,14 +56,15 @@ def main() -> int:
 
     def emit(**words: Any) -> None:
         try:
-            output.write(json.dumps(words) + "\n")
-            output.flush()
+            print(json.dumps(words), file=output, flush=True)
         except OSError:
             os._exit(1)  # nobody listens any more
 
     task = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    _step_back()
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+        Path("/proc/self/oom_score_adj").write_text(LIKELY_VICTIM)
     conversion = Conversion.of_note(task, Path(task["target"]))
     outcome = carry_out(conversion, tuple(map(Path, task["folders"])), emit)
     emit(**outcome)
@@ -80,57 +78,31 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _step_back() -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        os.nice(NICE)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(LIKELY_VICTIM)
-
-
 def carry_out(conversion: Conversion, folders: tuple[Path, ...], emit: Callable[..., None]) -> dict[str, Any]:
-    """Make the folder; returns how that ended. `emit` is called with `what` is done and its `fraction`."""
+    """Make the folder, unless another process made it meanwhile; returns how that ended. `emit` is called with `what` is
+    done and its `fraction`."""
+    place = conversion.target.parent
     try:
-        _make(conversion, folders, emit)
+        emit(what="waiting for another conversion", fraction=None)
+        with claimed(place, wait=True):
+            if not conversion.complete:
+                sweep_claimed(place)  # there may be no room otherwise
+                emit(what="starting the converter", fraction=0.0)
+                import_checkpoint(conversion, folders, emit)
+                if not conversion.current:
+                    shutil.rmtree(conversion.target, ignore_errors=True)
+                    raise ModelError(
+                        f"{conversion.name} was changed while it was converted; nothing was kept. Try again."
+                    )
+                sweep_claimed(place, conversion)
     except Exception as error:
         problem = _explained(conversion, error)
         return {"problem": str(problem), "storage": isinstance(problem, StorageError)}
     return {"done": True}
 
 
-def _make(conversion: Conversion, folders: tuple[Path, ...], emit: Callable[..., None]) -> None:
-    """The folder, unless another process made it while this one waited for its turn."""
-    place = conversion.target.parent
-    emit(what="waiting for another conversion", fraction=None)
-    with claimed(place, wait=True):
-        if conversion.complete:
-            return
-        sweep_claimed(place)  # there may be no room otherwise
-        emit(what="starting the converter", fraction=0.0)
-        import_checkpoint(conversion, folders, _now_and_then(emit))
-        if not conversion.current:
-            shutil.rmtree(conversion.target, ignore_errors=True)
-            raise ModelError(f"{conversion.name} was changed while it was converted; nothing was kept. Try again.")
-        sweep_claimed(place, conversion)
-
-
-def _now_and_then(emit: Callable[..., None]) -> Report:
-    """Emits another kind of work at once, and how far it is a few times a second: reports come with every tensor."""
-    last, at, most = "", 0.0, 0.0
-
-    def report(what: str, fraction: float | None) -> None:
-        nonlocal last, at, most
-        most = max(most, fraction or 0.0)
-        if what != last or time.monotonic() - at >= TICK:
-            last, at = what, time.monotonic()
-            emit(what=what, fraction=round(most, 3))
-
-    return report
-
-
 def _explained(conversion: Conversion, error: Exception) -> StudioError:
     """The error as a sentence for a person."""
-    from safetensors import SafetensorError
-
     name, text = conversion.name, str(error)
     if not conversion.file.exists():
         return ModelError(f"{name} was deleted while it was converted; nothing was kept.")
@@ -140,7 +112,7 @@ def _explained(conversion: Conversion, error: Exception) -> StudioError:
         return StorageError(f"{name} could not be converted: {error.strerror or type(error).__name__}.")
     if isinstance(error, MemoryError):
         return ModelError(f"There is not enough memory to convert {name}.")
-    if isinstance(error, SafetensorError):  # it raises this for a full disk too
+    if type(error).__name__ == "SafetensorError":  # it raises this for a full disk too
         if any(words in text for words in ("No space left", "os error 28", "os error 27")):
             return StorageError(f"The disk is full: {name} could not be converted. Free some space.")
         return ModelError(f"{name} could not be read; it may be damaged.")
@@ -151,38 +123,55 @@ def _explained(conversion: Conversion, error: Exception) -> StudioError:
 # ---- what it makes -------------------------------------------------------------------------------------------------
 
 
+class Progress:
+    """How far a conversion of `size` bytes is: another kind of work at once, else a few times a second."""
+
+    def __init__(self, emit: Callable[..., None]):
+        self.size, self._done, self._emit, self._last, self._at = 1, 0, emit, "", 0.0
+
+    def add(self, what: str, done: int) -> None:
+        self._done += done
+        if what != self._last or time.monotonic() - self._at >= TICK:
+            self._last, self._at = what, time.monotonic()
+            self._emit(what=what, fraction=round(min(self._done / self.size, 1.0), 3))
+
+
 def import_checkpoint(
     conversion: Conversion,
-    folders: tuple[Path, ...],  # where what the file lacks may be found
-    report: Report = lambda what, fraction: None,
+    folders: tuple[Path, ...],  # where tokenizers may be found
+    emit: Callable[..., None] = lambda **words: None,
 ) -> None:
     """Makes the folder. Raises ModelError for a file that does not fit its family, StorageError if it cannot be written."""
     compat.prepare()
     import torch
 
-    blueprint, made = blueprint_of(conversion.info), conversion.unfinished
+    blueprint, made, progress = blueprint_of(conversion.info), conversion.unfinished, Progress(emit)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[conversion.dtype]
-    origins = _origins(conversion, blueprint, folders)
+    has = carried(blueprint, read_header(conversion.file).tensors)
+    found = {name: Origin((conversion.file,), prefix) for name, prefix in has.items()} | dict(conversion.beside)
+    origins = {name: found[name] for name in weighty(blueprint) if name in found}
     components = [
-        ComponentFile(name, *blueprint.parts[name], origin, made, dtype, blueprint.identities.get(name, ""))
+        ComponentFile(
+            name,
+            *blueprint.parts[name],
+            made / name,
+            origin.files,
+            prefix=origin.prefix,
+            lent=origin.folder is not None,
+            precision=dtype,
+            identity=blueprint.identities.get(name, ""),
+        )
         for name, origin in origins.items()
     ]
-    size = done = 0
-
-    def count(what: str, more: int) -> None:
-        nonlocal done
-        done += more
-        report(what, min(done / max(size, 1), 1.0))
-
     try:
         shutil.rmtree(made, ignore_errors=True)
         _write_configs(made, conversion.info, blueprint, origins, folders)
-        size = sum(component.bytes for component in components if twin(component) is None)
-        check_room(conversion.file, int(size * ROOM), made.parent)
+        progress.size = max(sum(component.bytes for component in components if twin(component) is None), 1)
+        check_room(conversion.file, int(progress.size * ROOM), made.parent)
         for component in components:
-            what = f"converting {component.title}"
-            count(what, 0)
-            convert(component, partial(count, what))
+            wrote = partial(progress.add, f"converting {component.title}")
+            wrote(0)
+            convert(component, wrote)
         (made / NOTE).write_text(json.dumps(conversion.note()))
         os.replace(made, conversion.target)
     except OSError as error:
@@ -191,34 +180,12 @@ def import_checkpoint(
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _origins(conversion: Conversion, blueprint: Blueprint, folders: tuple[Path, ...]) -> dict[str, Origin]:
-    """Where each component lies. Raises ModelError with what is nowhere; the other files are looked at only if needed."""
-    file, info = conversion.file, conversion.info
-    has = carried(blueprint, read_header(file).tensors)
-    needs = tuple(name for name in weighty(blueprint) if name not in has)
-    found = {name: Origin((file,), prefix) for name, prefix in has.items()}
-    if needs or t5_tokenizers(blueprint, set()):
-        catalog = Catalog(folders, None)
-        models = [(other, path) for other in catalog.models() if (path := catalog.path(other.id)) is not None]
-        companions = Companions(models, folders)
-        needing = info.model_copy(update={"needs": needs})
-        problem = companions.problem(needing)
-        if problem:
-            raise ModelError(problem)
-        lent = companions.origins(needing)
-        if tuple(other.absolute() for other in files_of(lent)) != conversion.beside:
-            raise ModelError(f"The files beside {conversion.name} that complete it have changed meanwhile. Try again.")
-        found |= lent
-    return {name: found[name] for name in weighty(blueprint) if name in found}
-
-
 def _write_configs(
     folder: Path, info: ModelInfo, blueprint: Blueprint, origins: dict[str, Origin], folders: tuple[Path, ...]
 ) -> None:
     """All but the weights: configurations, tokenizers, the index of the model."""
     absent = {name for name in weighty(blueprint) if name not in origins}
     t5 = t5_tokenizers(blueprint, absent)
-    vocabulary = find_vocabulary(folders) if blueprint.tokenizers else None
     index: dict[str, Any] = {"_class_name": blueprint.pipeline, **blueprint.arguments}
     for name, (library, class_name) in blueprint.parts.items():
         if name in absent or (class_name == "T5Tokenizer" and name not in t5):
@@ -227,8 +194,8 @@ def _write_configs(
         index[name] = [library, class_name]
         if name in t5:
             write_t5_tokenizer(folder / name, folders)
-        elif vocabulary and name in blueprint.tokenizers:
-            write_tokenizer(folder / name, vocabulary, blueprint.tokenizers[name])
+        elif name in blueprint.tokenizers:
+            write_tokenizer(folder / name, find_vocabulary(folders), blueprint.tokenizers[name])
         else:
             config = _config(name, class_name, info, blueprint, origins)
             named = {"architectures": [class_name]} if library == "transformers" else {"_class_name": class_name}
@@ -241,28 +208,22 @@ def _write_configs(
 def _config(
     name: str, class_name: str, info: ModelInfo, blueprint: Blueprint, origins: dict[str, Origin]
 ) -> dict[str, Any]:
-    """A component's configuration: that of the folder that lends it, or the publisher's with what this file's shapes and
-    markers say."""
+    """A component's configuration: that of the folder that lends it, or the publisher's with what the file says of itself."""
     config = dict(blueprint.configs.get(name, {}))
-    if name == "scheduler":
-        return config | _schedule(info, blueprint, origins)
-    origin = origins[name]
-    if origin.folder:
-        return read_json(origin.folder / "config.json")
-    if name == "unet" and info.variant == "inpaint":
-        config["in_channels"] = 9
-    with WeightsFile(origin.files[0]) as file:
-        return config | config_of(class_name, file.shapes(origin.prefix))
-
-
-def _schedule(info: ModelInfo, blueprint: Blueprint, origins: dict[str, Origin]) -> dict[str, Any]:
-    """What is known of this file's training: what it predicts, and whether it was trained down to zero signal."""
+    if name != "scheduler":
+        origin = origins[name]
+        if origin.folder:
+            return read_json(origin.folder / "config.json")
+        if name == "unet" and info.variant == "inpaint":
+            config["in_channels"] = 9
+        return config | config_of(class_name, WeightsFile(origin.files[0]).shapes(origin.prefix))
+    # What its denoiser was trained to predict, and whether down to zero signal.
     denoiser, origin = next(iter(origins.items()))
-    with WeightsFile(origin.files[0]) as file:
-        if info.capabilities.prediction == "flow_prediction":
-            return schedule_of(blueprint.parts[denoiser][1], file.shapes(origin.prefix))
-        zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
-        return {"prediction_type": info.capabilities.prediction} | (zero if "ztsnr" in file.tensors else {})
+    file, prediction = WeightsFile(origin.files[0]), info.capabilities.prediction
+    if prediction == "flow_prediction":
+        return config | schedule_of(blueprint.parts[denoiser][1], file.shapes(origin.prefix))
+    zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in file.tensors else {}
+    return config | {"prediction_type": prediction} | zero
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 CHILD = "studio.manager.conversion.converter"
 LOOK = 0.25  # seconds between two looks of a job at how far its conversion is
 LEAVE = 0.5  # seconds that a job which leaves gives the child to end and to remove what it had half made
-STARTING = "starting the converter"
 Report = Callable[[str, float | None], None]
 
 
@@ -39,18 +38,18 @@ class Run:
     conversion: Conversion
     kept: bool = False  # a person asked for it
     waiters: int = 0  # jobs that wait for it
-    what: str = ""
+    what: str = "waiting"
     fraction: float | None = None
     process: subprocess.Popen[str] | None = None
     dropped: bool = False
     over: bool = False
     error: StudioError | None = None
 
-    def view(self, **ending: str) -> ImportView:
+    def view(self) -> ImportView:
         info, dtype = self.conversion.info, self.conversion.dtype
-        if ending:
-            return ImportView(model=info.id, dtype=dtype, **ending)
-        return ImportView(model=info.id, dtype=dtype, what=self.what or "waiting", fraction=self.fraction)
+        if self.error is not None:
+            return ImportView(model=info.id, dtype=dtype, problem=str(self.error))
+        return ImportView(model=info.id, dtype=dtype, what=self.what, fraction=self.fraction)
 
 
 class Imports:
@@ -67,7 +66,7 @@ class Imports:
         self._lock = threading.Condition()
         self._waiting: list[Run] = []
         self._running: Run | None = None
-        self._failed: dict[str, tuple[Conversion | None, ImportView]] = {}
+        self._failed: dict[str, tuple[ImportView, Conversion | None]] = {}
         self._thread: threading.Thread | None = None
 
     def prepare(self, conversion: Conversion) -> None:
@@ -94,7 +93,7 @@ class Imports:
         finally:
             with self._lock:
                 run.waiters -= 1
-                if not run.waiters and not run.kept and not run.over:
+                if not run.waiters and not run.kept:
                     self._drop(run)
                     self._lock.wait_for(lambda: run.over, timeout=LEAVE)
         if run.error is not None:
@@ -113,17 +112,17 @@ class Imports:
     def fail(self, model: str, dtype: str, problem: str) -> None:
         """Note a request that could not even be begun."""
         with self._lock:
-            self._failed[model] = (None, ImportView(model=model, dtype=dtype, problem=problem))
+            self._failed[model] = (ImportView(model=model, dtype=dtype, problem=problem), None)
         self._emit()
 
     def views(self) -> tuple[ImportView, ...]:
         """What is under way, what waits, what failed and has not been tried again since."""
         with self._lock:
-            self._failed = {
-                m: (c, v) for m, (c, v) in self._failed.items() if c is None or (c.current and not c.complete)
-            }
+            for model, (_, failed) in list(self._failed.items()):
+                if failed is not None and (failed.complete or not failed.current):
+                    del self._failed[model]
             runs = [run.view() for run in self._runs() if not run.dropped and not run.conversion.complete]
-            return (*runs, *(view for _, view in self._failed.values()))
+            return (*runs, *(view for view, _ in self._failed.values()))
 
     def _runs(self) -> list[Run]:
         return [*([self._running] if self._running else []), *self._waiting]
@@ -142,19 +141,20 @@ class Imports:
 
     def _drop(self, run: Run) -> None:
         """The thread does the rest when the child has ended."""
-        if not run.over:
-            run.dropped = True
-            if run.process is not None:
-                run.process.kill()
-            elif run in self._waiting:
-                self._waiting.remove(run)
-                self._conclude(run, None)
+        if run.over:
+            return
+        run.dropped = True
+        if run.process is not None:
+            run.process.kill()
+        elif run in self._waiting:
+            self._waiting.remove(run)
+            self._conclude(run, None)
 
     def _progress(self, run: Run) -> tuple[str, float | None]:
         with self._lock:
             if run is not self._running and self._running is not None:
                 return f"waiting until {self._running.conversion.info.title} is converted", None
-            return run.what or STARTING, run.fraction
+            return run.what, run.fraction
 
     def _conclude(self, run: Run, error: StudioError | None) -> None:
         if run.dropped and not run.conversion.complete:
@@ -163,8 +163,7 @@ class Imports:
         if error is not None and not run.dropped:
             log.warning("%s", error)
             with suppress(StudioError):  # a file that is gone is listed no more
-                view = run.view(problem=str(error))
-                self._failed[view.model] = (run.conversion.again(), view)
+                self._failed[run.conversion.info.id] = (run.view(), run.conversion.again())
         self._lock.notify_all()
 
     def _emit(self) -> None:
@@ -182,7 +181,7 @@ class Imports:
                     self._thread = None
                     return
                 run = self._running = self._waiting.pop(0)
-                run.what, run.fraction = STARTING, 0.0
+                run.what, run.fraction = "starting the converter", 0.0
             self._emit()
             began = time.monotonic()
             try:
@@ -202,10 +201,8 @@ class Imports:
 
     def _convert(self, run: Run) -> StudioError | None:
         """Start the child and listen to it to its end; what went wrong, if anything did."""
-        task = run.conversion.note() | {
-            "target": str(run.conversion.target),
-            "folders": [str(folder.absolute()) for folder in self._folders],
-        }
+        folders = [str(folder.absolute()) for folder in self._folders]
+        task = run.conversion.note() | {"target": str(run.conversion.target), "folders": folders}
         process = subprocess.Popen(
             [sys.executable, "-m", CHILD],
             stdin=subprocess.PIPE,
@@ -228,33 +225,24 @@ class Imports:
                 process.stdin.flush()
             for line in process.stdout:
                 with suppress(ValueError):  # half a line of a killed child
-                    ending = self._heard(run, json.loads(line))
+                    ending = json.loads(line)
+                    if "what" in ending:
+                        with self._lock:
+                            run.what, run.fraction = ending["what"], ending["fraction"]
+                        self._emit()
         return outcome(run.conversion, ending, process.returncode)
-
-    def _heard(self, run: Run, words: dict[str, Any]) -> dict[str, Any]:
-        """Take in one line of the child's; returns it if it is its last."""
-        if "what" not in words:
-            return words
-        with self._lock:
-            news = (run.what, run.fraction) != (words["what"], words["fraction"])
-            run.what, run.fraction = words["what"], words["fraction"]
-        if news:
-            self._emit()
-        return {}
 
 
 def outcome(conversion: Conversion, ending: dict[str, Any], status: int) -> StudioError | None:
-    """What went wrong with a child that ended with these words and this exit status; None if nothing did."""
+    """What went wrong with a child whose last words and exit status these are; None if nothing did."""
     if ending.get("done") and conversion.complete:
         return None
     if "problem" in ending:
         return (StorageError if ending.get("storage") else ModelError)(ending["problem"])
-    if status == -9:
-        why = "was killed, as the system does when memory runs out"
-    elif status == -7:
-        why = "could not read on: the file was cut short meanwhile"
-    else:
-        why = f"stopped (exit code {status})"
+    why = {
+        -9: "was killed, as the system does when memory runs out",
+        -7: "could not read on: the file was cut short meanwhile",
+    }.get(status, f"stopped (exit code {status})")
     return ModelError(f"The converter of {conversion.name} {why}. Nothing half made was left; try again.")
 
 

@@ -5,7 +5,6 @@ restricted unpickler (`weights_only=True`); that builds tensors and plain contai
 names anything more is refused by that name. Nothing of the file is read in the studio's own process.
 """
 
-import json
 import os
 import resource
 import subprocess
@@ -18,11 +17,12 @@ from typing import Any
 from studio.core.errors import ModelError, StorageError
 from studio.manager.conversion.converted_folders import check_room
 from studio.manager.disk.headers import PickleFile, read_header, zipped
-from studio.manager.disk.safe_files import readable, size_of
+from studio.manager.disk.safe_files import readable, shown, size_of
 
 TIMEOUT = 1800  # seconds
 MOST_BYTES = 64 << 30
 SPARE = 4 << 30  # bytes of memory for PyTorch itself
+REASON = "refused: "  # how the child's last line begins where it can still say why it failed
 CONSENT = "Reading a pickle can run code that its author hid in it. Say --trust only if you trust where it came from."
 
 MOST_DEPTH = 4
@@ -45,15 +45,21 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
     """`name.ckpt` -> `name.safetensors` beside it, the original untouched. Raises ModelError, StorageError."""
     if not consent:
         raise ModelError(CONSENT)
+    name, size = readable(source.name), size_of(source)
     disguised = source.suffix.lower() in (".safetensors", ".sft")
     target = source.with_suffix(".converted.safetensors" if disguised else ".safetensors")
-    name = readable(source.name)
     if target.exists():
         raise StorageError(f"{readable(target.name)} is there already.")
-    _check_kind(source)
+    try:
+        read_header(source)
+    except PickleFile as error:
+        if not zipped(source):
+            raise ModelError(f"{name}: {error}") from None
+    else:
+        raise ModelError(f"{name} is no pickle; it can be used as it is.")
     if not os.access(source.parent, os.W_OK):
         raise StorageError(f"{name} cannot be converted where it lies: its folder may not be written to.")
-    check_room(source, size_of(source), source.parent)
+    check_room(source, size, source.parent)
     unfinished = target.with_name(f".{os.getpid()}.partial")
     try:
         done = subprocess.run(
@@ -63,11 +69,17 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
             timeout=TIMEOUT,
             check=False,
             cwd=Path(__file__).resolve().parents[3],
-            preexec_fn=partial(_limit_child, 3 * size_of(source) + SPARE),
+            preexec_fn=partial(_limit_child, 3 * size + SPARE),
             env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         )
         if done.returncode != 0:
-            raise ModelError(f"{name} could not be converted: {_reason(done.stdout)}")
+            last = done.stdout.strip().rpartition("\n")[2]
+            why = (
+                last.removeprefix(REASON)
+                if last.startswith(REASON)
+                else "the converter died, perhaps for want of memory."
+            )
+            raise ModelError(f"{name} could not be converted: {why}")
         os.replace(unfinished, target)
     except subprocess.TimeoutExpired:
         raise ModelError(f"{name} could not be converted within {TIMEOUT // 60} minutes.") from None
@@ -78,30 +90,11 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
     return target
 
 
-def _check_kind(source: Path) -> None:
-    """Refuse what is no pickle of PyTorch's zip format, by its first bytes. Raises ModelError."""
-    try:
-        read_header(source)
-    except PickleFile as error:
-        if not zipped(source):
-            raise ModelError(f"{readable(source.name)}: {error}") from None
-    else:
-        raise ModelError(f"{readable(source.name)} is no pickle; it can be used as it is.")
-
-
 def _limit_child(most: int) -> None:
     """No core dump of what it read, no file but one of a checkpoint's size, no more memory than a checkpoint takes."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-
-
-def _reason(output: str) -> str:
-    """The child's last line, if it could still say why it failed."""
-    try:
-        return str(json.loads(output.strip().splitlines()[-1])["reason"])
-    except (ValueError, LookupError, TypeError):
-        return "the converter died, perhaps for want of memory."
 
 
 # ---- the child -----------------------------------------------------------------------------------------------------
@@ -137,7 +130,7 @@ def main(argv: list[str]) -> int:
         why = f"{error.strerror or 'it cannot be read'}."
     except Exception as error:  # whatever a hostile file makes the reader raise is a refusal, never a crash
         why = f"it is damaged or no checkpoint ({type(error).__name__})."
-    print(json.dumps({"reason": why}))
+    print(REASON + shown(why, 300))
     return 1
 
 

@@ -7,12 +7,12 @@ denoiser of 24 GB can be rewritten on a machine of 8.
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from studio.core.errors import ModelError
-from studio.manager.conversion.tensor_names import Piece
-from studio.manager.disk.headers import Tensor, read_header
+from studio.manager.disk.headers import read_header
 from studio.manager.disk.safe_files import readable
 
 Read = Callable[[str, int, int], Any]  # (tensor, first row, number of rows) -> those rows
@@ -21,24 +21,27 @@ FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
 SCALES = ("scale_weight", "weight_scale")  # beside an 8-bit `weight`: what to multiply it with
 
 
+@dataclass(frozen=True)
+class Piece:
+    """One tensor to be written: `shape[0]` rows of `source` from `start` on; halves exchanged where `swapped`."""
+
+    name: str
+    shape: tuple[int, ...]
+    source: str | None  # None: an identity matrix
+    start: int = 0
+    swapped: bool = False
+
+
 class WeightsFile:
-    """One file, open for reading inside a `with`. `tensors` is its header's."""
+    """One file, mapped for as long as this is kept. `tensors` is its header's. Raises ModelError."""
 
     def __init__(self, path: Path):
+        from safetensors import safe_open
+
         header = read_header(path)
-        self.path = path
-        self.tensors: dict[str, Tensor] = header.tensors
+        self.path, self.tensors = path, header.tensors
         self._gguf = _open_gguf(path) if header.format == "gguf" else None
-        if self._gguf is None:
-            from safetensors import safe_open
-
-            self._opened: Any = safe_open(path, framework="pt")
-
-    def __enter__(self) -> "WeightsFile":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._gguf = self._opened = None
+        self._opened: Any = safe_open(path, framework="pt") if self._gguf is None else None
 
     def shapes(self, prefix: str = "") -> dict[str, tuple[int, ...]]:
         """Name without `prefix` -> shape, of the tensors that have it."""
@@ -60,21 +63,17 @@ class WeightsFile:
         whole = not shape or (start == 0 and stop == shape[0])
         tensor = self._opened.get_tensor(key) if whole else self._opened.get_slice(key)[start:stop]
         beside = [f"{key.removesuffix('weight')}{word}" for word in SCALES if key.endswith(".weight")]
-        scale = next((name for name in beside if name in self.tensors), None)
-        if dtype.startswith("F8") and scale:
-            return tensor.to(torch.float32) * self._scale(scale, shape, start, stop)
-        return tensor
-
-    def _scale(self, key: str, shape: tuple[int, ...], start: int, stop: int) -> Any:
-        """What rows of an 8-bit weight are multiplied with: one number, or one for each row. Raises ModelError for others."""
-        import torch
-
-        scale = self._opened.get_tensor(key).to(torch.float32)
+        named = next((name for name in beside if name in self.tensors), None)
+        if named is None or not dtype.startswith("F8"):
+            return tensor
+        scale = self._opened.get_tensor(named).to(torch.float32)  # one number, or one for each row
         if scale.numel() == 1:
-            return scale.reshape(())
-        if scale.shape[0] == scale.numel() == shape[0]:
-            return scale[start:stop].reshape(-1, *(1 for _ in shape[1:]))
-        raise self._not_read(f"blocks at {key[:80]}")
+            scale = scale.reshape(())
+        elif scale.shape[0] == scale.numel() == shape[0]:
+            scale = scale[start:stop].reshape(-1, *(1 for _ in shape[1:]))
+        else:
+            raise self._not_read(f"blocks at {named[:80]}")
+        return tensor.to(torch.float32) * scale
 
     def _read_gguf(self, key: str, shape: tuple[int, ...], start: int, stop: int) -> Any:
         """Quantised rows come out in float32."""
@@ -116,8 +115,16 @@ def write_pieces(
     """A safetensors file of the pieces in `dtype`. Raises OSError."""
     import torch
 
+    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for piece in pieces:
+        begin, end = end, end + math.prod(piece.shape) * dtype.itemsize
+        kind = NAMES[str(dtype).removeprefix("torch.")]
+        table[piece.name] = {"dtype": kind, "shape": list(piece.shape), "data_offsets": [begin, end]}
+    header = json.dumps(table).encode()
+    header += b" " * (-len(header) % 8)  # tensors start at a multiple of eight bytes
     with target.open("wb") as out:
-        out.write(_header(pieces, NAMES[str(dtype).removeprefix("torch.")], dtype.itemsize))
+        out.write(len(header).to_bytes(8, "little") + header)
         for piece in pieces:
             if piece.source is None:
                 tensor = torch.eye(piece.shape[0])
@@ -128,14 +135,3 @@ def write_pieces(
             tensor = tensor.reshape(-1).to(dtype).contiguous()
             out.write(memoryview(tensor.view(torch.uint8).numpy()))
             wrote(math.prod(piece.shape) * dtype.itemsize)
-
-
-def _header(pieces: list[Piece], dtype: str, item: int) -> bytes:
-    table: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for piece in pieces:
-        begin, end = end, end + math.prod(piece.shape) * item
-        table[piece.name] = {"dtype": dtype, "shape": list(piece.shape), "data_offsets": [begin, end]}
-    text = json.dumps(table).encode()
-    text += b" " * (-len(text) % 8)  # tensors start at a multiple of eight bytes
-    return len(text).to_bytes(8, "little") + text

@@ -6,101 +6,115 @@ memory, and detached before anything moves. Does not decide which moves to make;
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from accelerate.hooks import ModelHook, add_hook_to_module, remove_hook_from_module
 
 from studio.core.errors import Cancelled, OutOfMemory
+from studio.manager.loading import is_out_of_memory
 from studio.manager.memory.assembly import Assembled
-from studio.manager.memory.limits import free
-from studio.manager.memory.planner import DoesNotFit, Move, Part, Plan, Stage, mib, plan
+from studio.manager.memory.planner import DoesNotFit, Plan, Stage, plan, together
 from studio.manager.memory.residency import Residency
-from studio.manager.memory.streaming import Staging
-from studio.manager.out_of_memory import is_out_of_memory
 
 Report = Callable[[str, float | None], None]
-Planned = Callable[[list[Stage]], Plan]
 
 
-class Admission:
-    """`future` are keys of components that waiting jobs need; `evict` unloads everything that nobody holds."""
+class StageHook(ModelHook):
+    """Calls `enter` before each use of the module it is attached to; diffusers' pipelines read which device it runs on."""
 
-    def __init__(self, residency: Residency, budget: Callable[[], int], evict: Callable[[], None]):
-        self._residency, self._budget, self._evict = residency, budget, evict
-        self.future: frozenset[str] = frozenset()
+    def __init__(self, enter: Callable[[], None], device: Any):
+        self._enter, self.execution_device = enter, device
 
-    def bring_in(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Staging | None:
-        """None where all of it is in memory now; else what brings it stage by stage. `stack` holds what is undone when the
-        lease ends. Raises DoesNotFit before anything has moved; after any error what made way is loaded again."""
-        before = {resident.key for resident in self._residency.residents()}
-        for _ in range(2):
-            try:
-                return self._admit(model, stages, report, stack)
-            except Cancelled:
+    def pre_forward(self, module: Any, *args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self._enter()
+        return args, kwargs
+
+
+class Staging:
+    """A run stage by stage: while entered, each call of a module brings in the components of its stage first."""
+
+    def __init__(
+        self, residency: Residency, model: Assembled, stages: list[Stage], planned: Callable[[list[Stage]], Plan]
+    ):
+        self._residency, self._model, self._stages, self._planned = residency, model, stages, planned
+        self._keys = {stage.name: {part.key for part in stage.parts} for stage in stages}
+        self._current: str | None = None
+        self._attached = ExitStack()
+        self.then: Callable[[], None] = lambda: None  # called after the run has come to another stage
+
+    def __enter__(self) -> "Staging":
+        for stage, keys in self._keys.items():
+            for module in self._model.modules(keys).values():
+                add_hook_to_module(module, StageHook(partial(self._enter, stage), self._residency.device))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._attached.close()
+        for module in self._model.modules().values():
+            remove_hook_from_module(module)
+            module.__dict__.pop("forward", None)  # accelerate leaves a bound copy behind, a cycle that holds memory
+
+    def restart(self) -> None:
+        """Enter the first stage: a run begins, and may look at its modules before it calls them."""
+        self._enter(self._stages[0].name)
+
+    def _enter(self, stage: str) -> None:
+        if stage == self._current:
+            return
+        self._attached.close()
+        self._residency.stop_streaming()
+        number = list(self._keys).index(stage)
+        for move in self._planned([*self._stages[number:], *self._stages[:number]]).of_stage(stage):
+            self._residency.perform(move)
+        self._attached.enter_context(self._model.parts.attached(self._model.modules(self._keys[stage])))
+        self.then()
+        self._current = stage
+
+
+def bring_in(
+    residency: Residency, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack
+) -> Staging | None:
+    """None where all of it is in memory now; else what brings it stage by stage. `stack` holds what is undone when the
+    lease ends. Raises DoesNotFit before anything has moved; after any error what was evicted is loaded again."""
+    before = {resident.key for resident in residency.residents()}
+    for _ in range(2):
+        try:
+            return _admit(residency, model, stages, report, stack)
+        except Cancelled:
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                residency.restore(before)
                 raise
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    self._residency.restore(before)
-                    raise
-            # Outside the handler: the traceback holds what the failed load had read.
-            self._evict()
-        self._residency.restore(before)
-        raise OutOfMemory(
-            f"The device's memory did not suffice to load the model; {self.state_of_memory()}. Try a smaller precision."
-        )
+        # Outside the handler: the traceback holds what the failed load had read.
+        residency.unload()
+    residency.restore(before)
+    raise OutOfMemory(
+        f"The device's memory did not suffice to load the model; {residency.state_of_memory()}. Try a smaller precision."
+    )
 
-    def shrink(self, budget: int) -> None:
-        """Unload what a smaller budget does not hold, and no more."""
-        try:
-            fits = plan([Stage("rest", ())], self._residency.residents(), budget, self.future)
-        except DoesNotFit:
-            self._evict()  # what is pinned is more than that alone
-        else:
-            self._perform(fits.moves, lambda what, fraction: None)
 
-    def state_of_memory(self) -> str:
-        there = free(self._residency.device)
-        return f"the memory budget is {mib(self._budget())}, and {mib(there)} of the device are free"
+def _admit(
+    residency: Residency, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack
+) -> Staging | None:
+    ours = frozenset(component.key for component in model.components.values() if component.users == 1)
+    budget = residency.budget()
 
-    def _admit(self, model: Assembled, stages: list[Stage], report: Report, stack: ExitStack) -> Staging | None:
-        ours = frozenset(component.key for component in model.components.values() if component.users == 1)
-        budget = self._budget()
+    def planned(stages: list[Stage]) -> Plan:
+        return plan(stages, residency.residents(ours), budget, residency.future)
 
-        def planned(run: list[Stage]) -> Plan:
-            return plan(run, self._residency.residents(ours), budget, self.future)
-
-        together = {part.key: Part(part.key, part.bytes) for stage in stages for part in stage.parts}
-        most = max(stage.activation for stage in stages)
-        try:
-            whole = planned([Stage("run", tuple(together.values()), most)])
-        except DoesNotFit:
-            return self._run_in_stages(model, stages, planned, report, stack)
-        self._perform(whole.moves, report)
-        stack.enter_context(model.parts.attached(model.modules()))
-        return None
-
-    def _run_in_stages(
-        self, model: Assembled, stages: list[Stage], planned: Planned, report: Report, stack: ExitStack
-    ) -> Staging:
-        attached = ExitStack()
-        keys = {stage.name: {part.key for part in stage.parts} for stage in stages}
-
-        def enter(name: str) -> None:
-            attached.close()
-            self._residency.stop_streaming()
-            number = list(keys).index(name)
-            moves = planned([*stages[number:], *stages[:number]]).of_stage(name)
-            self._perform(moves, lambda what, fraction: None)
-            attached.enter_context(model.parts.attached(model.modules(keys[name])))
-
+    try:
+        moves = planned([together(stages)]).moves
+    except DoesNotFit:
         planned(stages)  # raises before anything has moved
         for component in model.components.values():
-            self._residency.skeleton(component)
+            component.skeleton(residency.device)
         report("to be read stage by stage, as the budget asks", None)
-        members = {name: list(model.modules(keys[name]).values()) for name in keys}
-        staging = stack.enter_context(Staging(members, enter, self._residency.device))
-        stack.callback(attached.close)
-        return staging
-
-    def _perform(self, moves: tuple[Move, ...], report: Report) -> None:
-        for number, move in enumerate(moves):
-            verb = "unloading" if move.kind == "evict" else "reading"
-            report(f"{verb} {self._residency.components[move.key].source.title}", number / len(moves))
-            self._residency.perform(move)
+        return stack.enter_context(Staging(residency, model, stages, planned))
+    for number, move in enumerate(moves):
+        verb = "unloading" if move.kind == "evict" else "reading"
+        report(f"{verb} {residency.components[move.key].source.title}", number / len(moves))
+        residency.perform(move)
+    stack.enter_context(model.parts.attached(model.modules()))
+    return None

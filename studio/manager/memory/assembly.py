@@ -1,28 +1,31 @@
-"""From a described model and the parts of a request to components: small ones loaded, those with weights keyed by content.
+"""What a run is made of: from a described model and the parts of a request to components, and from these to pipelines.
 
-Decides what a run is made of and where that comes from, not when weights come into memory.
+Small components are loaded here, those with weights are keyed by content. Does not decide when weights come into memory.
 """
 
+import copy
 import hashlib
-from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from studio.core.errors import ModelError
+from studio.core.errors import InvalidRequest, ModelError
 from studio.core.models import MODEL_KINDS, ModelInfo
 from studio.core.parts import PartBase
+from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.conversion.converted_folders import IMPORTED, Conversion, conversion_of
 from studio.manager.conversion.imports import Imports, Report
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.companions import files_of
 from studio.manager.disk.folder_parts import components_of
 from studio.manager.disk.safe_files import read_json, stamp
-from studio.manager.families import Family, family_for
-from studio.manager.loading import Source, absent_components, folder_sources, load_component, pipeline_class
+from studio.manager.families import Call, Family, family_for
+from studio.manager.loading import Source, absent_components, folder_sources, load_folder, pipeline_class
+from studio.manager.memory.fallbacks import Fallbacks
 from studio.manager.memory.residency import Component, Residency
 from studio.manager.memory.weights import LARGE, first_unsound
 from studio.manager.parts import Context, ModelParts
@@ -64,8 +67,8 @@ class Assembler:
         self, info: ModelInfo, dtype: str, channels_last: bool, parts: Sequence[PartBase], report: Report
     ) -> Assembled:
         """Converts a single file first, once for a dtype. Raises ModelError, StorageError."""
-        path = self._usable(info)
-        folder = path if path.is_dir() else self._imports.folder(self._conversion(info, path, dtype), report)
+        conversion = self.conversion(info, dtype)
+        folder = self._imports.folder(conversion, report) if conversion else self._path(info)
         try:
             index = read_json(folder / "model_index.json")
             pipeline_class(str(index.get("_class_name")))  # some bring classes of their components with them
@@ -90,40 +93,25 @@ class Assembler:
         self._check_numbers(found, hashes, dtype, report)
         return Assembled(info, found.family, folder, dtype, found, components, hashes, small, _plain_arguments(index))
 
-    def folder_at_hand(self, info: ModelInfo, dtype: str) -> Path | None:
-        """The model's diffusers folder; None if there is something to convert first."""
-        path = self._usable(info)
-        if path.is_dir():
-            return path
-        conversion = self._conversion(info, path, dtype)
-        return conversion.target if conversion.complete else None
-
-    def conversion(self, info: ModelInfo, dtype: str) -> Conversion:
-        """The conversion of a single file; raises ModelError where there is nothing to convert."""
-        path = self._usable(info)
-        if path.is_dir():
-            raise ModelError(f"{info.title} is a folder already, which is used as it is.")
-        return self._conversion(info, path, dtype)
-
-    def beside(self, info: ModelInfo) -> tuple[Path, ...]:
-        """The files of other models that complete a single file."""
-        return files_of(self._catalog.beside(info))
+    def conversion(self, info: ModelInfo, dtype: str) -> Conversion | None:
+        """That of a single file; None for a folder, which is used as it is. Raises ModelError."""
+        path = self._path(info)
+        beside = self._catalog.beside(info)
+        return None if path.is_dir() else conversion_of(info, path, dtype, self.imported, beside)
 
     def known_keys(self, info: ModelInfo, dtype: str, channels_last: bool, parts: Sequence[PartBase]) -> frozenset[str]:
         """Keys of a run's components, as far as their weights were hashed before: nothing large is read for it."""
-        folder = self.folder_at_hand(info, dtype)
-        if folder is None:
+        conversion = self.conversion(info, dtype)
+        if conversion is not None and not conversion.complete:
             return frozenset()
+        folder = conversion.target if conversion else self._path(info)
         return frozenset(
             _key(source, dtype, channels_last, self._weights_hash(source.files))
             for source in self._parts(info, folder, parts).sources.values()
             if all(map(self._catalog.index.known_hash, source.files))
         )
 
-    def _conversion(self, info: ModelInfo, path: Path, dtype: str) -> Conversion:
-        return conversion_of(info, path, dtype, self.imported, self.beside(info))
-
-    def _usable(self, info: ModelInfo) -> Path:
+    def _path(self, info: ModelInfo) -> Path:
         path = self._catalog.path(info.id)
         if path is None or not path.exists():
             raise ModelError(f"{info.title} is no longer in the models folders.")
@@ -145,7 +133,7 @@ class Assembler:
             files = sorted(stamp(file) for file in (folder / name).iterdir() if file.is_file())
             key = f"{folder / name}:{library}.{class_name}:{files}"
             if key not in self._small:
-                loaded = load_component(folder, name, library, class_name)
+                loaded = load_folder(folder / name, library, class_name)
                 self._small = dict(list(self._small.items())[1 - KEPT_PARTS :]) | {key: loaded}
             out[name] = self._small[key]
         return out
@@ -187,11 +175,79 @@ def _key(source: Source, dtype: str, channels_last: bool, weights: str) -> str:
 
 
 def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
-    """Constructor arguments that are values rather than components: requires_safety_checker, id2label, ..."""
-    plain = {k: v for k, v in index.items() if not k.startswith("_") and not _names_component(v)}
+    """Constructor arguments that are values, not components ([library, class]): requires_safety_checker, id2label, ..."""
+
+    def names_component(value: Any) -> bool:
+        return (
+            isinstance(value, list) and len(value) == 2 and all(part is None or isinstance(part, str) for part in value)
+        )
+
+    plain = {k: v for k, v in index.items() if not k.startswith("_") and not names_component(v)}
     return plain | ({"requires_safety_checker": False} if "safety_checker" in index else {})
 
 
-def _names_component(value: Any) -> bool:
-    """Whether it is [library, class], or [null, null] for a component that is left out; other lists are values."""
-    return isinstance(value, list) and len(value) == 2 and all(part is None or isinstance(part, str) for part in value)
+# -- what is lent
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model that is in memory, for as long as its lease lasts."""
+
+    info: ModelInfo
+    family: Family
+    components: dict[str, Any]  # name -> module, tokenizer, scheduler, or None
+    dtype: torch.dtype
+    device: torch.device
+    weights: dict[str, str]  # component -> sha256 of its weights
+    folder: Path
+    fallbacks: Fallbacks = field(default_factory=Fallbacks)  # for when memory runs out
+    attention: str = "sdpa"  # the kernel that attends; chosen per model, never for the process
+    whole: bool = True  # all components are in memory at once; else they come and go stage by stage
+    restart: Callable[[], None] = lambda: None  # called when a run begins, where components come and go
+    arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
+
+    def call(self, request: GenerationRequest) -> Call:
+        """How its family does the request's task, with the request's parts. Raises InvalidRequest where it cannot."""
+        calls = self.family.calls(self.info.variant, self.info.pipeline)
+        if request.task.kind not in calls:
+            does = ", ".join(task.replace("_", " ") for task in calls)
+            raise InvalidRequest(
+                f"{self.info.title} cannot do {request.task.title.lower()}; it does: {does}.", field="model"
+            )
+        return calls[request.task.kind].having(part.kind for part in request.parts)
+
+    def pipeline(self, call: Call | None = None) -> Any:
+        """A fresh shell of the call's class, or of the first task's, over the shared modules, with schedulers of its own."""
+        self.restart()
+        call = call or next(iter(self.family.calls(self.info.variant, self.info.pipeline).values()))
+        cls = pipeline_class(call.pipeline)
+        if not self.whole:  # modules that are partly without data would name no device, or a wrong one
+            device = self.device  # all that the class may hold: it is freed late
+            cls = type(cls.__name__, (cls,), {"device": property(lambda _: device), "__module__": cls.__module__})
+        known = inspect.signature(cls.__init__).parameters
+        parts = {key: value for key, value in (self.arguments | self.components).items() if key in known}
+        parts |= {name: copy.copy(part) for name, part in parts.items() if name.endswith("scheduler")}
+        pipeline = cls(**parts)
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+def set_attention(denoiser: Any, kernel: str, device: torch.device) -> str:
+    """Set the kernel on this module's own processors, and return which attends: PyTorch's (SDPA) where it has no choice.
+
+    `set_attention_backend` is never called: it changes the choice for the whole process, and so for every model loaded
+    later. Raises InvalidRequest where the kernel does not run: diffusers tries xformers, whose package installs anywhere.
+    """
+    if kernel == "xformers":
+        try:
+            if device.type != "cuda":  # it has no operators for others, and importing it says so in several lines
+                raise NotImplementedError
+            if hasattr(denoiser, "enable_xformers_memory_efficient_attention"):
+                denoiser.enable_xformers_memory_efficient_attention()
+                return kernel
+        except (ImportError, NotImplementedError, RuntimeError, ValueError, OSError):
+            raise InvalidRequest(f"xformers does not run on {device}; start with --attention sdpa.") from None
+    if kernel == "sliced" and hasattr(denoiser, "set_attention_slice"):
+        denoiser.set_attention_slice("auto")
+        return kernel
+    return "sdpa"

@@ -6,7 +6,7 @@ is raised, and replaced by what was measured as soon as a shape has run. No torc
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +17,13 @@ from studio.core.models import ModelInfo
 from studio.core.request import GenerationRequest
 from studio.manager.disk.companions import Origin, carried
 from studio.manager.disk.folders import vae_scale
-from studio.manager.disk.headers import Header, read_header
+from studio.manager.disk.headers import read_header
 from studio.manager.disk.safe_files import stamp
 from studio.manager.families import Family
 from studio.manager.families.blueprints import config_of
-from studio.manager.loading import Source, folder_sources
+from studio.manager.loading import folder_sources
 from studio.manager.memory.planner import Part, Stage
+from studio.manager.parts import ModelParts
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 ITEM_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
@@ -68,45 +69,36 @@ class Weights:
 
     elements: int
     widest: int  # elements of the largest single layer
-    config: dict[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def folder_weights(folder: Path) -> dict[str, Weights]:
     """Component -> weights, of a diffusers folder."""
-    return {name: weights_of(source) for name, source in folder_sources(folder).items()}
+    return {name: weights_of(source.files, source.config) for name, source in folder_sources(folder).items()}
 
 
-def weights_of(source: Source) -> Weights:
-    return Weights(*_file_sizes(tuple(map(stamp, source.files))), source.config)
-
-
-def attached_weights(files: Mapping[str, Path]) -> dict[str, Weights]:
-    """Of what parts attach to components."""
-    return {name: Weights(*_file_sizes((stamp(file),))) for name, file in files.items()}
+def weights_of(files: Sequence[Path], config: Mapping[str, Any] = NOTHING) -> Weights:
+    return Weights(*_file_sizes(tuple(map(stamp, files))), config)
 
 
 @lru_cache(maxsize=256)
 def _file_sizes(stamps: tuple[tuple[str, int, int], ...]) -> tuple[int, int]:
-    """Elements in all, and of the widest layer, of files as they stand."""
-    tensors = {key: tensor for path, _, _ in stamps for key, tensor in read_header(Path(path)).tensors.items()}
-    return _sizes({key: tensor.shape for key, tensor in tensors.items()})
+    """Elements in all, and of the widest layer, of files as they are now."""
+    return _sizes({key: t.shape for path, _, _ in stamps for key, t in read_header(Path(path)).tensors.items()})
 
 
-def file_weights(header: Header, family: Family, beside: Mapping[str, Origin] = NOTHING) -> dict[str, Weights]:
+def file_weights(file: Path, family: Family, beside: Mapping[str, Origin] = NOTHING) -> dict[str, Weights]:
     """Component -> weights, of a single-file checkpoint that the family's blueprint, and files `beside`, complete."""
-    out: dict[str, Weights] = {}
-    if family.blueprint is None:
-        return out
-    blueprint = family.blueprint
-    own = {name: (prefix, header.tensors) for name, prefix in carried(blueprint, header.tensors).items()}
-    lent = {
-        name: (origin.prefix, {key: t for file in origin.files for key, t in read_header(file).tensors.items()})
-        for name, origin in beside.items()
-    }
-    for name, (prefix, tensors) in (own | lent).items():
-        shapes = {key.removeprefix(prefix): t.shape for key, t in tensors.items() if key.startswith(prefix)}
-        config = blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes)
-        out[name] = Weights(*_sizes(shapes), config)
+    if (blueprint := family.blueprint) is None:
+        return {}
+    prefixes = carried(blueprint, read_header(file).tensors)
+    out = {}
+    for name, origin in ({name: Origin((file,), prefix) for name, prefix in prefixes.items()} | dict(beside)).items():
+        tensors = {key: t.shape for path in origin.files for key, t in read_header(path).tensors.items()}
+        shapes = {key.removeprefix(origin.prefix): s for key, s in tensors.items() if key.startswith(origin.prefix)}
+        out[name] = Weights(
+            *_sizes(shapes), blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes)
+        )
     return out
 
 
@@ -118,42 +110,64 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
     return sum(layers.values()), max(layers.values(), default=0)
 
 
-def stages_for(
-    family: Family,
-    weights: Mapping[str, Weights],
-    shape: Shape,
-    dtype: str,
-    device: str = "cpu",
-    *,
-    keys: Mapping[str, str] | None = None,  # component -> the planner's key for it; its own name if not given
-    measured: int | None = None,  # working memory of the hungriest stage at this shape, if it has run before
-    attached: Mapping[str, Weights] = NOTHING,  # to components; in memory in every stage
-    streamable: bool = True,  # whether the denoiser may be streamed
-) -> list[Stage]:
-    """Encode, denoise, decode: whichever the family has."""
-    item = ITEM_BYTES[dtype]
-    streamed = family.denoiser if streamable else ""
-    more = sum(w.elements for w in attached.values()) * item
-    parts = {
-        name: Part((keys or {}).get(name, name), w.elements * item, 2 * w.widest * item if name == streamed else None)
-        for name, w in weights.items()
+@dataclass(frozen=True)
+class Run:
+    """A run whose memory is to be estimated."""
+
+    family: Family
+    weights: Mapping[str, Weights]  # of its components
+    shape: Shape
+    dtype: str  # fp32, bf16, fp16
+    device: str = "cpu"  # its kind
+    attached: Mapping[str, Weights] = field(default_factory=dict)  # to components; in memory in every stage
+    streamable: bool = True  # whether the denoiser may be streamed
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # component -> the planner's key for it; its own name if not given
+    measured: int | None = None  # working memory of the hungriest stage, if such a run was made before
+
+    @property
+    def kind(self) -> str:
+        """What decides the working memory: measurements are kept by it, so models of one architecture share them."""
+        sizes = "-".join(f"{name}{w.elements}" for name, w in sorted((*self.weights.items(), *self.attached.items())))
+        shape, guided = self.shape, "guided" if self.shape.guided else "plain"
+        return f"{self.family.name}:{sizes}:{shape.width}x{shape.height}x{shape.batch}:{guided}:{self.dtype}"
+
+    def stages(self) -> list[Stage]:
+        """Encode, denoise, decode: whichever the family has."""
+        family, weights, item = self.family, self.weights, ITEM_BYTES[self.dtype]
+        streamed = family.denoiser if self.streamable else ""
+        parts = {
+            name: Part(self.keys.get(name, name), w.elements * item, 2 * w.widest * item if name == streamed else None)
+            for name, w in weights.items()
+        }
+        encoders, decoder = [name for name in family.encoders if name in parts], family.decoder or ""
+        denoise = [name for name in parts if name == family.denoiser or name not in (*family.encoders, decoder)]
+        named = [
+            ("encode", encoders, _encode_elements([weights[name] for name in encoders], self.shape)),
+            ("denoise", denoise, _denoise_elements(weights, weights.get(family.denoiser), self.shape)),
+            ("decode", [decoder] if decoder in parts else [], _decode_elements(weights.get(decoder), self.shape)),
+        ]
+        working = {name: working_bytes(elements * item, self.device) for name, members, elements in named if members}
+        if self.measured is not None:
+            hungriest = max(working, key=lambda name: working[name], default="")
+            working = {n: self.measured if n == hungriest else min(size, self.measured) for n, size in working.items()}
+        more = sum(w.elements for w in self.attached.values()) * item
+        return [
+            Stage(name, tuple(parts[member] for member in sorted(members)), working[name] + more)
+            for name, members, _ in named
+            if members
+        ]
+
+
+def run_of(parts: ModelParts, shape: Shape, dtype: str, device: str, known: Mapping[str, Weights] = NOTHING) -> Run:
+    """Of a model with what the parts of a request add; `known` are weights that are not in files of their own yet."""
+    weights = {
+        name: weights_of(source.files, source.config) if source.files else known[name]
+        for name, source in parts.sources.items()
     }
-    decoder = {family.decoder} & parts.keys() if family.decoder else set()
-    denoise = {name for name in parts if name == family.denoiser or name not in (*family.encoders, *decoder)}
-    named = [
-        ("encode", {name for name in family.encoders if name in parts}, _encode_elements(weights, family, shape)),
-        ("denoise", denoise, _denoise_elements(weights.get(family.denoiser), weights, shape)),
-        ("decode", decoder, _decode_elements(weights.get(family.decoder or ""), shape)),
-    ]
-    working = {name: working_bytes(elements * item, device) for name, members, elements in named if members}
-    if measured is not None:
-        hungriest = max(working, key=lambda name: working[name], default="")
-        working = {name: measured if name == hungriest else min(size, measured) for name, size in working.items()}
-    return [
-        Stage(name, tuple(parts[member] for member in sorted(members)), working[name] + more)
-        for name, members, _ in named
-        if members
-    ]
+    attached = {name: weights_of([file]) for name, file in parts.attachments.items()}
+    return Run(parts.family, weights, shape, dtype, device, attached, parts.streamable)
 
 
 def working_bytes(traced: int, device: str) -> int:
@@ -161,23 +175,22 @@ def working_bytes(traced: int, device: str) -> int:
     return int(RAISE * traced) + min(KERNELS.get(device, KERNELS["cpu"]), 4 * traced + (8 << 20))
 
 
-def _encode_elements(weights: Mapping[str, Weights], family: Family, shape: Shape) -> int:
-    widths = [_text_width(w.config) for name, w in weights.items() if name in family.encoders]
-    return TEXT_TOKENS * TEXT_ELEMENTS * max(widths, default=0) * (2 if shape.guided else 1)
+def _encode_elements(encoders: Sequence[Weights], shape: Shape) -> int:
+    widest = 0
+    for encoder in encoders:
+        own = encoder.config.get(
+            "text_config"
+        )  # of the language model, where it is part of one that also sees pictures
+        inner = own if isinstance(own, dict) else encoder.config
+        widest = max(widest, inner.get("hidden_size") or inner.get("d_model") or 768)
+    return TEXT_TOKENS * TEXT_ELEMENTS * widest * (2 if shape.guided else 1)
 
 
-def _text_width(config: Mapping[str, Any]) -> int:
-    """Of the language model, where it is part of one that also sees pictures."""
-    own = config.get("text_config")
-    inner = own if isinstance(own, dict) else config
-    return inner.get("hidden_size") or inner.get("d_model") or 768
-
-
-def _denoise_elements(denoiser: Weights | None, weights: Mapping[str, Weights], shape: Shape) -> int:
+def _denoise_elements(weights: Mapping[str, Weights], denoiser: Weights | None, shape: Shape) -> int:
     if denoiser is None:
         return 0
     config = denoiser.config
-    scale = vae_scale({name: w.config for name, w in weights.items()})
+    scale = vae_scale({name: dict(w.config) for name, w in weights.items()})
     cells = shape.width * shape.height // scale**2 * shape.batch * (2 if shape.guided else 1)
     first = _first(config.get("block_out_channels"), 0)
     if first:

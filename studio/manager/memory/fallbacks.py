@@ -5,17 +5,16 @@ takes them, and others, one by one when a run really is out of memory: what was 
 decoding that failed is called again with the same arguments. Does not depend on torch until one is taken.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from studio.core.errors import OutOfMemory
-from studio.manager.families import Family
-from studio.manager.memory.estimate import Shape, Weights, stages_for
+from studio.manager.loading import is_out_of_memory
+from studio.manager.memory.estimate import Run, Shape
 from studio.manager.memory.limits import give_back
 from studio.manager.memory.planner import DoesNotFit, Stage
-from studio.manager.out_of_memory import is_out_of_memory
 
 ENCODE, DENOISE, DECODE = "encode", "denoise", "decode"  # ENCODE: whatever runs in neither of the others
 EVICT, SLICE, TILE, SINGLE = "evict", "slice", "tile", "single"
@@ -40,42 +39,27 @@ T = TypeVar("T")
 Variant = tuple[tuple[str, ...], list[Stage]]  # names of the fallbacks taken from the start, and the stages then
 
 
-def variants(
-    family: Family,
-    weights: dict[str, Weights],
-    shape: Shape,
-    dtype: str,
-    device: str,
-    measured: int | None = None,  # working memory of such a run as it was asked for
-    **options: Any,  # of `stages_for`
-) -> list[Variant]:
-    """The run as it was asked for, then the lower-memory variants."""
-
-    def stages_of(shape: Shape, measured: int | None = None) -> list[Stage]:
-        return stages_for(family, weights, shape, dtype, device, measured=measured, **options)
-
-    return [((), stages_of(shape, measured)), *lower_memory(stages_of, shape, decoder_config(weights, family))]
-
-
-def lower_memory(
-    stages_of: Callable[[Shape], list[Stage]], shape: Shape, decoder: dict[str, Any] | None
-) -> Iterator[Variant]:
-    """Decode image by image, denoise one at a time, decode in tiles; tiles last, because they alone change the picture."""
-    side = tile_pixels(decoder, max(shape.width, shape.height)) if decoder else None
-    alone = replace(shape, batch=1)
+def variants(run: Run) -> list[Variant]:
+    """The run as it was asked for; then decoded image by image, denoised one at a time, decoded in tiles. Tiles come last,
+    because they alone change the picture."""
+    shape, plain = run.shape, replace(run, measured=None)
+    alone = replace(plain, shape=replace(shape, batch=1))
+    side = tile_pixels(decoder_config(run), max(shape.width, shape.height))
     several: list[tuple[str, ...]] = [(SLICE,), (SINGLE,), (SLICE, TILE), (SLICE, TILE, SINGLE)]
+    out: list[Variant] = [((), run.stages())]
     for names in several if shape.batch > 1 else [(TILE,)]:
-        stages = stages_of(alone if SINGLE in names else shape)
+        stages = (alone if SINGLE in names else plain).stages()
         if names != (SINGLE,):
             if side is None:
                 continue
             decoded, picture = alone, 0
             if TILE in names:
-                decoded = replace(alone, width=min(side, shape.width), height=min(side, shape.height))
-                picture = shape.width * shape.height * PICTURE_BYTES
-            most = picture + next((s.activation for s in stages_of(decoded) if s.name == DECODE), 0)
+                tile = replace(shape, batch=1, width=min(side, shape.width), height=min(side, shape.height))
+                decoded, picture = replace(alone, shape=tile), shape.width * shape.height * PICTURE_BYTES
+            most = picture + next((s.activation for s in decoded.stages() if s.name == DECODE), 0)
             stages = [replace(s, activation=min(s.activation, most)) if s.name == DECODE else s for s in stages]
-        yield names, stages
+        out.append((names, stages))
+    return out
 
 
 def first_that_fits(variants: list[Variant], attempt: Callable[[list[Stage]], T]) -> tuple[Variant, T]:
@@ -90,16 +74,16 @@ def first_that_fits(variants: list[Variant], attempt: Callable[[list[Stage]], T]
     return last, attempt(last[1])
 
 
-def decoder_config(weights: dict[str, Weights], family: Family) -> dict[str, Any] | None:
-    """The autoencoder's configuration with its class, which a single file leaves to the family; None without one."""
-    name = family.decoder or ""
-    if name not in weights:
-        return None
-    named = family.blueprint.parts.get(name, ("", "")) if family.blueprint else ("", "")
-    return {"_class_name": named[1]} | weights[name].config
+def decoder_config(run: Run) -> Mapping[str, Any]:
+    """The autoencoder's configuration with its class, which a single file leaves to the family; {} without one."""
+    name = run.family.decoder or ""
+    if name not in run.weights:
+        return {}
+    named = run.family.blueprint.parts.get(name, ("", "")) if run.family.blueprint else ("", "")
+    return {"_class_name": named[1]} | dict(run.weights[name].config)
 
 
-def tile_pixels(config: dict[str, Any], pixels: int) -> int | None:
+def tile_pixels(config: Mapping[str, Any], pixels: int) -> int | None:
     """The side of a tile for a picture whose longer side has `pixels`, from the autoencoder's configuration; None where
     it has no tiles, or none small enough."""
     levels = config.get("block_out_channels") or config.get("decoder_block_out_channels") or ()
@@ -156,8 +140,8 @@ class Fallbacks:
 
     def begin(self) -> None:
         """A run begins, or its denoiser was loaded again: take again what was taken before."""
-        for fallback in self._taken():
-            if fallback.applies():
+        for fallback in self._all:
+            if fallback.name in self.taken and fallback.applies():
                 self._take(fallback)
 
     def retry(self, stage: str, work: Callable[[], T]) -> T:
@@ -170,17 +154,17 @@ class Fallbacks:
                 if not is_out_of_memory(error):
                     raise
             # Outside the handler: the traceback holds the tensors of the failed call.
-            if self.take_next(stage).name == SINGLE:
+            if self.take_next(stage) == SINGLE:
                 raise Restart
 
-    def take_next(self, stage: str) -> Fallback:
-        """Take the next fallback that helps this stage; raises Exhausted after the last."""
+    def take_next(self, stage: str) -> str:
+        """Take the next fallback that helps this stage, and return its name; raises Exhausted after the last."""
         give_back()
         for fallback in self._all:
             if stage in fallback.helps and fallback.name not in self.taken and fallback.applies():
                 self.taken = self._in_order((*self.taken, fallback.name))
                 self._take(fallback)
-                return fallback
+                return fallback.name
         tried = ", ".join(NOTES[name] for name in self.taken) or "nothing, because no fallback helps here"
         raise Exhausted(f"{self._arithmetic(stage)} Tried without success: {tried}.")
 
@@ -188,8 +172,8 @@ class Fallbacks:
     def decoding(self) -> Iterator[None]:
         """Held around one call of the decoder; everything is undone at the end."""
         with ExitStack() as stack:
-            for fallback in self._taken():
-                if fallback.around is not None and fallback.applies():
+            for fallback in self._all:
+                if fallback.around is not None and fallback.name in self.taken and fallback.applies():
                     fallback.around(stack)
                     self._used.add(fallback.name)
             yield
@@ -209,9 +193,6 @@ class Fallbacks:
             fallback.take()
             self._used.add(fallback.name)
 
-    def _taken(self) -> list[Fallback]:
-        return [fallback for fallback in self._all if fallback.name in self.taken]
-
     def _in_order(self, names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(fallback.name for fallback in self._all if fallback.name in names)
 
@@ -230,17 +211,37 @@ def fallbacks_for(
     """Those of one model at one shape, in the order in which they are taken."""
     run, decode = frozenset({ENCODE, DENOISE}), frozenset({DECODE})
     sizes = tile_sizes(decoder, max(shape.width, shape.height))
+
+    def slices(stack: ExitStack) -> None:
+        decoder.enable_slicing()
+        stack.callback(decoder.disable_slicing)
+
+    def tiles(stack: ExitStack) -> None:
+        for name, size in (sizes or {}).items():
+            stack.callback(setattr, decoder, name, getattr(decoder, name))
+            setattr(decoder, name, size)
+        decoder.enable_tiling()
+        stack.callback(decoder.disable_tiling)
+
+    def on_the_cpu(stack: ExitStack) -> None:
+        """The caller moves the latents to it, and the pixels back."""
+        if (hook := getattr(decoder, "_hf_hook", None)) is not None:
+            hook.pre_forward(decoder)  # run stage by stage, its weights are loaded here, and to the device
+        decoder.to("cpu")
+        stack.callback(decoder.to, device)
+        give_back()
+
     found = [Fallback(EVICT, run | decode, idle, take=evict)]
     if hasattr(decoder, "use_slicing") and shape.batch > 1:
-        found.append(Fallback(SLICE, decode, around=lambda stack: _slice(decoder, stack)))
+        found.append(Fallback(SLICE, decode, around=slices))
     if hasattr(decoder, "use_tiling") and sizes is not None:
-        found.append(Fallback(TILE, decode, around=lambda stack: _tile(decoder, sizes, stack)))
+        found.append(Fallback(TILE, decode, around=tiles))
     if shape.batch > 1:
         found.append(Fallback(SINGLE, run))
     found.append(Fallback(STREAM, run, movable, take=stream))
     found.append(Fallback(RELEASE, decode, movable, around=release))
     if decoder is not None and device.type != "cpu":
-        found.append(Fallback(CPU_DECODE, decode, around=lambda stack: _move_to_cpu(decoder, device, stack)))
+        found.append(Fallback(CPU_DECODE, decode, around=on_the_cpu))
     return tuple(found)
 
 
@@ -252,26 +253,3 @@ def tile_sizes(decoder: Any, pixels: int) -> dict[str, int] | None:
     scale = sample // latent
     side = _tile_side(sample, scale, pixels)
     return None if side is None else {"tile_sample_min_size": side, "tile_latent_min_size": side // scale}
-
-
-def _slice(decoder: Any, stack: ExitStack) -> None:
-    decoder.enable_slicing()
-    stack.callback(decoder.disable_slicing)
-
-
-def _tile(decoder: Any, sizes: dict[str, int], stack: ExitStack) -> None:
-    for name, size in sizes.items():
-        stack.callback(setattr, decoder, name, getattr(decoder, name))
-        setattr(decoder, name, size)
-    decoder.enable_tiling()
-    stack.callback(decoder.disable_tiling)
-
-
-def _move_to_cpu(decoder: Any, device: Any, stack: ExitStack) -> None:
-    """The caller moves the latents to it, and the pixels back."""
-    hook = getattr(decoder, "_hf_hook", None)
-    if hook is not None:
-        hook.pre_forward(decoder)  # run stage by stage, its weights are loaded here, and to the device
-    decoder.to("cpu")
-    stack.callback(decoder.to, device)
-    give_back()

@@ -1,15 +1,18 @@
-"""The ledger: one JSON line for each move of a component, with what was predicted and what was measured. No torch."""
+"""What runs leave on record: each move of a component, and the memory and the fallbacks that a kind of run needed. No torch."""
 
 import json
 import time
 from pathlib import Path
 from typing import Any
 
+from studio.manager.disk.index import Index
+
 LIMIT = 4 << 20  # bytes; a longer ledger is set aside once and begun anew
+MARGIN = 1.1  # a measured peak is met again, more or less; and a budget so much larger is another budget
 
 
 class Ledger:
-    """Appends to `file`, and keeps the last rows in memory. A ledger that cannot be written never stops a run."""
+    """Appends a JSON line for each row to `file`, and keeps the last in memory. One that cannot be written never stops a run."""
 
     def __init__(self, file: Path):
         self._file: Path | None = file
@@ -46,3 +49,29 @@ def read_ledger(file: Path, limit: int = 100) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+class Experience:
+    """What runs of each kind (`Run.kind`) took on one kind of device, kept in the index."""
+
+    def __init__(self, index: Index, device: str):
+        self._index, self._device = index, device
+
+    def working_memory(self, run: str) -> int | None:
+        """What such a run is expected to take beside its weights; None if none was measured."""
+        known = self._index.facts(f"working:{run}", self._device)
+        return int(known["bytes"] * MARGIN) if known else None
+
+    def learn(self, run: str, peak: int) -> None:
+        """Keep the most that such a run took beside its weights."""
+        known = self._index.facts(f"working:{run}", self._device)
+        most = max(peak, known["bytes"] if known else 0)
+        self._index.put_facts([(f"working:{run}", self._device, {"bytes": most})])
+
+    def fallbacks(self, run: str, budget: int) -> tuple[str, ...]:
+        """Those that such a run begins with; none where there is more memory now than when it needed them."""
+        known = self._index.facts(f"fallbacks:{run}", self._device)
+        return tuple(known["names"]) if known and budget <= known["budget"] * MARGIN else ()
+
+    def remember_fallbacks(self, run: str, names: tuple[str, ...], budget: int) -> None:
+        self._index.put_facts([(f"fallbacks:{run}", self._device, {"names": list(names), "budget": budget})])

@@ -19,33 +19,25 @@ UNLIMITED = 1 << 60  # cgroup v1 writes a number near 2^63 for "no limit"
 
 def host_limit() -> int | None:
     """The least of the limits set on this process: cgroup, RLIMIT_DATA, RLIMIT_AS; None if it has none."""
-    limits = [_read_number(file) for file in _cgroup_files()]
-    limits += [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
-    return min((limit for limit in limits if limit is not None and 0 < limit < UNLIMITED), default=None)
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+    for file in _cgroup_files():
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min((limit for limit in limits if 0 < limit < UNLIMITED), default=None)
 
 
 def _cgroup_files() -> set[Path]:
     """Where this process's memory limits are written: its own cgroup and those above it, of either version."""
     found = {CGROUPS / "memory.max", CGROUPS / "memory" / "memory.limit_in_bytes"}
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return found
-    for line in lines:
+    for line in _lines("/proc/self/cgroup"):
         _, controllers, own = line.split(":", 2)
         if controllers in ("", "memory"):
-            root = CGROUPS / controllers
-            group = root / own.lstrip("/")
+            root, group = CGROUPS / controllers, CGROUPS / controllers / own.lstrip("/")
             file = "memory.limit_in_bytes" if controllers else "memory.max"
             found |= {place / file for place in (group, *group.parents) if place.is_relative_to(root)}
     return found
-
-
-def _read_number(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):
-        return None
 
 
 def budget_for(device: Any, asked: int | None, held: int, base: int = 0) -> int:
@@ -68,8 +60,7 @@ def budget_for(device: Any, asked: int | None, held: int, base: int = 0) -> int:
 
 def host_budget(beside: int = 0) -> int:
     """What the machine's memory, and the limits set on this process, leave to models; `beside` is held by other things."""
-    total = psutil.virtual_memory().total
-    limit = host_limit()
+    total, limit = psutil.virtual_memory().total, host_limit()
     free = total - _headroom(total)
     return free if limit is None else min(free, limit - _headroom(limit) // 4 - beside)
 
@@ -85,8 +76,7 @@ def free(device: Any) -> int:
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    limit = host_limit()
-    available = psutil.virtual_memory().available
+    limit, available = host_limit(), psutil.virtual_memory().available
     return available if limit is None else max(min(available, limit - taken()), 0)
 
 
@@ -102,10 +92,7 @@ def anonymous() -> int:
 
 
 def give_back() -> None:
-    """Memory that allocators keep free goes back to the device and to the system.
-
-    glibc does so by malloc_trim(3); other C libraries keep it.
-    """
+    """Memory that allocators keep free goes back to the device and to the system: by malloc_trim(3), where libc has it."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -126,25 +113,22 @@ def measure_peak(device: Any, *, exact: bool = False) -> Callable[[], int | None
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
         return lambda: max(torch.cuda.max_memory_allocated(device) - before, 0)
-    if not _reset_peak():
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux lets a process reset its own peak (proc(5))
+    except OSError:
         return lambda: None
     start = _status("VmRSS")
     return lambda: max(_status("VmHWM") - start, 0)
 
 
-def _reset_peak() -> bool:
-    """Linux lets a process reset its own peak of resident memory (proc(5), clear_refs)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
 def _status(name: str) -> int:
     """A memory figure of /proc/self/status in bytes; 0 where there is none."""
+    found = (int(line.split()[1]) * 1024 for line in _lines("/proc/self/status") if line.startswith(name + ":"))
+    return next(found, 0)
+
+
+def _lines(file: str) -> list[str]:
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        return Path(file).read_text().splitlines()
     except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":")), 0)
+        return []

@@ -36,6 +36,10 @@ class Stage:
     parts: tuple[Part, ...]
     activation: int = 0
 
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts) + self.activation
+
 
 @dataclass(frozen=True)
 class Resident:
@@ -91,6 +95,12 @@ def cost_per_byte(resident: Resident) -> float:
     return resident.reload_seconds / max(resident.bytes, 1)
 
 
+def together(stages: Sequence[Stage]) -> Stage:
+    """A run of these stages with all components in memory from first to last, none of them streamed."""
+    parts = {part.key: Part(part.key, part.bytes) for stage in stages for part in stage.parts}
+    return Stage("run", tuple(parts.values()), max(stage.activation for stage in stages))
+
+
 def plan(
     stages: Sequence[Stage],  # in the order they run
     residents: Sequence[Resident],
@@ -125,13 +135,20 @@ class _Memory:
         """Evict and load for one stage."""
         needed = {part.key: part for part in stage.parts}
         sizes = {key: part.bytes for key, part in needed.items()}  # less for those that are streamed
-        while self.total + self._missing(sizes) + stage.activation > self._budget:
+
+        def short() -> bool:
+            missing = sum(size for key, size in sizes.items() if key not in self.there)
+            return self.total + missing + stage.activation > self._budget
+
+        def evict(key: str, reason: str) -> None:
+            self.moves.append(Move("evict", key, self.there.pop(key).bytes, stage.name, reason))
+
+        while short():
             if (victim := self._victim(needed, later, future)) is not None:
-                again = "needed again" if victim.key in later | future else "not needed again"
-                self._evict(victim.key, stage, again)
+                evict(victim.key, "needed again" if victim.key in later | future else "not needed again")
             elif (part := self._largest_streamable(needed, sizes)) is not None:
                 if part.key in self.there:
-                    self._evict(part.key, stage, "to be streamed")
+                    evict(part.key, "to be streamed")
                 sizes[part.key] = part.window or 0
             else:
                 raise DoesNotFit(
@@ -144,12 +161,6 @@ class _Memory:
                 self.moves.append(Move(kind, key, size, stage.name))
                 self.there[key] = Resident(key, size)
 
-    def _missing(self, sizes: dict[str, int]) -> int:
-        return sum(size for key, size in sizes.items() if key not in self.there)
-
-    def _evict(self, key: str, stage: Stage, reason: str) -> None:
-        self.moves.append(Move("evict", key, self.there.pop(key).bytes, stage.name, reason))
-
     def _victim(self, needed: dict[str, Part], later: set[str], future: frozenset[str]) -> Resident | None:
         """Whom to evict: first what nobody needs, then what a waiting job needs, last what a later stage needs."""
         free = [r for r in self.there.values() if r.key not in needed and not r.pinned]
@@ -159,11 +170,8 @@ class _Memory:
 
     def _largest_streamable(self, needed: dict[str, Part], sizes: dict[str, int]) -> Part | None:
         """The part that streaming would save most on and that is not yet streamed; None if there is none."""
-
-        def pinned(key: str) -> bool:
-            return key in self.there and self.there[key].pinned and self.there[key].bytes == sizes[key]
-
-        candidates = [p for k, p in needed.items() if p.window is not None and p.window < sizes[k] and not pinned(k)]
+        kept = {r.key for r in self.there.values() if r.pinned and r.bytes == sizes.get(r.key)}
+        candidates = [p for k, p in needed.items() if p.window is not None and p.window < sizes[k] and k not in kept]
         return max(candidates, key=lambda part: part.bytes - (part.window or 0), default=None)
 
 

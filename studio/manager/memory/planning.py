@@ -1,7 +1,7 @@
 """What a run will need: who would be in memory at each stage, and the peak, from headers alone. No torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.core.errors import ModelError
@@ -12,12 +12,11 @@ from studio.core.parts import PartBase
 from studio.core.request import GenerationRequest
 from studio.core.stages import stages_of
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.headers import read_header
-from studio.manager.families import Family, family_for
+from studio.manager.families import family_for
 from studio.manager.loading import Source, folder_sources
-from studio.manager.memory.estimate import Shape, Weights, attached_weights, file_weights, shape_of, weights_of
+from studio.manager.memory.estimate import Shape, file_weights, run_of, shape_of
 from studio.manager.memory.fallbacks import NOTES, first_that_fits, variants
-from studio.manager.memory.planner import Plan, Stage, plan
+from studio.manager.memory.planner import Plan, Stage, plan, together
 from studio.manager.parts import Context, ModelParts
 
 
@@ -41,12 +40,10 @@ def forecasts(
     `forecast` does."""
     out = []
     for stage in stages_of(request, info):
-        model, place = info, path
-        if stage.model != info.id:
-            model, found = find_model(catalog.models(), stage.model), catalog.path(stage.model)
-            if found is None:
-                raise ModelError(f"{model.title} is no longer in the models folders.")
-            place = found
+        model = info if stage.model == info.id else find_model(catalog.models(), stage.model)
+        place = path if model is info else catalog.path(model.id)
+        if place is None:
+            raise ModelError(f"{model.title} is no longer in the models folders.")
         shape = shape_of(model, stage.request)
         out.append(forecast(model, place, budget, shape, dtype, device, catalog, stage.request.parts))
     return out
@@ -64,31 +61,22 @@ def forecast(
 ) -> Forecast:
     """Raises ModelError for a file that holds no whole model, OutOfMemory with the arithmetic if no plan exists."""
     family, catalog = family_for(info), catalog or Catalog((), None)
-    own = _own_weights(info, path, family, catalog)
-    if info.problem or not own:
-        raise ModelError(
-            f"{info.title} cannot be planned: {info.problem or 'its family has no layout for single files'}"
-        )
-    found = ModelParts(parts, Context(info, family, {name: source for name, (source, _) in own.items()}, catalog))
-    known = dict(own.values())
-    weights = {name: known.get(source) or weights_of(source) for name, source in found.sources.items()}
-    attached = attached_weights(found.attachments)
-    options = variants(family, weights, shape, dtype, device, attached=attached, streamable=found.streamable)
-    (names, stages), made = first_that_fits(options, lambda stages: plan(stages, (), budget))
-    every = {part.key: part for stage in stages for part in stage.parts}
-    whole = sum(part.bytes for part in every.values()) + max(stage.activation for stage in stages) <= budget
-    if whole:
-        made = plan([Stage(stage.name, tuple(every.values()), stage.activation) for stage in stages], (), budget)
-    return Forecast(info, shape, budget, tuple(stages), made, whole, tuple(NOTES[name] for name in names))
-
-
-def _own_weights(info: ModelInfo, path: Path, family: Family, catalog: Catalog) -> dict[str, tuple[Source, Weights]]:
-    """Component -> where it comes from and its weights. A single file's are those that it will be converted to."""
     if path.is_dir():
-        return {name: (source, weights_of(source)) for name, source in folder_sources(path, family).items()}
-    found = file_weights(read_header(path), family, catalog.beside(info))
-    classes = family.blueprint.parts if family.blueprint else {}
-    return {name: (Source(name, *classes[name], path, (), each.config), each) for name, each in found.items()}
+        known, own = {}, folder_sources(path, family)
+    else:  # the components that it will be converted to
+        known = file_weights(path, family, catalog.beside(info))
+        classes = family.blueprint.parts if family.blueprint else {}
+        own = {name: Source(name, *classes[name], path, (), dict(w.config)) for name, w in known.items()}
+    if info.problem or not own:
+        why = info.problem or "its family has no layout for single files"
+        raise ModelError(f"{info.title} cannot be planned: {why}")
+    run = run_of(ModelParts(parts, Context(info, family, own, catalog)), shape, dtype, device, known)
+    (names, stages), made = first_that_fits(variants(run), lambda stages: plan(stages, (), budget))
+    every = together(stages)
+    whole = every.bytes <= budget
+    if whole:
+        made = plan([replace(stage, parts=every.parts) for stage in stages], (), budget)
+    return Forecast(info, shape, budget, tuple(stages), made, whole, tuple(NOTES[name] for name in names))
 
 
 def view(planned: list[Forecast]) -> PlanView:

@@ -7,7 +7,7 @@ stays mapped. Does not depend on components or on a budget.
 
 import json
 import math
-import struct
+import os
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -26,32 +26,18 @@ MORE = 3  # times what the files hold that a configuration may ask for: a table 
 LARGE = "too large"  # for the dtype, and for no other reason
 
 
-class FileState(NamedTuple):
-    """A file as it was when it was mapped, to be compared with what it is later.
+def changed_in_place(path: Path, before: os.stat_result) -> bool:
+    """Whether a file that was mapped has been written over or cut short since.
 
-    A mapped file that is deleted, or replaced by another of its name, does no harm. One that is written over or cut short in
-    place does: its pages change under the model, or are no longer there, and touching them kills the process (SIGBUS).
+    Its pages change under the model then, or are no longer there, and touching them kills the process (SIGBUS). A file that
+    was deleted, or replaced by another of its name, does no harm.
     """
-
-    path: Path
-    device: int
-    inode: int
-    size: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, path: Path) -> "FileState":
-        """Raises OSError."""
-        stat = path.stat()
-        return cls(path, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
-
-    def changed_in_place(self) -> bool:
-        """Whether the very file, if it is still found there, is another now."""
-        try:
-            now = FileState.of(self.path)
-        except OSError:
-            return False
-        return now[:3] == self[:3] and now != self
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    changed = (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+    return changed and os.path.samestat(now, before)
 
 
 # -- reading
@@ -68,7 +54,7 @@ class _Entry(NamedTuple):
 
 def _entries(opened: BufferedReader) -> dict[str, _Entry]:
     """Every tensor of a safetensors file that `read_header` has accepted."""
-    (length,) = struct.unpack("<Q", opened.read(8))
+    length = int.from_bytes(opened.read(8), "little")
     table = json.loads(opened.read(length))
     table.pop("__metadata__", None)
     return {
@@ -78,6 +64,14 @@ def _entries(opened: BufferedReader) -> dict[str, _Entry]:
     }
 
 
+def _read(opened: BufferedReader, offset: int, size: int, scratch: torch.Tensor) -> torch.Tensor:
+    """Bytes of the file, in `scratch` until the next are read."""
+    opened.seek(offset)
+    if opened.readinto(scratch.numpy()[:size].data) < size:
+        raise ModelError("The file ends early.")
+    return scratch[:size]
+
+
 def read_weights(
     files: tuple[Path, ...], dtype: torch.dtype, device: torch.device, channels_last: bool
 ) -> dict[str, torch.Tensor]:
@@ -85,38 +79,32 @@ def read_weights(
 
     Raises ModelError and OSError.
     """
+
+    def changes(entry: _Entry) -> bool:
+        other = DTYPES.get(entry.dtype, dtype) != dtype or (channels_last and len(entry.shape) == 4)
+        return device.type == "cpu" and entry.dtype in DTYPES and other
+
     out: dict[str, torch.Tensor] = {}
     for file in files:
         read_header(file)
         with file.open("rb") as opened:
             found = _entries(opened)
-            copied = {
-                name
-                for name, entry in found.items()
-                if device.type == "cpu" and entry.dtype in DTYPES and _changes(entry, dtype, channels_last)
-            }
+            copied = {name: entry for name, entry in found.items() if changes(entry)}
             mapped = load_file(file, str(device)) if len(copied) < len(found) else {}
             # One for all: small holes between the copies would never go back to the system.
-            scratch = torch.empty(max((found[name].bytes for name in copied), default=0), dtype=torch.uint8)
+            scratch = torch.empty(max((entry.bytes for entry in copied.values()), default=0), dtype=torch.uint8)
             for name, entry in found.items():
-                tensor = _read(opened, entry, scratch) if name in copied else mapped[name]
+                if name in copied:
+                    tensor = (
+                        _read(opened, entry.offset, entry.bytes, scratch).view(DTYPES[entry.dtype]).view(entry.shape)
+                    )
+                else:
+                    tensor = mapped[name]
                 # `to`, as modules do it: `contiguous` leaves a 1x1 kernel's strides as they are, and another kernel would run.
                 layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.preserve_format
                 own = dtype if tensor.is_floating_point() else None
                 out[name] = tensor.to(own, memory_format=layout, copy=name in copied)
     return out
-
-
-def _changes(entry: _Entry, dtype: torch.dtype, channels_last: bool) -> bool:
-    return DTYPES[entry.dtype] != dtype or (channels_last and len(entry.shape) == 4)
-
-
-def _read(opened: BufferedReader, entry: _Entry, scratch: torch.Tensor) -> torch.Tensor:
-    """A tensor as the file has it, in `scratch`: until the next is read."""
-    opened.seek(entry.offset)
-    if opened.readinto(scratch.numpy()[: entry.bytes].data) < entry.bytes:
-        raise ModelError("The file ends early.")
-    return scratch[: entry.bytes].view(DTYPES[entry.dtype]).view(entry.shape)
 
 
 # -- checking, from headers alone
@@ -130,15 +118,17 @@ def check_fit(title: str, module: torch.nn.Module, files: tuple[Path, ...]) -> N
     there = {key: tensor.shape for file in files for key, tensor in read_header(file).tensors.items()}
     for key, tensor in module.state_dict().items():
         if key in there and there[key] != tuple(tensor.shape):
+            found, wanted = ("x".join(map(str, shape)) or "one number" for shape in (there[key], tensor.shape))
             raise ModelError(
-                f"Its {title} does not fit its configuration: {shown(key)} is {_by(there[key])} in the file, "
-                f"and {_by(tuple(tensor.shape))} by the configuration."
+                f"Its {title} does not fit its configuration: {shown(key)} is {found} in the file, "
+                f"and {wanted} by the configuration."
             )
     held = sum(math.prod(shape) for shape in there.values())
-    wanted = sum(parameter.numel() for parameter in module.parameters())
-    if wanted > MORE * held:
+    described = sum(parameter.numel() for parameter in module.parameters())
+    if described > MORE * held:
         raise ModelError(
-            f"Its {title} does not fit its configuration, which describes {wanted:,} numbers where the files hold {held:,}."
+            f"Its {title} does not fit its configuration, which describes {described:,} numbers where the files hold "
+            f"{held:,}."
         )
 
 
@@ -148,10 +138,6 @@ def check_complete(title: str, module: torch.nn.Module, files: tuple[Path, ...])
     missing = sorted(module.state_dict().keys() - there)
     if missing:
         raise ModelError(f"Its {title} lacks {len(missing)} of its tensors, such as {missing[0]}.")
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "one number"
 
 
 # -- checking the numbers
@@ -180,18 +166,14 @@ def first_unsound(files: tuple[Path, ...], dtype: torch.dtype) -> tuple[str, str
 
 def _largest(file: Path) -> Iterator[tuple[str, float]]:
     """The largest magnitude of each floating-point tensor; NaN where it holds one. A few megabytes are held at a time."""
-    buffer = bytearray(CHUNK)
+    scratch = torch.empty(CHUNK, dtype=torch.uint8)
     with file.open("rb") as opened:
         for name, entry in _entries(opened).items():
             if entry.dtype not in DTYPES:
                 continue
-            opened.seek(entry.offset)
             largest = torch.zeros((), dtype=DTYPES[entry.dtype])
-            for left in range(entry.bytes, 0, -CHUNK):
-                size = min(left, CHUNK)
-                if opened.readinto(memoryview(buffer)[:size]) < size:
-                    raise ModelError("The file ends early.")
-                count = size // largest.itemsize
-                low, high = torch.aminmax(torch.frombuffer(buffer, dtype=largest.dtype, count=count))
+            for done in range(0, entry.bytes, CHUNK):
+                piece = _read(opened, entry.offset + done, min(entry.bytes - done, CHUNK), scratch)
+                low, high = torch.aminmax(piece.view(largest.dtype))
                 largest = torch.maximum(largest, torch.maximum(-low, high))  # both keep NaN
             yield name, float(largest)

@@ -1,5 +1,6 @@
 """ControlNets: a component beside the model's own, from a diffusers folder or a single file in either naming."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ CLASSES = {
     "SD3Transformer2DModel": "SD3ControlNetModel",
     "FluxTransformer2DModel": "FluxControlNetModel",
 }
+# Of the denoiser's configuration what says nothing of its encoder: models that differ in it share a ControlNet.
+OTHER_HALF = frozenset({"sample_size", "out_channels", "up_block_types"})
 ORIGINAL = "control_model."  # how the publishers' own files begin their tensors' names
 
 
@@ -25,8 +28,9 @@ class ControlNetFile(Source):
 
     def empty(self, dtype: Any) -> Any:
         cls = component_class(self.library, self.class_name)
+        known = inspect.signature(cls.__init__).parameters
         with explained(f"The ControlNet {self.files[0].stem} does not fit this model"), empty_weights(dtype):
-            return cls.from_config({name: value for name, value in self.config.items() if name != "_class_name"})
+            return cls.from_config({name: value for name, value in self.config.items() if name in known})
 
     def load(self, dtype: Any) -> Any:
         from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
@@ -52,24 +56,13 @@ class ControlNetSupport(Support):
             config = read_json(file.parent / "config.json")
             named = str(config.get("_class_name", class_name))
             return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
-        return {
-            "controlnet": ControlNetFile(
-                "controlnet", "diffusers", class_name, own.folder, (file,), _config(own, class_name)
-            )
-        }
+        config = {name: value for name, value in own.config.items() if name not in OTHER_HALF}
+        return {"controlnet": ControlNetFile("controlnet", "diffusers", class_name, own.folder, (file,), config)}
 
     def pipeline_arguments(self, parts: Sequence[ControlNet], modules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """One as itself; pipelines make one of several themselves."""
         found = [module["controlnet"] for module in modules]
         return {"controlnet": found[0] if len(found) == 1 else found}
-
-
-def _config(denoiser: Source, class_name: str) -> dict[str, Any]:
-    """The denoiser's configuration, as far as a ControlNet has the same."""
-    import inspect
-
-    known = inspect.signature(component_class("diffusers", class_name).__init__).parameters
-    return {name: value for name, value in denoiser.config.items() if name in known}
 
 
 register("controlnet", ControlNetSupport())

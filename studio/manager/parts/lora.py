@@ -8,11 +8,10 @@ from typing import Any
 
 from studio.core.errors import ModelError
 from studio.core.parts import LoRA
-from studio.manager.loading import pipeline_class, reason
+from studio.manager.loading import explained, pipeline_class
 from studio.manager.parts.base import Context, Support, register
 
 WEIGHTS = "_adapter_weights"  # on a module: adapter -> its weight, for as long as any is attached
-FAULTS = (ValueError, KeyError, RuntimeError, AttributeError, TypeError, IndexError, NotImplementedError)
 
 
 class LoRASupport(Support):
@@ -26,24 +25,28 @@ class LoRASupport(Support):
     @contextmanager
     def attach(self, part: LoRA, context: Context, modules: Mapping[str, Any]) -> Iterator[None]:
         """On the denoiser and the text encoders among `modules`. Raises ModelError where the file matches no layer."""
-        file = context.file(part.model, "lora")
-        denoiser = context.family.denoiser
-        weights = {name: part.weight for name in (denoiser,) if modules.get(name) is not None}
+        title, denoiser = context.file(part.model, "lora").stem, context.family.denoiser
         text = part.weight if part.text_weight is None else part.text_weight
-        weights |= {name: text for name in context.family.encoders if modules.get(name) is not None}
+        weights = {denoiser: part.weight} | dict.fromkeys(context.family.encoders, text)
         attached: list[tuple[Any, str]] = []
         try:
-            states, alphas, cls = _read(file, context)
+            states, alphas, cls = _read(context.file(part.model, "lora"), context)
             matched = 0
             for name, weight in weights.items():
-                own = {key: value for key, value in states.items() if key.startswith(f"{name}.")}
+                module = modules.get(name)
+                own = {key: value for key, value in states.items() if module is not None and key.startswith(f"{name}.")}
                 matched += len(own)
                 if own and weight:
-                    adapter = _free_name(modules[name])
-                    attached.append((modules[name], adapter))
-                    _attach(cls, name, name == denoiser, modules[name], own, alphas, adapter, weight, file.stem)
-            if not matched and denoiser in weights:
-                raise ModelError(f"The LoRA {file.stem} matches no layer of {context.info.title}.")
+                    adapter = _free_name(module)
+                    attached.append((module, adapter))
+                    with explained(f"The LoRA {title} does not fit the {name.replace('_', ' ')}"):
+                        _load(cls, name, name == denoiser, module, own, alphas, adapter)
+                    if adapter not in getattr(module, "peft_config", {}):
+                        raise ModelError(f"The LoRA {title} matches no layer of the {name.replace('_', ' ')}.")
+                    vars(module).setdefault(WEIGHTS, {})[adapter] = weight
+                    _weigh(module)
+            if not matched and modules.get(denoiser) is not None:
+                raise ModelError(f"The LoRA {title} matches no layer of {context.info.title}.")
             yield
         finally:
             for module, adapter in reversed(attached):
@@ -57,30 +60,18 @@ def _read(file: Path, context: Context) -> tuple[dict[str, Any], Any, Any]:
     cls = pipeline_class(next(iter(context.family.calls(context.info.variant).values())).pipeline)
     if not hasattr(cls, "lora_state_dict"):
         raise ModelError(f"{context.info.title} is of a kind that takes no LoRAs.")
-    try:
+    with explained(f"The LoRA {file.stem} is not understood"):
         found = cls.lora_state_dict(load_file(file), **_accepted(cls.lora_state_dict, return_alphas=True))
-    except FAULTS as error:
-        raise ModelError(f"The LoRA {file.stem} is not understood: {reason(error)}") from None
     states, alphas = found[:2] if isinstance(found, tuple) else (found, None)
     return states, alphas, cls
 
 
-def _attach(
-    cls: Any, name: str, denoises: bool, module: Any, states: Any, alphas: Any, adapter: str, weight: float, title: str
-) -> None:
-    try:
-        if denoises:
-            load = getattr(cls, f"load_lora_into_{name}")
-            load(states, **{name: module}, adapter_name=adapter, **_accepted(load, network_alphas=alphas))
-        else:
-            load = cls.load_lora_into_text_encoder
-            load(states, alphas, module, prefix=name, adapter_name=adapter)
-    except FAULTS as error:
-        raise ModelError(f"The LoRA {title} does not fit the {name.replace('_', ' ')}: {reason(error)}") from None
-    if adapter not in getattr(module, "peft_config", {}):
-        raise ModelError(f"The LoRA {title} matches no layer of the {name.replace('_', ' ')}.")
-    vars(module).setdefault(WEIGHTS, {})[adapter] = weight
-    _weigh(module)
+def _load(cls: Any, name: str, denoises: bool, module: Any, states: Any, alphas: Any, adapter: str) -> None:
+    if denoises:
+        load = getattr(cls, f"load_lora_into_{name}")
+        load(states, **{name: module}, adapter_name=adapter, **_accepted(load, network_alphas=alphas))
+    else:
+        cls.load_lora_into_text_encoder(states, alphas, module, prefix=name, adapter_name=adapter)
 
 
 def _detach(module: Any, adapter: str) -> None:
