@@ -44,7 +44,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The families are as small as the sources for the length of a test, here and in the converter's process."""
     for family, folder in sources.items():
-        single_files.shrink(monkeypatch, family, folder)
+        small_child.shrink(monkeypatch, family, folder)
         monkeypatch.setenv(small_child.SOURCE + family, str(folder))
     monkeypatch.setattr(imports, "CHILD", small_child.__name__)
 

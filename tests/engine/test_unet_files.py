@@ -9,6 +9,7 @@ import pytest
 from studio import compat
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
+from tests.manager import small_child
 from tests.models import original_names, single_files, tiny_models
 from tests.models.conversions import imported
 from tests.models.original_names import P, save, text_original
@@ -33,9 +34,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(autouse=True)
 def small(sources: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    single_files.shrink(monkeypatch, "sdxl", sources["base"])
-    single_files.shrink(monkeypatch, "sdxl", sources["refiner"], "refiner")
-    single_files.shrink(monkeypatch, "sd1", sources["sd1"])
+    small_child.shrink(monkeypatch, "sdxl", sources["base"])
+    small_child.shrink(monkeypatch, "sdxl", sources["refiner"], "refiner")
+    small_child.shrink(monkeypatch, "sd1", sources["sd1"])
 
 
 @pytest.fixture

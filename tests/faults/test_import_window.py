@@ -39,9 +39,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """While this file is there, a conversion stands still at the component that it names."""
+    """While this file is there, a conversion does not begin; a test may write there at what it is to stop instead."""
     file = tmp_path / "hold"
-    file.write_text("vae")
+    file.write_text(small_child.START)
     monkeypatch.setenv(small_child.HOLD, str(file))
     return file
 
@@ -109,7 +109,8 @@ def test_prepared_while_a_job_runs(studio: Studio, hold: Path) -> None:
     assert not any("convert" in event.what for event in events if isinstance(event, Loading))
 
 
-def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio) -> None:
+def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, hold: Path) -> None:
+    hold.write_text("vae")
     job = studio.submit(wish(FILE))
     seen: list[Event] = []
     for event in studio.follow(job):

@@ -1,36 +1,73 @@
-"""The converter's process for tests: families are as small as the folders named in the environment; all else is real."""
+"""The converter's process for tests: families are as small as the folders named in the environment; all else is real.
 
+Loads no torch before the converter does, so that a test which ends it beforehand does not pay for that.
+"""
+
+import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.manager.conversion import converter
 from studio.manager.conversion.component import ComponentFile
-from tests.models import single_files
+from studio.manager.disk import attachments, sniff, tokenizers
+from studio.manager.families import FAMILIES
 
 SOURCE = "UNNOISE_TEST_SOURCE_"  # and a family's name: the folder that it is as small as
-HOLD = "UNNOISE_TEST_HOLD"  # a file with a component's name: while it is there, that component is not done
+HOLD = "UNNOISE_TEST_HOLD"  # a file: while it is there, what it names is not done, START or a component
+START = "start"
+WIDTHS = {"clip_l": 32, "clip_g": 64, "t5xxl": 96}
+
+
+def shrink(patch: pytest.MonkeyPatch, family: str, folder: Path, variant: str = "") -> None:
+    """In this process the family's blueprint, and the widths that models are known by, are as small as the folder's."""
+    whole = FAMILIES.get(family)
+    blueprint = whole.blueprint_of(variant)
+    assert blueprint is not None
+    configs = {name: folder / name / "config.json" for name in blueprint.configs if name != "scheduler"}
+    read = {name: json.loads(file.read_text()) for name, file in configs.items() if file.exists()}
+    small = replace(blueprint, configs=blueprint.configs | read)
+    changed = {"variants": whole.variants | {variant: small}} if variant else {"blueprint": small}
+    patch.setitem(FAMILIES._items, family, replace(whole, **changed))
+    if "unet" in read and not variant:
+        patch.setitem(attachments.CONTEXT_FAMILY, read["unet"]["cross_attention_dim"], family)
+    encoders = ((*row[:3], WIDTHS.get(row[0], row[3])) for row in sniff.TEXT_ENCODERS)
+    patch.setattr(sniff, "TEXT_ENCODERS", tuple(encoders))
+    for file in folder.glob("tokenizer*/tokenizer.json"):
+        model = json.loads(file.read_text())["model"]
+        if model["type"] == "BPE":
+            patch.setattr(tokenizers, "SIZE", len(model["vocab"]))
 
 
 def shrink_families() -> None:
-    """For the rest of this process's life."""
+    """Those that the environment names, for the rest of this process's life."""
     for name, folder in os.environ.items():
         if name.startswith(SOURCE):
-            single_files.shrink(pytest.MonkeyPatch(), name.removeprefix(SOURCE), Path(folder))
+            shrink(pytest.MonkeyPatch(), name.removeprefix(SOURCE), Path(folder))
 
 
 def hold_back(file: Path) -> None:
-    convert = converter.convert
+    make, convert = converter.import_checkpoint, converter.convert
 
-    def held(component: ComponentFile, *arguments: object) -> None:
-        convert(component, *arguments)  # type: ignore[arg-type]
-        while file.exists() and component.name in file.read_text():
+    def wait_for(name: str) -> None:
+        while file.exists() and name in file.read_text():
             time.sleep(0.01)
 
-    converter.convert = held
+    def held_make(conversion: Any, folders: Any, report: Any) -> None:
+        report("converting nothing yet", 0.0)
+        wait_for(START)
+        make(conversion, folders, report)
+
+    def held_convert(component: ComponentFile, *arguments: Any) -> None:
+        convert(component, *arguments)
+        wait_for(component.name)
+
+    converter.import_checkpoint, converter.convert = held_make, held_convert
 
 
 if __name__ == "__main__":

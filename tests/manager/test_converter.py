@@ -18,6 +18,7 @@ from studio.manager.conversion import converter
 from studio.manager.disk.describe import describe
 from studio.manager.families import FAMILIES
 from studio.manager.manager import Manager
+from tests.manager import small_child
 from tests.models import single_files, tiny_models
 from tests.models.conversions import convert_here
 from tests.models.sparse_headers import unet, write_sparse
@@ -40,7 +41,7 @@ def manager(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ma
     models = tmp_path / "models"
     shutil.copytree(source.parent / "single", models / "checkpoints")
     single_files.clip_files(models / "tokenizers/clip")
-    single_files.shrink(monkeypatch, "sd1", source)
+    small_child.shrink(monkeypatch, "sd1", source)
     convert_here(monkeypatch)
     return Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
 

@@ -39,16 +39,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SD 1 is as small as the test's, here and in the child."""
-    single_files.shrink(monkeypatch, "sd1", source)
+    small_child.shrink(monkeypatch, "sd1", source)
     monkeypatch.setattr(imports, "CHILD", small_child.__name__)
     monkeypatch.setenv(small_child.SOURCE + "sd1", str(source))
 
 
 @pytest.fixture
 def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """While this file is there, a conversion stands still at its first component."""
+    """While this file is there, a conversion does not begin; a test may write there at what it is to stop instead."""
     file = tmp_path / "hold"
-    file.write_text("unet vae text_encoder")
+    file.write_text(small_child.START)
     monkeypatch.setenv(small_child.HOLD, str(file))
     return file
 
@@ -246,6 +246,7 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
 
 
 def test_the_converter_dies_with_who_started_it_and_the_next_start_sweeps(manager: Manager, hold: Path) -> None:
+    hold.write_text("unet")
     program = f"""
 import os, time
 from pathlib import Path
@@ -328,6 +329,7 @@ def test_a_disk_that_fills_up_meanwhile(
     make_manager: Callable[..., Manager], small_disk: Path, hold: Path, monkeypatch: Any
 ) -> None:
     manager = make_manager(small_disk)
+    hold.write_text("unet")
     (info,) = manager.catalog.models()
     manager.imports.prepare(manager.conversion(info, "fp32"))
     wait_for(lambda: converting(manager))

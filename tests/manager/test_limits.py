@@ -14,6 +14,7 @@ from studio.manager.memory.limits import anonymous, budget_for, host_budget, hos
 
 GIB = 1 << 30
 CPU = torch.device("cpu")
+NO_METER = sys.platform != "linux"
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_the_meter_sees_what_came_and_went() -> None:
     del there
     peak = measured()
     assert before > 0
-    assert peak is None or 60 << 20 < peak < 200 << 20
+    assert peak is None if NO_METER else 60 << 20 < peak < 200 << 20
 
 
 def test_an_exact_meter_is_not_fooled_by_what_the_allocator_kept() -> None:
@@ -86,4 +87,4 @@ def test_an_exact_meter_is_not_fooled_by_what_the_allocator_kept() -> None:
     measured = measure_peak(CPU, exact=True)
     run()
     peak = measured()
-    assert peak is None or 56 << 20 < peak < 120 << 20
+    assert peak is None if NO_METER else 56 << 20 < peak < 120 << 20

@@ -65,8 +65,8 @@ def test_the_decoder_s_working_memory_follows_what_was_traced(size: int, most: f
     stages = {s.name: s for s in Run(FAMILIES.get("sd1"), weights, Shape(size, size), "fp16", "cuda").stages()}
     traced = {512: 384, 1024: 1536}[size] << 20
     assert traced < stages["decode"].activation < most * GIB + (512 << 20)
-    unet = {512: 130 << 20}.get(size)
-    assert unet is None or unet < stages["denoise"].activation < 3.5 * unet
+    assert (130 << 20) * (size // 512) ** 2 < stages["denoise"].activation
+    assert size > 512 or stages["denoise"].activation < 3.5 * (130 << 20)
 
 
 def test_the_command_prints_who_is_where_and_the_peak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,7 @@ def test_a_copy_takes_its_own_bytes_and_gives_them_back(
     """The file's own pages are not kept beside it, neither meanwhile nor afterwards; what is mapped takes no memory."""
     held, peak, kept = memory[case].values()
     assert held is not None and copied <= held + MIB and held < copied + 8 * MIB
-    assert peak is None or peak < copied + 16 * MIB
+    assert peak is None if sys.platform != "linux" else copied <= peak + MIB and peak < copied + 16 * MIB
     assert kept is not None and kept < 8 * MIB
 
 

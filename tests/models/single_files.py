@@ -1,27 +1,21 @@
 """Tiny models as people keep them: one file, a denoiser with its companions beside, GGUF.
 
-`tiny_models` writes diffusers folders; these are the same weights under their publishers' names. In a process where a
-family was made small by `shrink`, the studio imports them as it imports the real ones.
+`tiny_models` writes diffusers folders; these are the same weights under their publishers' names. In a process where
+`tests.manager.small_child.shrink` made a family small, the studio imports them as it imports the real ones.
 """
 
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from studio.manager.disk import attachments, sniff, tokenizers
-from studio.manager.families import FAMILIES
 from tests.models import original_names as names
 from tests.models import tiny_models
 from tests.models.components import diffusers
 from tests.models.folders import Components
 from tests.models.tiny_text import clip_tokenizer, trained_bpe
 
-WIDTHS = {"clip_l": 32, "clip_g": 64, "t5xxl": 96}
 TEXT = {
     "flux": {"text_encoder": "clip_l", "text_encoder_2": "t5xxl"},
     "sd3": {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"},
@@ -119,20 +113,3 @@ def tokenizer_folders(root: Path, folder: Path, t5: str | None) -> None:
     clip_files(root / "tokenizers/clip")
     if t5:
         shutil.copytree(folder / t5, root / "tokenizers/t5")
-
-
-def shrink(patch: pytest.MonkeyPatch, family: str, folder: Path, variant: str = "") -> None:
-    """In this process the family's blueprint, and the widths that models are known by, are as small as the folder's."""
-    whole = FAMILIES.get(family)
-    blueprint = whole.blueprint_of(variant)
-    assert blueprint is not None
-    configs = {name: folder / name / "config.json" for name in blueprint.configs if name != "scheduler"}
-    read = {name: json.loads(file.read_text()) for name, file in configs.items() if file.exists()}
-    small = replace(blueprint, configs=blueprint.configs | read)
-    changed = {"variants": whole.variants | {variant: small}} if variant else {"blueprint": small}
-    patch.setitem(FAMILIES._items, family, replace(whole, **changed))
-    if "unet" in read and not variant:
-        patch.setitem(attachments.CONTEXT_FAMILY, read["unet"]["cross_attention_dim"], family)
-    patch.setattr(tokenizers, "SIZE", len(clip_tokenizer().get_vocab()))
-    encoders = ((*row[:3], WIDTHS.get(row[0], row[3])) for row in sniff.TEXT_ENCODERS)
-    patch.setattr(sniff, "TEXT_ENCODERS", tuple(encoders))
