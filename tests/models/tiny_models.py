@@ -119,7 +119,8 @@ def pixart(*, prediction: str = "epsilon") -> Components:
 
 def sigma_components(**config: Any) -> Components:
     scheduler = c.make("DPMSolverMultistepScheduler", beta_schedule="linear")
-    return {"transformer": denoiser("PixArtTransformer2DModel", sample_size=16, **config), "scheduler": scheduler}
+    transformer = denoiser("PixArtTransformer2DModel", caption_channels=NARROW, sample_size=16, **config)
+    return {"transformer": transformer, "scheduler": scheduler}
 
 
 pixart_sigma = builder("PixArtSigmaPipeline")(sigma_components)
