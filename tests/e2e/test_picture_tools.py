@@ -59,8 +59,10 @@ def test_several_images_are_a_grid_and_a_click_enlarges_one(window: Window, stud
     expect(cells.locator("img")).to_have_count(3)
     for cell, image in zip(cells.all(), studio.job(job).images, strict=True):
         expect(cell.locator("img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
+    expect(tool(window, "Delete")).to_be_disabled()  # of several, none is meant
     cells.nth(1).click()
     expect(cells).to_have_count(0)
+    expect(tool(window, "Delete")).to_be_enabled()
     assert studio.job(job).images[1] in window.picture()
     tool(window, "All images of this run").click()
     expect(cells).to_have_count(3)

@@ -30,10 +30,10 @@ export class PictureActions {
     document.addEventListener("fullscreenchange", changed);
   }
 
-  /** The saved picture in view that has not been deleted. */
+  /** The saved picture in view that has not been deleted; none where all of a run are. */
   get image() {
     const run = this.run();
-    return run?.saved && !run.isLost(run.saved.id) ? run.saved : null;
+    return (!run?.grid && run?.savedAt(run.image)) || null;
   }
 
   get isFavourite() {

@@ -27,7 +27,7 @@ export class RecipePanel {
   async show(id) {
     if (!this.isOpen || this.id === id) return;
     this.id = id;
-    if (!id) return void this.panel.show(make("p", { class: "side-note", text: "Each finished picture has one." }));
+    if (!id) return void this.panel.show(make("p", { class: "side-note", text: "It is shown for one finished picture at a time." }));
     try {
       const { rows, recipe, text } = await archive.recipe(id);
       if (this.id === id && this.isOpen) this.panel.show(list(rows), this.buttons(recipe, text));
