@@ -58,10 +58,10 @@ def hold_back(file: Path) -> None:
         while file.exists() and name in file.read_text():
             time.sleep(0.01)
 
-    def held_make(conversion: Any, folders: Any, report: Any) -> None:
-        report("converting nothing yet", 0.0)
+    def held_make(conversion: Any, folders: Any, emit: Any) -> None:
+        emit(what="converting nothing yet", fraction=0.0)
         wait_for(START)
-        make(conversion, folders, report)
+        make(conversion, folders, emit)
 
     def held_convert(component: ComponentFile, *arguments: Any) -> None:
         convert(component, *arguments)
