@@ -1,7 +1,7 @@
 """What a model is best used with, and which samplers it may use: by its name where it was distilled for few steps, and by
 its folder's own scheduler. No torch.
 
-Most schedulers stand in the sampler table, and there one can take another's place. One that does not, such as those for
+Most schedulers are in the sampler table, and one of them can replace another. One that is not, such as those for
 EDM, for tokens, or for a prior of its own kind, is kept, and is all that the model can use.
 """
 

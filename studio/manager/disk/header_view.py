@@ -45,7 +45,7 @@ def family_of_base(base: str) -> str | None:
 
 
 class View:
-    """A header, its file's name and notes. All names stand in one text, so that a question is one search at C's speed.
+    """A header, its file's name and notes. All names are in one text, so that a question is one search at C's speed.
 
     Each name begins and ends with a line break: "\\nvae." asks for names that start with "vae.".
     """

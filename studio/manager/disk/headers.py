@@ -177,7 +177,9 @@ def _parsed(text: bytes) -> dict[str, Any]:
     try:
         table = from_json(text, allow_inf_nan=False)  # in half the time that json takes
         if not isinstance(table, dict) or text.count(b'"data_offsets"') != len(table) - ("__metadata__" in table):
-            table = dict(json.loads(text.decode("utf-8"), object_pairs_hook=_unique))  # slower: a name may stand twice
+            table = dict(
+                json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+            )  # slower: a name may be there twice
     except (ValueError, RecursionError):
         raise ModelError("Its header is not valid JSON.") from None
     if len(table) - ("__metadata__" in table) > MAX_TENSORS:

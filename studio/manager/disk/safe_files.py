@@ -91,7 +91,7 @@ def listed(folder: Path, seen: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
 
 
 def shown(name: str, most: int = 80) -> str:
-    """Words of a file, fit to stand in a sentence: short, and without invisible characters."""
+    """Words of a file, fit for a sentence: short, and without invisible characters."""
     clean = "".join(letter if letter.isprintable() else "?" for letter in name[: most + 1])
     return clean if len(clean) <= most else clean[: most - 3] + "..."
 

@@ -25,7 +25,7 @@ Check = Callable[[GenerationRequest, str, Configs], None]
 INDEX = "model_index"
 IMAGE_TASKS = {"text_to_image": "", "image_to_image": "Img2Img", "inpaint": "Inpaint"}  # -> in the names of pipelines
 # Pipelines that put `skip_prk_steps` right where a scheduler's configuration says False.
-MENDING = frozenset({"StableDiffusionInpaintPipeline"})
+CORRECTING = frozenset({"StableDiffusionInpaintPipeline"})
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Family:
     cells_first: bool = False
     needs: dict[str, str] = field(default_factory=dict)  # parts that its pipeline cannot be made without -> their class
     alternatives: frozenset[str] = frozenset()  # classes kept, where a folder names them, in place of the first task's
-    fits: Callable[[Configs], bool] = lambda configs: True  # tells families of one pipeline class apart
+    fits: Callable[[Configs], bool] = lambda configs: True  # distinguishes families of one pipeline class
     blueprint: Blueprint | None = None  # None: single files of the family cannot be completed offline
     variants: dict[str, Blueprint] = field(default_factory=dict)  # of variants whose files differ from the rest
     # Of variants whose denoisers want other calls.
@@ -235,7 +235,7 @@ def capabilities_of(
     calls = family.calls(variant, named)
     first = next(iter(calls.values()), None)
     pipeline = first.pipeline if first else ""
-    mended = pipeline in MENDING and "skip_prk_steps" in scheduler  # a default that is put right is a default again
+    corrected = pipeline in CORRECTING and "skip_prk_steps" in scheduler  # then it is as if the setting were left out
     return Capabilities(
         tasks=tuple(calls),
         parts=family.parts(variant),
@@ -248,7 +248,7 @@ def capabilities_of(
         negative=family.negative,
         rescale=accepts(pipeline, "guidance_rescale"),
         zero_snr=bool(scheduler.get("rescale_betas_zero_snr")),
-        runge_kutta=not (scheduler.get("skip_prk_steps") or mended),
+        runge_kutta=not (scheduler.get("skip_prk_steps") or corrected),
         # One step cannot start at noise and end above zero.
         fewest_steps=2 if scheduler.get("shift_terminal") else 1,
         partial_steps=family.partial_steps,

@@ -49,7 +49,7 @@ def upscale_arguments(request: GenerationRequest, pipeline: Any, count: int) -> 
 
 
 def _picture(handed: dict[str, Any]) -> dict[str, Any]:
-    """In 0..1: the pipeline tells the one range from the other by whether a number is negative."""
+    """In 0..1: the pipeline takes numbers for -1..1 where one is negative."""
     return {"image": (handed["image"] / 2 + 0.5).clamp(0, 1)}
 
 

@@ -23,7 +23,7 @@ CALLS, XL_CALLS = calls_of("StableDiffusion"), calls_of("StableDiffusionXL")
 
 
 def _text_width(configs: Configs) -> int | None:
-    """Tells SD 2 (1024) from SD 1, whose pipeline classes its folders name."""
+    """1024 in SD 2, whose folders name the pipeline classes of SD 1."""
     return configs.get("unet", {}).get("cross_attention_dim")
 
 

@@ -33,7 +33,7 @@ PREFIXES: dict[str, tuple[str, ...]] = {
 class Companion:
     """A file that brings one component to a checkpoint without it: of this kind, and of this variant or family.
 
-    `name` is an expression that its path must fit where headers do not tell enough; `example` what it is published as.
+    `name` is an expression that its path must fit where headers do not say enough; `example` what it is published as.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Companion:
 @dataclass(frozen=True)
 class Blueprint:
     """`parts` maps a component to (library, class); `tokenizers` to the padding token of a CLIP tokenizer; `prefixes` to where
-    its tensors stand in the file; `companions` to the file that brings it where this one does not."""
+    its tensors are in the file; `companions` to the file that brings it where this one does not."""
 
     pipeline: str
     parts: dict[str, tuple[str, str]]
