@@ -3,6 +3,7 @@
 The faults are drawn from a seed, so a run repeats. A few of each family run by default; `sweep` runs all.
 """
 
+import errno
 import json
 import os
 import random
@@ -16,10 +17,13 @@ import pytest
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from tests.models import tiny_models
-from tests.models.sparse_headers import CASES, write_sparse
+from tests.models.sparse_headers import CASES, unet, write_sparse
 
 MAKING = tiny_models.BUILDERS | tiny_models.VARIANTS
-DENOISERS = {"alone": "SD 1.5", "flow": "FLUX dev"}  # files that look through every folder for what they lack
+DENOISERS = {
+    "alone": unet(768),
+    "flow": CASES["FLUX dev"][1],
+}  # files that look through every folder for what they lack
 FEW, MANY = range(8), range(8, 120)
 WRONG: tuple[Any, ...] = (
     None, True, 0, -1, 1, 1e308, 10**30, float("nan"), "", "x" * 300, "../..", "\x1b[31m\u202e", [], {}, [None], [[]], ["a", "b"],
@@ -116,8 +120,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(kind: str, seeds: range, sound: Path, tmp_path: Path) -> None:
-    for name, case in DENOISERS.items():
-        write_sparse(tmp_path / f"m/{name}.safetensors", CASES[case][1])
+    for name, shapes in DENOISERS.items():
+        write_sparse(tmp_path / f"m/{name}.safetensors", shapes)
     folder = tmp_path / "m" / kind
     for seed in seeds:
         shutil.copytree(sound / kind, folder)
@@ -164,3 +168,43 @@ def test_a_fault_that_no_rule_foresaw_is_the_problem_of_its_folder_alone(
     models = {info.id: info.problem for info in Catalog((tmp_path / "m",), None).models()}
     assert models == {"good": None, "bad": "It could not be described (TypeError); the log says more."}
     assert "bad could not be described" in caplog.text
+
+
+def test_a_fault_in_completing_one_model_is_its_problem_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.manager.disk.companions import Companions
+
+    for name in ("bad", "good"):
+        write_sparse(tmp_path / f"m/{name}.safetensors", unet(768))
+    real = Companions.problem
+
+    def fail(companions: Companions, info: ModelInfo) -> str | None:
+        if info.id == "bad":
+            raise TypeError("unhashable type: 'list'")
+        return real(companions, info)
+
+    monkeypatch.setattr(Companions, "problem", fail)
+    models = {info.id: info.problem or "" for info in Catalog((tmp_path / "m",), None).models()}
+    assert "could not be described (TypeError)" in models["bad"] and "The file lacks" in models["good"]
+
+
+def test_places_that_may_not_be_entered_stop_nothing(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that breaks: every look into one folder fails."""
+    shutil.copytree(sound / "sd1", tmp_path / "m/broken")
+    shutil.copytree(sound / "sd1", tmp_path / "m/good")
+    (tmp_path / "m/tokenizers/clip").mkdir(parents=True)
+    for name, shapes in DENOISERS.items():
+        write_sparse(tmp_path / f"m/{name}.safetensors", shapes)
+    for function in ("stat", "scandir", "open", "listdir"):
+        real = getattr(os, function)
+
+        def broken(path: Any, *arguments: Any, real: Any = real, **named: Any) -> Any:
+            if not isinstance(path, int) and any(f"/m/{part}/" in os.fspath(path) for part in ("broken", "tokenizers")):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return real(path, *arguments, **named)
+
+        monkeypatch.setattr(os, function, broken)
+    models = {info.id: info.problem for info in Catalog((tmp_path / "m",), None).models()}
+    assert {"broken", "good", *DENOISERS} <= models.keys() and models["good"] is None
+    assert "cannot be read" in (models["broken"] or "") or "is missing" in (models["broken"] or "")

@@ -18,7 +18,7 @@ from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
 from studio.manager.disk.cards import Overrides
 from studio.manager.disk.companions import Companions, Origin
-from studio.manager.disk.describe import describe_path
+from studio.manager.disk.describe import describe_path, unforeseen
 from studio.manager.disk.index import Index, hash_key
 from studio.manager.disk.safe_files import readable, stamp
 from studio.manager.disk.walk import candidates
@@ -78,12 +78,16 @@ class Catalog:
         """With the reason at each single file that lacks what no other file here has, and with what enlarges a model's picture."""
         companions = Companions([(info, self._paths[model_id]) for model_id, info in found.items()], self._folders)
         self._companions = companions
-        return {
-            model_id: _with_cascade(info, found)
-            if info.problem or info.kind not in ("checkpoint", "gguf")
-            else info.model_copy(update={"problem": companions.problem(info)})
-            for model_id, info in found.items()
-        }
+        completed = {}
+        for model_id, info in found.items():
+            try:
+                single = info.problem is None and info.kind in ("checkpoint", "gguf")
+                problem = companions.problem(info) if single else info.problem
+                completed[model_id] = _with_cascade(info.model_copy(update={"problem": problem}), found)
+            except Exception as error:
+                problem = unforeseen(self._paths[model_id], error)
+                completed[model_id] = info.model_copy(update={"problem": problem})
+        return completed
 
     def beside(self, info: ModelInfo) -> dict[str, Origin]:
         """Where the components lay that a single file lacks, when models were last asked for."""

@@ -5,6 +5,7 @@ family may lend its own, even one that is not whole. Nothing is fetched: what is
 has it. No torch.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class Companions:
                 continue
             pipeline = index.get("_class_name")
             fits = isinstance(pipeline, str) and pipeline in family.covers
-            if fits and same and files and (folder / name / "config.json").is_file():
+            if fits and same and files and os.path.isfile(folder / name / "config.json"):
                 return Origin(tuple(files), folder=folder / name)
         return None
 

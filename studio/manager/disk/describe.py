@@ -44,16 +44,24 @@ def describe(path: Path, model_id: str, own: dict[str, Any] | None = None) -> Mo
     except OSError as error:
         problem = f"A part of it cannot be read: {error.strerror}."
     except Exception as error:
-        log.exception("%s could not be described.", readable(path.name))
-        problem = f"It could not be described ({type(error).__name__}); the log says more."
+        problem = unforeseen(path, error)
     else:
         problem = info.problem or (None if os.fsencode(path) == str(path).encode(errors="replace") else NO_TEXT)
         return info.model_copy(update={"id": model_id, "problem": problem})
-    size = weight_bytes(path) if folder else sum(map(size_of, shards_of(path)))
+    try:
+        size = weight_bytes(path) if folder else sum(map(size_of, shards_of(path)))
+    except OSError:
+        size = 0
     kind = "diffusers" if folder else "unknown"
     return ModelInfo(
         id=model_id, title=readable(name), kind=kind, bytes=size, hidden=bool(card.hidden), problem=problem
     )
+
+
+def unforeseen(path: Path, error: Exception) -> str:
+    """The problem of a model at which our own code failed; the log has the rest."""
+    log.error("%s could not be described.", readable(path.name), exc_info=error)
+    return f"It could not be described ({type(error).__name__}); the log says more."
 
 
 def _id_of(name: Path) -> str:

@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 def is_given_file(root: Path) -> bool:
     """Whether a person named such a file, whatever it is called, where a folder is named."""
-    return root.suffix.lower() in SUFFIXES and root.is_file()
+    return root.suffix.lower() in SUFFIXES and os.path.isfile(root)
 
 
 def places_of(roots: Iterable[Path]) -> list[Place]:
@@ -51,7 +51,7 @@ def places_of(roots: Iterable[Path]) -> list[Place]:
     for root in roots:
         given = is_given_file(root)
         file = root if given else root / FILE
-        named = read_paths(file)[0] if given or file.is_file() else []
+        named = read_paths(file)[0] if given or os.path.isfile(file) else []
         own = [] if given else [Place(root, root)]
         for place in (*(p for p in named if p.first), *own, *(p for p in named if not p.first)):
             # ids of what lies in a root begin below that root, however it is reached

@@ -55,7 +55,7 @@ def clip_vocabulary(folders: tuple[Path, ...]) -> Vocabulary | None:
 def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
     """The files that may hold CLIP's vocabulary; none of them has been read."""
     places = _tokenizer_folders(folders, "clip")
-    return [place / name for place in places for name in CLIP_FILES if (place / name).is_file()]
+    return [place / name for place in places for name in CLIP_FILES if os.path.isfile(place / name)]
 
 
 def _read(file: Path) -> tuple[dict[str, int], list[str]]:
@@ -82,7 +82,7 @@ def _unpacked(file: Path) -> tuple[dict[str, int], list[str]]:
 def find_t5_tokenizer(folders: tuple[Path, ...]) -> Path | None:
     """The folder of a T5 tokenizer; PixArt, DeepFloyd IF, Stable Diffusion 3 and FLUX.1 have the same 32,100 words."""
     for place in _tokenizer_folders(folders, "t5"):
-        if (place / "spiece.model").is_file() or ((place / "tokenizer.json").is_file() and _is_t5(place)):
+        if os.path.isfile(place / "spiece.model") or (os.path.isfile(place / "tokenizer.json") and _is_t5(place)):
             return place
     return None
 
@@ -107,7 +107,7 @@ def write_t5_tokenizer(folder: Path, folders: tuple[Path, ...]) -> None:
         raise ModelError(T5_MISSING)
     folder.mkdir(parents=True)
     for name in T5_FILES:
-        if (place / name).is_file():
+        if os.path.isfile(place / name):
             shutil.copyfile(place / name, folder / name)
     extra = json_or_nothing(place / "tokenizer_config.json").get("extra_ids", 100)
     marks = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}

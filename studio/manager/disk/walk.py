@@ -75,7 +75,7 @@ def _entries(place: Place, seen: set[tuple[int, int]]) -> Iterator[_Entry]:
             path = Path(entry.path)
             if entry.name.startswith((".", *OTHER_REPOSITORIES)) or entry.name in NO_MODELS or entry.name in parts:
                 continue
-            if os.path.isdir(path) if entry.is_symlink() else entry.is_dir():
+            if os.path.isdir(path):
                 if depth < MAX_DEPTH:
                     (links if entry.is_symlink() else pending).append((path, depth + 1))
             elif entry.name == FILE or _is_weights(path, names):
