@@ -3,6 +3,7 @@
 The faults are drawn from a seed, so a run repeats. A few of each family run by default; `sweep` runs all.
 """
 
+import copy
 import errno
 import json
 import os
@@ -43,6 +44,10 @@ BYTES = (
 )
 
 
+def wrong(chance: random.Random) -> Any:
+    return copy.deepcopy(chance.choice(WRONG))
+
+
 def places(value: Any) -> list[tuple[Any, Any]]:
     """(container, key) of every value in a JSON object."""
     found: list[tuple[Any, Any]] = []
@@ -68,11 +73,11 @@ def change_a_value(folder: Path, chance: random.Random) -> None:
     for _ in range(chance.randint(1, 3)):
         container, key = chance.choice(places(values or [0]))
         if isinstance(container, dict) and chance.random() < 0.3:
-            container[chance.choice(["_class_name", "vae", "unet", "\n", "x" * 600])] = chance.choice(WRONG)
+            container[chance.choice(["_class_name", "vae", "unet", "\n", "x" * 600])] = wrong(chance)
         elif chance.random() < 0.2:
             del container[key]
         else:
-            container[key] = chance.choice(WRONG)
+            container[key] = wrong(chance)
     file.write_text(json.dumps(values))
 
 
@@ -102,9 +107,9 @@ def make_it_another_thing(folder: Path, chance: random.Random) -> None:
 
 def add_a_card(folder: Path, chance: random.Random) -> None:
     keys = ("title", "family", "variant", "prediction", "vae", "hidden", "shipped", "defaults", "description", "colour")
-    card = {key: chance.choice(WRONG) for key in chance.sample(keys, 2)}
+    card = {key: wrong(chance) for key in chance.sample(keys, 2)}
     if chance.random() < 0.5:
-        card = {"defaults": {key: chance.choice(WRONG) for key in ("steps", "width", "sampler", "guidance_scale")}}
+        card = {"defaults": {key: wrong(chance) for key in ("steps", "width", "sampler", "guidance_scale")}}
     (folder / "unnoise.json").write_text(json.dumps(card))
 
 
