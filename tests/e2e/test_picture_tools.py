@@ -13,7 +13,7 @@ Visit = Callable[..., Window]
 
 
 def tool(window: Window, name: str) -> Locator:
-    return window.page.get_by_role("toolbar", name="Picture").get_by_role("button", name=name, exact=True)
+    return window.page.get_by_role("toolbar", name="Picture tools").get_by_role("button", name=name, exact=True)
 
 
 def width(window: Window) -> float:

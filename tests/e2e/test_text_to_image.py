@@ -360,7 +360,7 @@ def test_all_of_it_by_keyboard_alone(window: Window) -> None:
     press = window.page.keyboard.press
     window.field("Prompt").focus()
     window.page.keyboard.type("a green ring")
-    for name in ("Negative prompt", "Generate"):
+    for name in ("Earlier prompts", "Negative prompt", "Generate"):
         press("Tab")
         expect(window.page.locator(":focus")).to_have_accessible_name(name)
     press("Enter")

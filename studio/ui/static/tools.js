@@ -18,7 +18,7 @@ export class Tools {
     this.percent = make("button", { type: "button", class: "canvas-tool is-percent", onclick: () => zoom.toggle() });
     this.root = make(
       "div",
-      { class: "tools", role: "toolbar", "aria-label": "Picture" },
+      { class: "tools", role: "toolbar", "aria-label": "Picture tools" },
       add("zoom-out", "Zoom out", () => zoom.by(-1), "−"),
       this.percent,
       add("zoom-in", "Zoom in", () => zoom.by(1), "+"),
