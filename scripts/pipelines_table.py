@@ -173,6 +173,7 @@ def _row(pipeline: str, source: "Source") -> Row:
         "passes_generator": PASSES_GENERATOR.search(source.text) is not None,
         "one_call_a_step": "torch.zeros((num_inference_steps" in source.text,
         "copies_scheduler": "copy.deepcopy(self.scheduler" in source.text,
+        "whole_timesteps": "timesteps.dtype not in" in source.text,
         "flow_levels": all(words in source.text for words in FLOW_LEVELS),
         "encoders": tuple(part for part in source.parts if ENCODERS.search(part) or part in before),
         "decoder": next((name for name in DECODERS if name in source.parts and not reads_codes), None),

@@ -205,9 +205,8 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
     pipeline = loaded.pipeline(loaded.call(request))
     # The shell has already put right what it knows to be wrong in old scheduler configs; build on that, as users do.
     own = getattr(pipeline, loaded.family.scheduler)
-    scheduler = build_scheduler(
-        own.config, request.sampler, request.spacing, request.steps, loaded.family.name, own=type(own)
-    )
+    family, requested = loaded.family, (request.sampler, request.spacing, request.steps)
+    scheduler = build_scheduler(own.config, *requested, family.name, own=type(own), rounded=family.whole_timesteps)
     seed_scheduler(scheduler, seeds)
     put_scheduler(pipeline, loaded.family.scheduler, scheduler)
     for name, part in pipeline.components.items():

@@ -40,6 +40,7 @@ def build_scheduler(
     steps: int,
     family: str | None = None,
     own: Any = None,  # the class of the model's own scheduler, for the sampler of that name
+    rounded: bool = False,  # whether the model's pipeline needs whole timesteps
 ) -> Any:
     """A fresh scheduler. Raises InvalidRequest if the class cannot make this many steps, or cannot serve the model."""
     if sampler == OWN and own is not None:
@@ -62,6 +63,7 @@ def build_scheduler(
         scheduler = _fresh(scheduler_class, known | overrides)
         scheduler.__class__ = adapted(scheduler_class)
         scheduler.spacing, scheduler.family = None if spacing == DEFAULT else spacing, family
+        scheduler.rounded = rounded
         its_own = own is not None and issubclass(scheduler_class, own)  # and then to the last bit
         scheduler.unrounded = bool(scheduler.config.get("use_flow_sigmas")) and not its_own
         _rehearse(scheduler, sampler, steps)

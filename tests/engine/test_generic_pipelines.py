@@ -250,6 +250,13 @@ def test_every_sampler_that_is_offered_runs_and_counts_its_steps(pipelines: Pipe
             assert [(step.index, step.total) for step in steps] == total_steps(name, 4), sampler
 
 
+@some("StableDiffusionSAGPipeline")
+def test_a_pipeline_that_looks_levels_up_by_timesteps_is_given_whole_ones(pipelines: Pipelines, name: str) -> None:
+    for spacing in ("karras", "trailing", "sgm_uniform"):
+        steps = pipelines.steps(name, sampler="dpmpp_2m", spacing=spacing, steps=4)
+        assert len(steps) == 4 and all(step.timestep == int(step.timestep) for step in steps)
+
+
 @every(without=SLOW)
 def test_a_cancel_takes_effect_within_one_step_in_every_loop(pipelines: Pipelines, name: str) -> None:
     for last in {1, len(total_steps(name)) - 1}:

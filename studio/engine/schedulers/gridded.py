@@ -29,6 +29,7 @@ class Gridded:
     """Mixed into a scheduler class; does nothing while `spacing` is None."""
 
     spacing: str | None = None
+    rounded = False  # whether the pipeline needs whole timesteps, on a named spacing too
     unrounded = False  # whether a flow model is to be shown timesteps that its class would cut to whole numbers
     family: str | None = None
     laid: Grid | None = None  # what the class asked for
@@ -64,9 +65,9 @@ def adapted(scheduler_class: Any) -> Any:
 
 
 def take_timesteps(scheduler: Any, grid: Grid) -> None:
-    """Put a grid's timesteps in the place of those that the class made; whole ones where it looks levels up by them."""
+    """Put a grid's timesteps in the place of those that the class made; whole ones where levels are looked up by them."""
     device = scheduler.timesteps.device
-    if scheduler.laid is None:
+    if scheduler.laid is None or scheduler.rounded:
         scheduler.timesteps = torch.from_numpy(whole(grid.timesteps)).to(device)
     elif hasattr(scheduler, "alphas_cumprod") and scheduler.config.get("timestep_type") != "continuous":
         # Else a timestep is computed from the level itself, a share or a logarithm.

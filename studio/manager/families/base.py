@@ -101,6 +101,7 @@ class Family:
     guidance: Guidance = "batch"
     conditional_first: bool = False  # in a batch of both: [cond, uncond] rather than [uncond, cond]
     alone: bool = False  # its pipeline makes one picture at a time
+    whole_timesteps: bool = False  # its pipeline looks noise levels up by timesteps, which have to be whole numbers
     precise: bool = False  # its pipeline works in fp32 alone
     learned_variance: bool = False  # the denoiser's output may carry a variance in its second half of channels
     solvers: tuple[str, ...] | None = None  # None: any that fits the prediction

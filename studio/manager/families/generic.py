@@ -21,6 +21,7 @@ LATENTS = {"movq": LatentFormat(channels=4, settled=True), "vqgan": LatentFormat
 # What a row says of a family, and of its defaults (but for the sampler, of which a folder's own scheduler says more).
 SAME = (
     "alone", "area", "cells", "cells_first", "decoder", "encoders", "fixed_size", "multiple", "needs", "negative", "precise", "sizes",
+    "whole_timesteps",
 )  # fmt: skip
 RUN_DEFAULTS = ("steps", "guidance_scale", "width", "height")
 DISTILLED_STEPS = 8  # of models that call themselves so; their pipelines' own default is their teachers'

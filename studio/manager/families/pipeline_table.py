@@ -43,6 +43,7 @@ class Row:
     passes_generator: bool = False  # hands every step of its scheduler a generator
     one_call_a_step: bool = False  # keeps an estimate of each step, so the scheduler may ask once for each
     copies_scheduler: bool = False
+    whole_timesteps: bool = False  # looks levels up by timesteps, which have to be whole numbers
     flow_levels: bool = False  # lays out a flow's noise levels as UniPC takes them
     encoders: tuple[str, ...] = ("text_encoder",)  # the components that run before the main loop
     decoder: str | None = "vae"
