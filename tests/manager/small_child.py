@@ -54,12 +54,19 @@ def shrink_families() -> None:
 def hold_back(file: Path) -> None:
     make, convert = converter.import_checkpoint, converter.convert
 
+    def held(name: str) -> bool:
+        try:
+            return name in file.read_text()
+        except FileNotFoundError:
+            return False
+
     def wait_for(name: str) -> None:
-        while file.exists() and name in file.read_text():
+        while held(name):
             time.sleep(0.01)
 
     def held_make(conversion: Any, folders: Any, emit: Any) -> None:
-        emit(what="converting nothing yet", fraction=0.0)
+        if held(START):
+            emit(what="converting nothing yet", fraction=0.0)
         wait_for(START)
         make(conversion, folders, emit)
 
