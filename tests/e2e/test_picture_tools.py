@@ -142,7 +142,7 @@ def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Windo
     expect(window.results).to_have_count(0)
     assert (studio.folder / "trash" / f"{image}.png").is_file()
     expect(tool(window, "Delete")).to_be_disabled()
-    window.page.get_by_role("button", name="Undo").click()
+    window.page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(window.results).to_have_count(1)
     expect(window.page.locator(".picture img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
     assert studio.image_file(image).is_file()

@@ -160,7 +160,7 @@ def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window:
         "src", f"{window.page.url.split('#')[0]}inputs/{first}"
     )
     assert colour_of(studio, shown(window, "image")) == (0, 0, 255)
-    expect(window.page.locator(".notice-body")).to_be_empty()
+    expect(window.page.locator(".notice-body span")).to_be_empty()
 
 
 def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, studio: Recorder) -> None:
