@@ -53,12 +53,14 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, s
         window = visit(address)
         said = window.page.locator(".block.is-steps .field-note")
         expect(said).to_be_hidden()
-        window.field("Sampler").select_option("heun")
-        window.field("Spacing").select_option("beta")
+        window.field("Sampler").select_option("dpmpp_3m_sde")
+        window.field("Spacing").select_option("karras")
         window.fill(Steps="9")
-        expect(said).to_have_text("Below 10 steps, Heun with Beta spacing leaves noise or grey in the picture.")
+        expect(said).to_have_text(
+            "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
+        )
         expect(window.field("Steps")).to_have_accessible_description(
-            "Below 10 steps, Heun with Beta spacing leaves noise or grey in the picture."
+            "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
         )
         window.fill(Prompt="a red heart")
         window.generate.click()

@@ -273,7 +273,7 @@ def test_what_is_nowhere_is_named_with_the_folder_to_fetch(sources: dict[str, Pa
         "tokenizer_2/, vae/ and model_index.json of black-forest-labs/FLUX.1-dev into models/FLUX.1-dev/ (or, of the "
         "weights, files as ComfyUI keeps them: vae/ae.safetensors)."
     )
-    with pytest.raises(ModelError, match="lacks its VAE and the tokenizer"):
+    with pytest.raises(ModelError, match="does not carry T5's tokenizer, and none was found here"):
         imported(models, info.id)
 
 

@@ -89,6 +89,7 @@ def test_where_fp32_is_faster_a_file_is_converted_once_and_its_family_measured_o
     from studio.engine import precision
 
     measured = []
+    monkeypatch.setattr(precision, "has_bf16", lambda: True)  # or fp32 is chosen without a measurement
     monkeypatch.setattr(precision, "likely", lambda: precision.FULL)
     monkeypatch.setattr(precision, "measure", lambda loaded: measured.append(loaded.dtype) or precision.FULL)
     file = manager.catalog.path("checkpoints/tiny")

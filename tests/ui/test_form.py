@@ -243,7 +243,7 @@ def test_what_a_class_models_prompt_means_stands_at_the_prompt(form: Form) -> No
 
 def test_advice_on_few_steps_comes_with_the_model(form: Form) -> None:
     drawn = form.fields["steps"].props["advice"]
-    assert drawn["heun"]["beta"]["below"] == 10
+    assert drawn["dpmpp_3m_sde"]["karras"]["below"] == 10
     assert "flow_heun" not in form.fill({"model": "starter/crayon"})[form.fields["steps"]]["advice"]
 
 
