@@ -133,7 +133,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_generate_prints_an_image_a_line_and_replay_makes_it_again(
     tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    wish = [
+    wanted = [
         "a red heart, \u200fقلب",
         "--size",
         "64x64",
@@ -146,14 +146,14 @@ def test_generate_prints_an_image_a_line_and_replay_makes_it_again(
         "--dtype",
         "fp32",
     ]
-    assert main(["generate", *wish, *tiny, "--out", str(tmp_path), "--json"]) == 0
+    assert main(["generate", *wanted, *tiny, "--out", str(tmp_path), "--json"]) == 0
     said = capfd.readouterr()
     assert said.err == ""
     images = [json.loads(line) for line in said.out.splitlines()]
     assert [image["seed"] for image in images] == [7, 8]
     assert {Path(image["path"]) for image in images} == set(tmp_path.iterdir())
     for image in images:
-        assert image["recipe"]["request"]["prompt"] == wish[0]
+        assert image["recipe"]["request"]["prompt"] == wanted[0]
         with Image.open(image["path"]) as picture:
             assert picture.size == (64, 64)
             assert json.loads(picture.info["unnoise"]) == image["recipe"]

@@ -47,7 +47,7 @@ def studio(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     studio.close()
 
 
-def wish(**settings: object) -> GenerationRequest:
+def requested(**settings: object) -> GenerationRequest:
     values = {"model": "tiny-sd", "prompt": PROMPT, "steps": 3, "seed": 11, "width": 64, "height": 64, "dtype": "fp32"}
     return GenerationRequest(**(values | settings))
 
@@ -58,7 +58,7 @@ def run(studio: Studio, request: GenerationRequest) -> tuple[str, list[Event]]:
 
 
 def test_a_prompt_becomes_images_with_every_step_in_view(studio: Studio) -> None:
-    job, events = run(studio, wish(count=3, batch_size=2))
+    job, events = run(studio, requested(count=3, batch_size=2))
     assert isinstance(events[-1], Done)
     steps = [event for event in events if isinstance(event, Step)]
     assert [(step.index, step.images) for step in steps] == [(k, (0, 1)) for k in range(3)] + [
@@ -79,7 +79,7 @@ def test_a_prompt_becomes_images_with_every_step_in_view(studio: Studio) -> None
 
 
 def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(studio: Studio) -> None:
-    _, events = run(studio, wish(count=2))
+    _, events = run(studio, requested(count=2))
     second = next(event for event in events if isinstance(event, ImageEvent) and event.index == 1)
     found = studio.read_settings(studio.image_file(second.id).read_bytes())
     assert found.pop("notes") == [] and found["seed"] == 12 and found["count"] == 1
@@ -91,7 +91,7 @@ def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(studio: Stu
 
 
 def test_cancel_takes_effect_within_one_step(studio: Studio) -> None:
-    job = studio.submit(wish(steps=500))
+    job = studio.submit(requested(steps=500))
     following = studio.follow(job)
     seen = next(event for event in following if isinstance(event, Step))
     assert studio.cancel(job)
@@ -101,7 +101,7 @@ def test_cancel_takes_effect_within_one_step(studio: Studio) -> None:
 
 
 def test_a_killed_worker_loses_its_own_job_only(studio: Studio) -> None:
-    doomed, next_one = studio.submit(wish(steps=500)), studio.submit(wish())
+    doomed, next_one = studio.submit(requested(steps=500)), studio.submit(requested())
     next(event for event in studio.follow(doomed) if isinstance(event, Step))
     assert studio.worker_pid is not None
     os.kill(studio.worker_pid, signal.SIGKILL)
@@ -111,26 +111,26 @@ def test_a_killed_worker_loses_its_own_job_only(studio: Studio) -> None:
 
 
 def test_numbers_that_overflow_are_a_sentence_and_no_black_picture(studio: Studio) -> None:
-    job, events = run(studio, wish(model="broken/tiny-overflow"))
+    job, events = run(studio, requested(model="broken/tiny-overflow"))
     assert isinstance(events[-1], Failed) and "overflowed" in events[-1].message
     assert studio.job(job).images == ()
-    assert isinstance(run(studio, wish())[1][-1], Done)
+    assert isinstance(run(studio, requested())[1][-1], Done)
 
 
 def test_a_model_that_vanishes_after_it_was_queued(studio: Studio, models: Path) -> None:
     """Its neighbour may go on."""
     shutil.copytree(models / "starter" / "tiny-sd", models / "gone")
-    blocker, doomed = studio.submit(wish(steps=200)), studio.submit(wish(model="gone"))
+    blocker, doomed = studio.submit(requested(steps=200)), studio.submit(requested(model="gone"))
     shutil.rmtree(models / "gone")
     studio.cancel(blocker)
     end = list(studio.follow(doomed))[-1]
     assert isinstance(end, Failed) and end.field == "model" and "gone" in end.message
-    assert isinstance(run(studio, wish())[1][-1], Done)
+    assert isinstance(run(studio, requested())[1][-1], Done)
 
 
 def test_a_model_that_is_cut_short_after_it_was_queued(studio: Studio, models: Path) -> None:
     shutil.copytree(models / "starter" / "tiny-sd", models / "cut")
-    blocker, doomed = studio.submit(wish(steps=200)), studio.submit(wish(model="cut"))
+    blocker, doomed = studio.submit(requested(steps=200)), studio.submit(requested(model="cut"))
     weights = models / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
     os.truncate(weights, weights.stat().st_size // 2)
     studio.cancel(blocker)
@@ -173,7 +173,7 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(error: Exception, fit: b
     from studio.execution import execute
 
     assert fit is execute(
-        "j", wish(), manager=broken, catalog=broken, archive=archive, frames=None, inputs=broken, emit=told.append
+        "j", requested(), manager=broken, catalog=broken, archive=archive, frames=None, inputs=broken, emit=told.append
     )
     (end,) = told
     assert isinstance(end, Failed) and type(error).__name__ in end.message and "CUDA" not in end.message

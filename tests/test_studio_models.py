@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_says_so_at_the_model_it_was_asked_for(studio: S
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     studio.manage(MemoryCommand(action="load", model="tiny"))
-    assert [(wish.action, wish.model) for wish in studio.memory().pending] == [("load", "tiny")]
+    assert [(order.action, order.model) for order in studio.memory().pending] == [("load", "tiny")]
     os.kill(pid, signal.SIGKILL)
     view = until(studio, lambda view: not view.pending and view.budget > 0)
     assert view.problems["tiny"] == DIED and view.models == ()

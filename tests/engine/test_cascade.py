@@ -1,4 +1,4 @@
-"""DeepFloyd IF's cascade: three models found, told apart, run one after another as one, as bare diffusers runs them."""
+"""DeepFloyd IF's cascade: three models found, distinguished, run one after another as one, as bare diffusers runs them."""
 
 import json
 from collections.abc import Iterator
@@ -250,8 +250,8 @@ def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: 
 
     flags = ["--only-models", str(models), "--outputs", str(tmp_path)]
     assert command.main(["plan", ONE, "--size", "128x128", "--json", *flags]) == 0
-    told = json.loads(capsys.readouterr().out)
-    by_model = [(stage["model"], stage["stage"]) for stage in told["stages"]]
+    printed = json.loads(capsys.readouterr().out)
+    by_model = [(stage["model"], stage["stage"]) for stage in printed["stages"]]
     upper = [(THREE, "encode"), (THREE, "denoise"), (THREE, "decode")]
     assert by_model == [(ONE, "encode"), (ONE, "denoise"), (TWO, "denoise"), *upper]
     assert command.main(["plan", ONE, "--size", "128x128", *flags]) == 0
@@ -261,16 +261,16 @@ def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: 
 def test_a_job_tells_every_step_of_every_model_and_keeps_its_pictures(manager: Manager, tmp_path: Path) -> None:
     database = Database(tmp_path / "studio.db")
     archive, frames = Archive(tmp_path, database), FrameStore(tmp_path / "frames", database)
-    told: list[events.Event] = []
+    emitted: list[events.Event] = []
     request = asked(manager, width=128, height=128, count=2)
     how: dict[str, Any] = {"manager": manager, "catalog": manager.catalog, "archive": archive, "frames": frames}
     how["inputs"] = InputStore(tmp_path / "inputs")
     for _ in range(2):  # the maps of latents are learned from finished runs
-        told.clear()
-        assert execute("casc", request, emit=told.append, **how)
-    kinds = [event.kind for event in told if event.kind != "loading"]
+        emitted.clear()
+        assert execute("casc", request, emit=emitted.append, **how)
+    kinds = [event.kind for event in emitted if event.kind != "loading"]
     assert kinds == (["step"] * 11 + ["image"]) * 2 + ["done"]
-    steps = [event for event in told if isinstance(event, events.Step)]
+    steps = [event for event in emitted if isinstance(event, events.Step)]
     assert [(step.index, step.images) for step in steps] == [(k, (n,)) for n in range(2) for k in range(11)]
     assert all(step.total == 11 and step.remaining is not None for step in steps)
     shown = [(step.index, step.images[0], kind) for step in steps for kind in step.frames]

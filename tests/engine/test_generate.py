@@ -141,7 +141,7 @@ def test_count_without_a_batch_is_exact(studio: Studio) -> None:
 
 
 def test_every_legal_sampler_runs_on_a_real_pipeline(studio: Studio) -> None:
-    """A picture, and as many steps told as were asked for."""
+    """A picture, and as many steps reported as were asked for."""
     for sampler in legal_samplers(studio.info("sd1")):
         steps: list[Any] = []
         result = studio.run("sd1", callbacks={"on_step": steps.append}, sampler=sampler, steps=10)[0]

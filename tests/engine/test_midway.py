@@ -81,12 +81,12 @@ def test_image_to_image_is_diffusers_own_and_each_step_is_told(
         assert np.array_equal(made, picture(pipeline, theirs, strength))
 
 
-def midway(sampler: str, prediction: str, spacing: str, begin: int, told: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def midway(sampler: str, prediction: str, spacing: str, begin: int, begun: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """(what the exact flow makes, what the sampler makes) of data noised to the grid's step number `begin`."""
     scheduler = build_scheduler(config_for(prediction) | SKIPS, sampler, spacing, 50, "sd1")
     scheduler.set_timesteps(50)
     place = begin * scheduler.order
-    if told and hasattr(scheduler, "set_begin_index"):
+    if begun and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(place)
     generator = torch.Generator().manual_seed(0)
     data = MEAN + STD * torch.randn(1, 1, 1, 1024, generator=generator)
@@ -102,24 +102,24 @@ def midway(sampler: str, prediction: str, spacing: str, begin: int, told: bool) 
     return exact, walk(scheduler, start, place, prediction, generator)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["begin index set", "timesteps only cut"])
+@pytest.mark.parametrize("begun", [True, False], ids=["begin index set", "timesteps only cut"])
 @pytest.mark.parametrize(
     ("sampler", "prediction"), [(s, "epsilon") for s in SAMPLERS] + [(s, "flow_prediction") for s in FLOW_SAMPLERS]
 )
 def test_it_lands_on_the_data_whether_or_not_the_pipeline_says_where_it_begins(
-    sampler: str, prediction: str, told: bool
+    sampler: str, prediction: str, begun: bool
 ) -> None:
-    check_midway(sampler, prediction, "default", told)
+    check_midway(sampler, prediction, "default", begun)
 
 
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if len(SOLVERS.get(name).spacings) > 1])
 def test_and_on_a_named_spacing_whose_timesteps_are_not_whole(sampler: str) -> None:
     row = SOLVERS.get(sampler)
-    check_midway(sampler, min(row.predictions), "karras" if "karras" in row.spacings else "trailing", told=True)
+    check_midway(sampler, min(row.predictions), "karras" if "karras" in row.spacings else "trailing", begun=True)
 
 
-def check_midway(sampler: str, prediction: str, spacing: str, told: bool) -> None:
-    exact, end = midway(sampler, prediction, spacing, 20, told)
+def check_midway(sampler: str, prediction: str, spacing: str, begun: bool) -> None:
+    exact, end = midway(sampler, prediction, spacing, 20, begun)
     solver = SOLVERS.get(sampler)
     assert (0.6 if solver.distilled else 0.85) < float(end.std()) / STD < 1.2
     assert abs(float(end.mean()) - MEAN) < 0.1 * STD

@@ -46,7 +46,7 @@ def tap_step(index: int, total: int = 5, images: tuple[int, ...] = (0,), **chang
 
 
 def test_beside_the_run_the_newest_step_is_drawn_first_and_every_frame_ends_up_put_away() -> None:
-    told: list[Step] = []
+    emitted: list[Step] = []
     put: dict[tuple[int, int, str], bytes] = {}
     order: list[int] = []
     gate = threading.Event()
@@ -55,19 +55,19 @@ def test_beside_the_run_the_newest_step_is_drawn_first_and_every_frame_ends_up_p
         order.append(step)
         put[image, step, kind] = jpeg
 
-    with SideRecorder(Preview(gate), told.append, put_frame, 3) as recorder:
+    with SideRecorder(Preview(gate), emitted.append, put_frame, 3) as recorder:
         for images in ((0, 1), (2,)):
             for index in range(5):
                 recorder.on_step(tap_step(index, images=images))
         gate.set()
         recorder.catch_up()
-        assert [(step.index, step.images) for step in told] == [(k, (0, 1)) for k in range(5)] + [
+        assert [(step.index, step.images) for step in emitted] == [(k, (0, 1)) for k in range(5)] + [
             (k, (2,)) for k in range(5)
         ]
     assert len(put) == 3 * 5 * 2 and put[1, 3, "xt"] == b"3 1 xt"
     assert order.index(4) < order.index(2)  # the newest was drawn before those that were passed over
-    assert told[0].remaining == pytest.approx(0.9) and told[-1].remaining == 0
-    assert all(step.frames == ("x0", "xt") for step in told)
+    assert emitted[0].remaining == pytest.approx(0.9) and emitted[-1].remaining == 0
+    assert all(step.frames == ("x0", "xt") for step in emitted)
 
 
 def test_quick_steps_are_told_together_and_the_last_of_them_can_be_seen_at_once(
@@ -75,19 +75,19 @@ def test_quick_steps_are_told_together_and_the_last_of_them_can_be_seen_at_once(
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(recorder_module.time, "monotonic", lambda: clock[0])
-    told: list[tuple[float, int, bool]] = []
+    emitted: list[tuple[float, int, bool]] = []
     put: list[tuple[int, int, str]] = []
 
     def emit(step: Step) -> None:
         assert step.frames == ("x0", "xt")
-        told.append((clock[0], step.index, (0, step.index, "x0") in put and (0, step.index, "xt") in put))
+        emitted.append((clock[0], step.index, (0, step.index, "x0") in put and (0, step.index, "xt") in put))
 
     with StepRecorder(Preview(), emit, lambda *frame: put.append(frame[:3]), 1) as recorder:
         for index, clock[0] in enumerate((1.0, 1.05, 1.1, 1.16, 1.17, 2.0, 2.05)):
             recorder.on_step(tap_step(index, total=7))
         recorder.catch_up()
-    assert [told_at for told_at, _, _ in told] == [1.0, 1.16, 1.16, 1.16, 2.0, 2.0, 2.05]
-    assert [(index, drawn) for _, index, drawn in told] == [
+    assert [emitted_at for emitted_at, _, _ in emitted] == [1.0, 1.16, 1.16, 1.16, 2.0, 2.0, 2.05]
+    assert [(index, drawn) for _, index, drawn in emitted] == [
         (0, True), (1, False), (2, False), (3, True), (4, False), (5, True), (6, True),
     ]  # fmt: skip
     assert sorted(put) == sorted((0, k, kind) for k in range(7) for kind in ("x0", "xt"))
@@ -110,24 +110,24 @@ def test_only_the_cpu_records_in_the_runs_thread() -> None:
 
 @BOTH
 def test_without_a_previewer_steps_are_told_without_frames(kind: type[StepRecorder]) -> None:
-    told: list[Step] = []
-    with kind(None, told.append, lambda *_: pytest.fail("no frame was wanted"), 1) as recorder:
+    emitted: list[Step] = []
+    with kind(None, emitted.append, lambda *_: pytest.fail("no frame was wanted"), 1) as recorder:
         recorder.on_step(tap_step(0, sigma=math.inf))
-    assert told[0].frames == () and told[0].sigma is None
+    assert emitted[0].frames == () and emitted[0].sigma is None
 
 
 @BOTH
 def test_a_full_disk_costs_frames_and_not_the_run(kind: type[StepRecorder]) -> None:
-    told: list[Step] = []
+    emitted: list[Step] = []
 
     def full(*_: object) -> None:
         raise StorageError("the disk is full")
 
-    with kind(Preview(), told.append, full, 1) as recorder:
+    with kind(Preview(), emitted.append, full, 1) as recorder:
         for index in range(3):
             recorder.on_step(tap_step(index))
             recorder.catch_up()
-    assert [step.frames for step in told] == [()] * 3
+    assert [step.frames for step in emitted] == [()] * 3
 
 
 @BOTH

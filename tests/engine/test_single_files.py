@@ -69,7 +69,7 @@ def test_a_file_is_found_imported_run_and_unloaded(
     manager = Manager(Settings(models=(models,), outputs=tmp_path / "out", device="cpu"))
     info = next(info for info in manager.catalog.models() if info.kind == "checkpoint")
     assert (info.family, info.problem, info.capabilities.prediction) == (family, None, "flow_prediction")
-    request = resolve(wish(info), info)
+    request = resolve(requested(info), info)
     with manager.lease(info, "fp32") as loaded:
         made = np.asarray(next(iter(generate(request, loaded))).image)
         arguments = arguments_of(request, loaded)
@@ -288,7 +288,7 @@ def test_weights_packed_for_another_library_are_refused(sources: dict[str, Path]
     assert not list((models.parent / "imported").glob("*partial*"))
 
 
-def wish(info: ModelInfo) -> GenerationRequest:
+def requested(info: ModelInfo) -> GenerationRequest:
     return GenerationRequest(model=info.id, prompt="a red heart", steps=2, width=SIZE, height=SIZE, seed=5)
 
 

@@ -58,7 +58,7 @@ def studio(models: Path, tmp_path: Path, hold: Path, monkeypatch: pytest.MonkeyP
     studio.close()
 
 
-def wish(model: str, **settings: object) -> GenerationRequest:
+def requested(model: str, **settings: object) -> GenerationRequest:
     values = {"prompt": "a star", "steps": 2, "seed": 1, "width": 64, "height": 64, "dtype": "fp32"} | settings
     return GenerationRequest(model=model, **values)
 
@@ -78,7 +78,7 @@ def ask(studio: Studio, action: str) -> None:
 
 def started(studio: Studio) -> Studio:
     """With a worker that hears."""
-    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
+    assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
     return studio
 
 
@@ -88,7 +88,7 @@ def left(studio: Studio) -> list[str]:
 
 
 def test_prepared_while_a_job_runs(studio: Studio, hold: Path) -> None:
-    job = started(studio).submit(wish(FOLDER, steps=700, count=16))
+    job = started(studio).submit(requested(FOLDER, steps=700, count=16))
     following = studio.follow(job)
     next(event for event in following if isinstance(event, Step))
     ask(studio, "import")
@@ -104,14 +104,14 @@ def test_prepared_while_a_job_runs(studio: Studio, hold: Path) -> None:
     studio.close()
     with closing(Studio(studio.settings, entry=ENTRY)) as again:
         until(again, lambda view: view.prepared == (FILE,))
-        events = list(again.follow(again.submit(wish(FILE))))
+        events = list(again.follow(again.submit(requested(FILE))))
     assert isinstance(events[-1], Done)
     assert not any("convert" in event.what for event in events if isinstance(event, Loading))
 
 
 def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, hold: Path) -> None:
     hold.write_text("vae")
-    job = studio.submit(wish(FILE))
+    job = studio.submit(requested(FILE))
     seen: list[Event] = []
     for event in studio.follow(job):
         seen.append(event)
@@ -121,7 +121,7 @@ def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, hold:
     fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
     assert fractions == sorted(fractions) and fractions[-1] > 0
     until(studio, lambda view: view.imports == () and left(studio) == [])
-    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
+    assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
 
 
 def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, hold: Path) -> None:
@@ -139,21 +139,21 @@ def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, hold: Path)
     view = until(studio, lambda view: any(each.problem for each in view.imports))
     assert "The vae in tiny.safetensors" in (view.imports[0].problem or "")
     until(studio, lambda view: left(studio) == [])
-    end = list(studio.follow(studio.submit(wish(FILE))))[-1]
+    end = list(studio.follow(studio.submit(requested(FILE))))[-1]
     assert isinstance(end, Failed) and end.message == view.imports[0].problem
     file.write_bytes(whole)
-    assert isinstance(list(studio.follow(studio.submit(wish(FILE))))[-1], Done)
+    assert isinstance(list(studio.follow(studio.submit(requested(FILE))))[-1], Done)
     until(studio, lambda view: view.imports == () and view.prepared == (FILE,))
 
 
 def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, hold: Path) -> None:
-    job = studio.submit(wish(FILE))
+    job = studio.submit(requested(FILE))
     for event in studio.follow(job):
         if isinstance(event, Loading) and "converting" in event.what and studio.worker_pid:
             os.kill(studio.worker_pid, signal.SIGKILL)
     assert isinstance(list(studio.follow(job))[-1], Interrupted)
     hold.unlink()
-    assert isinstance(list(studio.follow(studio.submit(wish(FOLDER))))[-1], Done)
+    assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
     until(studio, lambda view: view.imports == () and left(studio) == [])
     assert isinstance(list(studio.follow(studio.retry(job)))[-1], Done)
 

@@ -243,9 +243,9 @@ def test_all_frames_of_an_image_come_far_apart_ones_first(archive: Archive) -> N
     film = reader.film("a", 1, "x0")
     first = next(film)
     (folder / "a.frames").unlink()  # let go while it is read
-    told = [first, *film]
-    assert [step for step, _ in told] == [0, 8, 4, 2, 6, 1, 3, 5, 7, 9]
-    assert all(data == b"1 %d" % step for step, data in told)
+    emitted = [first, *film]
+    assert [step for step, _ in emitted] == [0, 8, 4, 2, 6, 1, 3, 5, 7, 9]
+    assert all(data == b"1 %d" % step for step, data in emitted)
     assert list(reader.film("../a", 1, "x0")) == list(reader.film("a", 1, "latent")) == []
 
 

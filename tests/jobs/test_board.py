@@ -12,12 +12,12 @@ LOAD = MemoryCommand(action="load", model="a")
 
 
 def test_a_wish_is_in_view_until_it_is_carried_out() -> None:
-    board, told = MemoryBoard(), []
-    board.ask(LOAD, lambda: told.append(board.view().pending[0].action))
-    assert told == ["load"]
+    board, emitted = MemoryBoard(), []
+    board.ask(LOAD, lambda: emitted.append(board.view().pending[0].action))
+    assert emitted == ["load"]
     board.hear({"say": "managing", "what": "reading unet", "fraction": 0.5})
-    (wish,) = board.view().pending
-    assert (wish.model, wish.what, wish.fraction) == ("a", "reading unet", 0.5)
+    (order,) = board.view().pending
+    assert (order.model, order.what, order.fraction) == ("a", "reading unet", 0.5)
     board.hear({"say": "memory", "memory": MemoryView(used=5, models=("a",)).model_dump(mode="json")})
     board.hear({"say": "managed", "problem": None})
     assert board.view() == MemoryView(used=5, models=("a",))
@@ -54,9 +54,9 @@ def test_a_worker_that_dies_takes_its_memory_and_its_wishes_with_it() -> None:
 
 
 def test_imports_are_no_wishes_for_they_are_told_of_themselves() -> None:
-    board, told = MemoryBoard(), []
-    board.ask(MemoryCommand(action="import", model="a"), lambda: told.append(True))
-    assert told == [True] and board.view().pending == ()
+    board, emitted = MemoryBoard(), []
+    board.ask(MemoryCommand(action="import", model="a"), lambda: emitted.append(True))
+    assert emitted == [True] and board.view().pending == ()
 
 
 def test_whoever_watches_is_woken_by_a_change_and_by_nothing_else() -> None:

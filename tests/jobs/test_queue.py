@@ -67,16 +67,16 @@ def test_events_are_numbered_kept_and_replayed(path: Path) -> None:
     opened = Opened(path)
     (job,) = put(opened)
     opened.queue.claim()
-    told: list[Event] = [Loading(model="m"), STEP, STEP, Done(seconds=1.0)]
-    for event in told:
+    emitted: list[Event] = [Loading(model="m"), STEP, STEP, Done(seconds=1.0)]
+    for event in emitted:
         opened.log.append(job, event)
     opened.log.append(job, STEP)  # nothing follows the end
-    assert list(opened.log.follow(job, 1)) == told
+    assert list(opened.log.follow(job, 1)) == emitted
     assert opened.queue.get(job).state == "done"
     opened.close()
     again = Opened(path)
-    assert list(again.log.follow(job, 1)) == told
-    assert list(again.log.follow(job, 4)) == told[3:]
+    assert list(again.log.follow(job, 1)) == emitted
+    assert list(again.log.follow(job, 4)) == emitted[3:]
     again.close()
 
 

@@ -216,10 +216,10 @@ def test_the_command_refuses_what_it_cannot_prepare(
 ) -> None:
     shutil.copytree(source, manager.settings.models[0] / "folder")
     file = shutil.copy(manager.catalog.path("checkpoints/tiny"), tmp_path / "stray.safetensors")
-    for wish, said in {
+    for order, said in {
         "folder": "folder is a folder already, which is used as it is.",
         str(file): "stray.safetensors lies outside the models folders; name its folder with --models.",
         "nothing": "Unknown model 'nothing'.",
     }.items():
-        assert import_command(manager, wish) != 0
+        assert import_command(manager, order) != 0
         assert capsys.readouterr().err.startswith(said)

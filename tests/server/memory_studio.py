@@ -1,4 +1,4 @@
-"""A studio with one job that is told what happens to it: stands for the worker, which is another program."""
+"""A studio with one job that is sent what happens to it: stands for the worker, which is another program."""
 
 import hashlib
 import threading

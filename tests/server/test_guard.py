@@ -227,7 +227,7 @@ def test_wrong_passwords_are_slowed_down_by_address() -> None:
     assert login(guard, "secret", "192.0.2.7") == 200
     statuses = [login(guard, str(number)) for number in range(20)]
     assert statuses == [401] * FREE + [429] * (20 - FREE)
-    assert login(guard, "secret") == 429, "a guess that is right is not told from a wrong one"
+    assert login(guard, "secret") == 429, "a guess that is right cannot be distinguished from a wrong one"
     assert login(guard, "secret", "192.0.2.7") == 200, "from another address"
     assert call(guard, http(HOST) | {"client": ("192.0.2.1", 1)})[0] == 401, "who gives no password is asked for one"
 

@@ -178,7 +178,7 @@ def test_a_page_follows_memory_queue_and_all_its_jobs_over_one_connection(studio
     first, second, changed = asyncio.run(run())
     assert {name_of(text) for text in first} == {"memory", "queue", "job"}
     jobs = [data_of(text) for text in [*first, *second] if name_of(text) == "job"]
-    read = {(told["job"], told["number"], told["event"]["kind"]) for told in jobs}
+    read = {(emitted["job"], emitted["number"], emitted["event"]["kind"]) for emitted in jobs}
     assert read == {("job0", 2, "loading"), ("job1", 1, "queued"), ("job0", 3, "cancelled")}
     assert second[0].split("\n")[0] == "id: job0:3,job1:1"
     assert '"newest":"job1"' in next(text for text in first if name_of(text) == "queue")

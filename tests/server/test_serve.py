@@ -1,4 +1,4 @@
-"""The server as a process: it says where it is, answers, and ends in order however it is told to."""
+"""The server as a process: it says where it is, answers, and ends in order however it is asked to."""
 
 import logging
 import signal
