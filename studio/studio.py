@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
-from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView
+from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
 from studio.core.options import find_model, options_for, resolve, resolve_parts
@@ -144,6 +144,17 @@ class Studio:
 
     def retry(self, job_id: str) -> str:
         return self.submit(self.job(job_id).request)
+
+    def resume(self, job_id: str) -> str:
+        job = self.submit(remaining(self.job(job_id)))
+        self._queue.dismiss(job_id)
+        return job
+
+    def stopped(self, limit: int = 12) -> list[StoppedRun]:
+        return _empty_if_unreadable(lambda: self._queue.stopped(limit))
+
+    def discard(self, job_id: str) -> None:
+        self._queue.dismiss(self.job(job_id).id)
 
     def models(self) -> list[ModelInfo]:
         return self._catalog.models()

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from studio.core.errors import InvalidRequest
 from studio.core.events import Loading, Step
 from studio.core.request import GenerationRequest, Seed
 
@@ -28,6 +29,18 @@ class JobView(BaseModel):
     images: tuple[str, ...] = ()  # ids of its archived images
 
 
+def remaining(job: JobView) -> GenerationRequest:
+    """The request for those of a stopped job's images that it did not make. Image k of a job has the request's seed + k."""
+    if job.state not in TERMINAL - {"done"}:
+        raise InvalidRequest("This run was not stopped.")
+    request, made = job.request, len(job.images)
+    if made >= request.count:
+        raise InvalidRequest("All pictures of this run were made before it was stopped.")
+    left = request.count - made
+    changes = {"seed": request.seed + made, "count": left, "batch_size": min(request.batch_size, left)}
+    return request.model_copy(update=changes)
+
+
 class ImageView(BaseModel):
     """One archived image. `recipe` is read from the archive, not from the file."""
 
@@ -44,6 +57,19 @@ class ImageView(BaseModel):
     sha256: str
     request: GenerationRequest
     favourite: bool = False
+
+
+class StoppedRun(BaseModel):
+    """A run that ended before its last picture was made, at the last step that can be looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    request: GenerationRequest
+    image: int  # which image of the job
+    step: int  # index of the last step
+    total: int
+    ended: float
 
 
 class QueuedJob(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from studio.core.events import Event
-from studio.core.jobs import ImageView, JobView, QueueView
+from studio.core.jobs import ImageView, JobView, QueueView, StoppedRun
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.presets import Preset, Style
@@ -49,6 +49,15 @@ class Studio(Protocol):
 
     def retry(self, job_id: str) -> str:
         """Queue the same request again (same seed); the new job's id."""
+
+    def resume(self, job_id: str) -> str:
+        """Queue what a stopped run did not come to: the same request, without the images that it made; the new job's id."""
+
+    def stopped(self, limit: int = 12) -> list[StoppedRun]:
+        """Runs that were stopped after a step that can be looked at, newest first, without those replaced in Live."""
+
+    def discard(self, job_id: str) -> None:
+        """List a stopped run no more."""
 
     def models(self) -> list[ModelInfo]: ...
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from studio.core.errors import NotFound, StorageError
 from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading, Queued, Step, from_json
-from studio.core.jobs import TERMINAL, JobView, QueuedJob, QueueView
+from studio.core.jobs import TERMINAL, JobView, QueuedJob, QueueView, StoppedRun
 from studio.core.request import GenerationRequest
 from studio.core.sketch import PREFIX
 from studio.jobs.database import Database
@@ -27,6 +27,14 @@ logger = logging.getLogger(__name__)
 
 LISTED = 100  # jobs that the queue's view names
 SKETCHES = f"id GLOB '{PREFIX}*'"
+_DISMISS = "UPDATE jobs SET dismissed = 1 WHERE id = ?"
+# The last step is an event of the image that was being made: steps of frames that were removed are gone.
+_STOPPED = f"""
+    SELECT jobs.id, request, ended, events.event AS step FROM jobs JOIN events ON events.job = jobs.id
+    WHERE state IN ('cancelled', 'interrupted') AND NOT dismissed AND NOT jobs.{SKETCHES} AND events.n = (
+        SELECT MAX(n) FROM events WHERE job = jobs.id AND json_extract(event, '$.kind') = 'step')
+    ORDER BY ended DESC LIMIT ?
+"""
 LISTED_CHARACTERS = 200  # of a prompt there
 STOPPED = "The studio was stopped while this ran."
 UNREADABLE = "This job was queued by another version of the studio and cannot be read any more. Queue it again."
@@ -68,6 +76,8 @@ class JobQueue:
         try:
             with self._database.write("queue the job") as db:
                 inherited = self._drop_waiting(db, replaces) if replaces else None
+                if replaces:
+                    db.execute(_DISMISS, (replaces,))
                 place = inherited or db.execute("SELECT COALESCE(MAX(place), 0) + 1 FROM jobs").fetchone()[0]
                 queued = Queued(ahead=_ahead(db, place))
                 db.execute(
@@ -186,6 +196,18 @@ class JobQueue:
             raise NotFound("job", job)
         return view
 
+    def stopped(self, limit: int) -> list[StoppedRun]:
+        """Runs that were cancelled or interrupted after a step with frames, newest first; no sketches, none dismissed."""
+        with self._database.read("read the queue") as db:
+            rows = db.execute(_STOPPED, (limit,)).fetchall()
+        return [run for row in rows if (run := _stopped(row)) is not None]
+
+    def dismiss(self, job: str) -> None:
+        """List the run among the stopped ones no more."""
+        with self._database.write("discard the run") as db:
+            db.execute(_DISMISS, (job,))
+        self._say()
+
     def list(self, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
         """Newest first, without sketches."""
         wanted = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
@@ -261,6 +283,20 @@ def _listed(row: sqlite3.Row, latest: Event | None) -> QueuedJob:
         pixels=(request.get("width") or 0) * (request.get("height") or 0),
         started=row["started"],
         latest=latest if isinstance(latest, Loading | Step) else None,
+    )
+
+
+def _stopped(row: sqlite3.Row) -> StoppedRun | None:
+    """None where there is nothing to look at, or another version wrote the request."""
+    step = from_json(row["step"])
+    try:
+        request = GenerationRequest.model_validate_json(row["request"])
+    except ValidationError:
+        return None
+    if not isinstance(step, Step) or not step.frames:
+        return None
+    return StoppedRun(
+        job=row["id"], request=request, image=step.images[0], step=step.index, total=step.total, ended=row["ended"]
     )
 
 

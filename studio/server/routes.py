@@ -73,6 +73,17 @@ def build_router(studio: Studio) -> APIRouter:
     def cancel(job: Id) -> dict[str, bool]:
         return {"cancelled": studio.cancel(job)}
 
+    @router.post("/jobs/{job}/resume", status_code=202)
+    def resume(job: Id) -> dict[str, str]:
+        """Queue what a stopped run did not come to."""
+        return {"id": studio.resume(job)}
+
+    @router.post("/jobs/{job}/discard")
+    def discard(job: Id) -> dict[str, str]:
+        """List a stopped run no more; what it made stays."""
+        studio.discard(job)
+        return {"id": job}
+
     @router.post("/jobs/cancel")
     def cancel_all(running: bool = False) -> dict[str, int]:
         """Cancel every job that waits, and what runs too if `running`."""

@@ -1,11 +1,12 @@
-"""The strip of recent results, newest first. A click shows one on the canvas and brings its settings back."""
+"""The strip of recent results and stopped runs, newest first. A click shows one on the canvas and brings its settings back."""
 
 from typing import Any
 
 import gradio as gr
 
 from studio.core.errors import StudioError
-from studio.core.jobs import ImageView
+from studio.core.frames import X0
+from studio.core.jobs import ImageView, StoppedRun
 from studio.core.protocol import Studio
 from studio.ui.assets import behaviour
 
@@ -35,9 +36,28 @@ class Strip(gr.HTML):
 
 def recent_images(studio: Studio, *, favourites: bool = False) -> list[dict[str, Any]]:
     try:
-        return [_plain(image) for image in studio.images(limit=LENGTH, favourites=favourites)]
+        images = studio.images(limit=LENGTH, favourites=favourites)
+        stopped = [] if favourites else studio.stopped()
+        if len(images) == LENGTH:  # what was stopped before the oldest listed image is as old
+            stopped = [run for run in stopped if run.ended > images[-1].created]
+        results = [(image.created, _plain(image)) for image in images] + [
+            (run.ended, _last_step(run)) for run in stopped
+        ]
+        return [result for _, result in sorted(results, key=lambda result: result[0], reverse=True)]
     except StudioError:
         return []  # not worth a message here: the next job will report what is wrong
+
+
+def _last_step(run: StoppedRun) -> dict[str, Any]:
+    return {
+        "id": f"stopped-{run.job}",
+        "job": run.job,
+        "index": run.image,
+        "seed": str(run.request.seed + run.image),
+        "prompt": run.request.prompt,
+        "stopped": f"stopped at step {run.step + 1} of {run.total}",
+        "picture": f"frames/{run.job}/{run.image}/{run.step}.jpg?kind={X0.name}",
+    }
 
 
 def _plain(image: ImageView) -> dict[str, Any]:

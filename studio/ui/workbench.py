@@ -154,8 +154,12 @@ class Workbench:
         return {**self.form.fill(preset.values), self.notice: notice(preset.description, undo=True)}
 
     def pick(self, event: gr.EventData) -> Updates:
-        """A result was clicked: its settings, its own seed, and itself on the canvas."""
+        """A result was clicked: its settings, its own seed, and itself on the canvas; or a stopped run, as it was requested."""
         try:
+            if event.stopped:
+                job = self.studio.job(str(event.stopped))
+                shown = canvases.show_image(job.id, int(event.index))
+                return {**self._fill(job.request.model_dump(), "Settings restored."), self.canvas: shown}
             image = self.studio.image(str(event.id))
         except StudioError as error:
             return {self.notice: notice(str(error))}

@@ -118,6 +118,28 @@ def test_stop_ends_the_run_and_the_next_one_works(window: Window, studio: FakeSt
     assert window.make("a red heart", Steps="5") != job
 
 
+def test_a_stopped_run_is_kept_in_recent_and_gone_on_with(window: Window, studio: FakeStudio) -> None:
+    window.make("a red heart")
+    window.fill(Prompt="stay, a blue heart", Seed="7", Count="3")
+    window.generate.click()
+    window.wait("running")
+    expect(window.canvas).to_have_attribute("data-step", "11")  # it stays before its last step
+    window.stop.click()
+    stopped = window.wait("cancelled")
+    kept = window.page.get_by_role("button", name="stay, a blue heart, seed 7, stopped at step 11 of 12")
+    expect(kept).to_have_attribute("aria-current", "true")
+    window.results.last.click()  # look elsewhere, and come back
+    window.wait("done")
+    kept.click()
+    assert window.wait("cancelled") == stopped
+    expect(window.field("Count")).to_have_value("3")
+    studio.finished.set()
+    window.page.get_by_role("button", name="Go on").click()
+    again = studio.job(window.wait("done", other_than=stopped)).request
+    assert (again.seed, again.count) == (7, 3)
+    expect(kept).to_have_count(0)
+
+
 def test_a_reload_in_the_middle_finds_the_run_again(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="wait, a red heart")
     window.generate.click()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StorageError
-from studio.core.events import Done, Event, Interrupted, Loading, Step
+from studio.core.events import Cancelled, Done, Event, Interrupted, Loading, Step
 from studio.core.jobs import QueueView
 from studio.core.request import GenerationRequest
 from studio.jobs.database import Database
@@ -40,6 +40,23 @@ def path(tmp_path: Path) -> Path:
 
 def put(opened: Opened, count: int = 1) -> list[str]:
     return [opened.queue.put(GenerationRequest(prompt=str(k), seed=k)) for k in range(count)]
+
+
+def test_stopped_runs_are_listed_until_they_are_replaced_or_dismissed(path: Path) -> None:
+    opened = Opened(path)
+    step = STEP.model_copy(update={"frames": ("x0",)})
+    unseen, stopped, replaced, dismissed = put(opened, 4)
+    for job in (unseen, stopped, replaced, dismissed):
+        opened.queue.claim()
+        opened.log.append(job, STEP if job == unseen else step)
+        if job == replaced:
+            opened.queue.put(GenerationRequest(prompt="live"), replaces=replaced)
+        opened.log.append(job, Cancelled())
+    opened.queue.dismiss(dismissed)
+    [run] = opened.queue.stopped(12)
+    assert (run.job, run.step, run.total, run.request.seed) == (stopped, 0, 2, 1)
+    opened.queue.claim()
+    opened.close()
 
 
 def test_each_job_is_claimed_exactly_once_and_in_order(path: Path) -> None:

@@ -70,6 +70,12 @@ class MemoryStudio:
         state = "cancelled" if job_id in self.cancelled else "running"
         return JobView(id=job_id, request=self.requests[job_id], state=state, created=1.0)
 
+    def resume(self, job_id: str) -> str:
+        return f"{job_id}-resumed"
+
+    def discard(self, job_id: str) -> None:
+        assert job_id in self.requests
+
     def cancel(self, job_id: str) -> bool:
         self.job(job_id)
         self.cancelled.append(job_id)

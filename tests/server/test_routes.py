@@ -74,6 +74,8 @@ def test_a_request_is_queued_seen_and_cancelled(call: Call, studio: MemoryStudio
     assert call("GET", f"/jobs/{job}").json()["request"]["steps"] == 7
     assert call("POST", f"/jobs/{job}/cancel").json() == {"cancelled": True}
     assert studio.cancelled == [job]
+    assert call("POST", f"/jobs/{job}/resume").json() == {"id": f"{job}-resumed"}
+    assert call("POST", f"/jobs/{job}/discard").json() == {"id": job}
 
 
 def test_all_jobs_are_cancelled_or_only_those_that_wait(call: Call, studio: MemoryStudio) -> None:

@@ -21,7 +21,7 @@ from PIL import ImageDraw, PngImagePlugin
 from studio.core.cascade import Cascade, Enlarger
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
-from studio.core.jobs import TERMINAL, ImageView, JobView, QueuedJob, QueueView
+from studio.core.jobs import TERMINAL, ImageView, JobView, QueuedJob, QueueView, StoppedRun, remaining
 from studio.core.models import Capabilities, Defaults, ModelInfo, ModelOptions
 from studio.core.options import find_model, options_for, resolve
 from studio.core.parts import PARTS
@@ -136,6 +136,7 @@ class FakeStudio(FakeMemory):
         self._events: dict[str, list[Event]] = {}
         self._frames: dict[tuple[str, int, int, str], bytes] = {}
         self._images: dict[str, ImageView] = {}
+        self._dismissed: set[str] = set()
         self._closed = self._running = False
         self._turn = 1
         threading.Thread(target=self._work, daemon=True).start()
@@ -145,6 +146,7 @@ class FakeStudio(FakeMemory):
         resolved = resolve(request, model, self._models)
         if replaces:
             self.cancel(replaces)
+            self._dismissed.add(replaces)
         job = uuid.uuid4().hex[:12]
         if sketch:
             job, resolved = PREFIX + job, sketch_of(resolved, model)
@@ -230,6 +232,27 @@ class FakeStudio(FakeMemory):
 
     def retry(self, job_id: str) -> str:
         return self.submit(self.job(job_id).request)
+
+    def resume(self, job_id: str) -> str:
+        job = self.submit(remaining(self.job(job_id)))
+        self.discard(job_id)
+        return job
+
+    def stopped(self, limit: int = 12) -> list[StoppedRun]:
+        return [run for view in self._all(("cancelled",)) if (run := self._stopped(view))][:limit]
+
+    def _stopped(self, view: JobView) -> StoppedRun | None:
+        steps = [event for event in self._events[view.id] if isinstance(event, Step)]
+        if not steps or view.id in self._dismissed or is_sketch(view.id):
+            return None
+        last = {"image": steps[-1].images[0], "step": steps[-1].index, "total": steps[-1].total}
+        return StoppedRun(job=view.id, request=view.request, ended=view.ended or view.created, **last)
+
+    def discard(self, job_id: str) -> None:
+        self._dismissed.add(job_id)
+        with self._lock:
+            self._turn += 1
+            self._lock.notify_all()
 
     def models(self) -> list[ModelInfo]:
         return self._models

@@ -46,6 +46,8 @@ class Canvas {
     this.stage = new Stage(props.modes, {
       example: (prompt) => this.requests.example(prompt),
       again: () => this.requests.again(),
+      resume: () => this.requests.resume(),
+      discard: () => this.discard(),
       picked: (image) => this.change((run) => run.choose(image)),
       zoomed: () => this.tools?.render(this.run),
     });
@@ -169,6 +171,18 @@ class Canvas {
     if (next) this.show(next);
   }
 
+  /** A stopped run is taken out of Recent and out of view. */
+  async discard() {
+    const { run } = this;
+    await this.requests.discard(run.feed.id);
+    this.workbench.emit("kept");
+    if (this.run !== run) return;
+    run.close();
+    this.run = null;
+    this.workbench.remember("job", null);
+    this.render();
+  }
+
   /** An idle canvas shows a job that was submitted elsewhere; one that a person works with stays as it is. */
   converge() {
     const { newest, requests } = this;
@@ -219,9 +233,10 @@ class Canvas {
     this.stopper?.setAttribute("aria-disabled", String(!requests.stoppable() && !requests.inView()));
     const final = run?.grid ? undefined : run?.final;
     const frame = final || run?.grid ? null : (run?.frame ?? null);
-    if (this.pictured !== (final?.id ?? frame)) {
-      this.pictured = final?.id ?? frame;
-      this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.savedAt(run.image)?.id ?? null });
+    const stopped = phase === "cancelled" && !final ? `stopped-${run.feed.id}` : null;
+    if (this.pictured !== (final?.id ?? stopped ?? frame)) {
+      this.pictured = final?.id ?? stopped ?? frame;
+      this.workbench.emit("shown", { seed: run?.saved?.seed ?? null, id: run?.savedAt(run.image)?.id ?? null, stopped });
     }
     this.stage.render({ run, phase, final, frame, refusal: requests.refusal, waiting: requests.waiting.length, quiet: this.live.pending || run?.isQuiet });
     this.player.render(run?.isSketch ? null : run);

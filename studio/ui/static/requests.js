@@ -74,12 +74,21 @@ export class Requests {
   }
 
   /** The request of the run in view once more, as it was. */
-  async again() {
-    const answer = await fetch(address("jobs"), {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(this.run().feed.request),
-    });
+  again() {
+    return this.post("jobs", { headers: { "content-type": "application/json" }, body: JSON.stringify(this.run().feed.request) });
+  }
+
+  /** What the stopped run in view did not come to. */
+  resume() {
+    return this.post(`jobs/${encodeURIComponent(this.run().feed.id)}/resume`);
+  }
+
+  discard(job) {
+    return fetch(address(`jobs/${encodeURIComponent(job)}/discard`), { method: "POST" });
+  }
+
+  async post(path, content = {}) {
+    const answer = await fetch(address(path), { method: "POST", ...content });
     const { id, error, field } = await answer.json();
     if (answer.ok) this.submitted({ job: id, live: false });
     else this.refused({ message: error, field });

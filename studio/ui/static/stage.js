@@ -13,12 +13,15 @@ const FRAME_SIDE = 512; // of a frame that says nothing of the picture's size
 
 export class Stage {
   /** `modes`: name -> what the empty stage says there, { purpose, examples }. */
-  constructor(modes, { example, again, picked, zoomed }) {
+  constructor(modes, { example, again, resume, discard, picked, zoomed }) {
     this.modes = modes;
     this.example = example;
     this.holder = make("div", { class: "picture" });
     this.welcome = make("div", { class: "welcome" });
-    this.caption = make("p", { class: "stage-caption" });
+    this.words = make("p");
+    this.resume = make("button", { type: "button", class: "plain-button", text: "Go on", title: "Make what is missing, with the same settings and seed", onclick: resume });
+    this.discard = make("button", { type: "button", class: "plain-button", text: "Discard", title: "Take this run out of Recent", onclick: discard });
+    this.caption = make("div", { class: "stage-caption" }, this.words, this.resume, this.discard);
     this.sentence = make("p");
     this.retry = make("button", { type: "button", class: "plain-button", text: "Try again", onclick: again });
     this.alarm = make("div", { class: "stage-alarm" }, icon("alert"), this.sentence, this.retry);
@@ -54,8 +57,10 @@ export class Stage {
     if (failed && this.sentence.textContent !== message) this.sentence.textContent = message;
     this.retry.hidden = Boolean(refusal) || !["failed", "interrupted"].includes(feed?.state);
     const deleted = run?.saved && run.isLost(run.saved.id) && !grid;
-    this.caption.textContent = deleted ? DELETED : quiet && !empty ? "" : caption(phase, feed, empty, waiting);
-    this.caption.hidden = !this.caption.textContent;
+    const words = deleted ? DELETED : quiet && !empty ? "" : caption(phase, feed, empty, waiting);
+    if (this.words.textContent !== words) this.words.textContent = words;
+    this.caption.hidden = !words;
+    this.resume.hidden = this.discard.hidden = deleted || phase !== "cancelled" || Boolean(run?.isSketch);
     const share = phase === "running" && feed?.total ? progress(feed) : 0;
     this.bar.firstChild.style.transform = `scaleX(${share})`;
     this.bar.hidden = phase !== "running";
@@ -128,7 +133,7 @@ function caption(phase, feed, empty, waiting) {
   if (phase === "running" && feed.loading) return loading(feed.loading);
   if (phase === "running" && empty) return "Starting";
   if (phase === "running" && waiting) return `${waiting} more to follow`;
-  if (phase === "cancelled") return "Stopped";
+  if (phase === "cancelled") return feed.latest ? `Stopped at step ${feed.latest.index + 1} of ${feed.total}` : "Stopped";
   return "";
 }
 

@@ -18,8 +18,9 @@ export function mount({ element, props, trigger, watch, server }) {
 
   const favourites = () => only.getAttribute("aria-pressed") === "true";
   const choose = (image, event) => {
-    if (event.shiftKey || workbench.comparing) workbench.emit("compare", image);
-    else trigger("select", { id: image.id });
+    if (image.stopped) trigger("select", { id: image.id, stopped: image.job, index: image.index });
+    else if (event.shiftKey || workbench.comparing) workbench.emit("compare", image);
+    else trigger("select", { id: image.id, stopped: "", index: 0 });
   };
   const mark = () => {
     for (const button of list.querySelectorAll("button")) {
@@ -38,7 +39,7 @@ export function mount({ element, props, trigger, watch, server }) {
     none.textContent = favourites() ? "Pictures that you mark with the star are listed here." : "Your pictures will be kept here.";
     for (const item of list.children) item.toggleAttribute("data-favourite", Boolean(items.find(({ id }) => id === item.dataset.id)?.favourite));
     mark();
-    if (!favourites()) workbench.emit("results", items);
+    if (!favourites()) workbench.emit("results", items.filter(({ stopped }) => !stopped));
   };
   let asked = null;
   const refresh = () => {
@@ -60,8 +61,8 @@ export function mount({ element, props, trigger, watch, server }) {
     if (before !== null && now !== before) refresh();
     before = now;
   });
-  workbench.on("shown", ({ id }) => {
-    shown = id;
+  workbench.on("shown", ({ id, stopped }) => {
+    shown = id ?? stopped;
     mark();
   });
   list.addEventListener("keydown", (event) => walk(event, list));
@@ -71,12 +72,14 @@ export function mount({ element, props, trigger, watch, server }) {
 }
 
 function result(image, choose) {
-  const name = `${short(image.prompt) || "No prompt"}, seed ${image.seed}`;
-  const title = `${image.prompt || "No prompt"}, seed ${image.seed}`;
-  const picture = make("img", { src: address(`thumbnails/${image.id}`), alt: "", loading: "lazy", decoding: "async" });
+  const end = `seed ${image.seed}${image.stopped ? `, ${image.stopped}` : ""}`;
+  const name = `${short(image.prompt) || "No prompt"}, ${end}`;
+  const title = `${image.prompt || "No prompt"}, ${end}`;
+  const picture = make("img", { src: address(image.picture ?? `thumbnails/${image.id}`), alt: "", loading: "lazy", decoding: "async" });
   const attributes = { type: "button", "data-id": image.id, "aria-label": name, title, tabindex: -1 };
   const button = make("button", { ...attributes, onclick: (event) => choose(image, event) }, picture);
-  return make("li", { "data-id": image.id }, button, make("span", { class: "star" }, icon("favourite")));
+  const mark = image.stopped ? make("span", { class: "stopped", text: "Stopped" }) : make("span", { class: "star" }, icon("favourite"));
+  return make("li", { "data-id": image.id }, button, mark);
 }
 
 function short(prompt) {
