@@ -109,8 +109,10 @@ def write(recipe: Recipe) -> str:
 
 
 def _of_value(value: BaseModel) -> dict[str, Any]:
-    """A task's fields, or a part's that A1111 has keys for. A picture goes by its hash."""
-    return {spec.extra.infotext or spec.title: getattr(value, name) for name, spec in specs(type(value)).items()}
+    """A task's fields, or a part's that A1111 has keys for; none for one that is nothing by default, and is. A picture goes by
+    its hash."""
+    found = {name: spec for name, spec in specs(type(value)).items() if spec.default or getattr(value, name)}
+    return {spec.extra.infotext or spec.title: getattr(value, name) for name, spec in found.items()}
 
 
 def _of_part(part: PartBase, number: int) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def resolve(request: GenerationRequest, model: ModelInfo, models: Sequence[Model
             field="sampler",
         )
     spacings = legal_spacings(model, sampler)
-    request = request.model_copy(update=_own(request, model))
+    request = request.model_copy(update=_own(request, model) | {"task": request.task.resolved(model)})
     if request.spacing not in spacings:
         SPACINGS.get(request.spacing, field="spacing")
         raise InvalidRequest(

@@ -92,5 +92,22 @@ class PixelBudget:
 decoding = PixelBudget(PIXELS_AT_ONCE)  # of this process
 
 
+def opaque(picture: Image.Image) -> Image.Image:
+    """RGB, with what is transparent on white."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    return _on(picture, (255, 255, 255))
+
+
+def as_mask(picture: Image.Image) -> Image.Image:
+    """L, with what is transparent black: a mask may be painted on nothing."""
+    return (_on(picture, (0, 0, 0)) if picture.has_transparency_data else picture).convert("L")
+
+
+def _on(picture: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (*ground, 255)), picture).convert("RGB")
+
+
 def _too_many() -> str:
     return f"The picture has more than {MAX_PIXELS // 1_000_000} million pixels, the most that is accepted."

@@ -1,10 +1,17 @@
 """What every task is: a frozen value with a `kind`, its own fields, and how many of a run's steps it really takes."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
 
+from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from studio.core.fields import specs
+
+if TYPE_CHECKING:
+    from studio.core.models import ModelInfo
+
+ReadImage = Callable[[str], Image.Image]  # a picture of the input store by its hash; raises NotFound
 
 
 class TaskBase(BaseModel):
@@ -25,3 +32,10 @@ class TaskBase(BaseModel):
     def steps_run(self, steps: int, partial: str) -> int:
         """How many of `steps` the pipeline runs; `partial` is how it rounds, `Capabilities.partial_steps`."""
         return steps
+
+    def resolved(self, model: "ModelInfo") -> "TaskBase":
+        """The task with what suits the model in place of what was not given."""
+        return self
+
+    def check(self, read_image: ReadImage) -> None:
+        """Raises InvalidRequest where the task's pictures do not go together; its field is the task's own, such as "mask"."""
