@@ -8,6 +8,7 @@ import gradio as gr
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from studio.core.errors import InvalidRequest
 from studio.core.fields import FieldSpec, specs
@@ -82,6 +83,8 @@ def values_of(spec: FieldSpec) -> st.SearchStrategy[Any]:
     """Good values of a field, as its declaration says."""
     if spec.choices:
         good: st.SearchStrategy[Any] = st.sampled_from([value for value, _ in spec.choices])
+    elif spec.name == "box":
+        good = st.sampled_from(["", "1,-2,30,40"])
     elif spec.kind == "integer":
         good = st.integers(int(spec.least or 0), int(spec.most or 100))
     elif spec.kind == "number":
@@ -99,8 +102,18 @@ def fields_of(kind: type[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({name: values_of(spec) for name, spec in specs(kind).items()})
 
 
-tasks = st.sampled_from(OFFERED).flatmap(
-    lambda kind: fields_of(TASKS[kind]).map(lambda values: {"kind": kind} | values)
+def goes_together(task: dict[str, Any]) -> bool:
+    """Whether each field of a task has what another one makes it need, such as a box where that is the context."""
+    try:
+        return bool(TASKS[task["kind"]](**task))
+    except ValidationError:
+        return False
+
+
+tasks = (
+    st.sampled_from(OFFERED)
+    .flatmap(lambda kind: fields_of(TASKS[kind]).map(lambda values: {"kind": kind} | values))
+    .filter(goes_together)
 )
 parts = st.lists(st.sampled_from(list(PARTS)), unique=True).flatmap(
     lambda kinds: st.tuples(*(fields_of(PARTS[k]).map(lambda values, k=k: {"kind": k} | values) for k in kinds))

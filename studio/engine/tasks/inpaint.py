@@ -9,6 +9,7 @@ from studio.engine.resize import resize
 
 def arguments(task: Inpaint, context: Context) -> dict[str, Any]:
     picture = context.read_image(task.image).convert("RGB")
+    assert task.mask is not None
     mask = context.read_image(task.mask).convert("L").resize(picture.size)
     return {
         "image": resize(picture, context.size, task.resize),
