@@ -25,6 +25,7 @@ STYLES = (
     "canvas.css",
     "tools.css",
     "side_panel.css",
+    "painter.css",
     "strip.css",
     "model_browser.css",
     "model_details.css",

@@ -41,6 +41,8 @@ PROPERTIES: dict[str, Any] = {
     "advised": False,  # whether there may be advice
     "advice": {},  # {sampler: {spacing: {below, sentence}}}: in place of the note while the number is below
     "reusable": True,  # of a picture: whether it may be one that was made here
+    "drawable": False,  # of a picture: whether it may be drawn, or painted on
+    "over": "",  # of a mask: the key of the picture that it is painted over
     "counts": False,  # whether the number decides how many steps run, which is then said beneath it
 }
 MISSING = object()  # read from an empty control whose field has to be given: the request says that it is missing
@@ -85,7 +87,9 @@ def control(spec: FieldSpec) -> dict[str, Any]:
     if spec.extra.soft:
         drawn |= {"soft": list(spec.extra.soft), "step": spec.extra.soft[2]}
     if spec.extra.widget == "mask":
-        drawn["reusable"] = False
+        drawn |= {"kind": "mask", "reusable": False}
+    if spec.extra.widget == "image":
+        drawn["drawable"] = True
     return drawn
 
 

@@ -31,11 +31,18 @@ def draw(studio: Studio, modes: Mapping[str, str]) -> dict[str, dict[str, Compon
     def draw_field(spec: FieldSpec) -> None:
         path, kinds = f"task.{spec.name}", owners[spec]
         alone = not any(spec.name in others for others in drawn.values())
-        more = {"counts": True, "server_functions": [steps_that_run]} if spec.name in COUNTED else {}
+        more: dict[str, Any] = {"counts": True, "server_functions": [steps_that_run]} if spec.name in COUNTED else {}
+        if spec.extra.widget == "mask":
+            more["over"] = beneath(kinds[0])
         name = path if alone else f"{path}.{kinds[0]}"
         component = Field(path, standing(spec, spec.default), name=name, **control(spec) | more)
         for kind in kinds:
             drawn[kind][spec.name] = component
+
+    def beneath(kind: str) -> str:
+        """The key of the picture that a mask of this task lies over."""
+        names = (name for name, spec in specs(TASKS[kind]).items() if spec.extra.widget == "image")
+        return next((str(drawn[kind][name].props["field"]) for name in names if name in drawn[kind]), "")
 
     def steps_that_run(given: Any) -> str:
         return steps_sentence(studio, modes, given)

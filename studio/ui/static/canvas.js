@@ -5,6 +5,7 @@ import { Announcer } from "./announcer.js";
 import { Feed, isSketch } from "./feed.js";
 import { blame, wireForm } from "./form.js";
 import { Live } from "./live.js";
+import { Painter } from "./painter.js";
 import { playByKeys } from "./play_keys.js";
 import { PictureActions } from "./picture_actions.js";
 import { Player } from "./player.js";
@@ -62,7 +63,8 @@ class Canvas {
       kind: () => this.change((run) => run.turned()),
       picked: (image) => this.change((run) => run.choose(image)),
     });
-    root.append(this.stage.root, this.tools.root, this.actions.panel.root, this.player.root, this.announcer.root);
+    this.painter = new Painter(workbench);
+    root.append(this.stage.root, this.tools.root, this.actions.panel.root, this.player.root, this.announcer.root, this.painter.root);
     root.classList.add("canvas");
     root.dataset.testid = "canvas";
     root.setAttribute("role", "region");
@@ -122,6 +124,7 @@ class Canvas {
   /** A person chose an earlier image; other requests go on, but are not shown. */
   pick({ job, image }) {
     this.requests.waiting = [];
+    this.painter.close();
     this.show(job, { image });
   }
 

@@ -6,9 +6,10 @@
 
 import { make } from "./workbench.js";
 import { icon } from "./icons.js";
+import { mask } from "./mask.js";
 import { picture } from "./picture.js";
 
-export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture };
+export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture, mask };
 
 const ASK_MS = 60;
 

@@ -26,6 +26,18 @@ const PATHS = {
   trash: '<path d="M2.8 4.4h10.4M6.2 4.2V2.6h3.6v1.6M4.2 4.6l.7 8.8h6.2l.7-8.8M6.8 7v4M9.2 7v4" stroke-linejoin="round"/>',
   full: '<path d="M2.6 6V2.6H6M10 2.6h3.4V6M13.4 10v3.4H10M6 13.4H2.6V10"/>',
   bell: '<path d="M3.4 11.6c1.2-1 1.2-2.4 1.2-4.2a3.4 3.4 0 0 1 6.8 0c0 1.8 0 3.2 1.2 4.2zM6.8 13.6h2.4" stroke-linejoin="round"/>',
+  // the painter
+  brush: '<path d="M13.6 2.4 7.4 9M9.2 10.6c.6 2.2-1.6 3.4-6.4 3 1.2-.9.9-1.7 1.5-3a2.6 2.6 0 0 1 4.9 0z" stroke-linejoin="round"/>',
+  eraser: '<path d="m6.2 13.2-3.5-3.5a1.2 1.2 0 0 1 0-1.7l5.2-5.2a1.2 1.2 0 0 1 1.7 0l3.6 3.6a1.2 1.2 0 0 1 0 1.7l-5.1 5.1zM5.3 5.5l5.2 5.2M6.2 13.2h7" stroke-linejoin="round"/>',
+  lasso: '<path d="M4.6 10.5C3.2 9.8 2.3 8.6 2.3 7.2c0-2.6 2.6-4.6 5.9-4.6s5.6 1.8 5.6 4.1c0 2.5-2.7 4.3-6 4.3-.6 0-1.2-.1-1.7-.2"/><circle cx="5" cy="11.3" r="1.4"/><path d="M5 12.7c0 .6-.3 1-.8 1.3"/>',
+  polygon: '<path d="m2.6 6.4 5.2-4 5.6 3.8-2.2 7.2-6.8-.6z" stroke-linejoin="round"/><path d="M2.6 6.4h.01M7.8 2.4h.01M13.4 6.2h.01M11.2 13.4h.01M4.4 12.8h.01" stroke-width="2.6"/>',
+  rectangle: '<rect x="2.6" y="3.6" width="10.8" height="8.8" rx=".6"/>',
+  fill: '<path d="M6.4 2.6 12.2 8.4 7 13.2 2.4 8.6zM6.4 2.6 4.8 1.6M2.6 8.6h9.4" stroke-linejoin="round"/><path d="M13.6 10.8c.7 1 1 1.5 1 2a1 1 0 0 1-2 0c0-.5.3-1 1-2z"/>',
+  box: '<path d="M2.6 5.4V2.6h2.8M10.6 2.6h2.8v2.8M13.4 10.6v2.8h-2.8M5.4 13.4H2.6v-2.8"/><circle cx="8" cy="8" r="1.6"/>',
+  everything: '<rect x="2.6" y="2.6" width="10.8" height="10.8" rx="1.2" fill="currentColor" fill-opacity=".35"/>',
+  invert: '<circle cx="8" cy="8" r="5.6"/><path d="M8 2.4a5.6 5.6 0 0 1 0 11.2z" fill="currentColor"/>',
+  undo: '<path d="M3 6.4h6.2a3.6 3.6 0 0 1 0 7.2H6.4M5.8 3.4l-3 3 3 3" stroke-linejoin="round"/>',
+  redo: '<path d="M13 6.4H6.8a3.6 3.6 0 0 0 0 7.2h2.8M10.2 3.4l3 3-3 3" stroke-linejoin="round"/>',
   // groups of tabs
   create: '<rect x="2.2" y="3" width="11.6" height="10" rx="1.8"/><path d="m2.6 11.2 3.2-3.3 2.6 2.6 2-1.9 3 2.9M10.6 5.9h.01" stroke-linejoin="round"/>',
   guide: '<circle cx="8" cy="8" r="4.4"/><path d="M8 1.8v3.4M8 10.8v3.4M1.8 8h3.4M10.8 8h3.4"/>',

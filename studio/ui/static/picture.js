@@ -6,6 +6,7 @@ import { clearComplaint, complain } from "./complaints.js";
 import { icon } from "./icons.js";
 
 const TYPES = "image/png,image/jpeg,image/webp,image/bmp";
+const BLANK = 512; // a side of blank ground where the form says no size
 const LOST = "This picture is not here any more; choose it again.";
 const controls = new Set(); // { workbench, element, take, empty }
 
@@ -15,12 +16,13 @@ export function picture({ props, body, id, changed, workbench }) {
   const words = make("span", { class: "picture-words" });
   const zone = make("div", { class: "picture-zone", onclick: () => input.click() }, image, words);
   const reuse = make("button", { type: "button", class: "picture-reuse", text: "Use the picture shown" });
+  const draw = make("button", { type: "button", class: "picture-reuse picture-draw", onclick: () => workbench.emit("paint", sketch()) });
   const clear = make("button", { type: "button", class: "tool picture-clear", title: "Remove the picture", "aria-label": `Remove ${props.label.toLowerCase()}` }, icon("remove"));
   const size = make("span", { class: "picture-size" });
   const holder = make("div", { class: "picture-control" }, input, zone, size, clear);
   const help = make("p", { class: "field-help", id: `${id}-help`, text: props.help });
   input.setAttribute("aria-describedby", help.id);
-  body.append(make("label", { for: id, text: props.label, class: "field-label" }), holder, make("div", { class: "picture-foot" }, help, reuse));
+  body.append(make("label", { for: id, text: props.label, class: "field-label" }), holder, make("div", { class: "picture-foot" }, help, reuse, draw));
 
   let busy = 0;
   let shown = null;
@@ -31,6 +33,8 @@ export function picture({ props, body, id, changed, workbench }) {
     image.hidden = !path || image.dataset.lost === path;
     clear.hidden = !props.value;
     size.hidden = image.hidden;
+    draw.hidden = !props.drawable;
+    draw.textContent = image.hidden ? "Draw" : "Paint on it";
     holder.classList.toggle("has-picture", !image.hidden);
     words.textContent = busy ? "Storing the picture" : image.hidden ? "Drop or paste a picture, or choose a file" : "";
     holder.setAttribute("aria-busy", String(busy > 0));
@@ -40,11 +44,21 @@ export function picture({ props, body, id, changed, workbench }) {
     changed(value, "choice");
     sync();
   };
+  /** What the painter is asked for: colours over the picture, or over blank ground of the form's size. */
+  const sketch = () => ({
+    kind: "colour",
+    field: props.field ?? id,
+    title: `Paint: ${props.label}`,
+    picture: image.hidden ? "" : props.value,
+    value: props.value,
+    size: ["width", "height"].map((side) => Number(workbench.fields.get(side)?.words()) || BLANK),
+    set,
+  });
   const take = async (file) => {
     const mine = ++busy;
     sync();
     try {
-      const digest = await stored(await file);
+      const digest = await store(await file);
       if (mine === busy) set(digest);
     } catch (error) {
       if (mine === busy) say(error.message);
@@ -77,7 +91,7 @@ export function picture({ props, body, id, changed, workbench }) {
   offer(workbench.shown);
   wireDrop(holder, take);
   controls.add({ workbench, element: holder, take, empty: () => !props.value });
-  return { sync, words: () => (props.value ? props.label.toLowerCase() : "") };
+  return { sync, set, say, words: () => (props.value ? props.label.toLowerCase() : "") };
 }
 
 /** A result of the studio as the picture to start from: to the first empty control that can be seen, or else the first.
@@ -103,7 +117,7 @@ async function fetched(imageId) {
 }
 
 /** Stores the picture; its hash, or an error with the sentence for people. */
-async function stored(file) {
+export async function store(file) {
   const answer = await fetch(address("inputs"), { method: "POST", body: file }).catch(() => null);
   if (!answer) throw new Error("The studio could not be reached. Choose the picture again.");
   const stored = await answer.json().catch(() => ({}));
