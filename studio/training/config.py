@@ -105,7 +105,61 @@ class DiffusionTask(Plain):
     sample_cfg: float = Field(4.0, ge=1, le=30, title="Sample CFG", description="Guidance of a sample.")
 
 
-Task = Annotated[AutoencoderTask | TextTask | DiffusionTask, Field(discriminator="kind")]
+class FinetuningTask(Plain):
+    """What all trainings share that start from a trained Stable Diffusion (SD 1, SD 2, SDXL or the starter)."""
+
+    base: str = Field(..., title="Base", description="Folder of the trained diffusers pipeline to start from.")
+    unconditional: float = Field(0.1, ge=0, le=1, title="Dropout", description="Share of captions left out (for CFG).")
+    timesteps: str = Field("uniform", title="Timesteps", description="uniform, or cubic: more of the noisy ones.")
+    pictures: int = Field(4096, ge=16, title="Pictures", description="Pictures whose latents are kept.")
+    captions: int = Field(2, ge=1, le=16, title="Captions", description="Different captions of each picture.")
+    gradient_checkpointing: bool = Field(False, title="Checkpointing", description="Less memory, a third slower.")
+    sample_prompts: Names = Field(
+        (), title="Prompts", description="Drawn at every sample, on the first pictures' maps."
+    )
+    sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
+    sample_cfg: float = Field(2.5, ge=1, le=30, title="Sample CFG", description="Guidance of a sample.")
+
+
+class InpaintingTask(FinetuningTask):
+    """A U-Net with 9 input channels: the latents, the mask, and the latents of the masked picture."""
+
+    kind: Literal["inpainting"] = "inpainting"
+    masks: dict[str, float] = Field(
+        {"object": 0.35, "removed": 0.2, "boxes": 0.15, "strokes": 0.15, "border": 0.1, "everything": 0.05},
+        title="Masks",
+        description="Shares of the kinds of masks.",
+    )
+
+
+class ControlNetTask(FinetuningTask):
+    """A ControlNet for one kind of map."""
+
+    kind: Literal["controlnet"] = "controlnet"
+    control: str = Field("edges", title="Control", description="A registered map: edges, segmentation or depth.")
+    conditioning_channels: tuple[int, ...] = Field(
+        (16, 32, 96, 256), title="Conditioning channels", description="Of the layers that read the control picture."
+    )
+
+
+class LoraTask(FinetuningTask):
+    """Low-rank updates of a U-Net's layers."""
+
+    kind: Literal["lora"] = "lora"
+    rank: int = Field(8, ge=1, le=320, title="Rank", description="Of the updates.")
+    alpha: float = Field(8.0, gt=0, title="Alpha", description="The updates are scaled by alpha / rank.")
+    layers: Names = Field(
+        ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"),
+        title="Layers",
+        description="Ends of the names of the U-Net's layers that are updated.",
+    )
+    filter: str = Field("none", title="Filter", description="A registered drawing filter over the pictures.")
+    trigger: str = Field("", title="Trigger", description="Words before every caption; empty for none.")
+
+
+Task = Annotated[
+    AutoencoderTask | TextTask | DiffusionTask | InpaintingTask | ControlNetTask | LoraTask, Field(discriminator="kind")
+]
 
 
 class TrainConfig(Plain):

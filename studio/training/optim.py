@@ -99,11 +99,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(x: Tensor, steps: int = 5) -> Tensor:
-    """[n, rows, columns] -> nearly U V^T of each; the quintic iteration of Muon, in bfloat16."""
+    """[n, rows, columns] -> nearly U V^T of each; the quintic iteration of Muon, in bfloat16 where it is fast."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
     y = x.mT if tall else x
-    y = (y / (y.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    fast = torch.bfloat16 if x.device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    y = (y / (y.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(fast)
     for _ in range(steps):
         gram = y @ y.mT
         y = a * y + (b * gram + c * gram @ gram) @ y

@@ -16,7 +16,8 @@ from studio.training.datasets.registry import datasets
 from . import vocabulary
 from .captions import canonical_caption, caption
 from .draw import render, render_array
-from .maps import Box, Maps, maps
+from .maps import CONTROLS, Box, Maps, maps
+from .masked import KINDS, masked_object
 from .parsing import parse
 from .prompts import held_out_prompts, held_out_renders, held_out_scenes
 from .sampling import sample_scene
@@ -58,6 +59,9 @@ class Example:
 @datasets.register("tinyworld")
 class TinyWorld:
     """Scenes without end: any index gives an example, the same one each time."""
+
+    masked_objects = KINDS  # kinds of masks around an object
+    controls = tuple(CONTROLS)  # maps as pictures, for ControlNets
 
     def __init__(
         self,
@@ -101,3 +105,13 @@ class TinyWorld:
         rng = np.random.default_rng((self.seed, _SPLIT_STREAMS[self.split], index, 1))
         scene = self.scene(index)
         return [caption(scene, rng) for _ in range(count)]
+
+    def control(self, index: int, name: str) -> np.ndarray:
+        """An exact map of the picture, as a ControlNet sees it: [S, S, 3] uint8."""
+        return CONTROLS[name](maps(self.scene(index), self.size))
+
+    def masked_object(
+        self, index: int, kind: str, rng: np.random.Generator, captions: int
+    ) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """A picture with a mask around one object, and captions of what belongs there."""
+        return masked_object(self.scene(index), kind, rng, self.size, captions)

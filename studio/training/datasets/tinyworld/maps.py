@@ -6,6 +6,8 @@ models and captions.
 
 from __future__ import annotations
 
+import colorsys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -104,3 +106,23 @@ def maps(scene: Scene, size: int) -> Maps:
     return Maps(
         edges, np.rint(depth * 255).astype(np.uint8), segmentation, tuple(box(obj, size) for obj in scene.objects)
     )
+
+
+def label_colours() -> np.ndarray:
+    """A colour for each label of the segmentation, [1 + kinds, 3] uint8: black is the ground, hues are far apart."""
+    hues = [(number * 0.6180339887) % 1 for number in range(len(KINDS))]
+    tones = [(1.0, 1.0), (0.55, 1.0), (1.0, 0.6)]
+    colours = [colorsys.hsv_to_rgb(hue, *tones[number % 3]) for number, hue in enumerate(hues)]
+    return np.rint(np.array([(0.0, 0.0, 0.0), *colours]) * 255).astype(np.uint8)
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, axis=2)
+
+
+# Maps as the pictures [S, S, 3] that a ControlNet sees.
+CONTROLS: dict[str, Callable[[Maps], np.ndarray]] = {
+    "edges": lambda found: _gray(found.edges),
+    "depth": lambda found: _gray(found.depth),
+    "segmentation": lambda found: label_colours()[found.segmentation],
+}
