@@ -73,6 +73,11 @@ class Box:
         width, height = min(self.right, size[0]) - left, min(self.bottom, size[1]) - top
         return Box(left, top, width, height) if width > 0 and height > 0 else None
 
+    def common(self, other: "Box") -> "Box | None":
+        """The part that both have; None if there is none."""
+        found = self.moved(-other.left, -other.top).within(other.size)
+        return found and found.moved(other.left, other.top)
+
     def contains(self, other: "Box") -> bool:
         return (
             self.left <= other.left

@@ -6,7 +6,7 @@ knows a kind.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import PIL.Image
@@ -16,6 +16,7 @@ from studio.core.errors import NotFound
 from studio.core.parts import PartBase
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
+from studio.engine.observers import Observer
 from studio.manager.families import accepted
 from studio.manager.manager import Loaded
 
@@ -38,6 +39,8 @@ class Context:
     handed: dict[str, Any]
     read_image: ReadImage
     generators: tuple[torch.Generator, ...] = ()  # one an image, in the state in which the pipeline will take them
+    kept: dict[str, Any] = field(default_factory=dict)  # what an effect made, for later in the same call
+    notes: list[str] = field(default_factory=list)  # for the recipe
 
     def takes(self, name: str) -> bool:
         """Whether the pipeline's call has a parameter of that name."""
@@ -52,10 +55,14 @@ class Context:
 @dataclass(frozen=True)
 class Effect:
     """`arguments(value, context)`: what the call is given beside the family's. `around(value, context)`: held during the
-    call, and undoes on leaving what it changed. A task's value is the task, a part's all parts of its kind."""
+    call, and undoes on leaving what it changed. `observers(value, context)`: who watches the call beside the run's own.
+    `finished(value, context, picture)`: what becomes of each picture. A task's value is the task, a part's all parts of its
+    kind."""
 
     arguments: Callable[[Any, Context], dict[str, Any]] = lambda value, context: {}
     around: Callable[[Any, Context], AbstractContextManager[Any]] = lambda value, context: nullcontext()
+    observers: Callable[[Any, Context], tuple[Observer, ...]] = lambda value, context: ()
+    finished: Callable[[Any, Context, PIL.Image.Image], PIL.Image.Image] = lambda value, context, picture: picture
 
 
 TASK_EFFECTS: Registry[Effect] = Registry("task")
@@ -68,6 +75,18 @@ def call_arguments(context: Context) -> dict[str, Any]:
     for effect, value in _effects(context.request):
         arguments |= effect.arguments(value, context)
     return arguments
+
+
+def observers_of(context: Context) -> tuple[Observer, ...]:
+    """Who watches the call for the task and the parts."""
+    return tuple(each for effect, value in _effects(context.request) for each in effect.observers(value, context))
+
+
+def finished(context: Context, picture: PIL.Image.Image) -> PIL.Image.Image:
+    """The picture as task and parts leave it."""
+    for effect, value in _effects(context.request):
+        picture = effect.finished(value, context, picture)
+    return picture
 
 
 @contextmanager

@@ -6,6 +6,7 @@ another order (a batch of one is exact, and so is a replay, which runs the same 
 said by its family (`manager/families`), the task and the parts (`engine/effects.py`).
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,9 +22,9 @@ from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.engine import parts, tasks  # noqa: F401 (they register what they add to a call)
 from studio.engine.decoding import watched_decoder, with_fallbacks
-from studio.engine.effects import Context, ReadImage, applied, call_arguments, no_images
+from studio.engine.effects import Context, ReadImage, applied, call_arguments, finished, no_images, observers_of
 from studio.engine.environment import describe_device, library_versions
-from studio.engine.layout import Spatial
+from studio.engine.layout import spatial_of
 from studio.engine.loops import attention_as_before, put_scheduler, watched_loops
 from studio.engine.observers import Calling, Observer
 from studio.engine.samplers import build_scheduler, seed_scheduler, step_notes
@@ -83,13 +84,14 @@ class Made:
     output: Any
     embeddings: dict[str, Any]  # of the prompts, where the family computes them ahead
     recipe: Recipe
+    finished: Callable[[PIL.Image.Image], PIL.Image.Image] = lambda picture: picture
 
     def piece(self) -> Piece:
         """For the next stage; the pipeline was asked for tensors."""
         return Piece(self.images, {"image": self.output[0]} | self.embeddings)
 
     def results(self) -> list[Result]:
-        pictures = [picture.convert("RGB") for picture in _pictures(self.output[0])]
+        pictures = [self.finished(picture.convert("RGB")) for picture in _pictures(self.output[0])]
         seeds = [self.recipe.request.seed + k for k in self.images]
         return [
             Result(picture, index, seed, _recipe_of_image(self.recipe, index, seed, picture))
@@ -169,6 +171,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image, tuple(generators))
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
+    changing = observers_of(context)
     with (
         _sentences(),
         attention_as_before(pipeline),
@@ -184,7 +187,8 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
             on_step=watch.on_step,
             cancelled=watch.cancelled,
             generators=generators,
-            spatial=_spatial(request, loaded),
+            spatial=spatial_of(request, loaded),
+            changing=changing,
         ),
     ):
         arguments = call_arguments(context)
@@ -195,9 +199,9 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     _refuse_withheld(output)
     scheduler = getattr(pipeline, loaded.family.scheduler)
     advice = step_notes(scheduler, request.sampler, request.spacing, request.steps)
-    recipe = _recipe(request, loaded, pipeline, (*loaded.fallbacks.notes(), *notes, *advice))
+    recipe = _recipe(request, loaded, pipeline, (*loaded.fallbacks.notes(), *context.notes, *notes, *advice))
     embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
-    return Made(piece.images, output, embeddings, recipe)
+    return Made(piece.images, output, embeddings, recipe, functools.partial(finished, context))
 
 
 def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int]) -> Any:
@@ -213,13 +217,6 @@ def prepare_pipeline(request: GenerationRequest, loaded: Loaded, seeds: list[int
         if isinstance(part, BaseGuidance):  # of this run alone: they keep count of its steps
             setattr(pipeline, name, part.new(guidance_scale=request.guidance_scale))
     return pipeline
-
-
-def _spatial(request: GenerationRequest, loaded: Loaded) -> Spatial:
-    """How the state of this run is laid out as a picture."""
-    config = getattr(loaded.components.get(loaded.family.decoder or ""), "config", None)
-    channels = getattr(config, "latent_channels", None) or getattr(config, "z_dim", None)
-    return Spatial(request.width or 0, request.height or 0, channels, loaded.family.cells_first)
 
 
 def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tuple[str, ...]) -> Recipe:

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from studio.core.request import GenerationRequest
+from studio.manager.manager import Loaded
+
 FOLD = 2  # cells a side that are folded into channels
 
 
@@ -34,6 +37,19 @@ class Spatial:
         folded = self.channels is not None and tensor.ndim == 4 and tensor.shape[1] == FOLD**2 * self.channels
         return F.pixel_shuffle(self._channels_first(tensor), FOLD) if folded else tensor
 
+    def folded(self, tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """The inverse: (n, c, h, w) as the state `like` lays it out, but for its number of rows."""
+        cells = like.shape[1] if like.ndim == 4 else like.shape[-1] if like.ndim == 3 else None
+        if cells == FOLD**2 * tensor.shape[1]:
+            tensor = F.pixel_unshuffle(tensor, FOLD)
+            if self.cells_first:
+                tensor = tensor.unflatten(1, (-1, FOLD**2)).transpose(1, 2).flatten(1, 2)
+        if like.ndim == 3:
+            return tensor.flatten(2).transpose(1, 2)
+        if like.ndim == 5:
+            return tensor.unsqueeze(2) if like.shape[2] == 1 else tensor.permute(0, 2, 3, 1).unsqueeze(1)
+        return tensor
+
     def _channels_first(self, folded: torch.Tensor) -> torch.Tensor:
         """(n, 4 c, h, w), as PixelShuffle reads the channels"""
         return folded.unflatten(1, (FOLD**2, -1)).transpose(1, 2).flatten(1, 2) if self.cells_first else folded
@@ -45,6 +61,13 @@ class Spatial:
         if not h or count % h:
             return tokens
         return tokens.transpose(1, 2).unflatten(2, (h, count // h))
+
+
+def spatial_of(request: GenerationRequest, loaded: Loaded) -> Spatial:
+    """How the state of a run is laid out as a picture."""
+    config = getattr(loaded.components.get(loaded.family.decoder or ""), "config", None)
+    channels = getattr(config, "latent_channels", None) or getattr(config, "z_dim", None)
+    return Spatial(request.width or 0, request.height or 0, channels, loaded.family.cells_first)
 
 
 def as_batch(output: Any) -> torch.Tensor:

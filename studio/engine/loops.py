@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from studio.engine.tap import GuidanceLayout, TapStep, tapped
+from studio.engine.tap import Changing, GuidanceLayout, TapStep, tapped
 from studio.manager.families import Family, Loop
 
 
@@ -40,6 +40,7 @@ def watched_loops(
     cancelled: Callable[[], bool],
     generators: list[torch.Generator],
     spatial: Callable[[torch.Tensor], torch.Tensor],
+    changing: tuple[Changing, ...] = (),  # of the loop whose sampler was chosen
 ) -> Iterator[None]:
     """Watch one call of the pipeline; raises as `tapped` does."""
     loops = family.loops or (Loop((family.denoiser,), family.scheduler),)
@@ -58,6 +59,7 @@ def watched_loops(
                     spatial=spatial,
                     scheduler_name=loop.scheduler,
                     steps=counts[number],
+                    changing=changing if loop.scheduler == family.scheduler else (),
                 )
             )
         yield

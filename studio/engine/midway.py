@@ -5,7 +5,7 @@ What is drawn, and in which order, is as in diffusers' image-to-image pipelines:
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from studio.core.errors import InvalidRequest
+from studio.engine.differential import with_noise
 from studio.engine.effects import Context
 
 
@@ -37,19 +38,24 @@ class Remaining(torch.Tensor):
 def noised(picture: Image.Image, context: Context) -> torch.Tensor:
     """(n, c, h, w): the picture's latents under the noise of the first step that runs, one row an image, as the pipeline's
     `latents` wants them (it multiplies by `init_noise_sigma` itself)."""
-    scheduler, vae = _scheduler(context), context.pipeline.vae
-    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-    pixels = pixels.to(vae.device, vae.dtype)
-    shift = getattr(vae.config, "shift_factor", None) or 0.0
-    latents = torch.cat(
-        [(_sample(vae.encode(pixels), g) - shift) * vae.config.scaling_factor for g in context.generators]
-    )
+    scheduler = _scheduler(context)
+    latents = encoded(picture, context, context.generators)
     noise = torch.cat([torch.randn(latents[:1].shape, generator=g, dtype=latents.dtype) for g in context.generators])
     scheduler.set_timesteps(context.request.steps)  # as `beginning` has it
-    begin = _begin(context)
-    first = scheduler.timesteps[begin : begin + 1].expand(len(latents))
-    add = getattr(scheduler, "add_noise", None) or scheduler.scale_noise
-    return add(latents, noise.to(latents.device), first) / scheduler.init_noise_sigma
+    first = scheduler.timesteps[_begin(context)]
+    return with_noise(scheduler, latents, noise.to(latents.device), first) / scheduler.init_noise_sigma
+
+
+def encoded(picture: Image.Image, context: Context, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
+    """(n, c, h, w): the picture's latents as the pipeline denoises them, sampled with each generator, without one the
+    likeliest; its pixels in -1..1 for a pipeline without an autoencoder."""
+    vae = getattr(context.pipeline, "vae", None)
+    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
+    if vae is None:
+        return pixels.expand(len(generators), -1, -1, -1)
+    pixels = pixels.to(vae.device, vae.dtype)
+    shift = getattr(vae.config, "shift_factor", None) or 0.0
+    return torch.cat([(_sample(vae.encode(pixels), g) - shift) * vae.config.scaling_factor for g in generators])
 
 
 @contextmanager
@@ -90,6 +96,8 @@ def _begin(context: Context) -> int:
     return (request.steps - run) * int(getattr(_scheduler(context), "order", 1))
 
 
-def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
+def _sample(encoded: Any, generator: torch.Generator | None) -> torch.Tensor:
     distribution = getattr(encoded, "latent_dist", None)
-    return encoded.latents if distribution is None else distribution.sample(generator)
+    if distribution is None:
+        return encoded.latents
+    return distribution.mode() if generator is None else distribution.sample(generator)

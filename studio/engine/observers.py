@@ -1,9 +1,10 @@
 """Who watches a run: a list of observers, each in a file of its own (the recorder, the previewer, later trace and attention).
 
-An observer sees what passes and changes nothing, unless its own file says that it does.
+An observer sees what passes and changes nothing, unless its own file says that it does (`differential.py`).
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -15,6 +16,13 @@ class Observer:
 
     def on_step(self, step: TapStep) -> None:
         """A denoising step is done. Its tensors are never to be written to."""
+
+    def before_call(self, scheduler: Any, timestep: Any) -> None:
+        """The scheduler is about to be called; some call it several times a step."""
+
+    def after_call(self, scheduler: Any, sample: torch.Tensor) -> torch.Tensor:
+        """The scheduler made `sample`, in its own layout; what is returned takes its place."""
+        return sample
 
     def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         """The decoder made `pixels` (n, 3, h, w) of `latents` (n, c, h, w), as it took and gave them."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -51,6 +51,14 @@ class GuidanceLayout:
     conditional_first: bool = False
 
 
+class Changing(Protocol):
+    """What may change the state after each of the scheduler's calls; see `engine.observers.Observer`."""
+
+    def before_call(self, scheduler: Any, timestep: Any) -> None: ...
+
+    def after_call(self, scheduler: Any, sample: torch.Tensor) -> torch.Tensor: ...
+
+
 class Tap:
     """Collects what passes during one pipeline call over `images`; use through `tapped`."""
 
@@ -64,11 +72,12 @@ class Tap:
         generators: list[torch.Generator],
         spatial: Callable[[torch.Tensor], torch.Tensor],
         steps: int | None = None,
+        changing: tuple[Changing, ...] = (),
     ):
         self.scheduler, self.layout, self.images, self._spatial = scheduler, layout, images, spatial
         self.on_step, self.cancelled, self.generators = on_step, cancelled, generators
         self._original = scheduler.step
-        self._steps = steps
+        self._steps, self._changing = steps, changing
         self._place: float | None = None
         self._parameters = inspect.signature(scheduler.step).parameters
         self._ends: list[int] = []
@@ -98,7 +107,11 @@ class Tap:
         if "generator" in self._parameters and not args and kwargs.get("generator") is None:
             # A pipeline that hands its steps no generator would draw their noise from the global one.
             kwargs["generator"] = self.generators if len(self.generators) > 1 else self.generators[0]
+        for observer in self._changing:
+            observer.before_call(self.scheduler, timestep)
         result = self._original(model_output, timestep, sample, *args, return_dict=True, **kwargs)
+        for observer in self._changing:
+            result.prev_sample = observer.after_call(self.scheduler, result.prev_sample)
         level, timestep = level_of(self.scheduler, timestep), number(timestep)
         x0 = getattr(result, "pred_original_sample", None)
         if x0 is None:
@@ -221,10 +234,11 @@ def tapped(
     spatial: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor,  # (n, tokens, c) -> (n, c, h, w)
     scheduler_name: str = "scheduler",
     steps: int | None = None,  # that are asked for
+    changing: tuple[Changing, ...] = (),
 ) -> Iterator[Tap]:
     """Watch one call of the pipeline. Raises Cancelled within one step, NonFinite if the state is no longer a number."""
     scheduler = getattr(pipeline, scheduler_name)
-    tap = Tap(scheduler, layout, images, on_step, cancelled, generators, spatial, steps)
+    tap = Tap(scheduler, layout, images, on_step, cancelled, generators, spatial, steps, changing)
     hooks = []
     for name in (denoiser,) if isinstance(denoiser, str) else denoiser:
         module = getattr(pipeline, name)

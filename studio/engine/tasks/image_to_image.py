@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from PIL.Image import Image
+
+from studio.core.pictures import opaque
 from studio.core.tasks import ImageToImage
 from studio.engine import midway
 from studio.engine.effects import TASK_EFFECTS, Context, Effect
@@ -14,14 +17,19 @@ from studio.engine.resize import resize
 
 
 def arguments(task: ImageToImage, context: Context) -> dict[str, Any]:
-    picture = resize(context.read_image(task.image).convert("RGB"), context.size, task.resize)
+    return begun(task, resize(opaque(context.read_image(task.image)), context.size, task.resize), context)
+
+
+def begun(task: ImageToImage, picture: Image, context: Context) -> dict[str, Any]:
+    """What a call is given so that it begins from `picture`, which has the run's size."""
     if context.takes("strength"):
         return {"image": picture, "strength": task.strength}
     return {"latents": midway.noised(picture, context)}
 
 
 @contextmanager
-def around(task: ImageToImage, context: Context) -> Iterator[None]:
+def began_from(task: ImageToImage, context: Context) -> Iterator[None]:
+    """Held during such a call."""
     if context.takes("strength"):
         yield
     else:
@@ -29,4 +37,4 @@ def around(task: ImageToImage, context: Context) -> Iterator[None]:
             yield
 
 
-TASK_EFFECTS.add("image_to_image", Effect(arguments, around))
+TASK_EFFECTS.add("image_to_image", Effect(arguments, began_from))

@@ -12,6 +12,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
 from studio.manager.families.base import (
+    IMAGE_TASKS,
     INDEX,
     Call,
     Configs,
@@ -102,7 +103,7 @@ register(
     Family(
         name="pixart",
         title="PixArt",
-        tasks=dict.fromkeys(("text_to_image", "image_to_image"), Call("PixArtAlphaPipeline", pixart_arguments)),
+        tasks=dict.fromkeys(IMAGE_TASKS, Call("PixArtAlphaPipeline", pixart_arguments)),
         alternatives=frozenset({"PixArtSigmaPipeline"}),
         denoiser="transformer",
         learned_variance=True,

@@ -20,6 +20,7 @@ XL_LATENT = LatentFormat(
     bias=(0.1765, 0.0980, 0.0196),
 )
 CALLS, XL_CALLS = calls_of("StableDiffusion"), calls_of("StableDiffusionXL")
+LCM_CALLS = calls_of("LatentConsistencyModel", tasks=("text_to_image", "image_to_image"), controlnet=())
 
 
 def _text_width(configs: Configs) -> int | None:
@@ -68,7 +69,7 @@ register(
         SD1,
         name="lcm",
         title="Latent consistency model",
-        tasks=calls_of("LatentConsistencyModel", tasks=("text_to_image", "image_to_image"), controlnet=()),
+        tasks=LCM_CALLS | {"inpaint": LCM_CALLS["image_to_image"]},
         variant_tasks={},
         guidance="none",
         negative=False,
@@ -90,6 +91,7 @@ register(
             "refiner": {
                 "text_to_image": replace(XL_CALLS["image_to_image"], arguments=from_nothing),
                 "image_to_image": XL_CALLS["image_to_image"],
+                "inpaint": XL_CALLS["image_to_image"],
             },
         },
         defaults=Defaults(sampler="dpmpp_2m", spacing="karras", steps=25, guidance_scale=6.0, width=1024, height=1024),
