@@ -17,12 +17,13 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "core": frozenset(),
     "compat": frozenset(),
     "metadata": frozenset({"core"}),
+    "prompts": frozenset({"core"}),
     "jobs": frozenset({"core", "metadata"}),
     "annotators": frozenset({"core", "compat"}),
     "evaluation": frozenset({"core", "compat"}),
     "manager": frozenset({"core", "compat"}),
-    "studio": frozenset({"core", "jobs", "manager", "metadata"}),
-    "engine": frozenset({"core", "compat", "manager", "annotators"}),
+    "studio": frozenset({"core", "jobs", "manager", "metadata", "prompts"}),
+    "engine": frozenset({"core", "compat", "manager", "annotators", "prompts"}),
     "training": frozenset({"core", "compat", "engine", "evaluation"}),
     "ui": frozenset({"core"}),
     "server": frozenset({"core"}),
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
 MANAGER = ("families", "disk", "prompt_tokens", "loading", "conversion", "parts", "memory", "manager")
 
 # Nothing in these rooms, nor what they pull in, may load torch: the window opens while the worker loads.
-TORCH_FREE = ("core", "jobs", "metadata", "studio", "ui", "server")
+TORCH_FREE = ("core", "jobs", "metadata", "prompts", "studio", "ui", "server")
 TORCH_AND_KIN = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "timm", "safetensors.torch")
 
 
