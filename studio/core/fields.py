@@ -37,12 +37,15 @@ class Extra:
     """What pydantic has no word for. Attached to a field by `extra`."""
 
     per_model: bool = False  # a value that is not given is the model's own
-    widget: str = ""  # "image", "mask": a picture of the input store; "model": the id of a file of `model_kind`
+    # "image", "mask": a picture of the input store; "model": the id of a file of `model_kind`; "box": a rectangle that can be
+    # drawn; "intent": a choice that sets other fields (`TaskBase.resolved`)
+    widget: str = ""
     model_kind: str = ""  # "vae", "lora", "controlnet": which files of the catalog the menu lists
     soft: tuple[float, float, float] | None = None  # (least, most, step) of the slider: the values that people use
     infotext: str = ""  # its key in the AUTOMATIC1111 text; empty: the title
     flag: str = ""  # its flag on the command line, without dashes; empty: the name
     advanced: bool = False  # stands behind a fold
+    only: tuple[str, str] = ()  # type: ignore[assignment]  # (field, value): of no use while that field is not so
     choices: tuple[tuple[str, str], ...] = ()  # (value, title) of a choice, where values are no titles
     wide: bool = False  # takes a whole row of the form
 

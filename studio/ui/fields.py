@@ -42,6 +42,8 @@ PROPERTIES: dict[str, Any] = {
     "advice": {},  # {sampler: {spacing: {below, sentence}}}: in place of the note while the number is below
     "reusable": True,  # of a picture: whether it may be one that was made here
     "drawable": False,  # of a picture: whether it may be drawn, or painted on
+    "only": [],  # [key, value, default]: hidden while it has its default and that other field has another value
+    "box": "",  # of a mask: the key of the box that can be drawn beside it
     "over": "",  # of a mask: the key of the picture that it is painted over
     "counts": False,  # whether the number decides how many steps run, which is then said beneath it
 }
@@ -88,6 +90,8 @@ def control(spec: FieldSpec) -> dict[str, Any]:
         drawn |= {"soft": list(spec.extra.soft), "step": spec.extra.soft[2]}
     if spec.extra.widget == "mask":
         drawn |= {"kind": "mask", "reusable": False}
+    if spec.extra.widget in ("intent", "box"):
+        drawn["kind"] = spec.extra.widget
     if spec.extra.widget == "image":
         drawn["drawable"] = True
     return drawn

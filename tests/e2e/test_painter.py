@@ -248,3 +248,32 @@ def test_two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window
     assert float(size.input_value()) > float(now)
     painter.page.keyboard.press("[")
     assert size.input_value() == pytest.approx(float(now), abs=0.02) or float(size.input_value()) < 1
+
+
+def test_an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window, studio: FakeStudio) -> None:
+    painter = Painter(window)
+    window.page.get_by_role("radio", name="Remove").check(force=True)
+    expect(window.field("Strength")).to_have_value("0.6")
+    sets = window.page.locator(".intent-sets")
+    expect(sets).to_contain_text("Masked content Fill from around")
+    expect(window.field("Extend left")).to_be_hidden()
+    window.fill(Strength="0.3")
+    expect(sets.locator(".is-overruled")).to_have_text("Strength 0.3")
+    window.page.get_by_role("button", name="Set again").click()
+    expect(window.field("Strength")).to_have_value("0.6")
+    window.page.get_by_role("radio", name="Extend").check(force=True)
+    window.field("Extend left").fill("64")
+    window.page.get_by_role("radio", name="Add").check(force=True)
+    expect(window.field("Extend left")).to_be_hidden()  # and it extends no more
+    painter.tool("Fill everything").click()
+    painter.tool("Box that the model sees").click()
+    painter.drag((10.5, 20.5), (110.5, 90.5))
+    window.generate.click()
+    window.wait("done")
+    task = studio.job(window.job).request.task.model_dump()
+    assert (task["intent"], task["context"], task["box"], task["extend_left"]) == ("add", "box", "10,20,100,70", 0)
+    assert (task["content"], task["strength"]) == ("fill", 1.0)
+    window.fill(Strength="0.5")
+    window.results.first.click()
+    expect(window.field("Strength")).to_have_value("1")
+    expect(sets.locator(".is-overruled")).to_have_text("Context Box")

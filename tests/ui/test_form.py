@@ -12,14 +12,15 @@ from pydantic import ValidationError
 
 from studio.core.errors import InvalidRequest
 from studio.core.fields import FieldSpec, specs
+from studio.core.intents import settings_of
 from studio.core.models import Capabilities
 from studio.core.parts import PARTS
 from studio.core.request import MAX_SEED, GenerationRequest
 from studio.core.tasks import TASKS
 from studio.ui.core_controls import CORE
-from studio.ui.fields import shown
+from studio.ui.fields import shown, standing
 from studio.ui.form import DEFAULT, Form
-from studio.ui.task_controls import steps_sentence
+from studio.ui.task_controls import settings_set, steps_sentence
 from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, VAES, FakeStudio
 
 OFFERED = [kind for kind, task in TASKS.items() if task.offered]
@@ -203,6 +204,21 @@ def test_the_steps_that_will_run_are_said_beforehand(
     assert steps_sentence(studio, {"change": "image_to_image"}, given | {"mode": "change"}) == said
     assert steps_sentence(studio, {"change": "text_to_image"}, given | {"mode": "change"}) == ""
     studio.close()
+
+
+def test_an_intent_says_what_it_sets_for_the_model_and_the_form_begins_with_the_first(form: Form) -> None:
+    model, fields = MODELS[0], specs(TASKS["inpaint"])
+    expected = settings_of("remove", model)
+    keys = {spec: f"task.{name}" for name, spec in fields.items()}
+    asked = {"mode": "inpaint", "model": model.id, "field": "task.intent", "value": "remove"}
+    said = settings_set(form.studio, {"inpaint": "inpaint"}, keys, asked)
+    assert said["help"] == expected.prompt_help
+    assert {each["key"]: each["value"] for each in said["settings"]} == {
+        f"task.{name}": standing(fields[name], value) for name, value in expected.values().items()
+    }
+    assert settings_set(form.studio, {"inpaint": "inpaint"}, keys, asked | {"value": "other"})["settings"] == []
+    controls, first = form.tasks["inpaint"], settings_of("fill", model)
+    assert (controls["context"].value, controls["padding"].value) == (first.context, str(first.padding))
 
 
 def test_a_model_is_offered_in_the_modes_whose_task_it_can_do(form: Form) -> None:

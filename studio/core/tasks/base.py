@@ -37,5 +37,9 @@ class TaskBase(BaseModel):
         """The task with what suits the model in place of what was not given."""
         return self
 
+    def prompt_help(self, model: "ModelInfo") -> str:
+        """What the prompt should describe, in a sentence for people; empty where there is nothing special to say."""
+        return ""
+
     def check(self, read_image: ReadImage) -> None:
         """Raises InvalidRequest where the task's pictures do not go together; its field is the task's own, such as "mask"."""

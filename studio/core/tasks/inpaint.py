@@ -32,7 +32,7 @@ def _side(name: str, **more: Any) -> Any:
         le=MOST_PIXELS,
         title=f"Extend {name}",
         description=f"Pixels that are added at the {name} of the picture and painted by the model.",
-        json_schema_extra=extra(soft=(0, 512, 8), infotext=f"Extend {name}"),
+        json_schema_extra=extra(soft=(0, 512, 8), infotext=f"Extend {name}", only=("intent", "extend")),
         **more,
     )
 
@@ -48,7 +48,10 @@ class Inpaint(ImageToImage):
         description="What it is for. It sets masked content, context, padding and strength as they suit the model; each can be "
         "changed afterwards.",
         json_schema_extra=extra(
-            choices=tuple((name, each.title) for name, each in INTENTS.items()), infotext="Inpaint intent"
+            widget="intent",
+            wide=True,
+            choices=tuple((name, each.title) for name, each in INTENTS.items()),
+            infotext="Inpaint intent",
         ),
     )
     extend_top: Integer = _side("top")
@@ -101,7 +104,9 @@ class Inpaint(ImageToImage):
         max_length=60,
         title="Box",
         description="What the model sees where the context is a box: left,top,width,height in pixels.",
-        json_schema_extra=extra(advanced=True, infotext="Inpaint box"),
+        json_schema_extra=extra(
+            widget="box", wide=True, advanced=True, only=("context", "box"), infotext="Inpaint box"
+        ),
     )
     content: Literal["original", "fill", "noise", "neutral"] = Field(
         "original",
@@ -154,6 +159,9 @@ class Inpaint(ImageToImage):
     def sides(self) -> Sides:
         """Pixels by which the picture is extended."""
         return Sides(self.extend_left, self.extend_top, self.extend_right, self.extend_bottom)
+
+    def prompt_help(self, model: "ModelInfo") -> str:
+        return settings_of(self.intent, model).prompt_help
 
     def resolved(self, model: "ModelInfo") -> "Inpaint":
         """With the intent's settings for the model in place of what was not given."""

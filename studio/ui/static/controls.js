@@ -6,10 +6,12 @@
 
 import { make } from "./workbench.js";
 import { icon } from "./icons.js";
+import { box } from "./box.js";
+import { intent } from "./intent.js";
 import { mask } from "./mask.js";
 import { picture } from "./picture.js";
 
-export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture, mask };
+export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture, mask, intent, box };
 
 const ASK_MS = 60;
 

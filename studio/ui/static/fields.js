@@ -23,7 +23,9 @@ export function mount({ element, props, trigger, watch, server }) {
     workbench.emit("filled", { name });
   });
   control.sync();
+  if (props.only.length) onlyWhere(props, workbench, element.closest(".block"));
   workbench.fields.set(name, {
+    only: props.only,
     get: () => props.value,
     words: control.words,
     set: (value, how = "set") => {
@@ -32,4 +34,12 @@ export function mount({ element, props, trigger, watch, server }) {
     },
   });
   workbench.emit("field", { name, value: props.value });
+}
+
+/** Hidden while another field gives it nothing to do, unless it has been set. */
+function onlyWhere(props, workbench, holder) {
+  const [leader, wanted, fallback] = props.only;
+  const place = () => holder.toggleAttribute("data-idle", workbench.fields.get(leader)?.get() !== wanted && String(props.value) === String(fallback));
+  workbench.on("field", ({ name }) => [leader, props.field].includes(name) && place());
+  place();
 }

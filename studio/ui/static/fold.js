@@ -37,7 +37,7 @@ export function mount({ element, props }) {
 /** "{steps} step(s)" with the words of the control; empty if one of its controls has none. */
 function filled(piece, fields) {
   let missing = false;
-  const text = piece.replace(/\{(\w+)\}/g, (_, name) => {
+  const text = piece.replace(/\{([\w.]+)\}/g, (_, name) => {
     const words = fields.get(name)?.words() ?? "";
     missing ||= words === "";
     return words;

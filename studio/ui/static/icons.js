@@ -38,6 +38,7 @@ const PATHS = {
   invert: '<circle cx="8" cy="8" r="5.6"/><path d="M8 2.4a5.6 5.6 0 0 1 0 11.2z" fill="currentColor"/>',
   undo: '<path d="M3 6.4h6.2a3.6 3.6 0 0 1 0 7.2H6.4M5.8 3.4l-3 3 3 3" stroke-linejoin="round"/>',
   redo: '<path d="M13 6.4H6.8a3.6 3.6 0 0 0 0 7.2h2.8M10.2 3.4l3 3-3 3" stroke-linejoin="round"/>',
+  portrait: '<circle cx="8" cy="6.2" r="2.4"/><path d="M3.6 13.4c.4-2.6 2-3.8 4.4-3.8s4 1.2 4.4 3.8M2.2 2.2h2M11.8 2.2h2M2.2 4.2v-2M13.8 4.2v-2" stroke-linejoin="round"/>',
   // groups of tabs
   create: '<rect x="2.2" y="3" width="11.6" height="10" rx="1.8"/><path d="m2.6 11.2 3.2-3.3 2.6 2.6 2-1.9 3 2.9M10.6 5.9h.01" stroke-linejoin="round"/>',
   guide: '<circle cx="8" cy="8" r="4.4"/><path d="M8 1.8v3.4M8 10.8v3.4M1.8 8h3.4M10.8 8h3.4"/>',

@@ -22,7 +22,16 @@ export function mask(options) {
     value: props.value || "",
     set: control.set,
     choose: () => file.click(),
+    box: workbench.fields.has(props.box) ? { get: () => workbench.fields.get(props.box).get(), set: setBox } : null,
   });
+  /** A box that is drawn is meant to be used. */
+  const setBox = (text) => {
+    const field = workbench.fields.get(props.box);
+    const [leader, value] = field.only;
+    workbench.fields.get(leader).set(value, "choice");
+    field.set(text, "choice");
+  };
+  workbench.on("draw-box", ({ field }) => field === props.box && source() && workbench.emit("paint", { ...task(), tool: "box" }));
   const sync = () => {
     control.sync();
     const hash = source();

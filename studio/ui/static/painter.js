@@ -11,6 +11,7 @@ import { Tiles } from "./painter_tiles.js";
 import { TOOLS } from "./painter_tools.js";
 import { View } from "./painter_view.js";
 import { store } from "./picture.js";
+import { boxOf } from "./box.js";
 import { address, currentWorkbench, make } from "./workbench.js";
 
 const MASK = [226, 58, 124]; // how a mask is shown; only how much of it there is counts
@@ -72,7 +73,8 @@ export class Painter {
   }
 
   /** `task`: { kind: "mask" or "colour", field, over: the field of the picture beneath a mask, title, picture: hash or "", value:
-   * hash of what was painted before, size: of blank ground, set(hash), choose(): take a file instead }. */
+   * hash of what was painted before, size: of blank ground, set(hash), choose(): take a file instead, box: { get, set } of the text of
+   * a rectangle that can be drawn beside it, tool: the first one }. */
   async open(task) {
     const goesOn = this.tiles && this.task.field === task.field && this.value === task.value && (task.kind === "colour" || this.task.picture === task.picture);
     if (goesOn) task = { ...task, picture: this.task.picture };
@@ -88,7 +90,8 @@ export class Painter {
     if (goesOn) this.view.show(this.tiles, this.ground);
     else await this.begun(task);
     if (this.task !== task) return;
-    this.take(this.toolName);
+    this.framed();
+    this.take(task.tool ?? (this.offers(this.toolName) ? this.toolName : "brush"));
     this.view.root.focus({ preventScroll: true });
   }
 
@@ -166,8 +169,12 @@ export class Painter {
   }
 
   boxed(box) {
-    this.task.box?.set(box);
-    this.view.box = box;
+    this.task.box?.set([box.x, box.y, box.width, box.height].map(Math.round).join(","));
+    this.framed();
+  }
+
+  framed() {
+    this.view.box = boxOf(this.task.box?.get());
     this.view.outlined([]);
   }
 
