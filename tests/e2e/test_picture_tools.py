@@ -1,8 +1,10 @@
 """The tools beside the picture in a real browser: zoom, grid, recipe, comparing, favourites, the trash, and use in another tab."""
 
+import io
 from collections.abc import Callable
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from tests.e2e.window import Window
@@ -54,7 +56,7 @@ def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) 
 
 def test_several_images_are_a_grid_and_a_click_enlarges_one(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart", Count="3", Seed="40")
-    cells = window.page.locator(".grid button")
+    cells = window.page.locator(".grid-picture")
     expect(cells).to_have_count(3)
     expect(cells.locator("img")).to_have_count(3)
     for cell, image in zip(cells.all(), studio.job(job).images, strict=True):
@@ -185,3 +187,52 @@ def test_the_picture_itself_is_copied(window: Window) -> None:
 
 def _origin(window: Window) -> str:
     return str(window.page.evaluate("location.origin"))
+
+
+def test_candidates_are_kept_discarded_gone_on_from_and_seen_before_and_after(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    window = visit(address, query="#image-to-image")
+    data = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(data, "PNG")
+    source = {"name": "a.png", "mimeType": "image/png", "buffer": data.getvalue()}
+    window.field("Picture").set_input_files(source)  # type: ignore[arg-type]
+    expect(window.page.locator(".is-task-image .picture-size")).to_have_text("64 × 64")
+    job = window.make("a red heart", Count="4")
+    images = studio.job(job).images
+    cells = window.page.locator(".grid-cell:visible")
+
+    def act(name: str) -> None:
+        window.page.get_by_role("button", name=name).dispatch_event("click")
+
+    act("Discard it: image 2")
+    expect(cells).to_have_count(3)
+    window.page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(cells).to_have_count(4)
+    act("Discard it: image 1")
+    expect(cells).to_have_count(3)
+    act("Keep it, discard the others: image 3")
+    expect(window.page.get_by_text("2 pictures moved to the trash.")).to_be_visible()
+    expect(window.page.locator(".picture img")).to_have_attribute("src", f"{_origin(window)}/images/{images[2]}")
+    assert [view.id for view in studio.images()] == [images[2]]
+    window.page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(window.results).to_have_count(3)
+
+    tool(window, "Before and after").click()
+    comparison = window.page.get_by_role("group", name="Comparison")
+    before = comparison.get_by_role("img", name="Left: Before")
+    request = studio.job(job).request
+    expect(before).to_have_attribute("src", f"{_origin(window)}/inputs/{request.images()['task.image']}")
+    expect(comparison.get_by_role("slider", name="Divider")).to_be_focused()
+    comparison.get_by_role("button", name="Compare with another picture").click()
+    window.results.first.click()
+    expect(panel(window, "What differs").locator("dt")).to_have_text(["Seed"])
+    window.page.keyboard.press("Escape")
+
+    tool(window, "All images of this run").click()
+    act("Go on from it: image 2")
+    expect(window.page.locator(".is-task-image .picture-size")).to_have_text("128 × 128")
+    before_job = window.job
+    window.generate.click()
+    done = window.wait("done", other_than=before_job)
+    assert studio.job(done).request.images() != request.images()

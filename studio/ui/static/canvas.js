@@ -1,6 +1,7 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
 import { isAnothers, make, onPage, whenDrawn, workbenchOf } from "./workbench.js";
+import { Candidates } from "./candidates.js";
 import { Announcer } from "./announcer.js";
 import { Feed, isSketch } from "./feed.js";
 import { blame, wireForm } from "./form.js";
@@ -51,6 +52,7 @@ class Canvas {
       discard: () => this.discard(),
       picked: (image) => this.change((run) => run.choose(image)),
       zoomed: () => this.tools?.render(this.run),
+      candidates: new Candidates(workbench, () => this.actions),
     });
     this.actions = new PictureActions(workbench, { root, stage: this.stage, run: () => this.run, changed: () => this.render() });
     this.tools = new Tools(workbench, {

@@ -1,4 +1,5 @@
-// Two pictures over each other with a divider to move, and beside them what differs in their recipes.
+// Two pictures over each other with a divider to move: a result and what it was made from, or two results, and beside those what
+// differs in their recipes.
 
 import { archive } from "./archive.js";
 import { icon } from "./icons.js";
@@ -15,7 +16,8 @@ export class Compare {
     const cancel = make("button", { type: "button", class: "plain-button", text: "Cancel", onclick: () => this.close() });
     this.banner = make("div", { class: "toast", role: "status", hidden: true }, make("p", { text: "Choose a picture in Recent to compare with." }), cancel);
     const close = make("button", { type: "button", class: "tool compare-close", "aria-label": "Close the comparison", title: "Close", onclick: () => this.close() }, icon("remove"));
-    this.root = make("div", { class: "compare", role: "group", "aria-label": "Comparison", hidden: true }, this.box, close);
+    this.other = make("button", { type: "button", class: "plain-button compare-other", text: "Compare with another picture", onclick: () => (this.close(), this.ask()) });
+    this.root = make("div", { class: "compare", role: "group", "aria-label": "Comparison", hidden: true }, this.box, make("div", { class: "compare-head" }, close, this.other));
     new ResizeObserver(() => this.fit()).observe(this.root);
   }
 
@@ -30,21 +32,41 @@ export class Compare {
     this.workbench.emit("comparing");
   }
 
-  /** Both are { id, width, height, seed }. */
-  async open(first, second) {
+  /** `image`: { id, width, height }; `source`: { hash, fit, sides } of the picture that it was made from: how that was
+   * brought to its size, as CSS calls it, and by how many pixels it was extended at the top, right, bottom and left. */
+  openSource(image, { hash, fit, sides }) {
+    this.lay(image, [
+      { path: `inputs/${hash}`, words: "Before", fit },
+      { path: `images/${image.id}`, words: "After" },
+    ]);
+    const shares = sides.map((pixels, side) => (100 * pixels) / (side % 2 ? image.width : image.height));
+    const [top, right, bottom, left] = shares;
+    this.left.style.cssText += `; inset: ${shares.map((share) => `${share}%`).join(" ")}; width: ${100 - left - right}%; height: ${100 - top - bottom}%`;
+    this.other.hidden = false;
+    this.workbench.emit("comparing");
+  }
+
+  lay({ width, height }, sides) {
     this.close();
-    this.size = [first.width, first.height];
+    this.size = [width, height];
     [this.left, this.right].forEach((image, place) => {
-      const { id, seed } = [first, second][place];
-      image.src = address(`images/${id}`);
-      image.alt = `${place ? "Right" : "Left"}: seed ${seed}`;
-      this.labels[place].textContent = `seed ${seed}`;
+      const { path, words, fit } = sides[place];
+      image.src = address(path);
+      image.alt = place ? `Right: ${words}` : `Left: ${words}`;
+      image.style.cssText = fit ? `object-fit: ${fit}` : "";
+      this.labels[place].textContent = words;
     });
     this.root.hidden = false;
-    this.panel.open(this, "What differs", () => this.close());
     this.fit();
     this.divide(50);
     this.divider.focus({ preventScroll: true });
+  }
+
+  /** Both are { id, width, height, seed }. */
+  async open(first, second) {
+    this.lay(first, [first, second].map(({ id, seed }) => ({ path: `images/${id}`, words: `seed ${seed}` })));
+    this.other.hidden = true;
+    this.panel.open(this, "What differs", () => this.close());
     const recipes = await Promise.all([first, second].map(({ id }) => archive.recipe(id))).catch((error) => error);
     if (!this.isOpen || this.panel.owner !== this) return;
     if (recipes instanceof Error) this.panel.show(make("p", { class: "side-note", text: recipes.message }));

@@ -1,14 +1,17 @@
-// All images of a run beside each other, while they are made and afterwards. A click enlarges one.
+// All images of a run beside each other, while they are made and afterwards. A click enlarges one; of each that is finished one
+// can go on, keep it alone, or discard it.
 
 import { address, make } from "./workbench.js";
+import { icon } from "./icons.js";
 
 const FULL_UP_TO = 9; // so few are shown from their files, more from their thumbnails
 const GAP = 8;
 
 export class Grid {
-  /** `picked(image)` is called with the number of the one that was clicked. */
-  constructor(picked) {
-    this.picked = picked;
+  /** `picked(image)` is called with the number of the one that was clicked. `candidates`: what can be done with one,
+   * { goesOn(), goOn(run, image), keep(run, image), discard(run, image) }. */
+  constructor(picked, candidates) {
+    Object.assign(this, { picked, candidates });
     this.root = make("div", { class: "grid", role: "group", "aria-label": "Images of this run", hidden: true });
     new ResizeObserver(() => this.fit()).observe(this.root);
   }
@@ -18,6 +21,7 @@ export class Grid {
     this.root.hidden = !run;
     if (!run) return void this.root.replaceChildren();
     const { feed } = run;
+    this.run = run;
     const { count, width, height } = feed.request;
     if (this.job !== feed.id || this.root.children.length !== count) this.root.replaceChildren(...this.cells(count));
     this.job = feed.id;
@@ -27,13 +31,21 @@ export class Grid {
   }
 
   cells(count) {
-    return [...Array(count).keys()].map((image) =>
-      make("button", { type: "button", onclick: () => this.picked(image) }, make("span", { text: image + 1 })),
-    );
+    return [...Array(count).keys()].map((image) => {
+      const picture = make("button", { type: "button", class: "grid-picture", onclick: () => this.picked(image) }, make("span", { text: image + 1 }));
+      const tool = (name, label, act) => make("button", { type: "button", class: "canvas-tool", title: label, "aria-label": `${label}: image ${image + 1}`, onclick: () => this.candidates[act](this.run, image) }, icon(name));
+      const tools = [tool("send", "Go on from it", "goOn"), tool("check", "Keep it, discard the others", "keep"), tool("trash", "Discard it", "discard")];
+      return make("div", { class: "grid-cell" }, picture, make("div", { class: "grid-tools", role: "group", "aria-label": `Image ${image + 1}` }, ...tools));
+    });
   }
 
-  fill(cell, image, run) {
+  fill(holder, image, run) {
+    const [cell, tools] = holder.children;
     const saved = run.savedAt(image);
+    holder.hidden = !saved && run.feed.images.has(image); // it was discarded
+    tools.hidden = !saved;
+    tools.firstChild.hidden = !this.candidates.goesOn();
+    tools.children[1].hidden = run.kept.length < 2;
     const name = `Image ${image + 1} of ${run.feed.request.count}${saved ? `, seed ${saved.seed}` : ""}`;
     if (cell.getAttribute("aria-label") !== name) {
       cell.setAttribute("aria-label", name);
@@ -57,7 +69,7 @@ export class Grid {
 
   /** As many columns as make the images largest. */
   fit() {
-    const count = this.root.children.length;
+    const count = [...this.root.children].filter(({ hidden }) => !hidden).length;
     if (!count) return;
     const { clientWidth, clientHeight } = this.root;
     const heightOf = (columns) => {

@@ -8,6 +8,7 @@ const PATHS = {
   download: '<path d="M8 2.5v7.8M4.8 7.4 8 10.6l3.2-3.2M3 13.3h10"/>',
   alert: '<circle cx="8" cy="8" r="5.8"/><path d="M8 5v3.6M8 11h.01" stroke-width="1.7"/>',
   swap: '<path d="M3 5.5h9M9.6 3 12.2 5.5 9.6 8M13 10.5H4M6.4 8 3.8 10.5 6.4 13"/>',
+  check: '<path d="m3.2 8.4 3.2 3.2 6.4-7" stroke-linejoin="round"/>',
   add: '<path d="M8 3v10M3 8h10"/>',
   remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
   up: '<path d="M4 9.8 8 5.6l4 4.2" stroke-linejoin="round"/>',

@@ -8,6 +8,8 @@ import { places } from "./send_to.js";
 import { SidePanel } from "./side_panel.js";
 import { Toast } from "./toast.js";
 
+const FITS = { crop: "cover", pad: "contain", stretch: "fill" }; // how a task resizes, as CSS calls it
+
 export class PictureActions {
   /** `run()`: the run in view; `changed()`: draw the canvas anew; `root`: what fills the screen in full screen. */
   constructor(workbench, { root, stage, run, changed }) {
@@ -102,9 +104,19 @@ export class PictureActions {
     this.changed();
   }
 
+  /** A result is compared with what it was made from, if anything; else with a picture that is asked for. */
   toggleCompare() {
     if (this.compare.isOpen || this.workbench.comparing) this.compare.close();
+    else if (this.source) this.compare.openSource(this.image, this.source);
     else this.compare.ask();
+  }
+
+  /** The picture that the one in view was made from, for `Compare`; null if there is none. */
+  get source() {
+    const task = this.run()?.feed.request?.task ?? {};
+    if (!this.image || !task.image) return null;
+    const sides = ["top", "right", "bottom", "left"].map((side) => task[`extend_${side}`] ?? 0);
+    return { hash: task.image, fit: FITS[task.resize] ?? "cover", sides };
   }
 
   compareWith(other) {

@@ -73,6 +73,11 @@ export class Run {
     return saved && !this.isLost(saved.id) ? saved : undefined;
   }
 
+  /** The saved images that were not deleted. */
+  get kept() {
+    return [...this.feed.images.values()].filter(({ id }) => !this.isLost(id));
+  }
+
   /** The newest frame of an image that is being made. */
   frameAt(image) {
     return this.frames.near(image, (this.feed.steps.get(image)?.length ?? 0) - 1, this.kind);

@@ -13,7 +13,7 @@ const FRAME_SIDE = 512; // of a frame that says nothing of the picture's size
 
 export class Stage {
   /** `modes`: name -> what the empty stage says there, { purpose, examples }. */
-  constructor(modes, { example, again, resume, discard, picked, zoomed }) {
+  constructor(modes, { example, again, resume, discard, picked, zoomed, candidates }) {
     this.modes = modes;
     this.example = example;
     this.holder = make("div", { class: "picture" });
@@ -26,7 +26,7 @@ export class Stage {
     this.retry = make("button", { type: "button", class: "plain-button", text: "Try again", onclick: again });
     this.alarm = make("div", { class: "stage-alarm" }, icon("alert"), this.sentence, this.retry);
     this.bar = make("div", { class: "stage-bar", "aria-hidden": "true" }, make("div"));
-    this.grid = new Grid(picked);
+    this.grid = new Grid(picked, candidates);
     this.root = make("div", { class: "stage" }, this.holder, this.grid.root, this.welcome, this.caption, this.alarm, this.bar);
     this.size = [1, 1];
     this.zoom = new Zoom(this.root, this.holder, zoomed);

@@ -19,11 +19,11 @@ export class Tools {
     this.root = make(
       "div",
       { class: "tools", role: "toolbar", "aria-label": "Picture tools" },
+      add("compare", "Compare with another picture", () => actions.toggleCompare(), "C"),
       add("zoom-out", "Zoom out", () => zoom.by(-1), "−"),
       this.percent,
       add("zoom-in", "Zoom in", () => zoom.by(1), "+"),
       add("grid", "All images of this run", toggleGrid, "G"),
-      add("compare", "Compare with another picture", () => actions.toggleCompare(), "C"),
       add("recipe", "Recipe", () => actions.toggleRecipe(), "R"),
       add("favourite", "Favourite", () => actions.favour(), "S"),
       menuButton(add("send", "Use this picture", null), () => actions.places()),
@@ -51,6 +51,10 @@ export class Tools {
     press(buttons.bell, notices.on);
     buttons.full.hidden = !document.fullscreenEnabled;
     press(buttons.grid, Boolean(run?.grid));
+    const comparison = actions.source ? "Before and after" : "Compare with another picture";
+    buttons.compare.setAttribute("aria-label", comparison);
+    buttons.compare.title = `${comparison} (C)`;
+    buttons.compare.toggleAttribute("data-words", Boolean(actions.source));
     press(buttons.compare, actions.compare.isOpen || Boolean(actions.workbench.comparing));
     press(buttons.recipe, actions.recipe.isOpen);
     press(buttons.favourite, actions.isFavourite);
