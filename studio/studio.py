@@ -3,6 +3,7 @@
 Puts the queue, the archive and the catalog together; does not know torch, which lives in the worker alone.
 """
 
+import io
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import find_model, options_for, resolve, resolve_parts
+from studio.core.options import check_pictures, find_model, options_for, resolve, resolve_parts
+from studio.core.pictures import read_file
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.prompts import PromptReading, unknown_words
 from studio.core.recipe import Recipe
-from studio.core.request import GenerationRequest, parse_request
+from studio.core.request import GenerationRequest, parse_request, request_of
 from studio.core.settings import Settings
 from studio.core.sizes import size_of
 from studio.core.sketch import is_sketch, sketch_of
@@ -106,14 +108,31 @@ class Studio:
         for field, digest in request.images().items():
             if not self._inputs.path(digest).exists():
                 raise InvalidRequest("This picture is not here any more; choose it again.", field=field)
+        check_pictures(request, self._inputs.open)
 
-    def generate(self, request: GenerationRequest) -> list[PIL.Image.Image]:
-        """The request's pictures, when all are made; they are in the archive as well. Raises StudioError."""
+    def generate(self, request: GenerationRequest | str = "", **settings: Any) -> list[PIL.Image.Image]:
+        """The request's pictures, when all are made; they are in the archive as well. Raises StudioError.
+
+        In one call: `generate("a red hat", image="photo.png", mask="mask.png", intent="add", steps=20)`. Settings are the
+        fields of the request, its task and `parts`; pictures are files or PIL images.
+        """
+        if not isinstance(request, GenerationRequest):
+            request = request_of({"prompt": request} | settings, self._stored)
+        elif settings:
+            raise InvalidRequest(f"{next(iter(settings))} belongs into the request that is given.")
         job = self.submit(request)
         for event in self.follow(job):
             if isinstance(event, Failed):
                 raise StudioError(event.message, field=event.field)
         return [PIL.Image.open(self.image_file(image)) for image in self.job(job).images]
+
+    def _stored(self, picture: Any) -> str:
+        """Keeps a picture given as a file or as a PIL image; its hash."""
+        if isinstance(picture, PIL.Image.Image):
+            buffer = io.BytesIO()
+            picture.save(buffer, "PNG")
+            return self._inputs.add(buffer.getvalue())
+        return self._inputs.add(read_file(Path(picture).expanduser()))
 
     def __enter__(self) -> "Studio":
         return self
@@ -213,6 +232,10 @@ class Studio:
 
     def recipe(self, image_id: str) -> Recipe:
         return self._archive.recipe(image_id)
+
+    def descent(self, image_id: str) -> list[ImageView]:
+        """The pictures that an image was made from, the latest first, as far as they were made here."""
+        return self._archive.descent(image_id)
 
     def delete_image(self, image_id: str) -> None:
         self._archive.delete(image_id)

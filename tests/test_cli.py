@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -170,6 +171,82 @@ def test_advice_on_the_picture_goes_to_the_terminal_and_not_into_the_answer(
     said = capsys.readouterr()
     assert said.err == "Below 6 steps, Heun with Karras spacing leaves noise or grey in the picture.\n"
     assert len(said.out.splitlines()) == 2
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> Path:
+    """A folder with a photo, a mask over its middle, and some files that are no good for either."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.radial_gradient("L").convert("RGB").resize((150, 90)).save(folder / "a.png")
+    mask = Image.new("L", (150, 90))
+    mask.paste(255, (60, 30, 90, 60))
+    mask.save(folder / "mask.webp", lossless=True)
+    Image.new("L", (150, 90)).save(folder / "black.bmp")
+    (folder / "cut.jpg").write_bytes((folder / "a.png").read_bytes()[:400])
+    return folder
+
+
+FEW = ["--size", "64x64", "--steps", "2", "--seed", "7", "--dtype", "fp32"]
+
+
+def test_inpainting_names_its_parent_and_can_be_gone_on_with_and_replayed(
+    tiny: list[str], painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = [*tiny[:3], str(tmp_path / "outputs"), *tiny[4:]]
+    flags = ["--mask", str(painted / "mask.webp"), "--mask-grow", "8", "--mask-feather", "12", "--context", "mask"]
+    flags += ["--padding", "32", "--content", "noise", "--intent", "add", *FEW, *tiny, "--json"]
+    assert main(["generate", "x", "--image", str(painted / "a.png"), *flags]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert main(["generate", "x", "--image", first["path"], *flags, "--strength", "0.9"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["parent"] == first["recipe"]["pixels"] and first["parent"] == first["recipe"]["parent"]
+    task = second["recipe"]["request"]["task"]
+    assert (task["mask_feather"], task["context"], task["strength"]) == (12, "mask", 0.9)
+    with Image.open(second["path"]) as made, Image.open(painted / "a.png") as source:
+        assert made.size == (150, 90)
+        assert made.crop((0, 0, 150, 14)).tobytes() == source.crop((0, 0, 150, 14)).tobytes()
+    assert main(["replay", second["path"], *tiny[:4], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["identical"] is True
+    archive = Archive(Path(tiny[3]), Database(Path(tiny[3]) / ".unnoise" / "studio.db"))
+    newest = archive.images(limit=1)[0]
+    assert [archive.recipe(each.id).pixels for each in archive.descent(newest.id)] == [second["parent"]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--image", "a.png", "--mask", "black.bmp"], "all black"),
+        (["--image", "cut.jpg"], "not a picture|damaged"),
+        (["--image", "none.png"], "none.png cannot be read"),
+        (["--image", "a.png", "--intent", "remove"], "Mask is missing"),
+        (["--image", "a.png", "--intent", "extend"], "by how many pixels"),
+        (["--mask", "mask.webp"], "Picture is missing"),
+        (["--image", "a.png", "--mask", "mask.webp", "--context", "box"], "Box is missing"),
+        (["--image", "a.png", "--mask", "mask.webp", "--content", "void"], "original, fill, noise, neutral"),
+    ],
+)
+def test_masks_and_pictures_that_are_no_good_are_refused_before_any_work(
+    tiny: list[str], painted: Path, flags: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(painted / flag) if flag.endswith((".png", ".bmp", ".jpg", ".webp")) else flag for flag in flags]
+    assert main(["generate", "x", *files, *FEW, *tiny]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and one_sentence(said.err) and re.search(sentence, said.err), said.err
+
+
+def test_a_folder_is_a_batch_and_what_is_no_picture_is_left_out(
+    tiny: list[str], painted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (painted / "notes.txt").write_text("no picture")
+    assert main(["generate", "x", "--image", str(painted), *FEW, *tiny, "--out", str(out), "--json"]) == 1
+    said = capsys.readouterr()
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert len({row["parent"] for row in rows}) == len(rows) == 3 == len(list(out.iterdir()))
+    assert "cut.jpg was left out: This" in said.err and "1 of 4 pictures in pictures were left out." in said.err
+    assert main(["generate", "x", "--image", str(out / ".."), *FEW, *tiny]) == 2
+    assert "There is no picture in the folder" in capsys.readouterr().err
 
 
 def test_replay_names_what_differs(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

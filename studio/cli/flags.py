@@ -15,7 +15,7 @@ from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest
 from studio.core.fields import FieldSpec, specs
 from studio.core.parts import PARTS
-from studio.core.tasks import TASKS
+from studio.core.tasks import TASKS, task_with
 
 __all__ = ["Parser", "add_fields", "add_parts", "add_tasks", "flag_of", "given", "parts_of", "size_of", "task_of"]
 
@@ -71,11 +71,7 @@ def given(arguments: argparse.Namespace, kind: type[BaseModel]) -> dict[str, Any
 def task_of(arguments: argparse.Namespace, store: StoreImage) -> dict[str, Any]:
     """The task that the flags choose: of those that have all given fields, the one with the fewest. Raises InvalidRequest."""
     values = {key.removeprefix(TASK): value for key, value in vars(arguments).items() if key.startswith(TASK)}
-    fitting = [task for task in TASKS.values() if task.offered and values.keys() <= specs(task).keys()]
-    if not fitting:
-        flags = ", ".join("--" + name.replace("_", "-") for name in values)
-        raise InvalidRequest(f"No task takes all of {flags}.")
-    task = min(fitting, key=lambda each: len(specs(each)))
+    task = task_with(values, lambda name: "--" + name.replace("_", "-"))
     return {"kind": task.model_fields["kind"].default} | _stored(task, values, store)
 
 

@@ -4,17 +4,20 @@ Flags, bounds and help come from the request's fields, as the form's do. Progres
 """
 
 import argparse
+import functools
 import json
 import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from studio.cli.batch import folder_of, run_each
 from studio.cli.flags import Parser, StoreImage, add_fields, add_parts, add_tasks, given, parts_of, size_of, task_of
 from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
-from studio.core.options import find_model, resolve
+from studio.core.options import check_pictures, find_model, resolve
 from studio.core.pictures import read_file
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request
@@ -24,6 +27,11 @@ from studio.jobs.database import Database
 from studio.jobs.inputs import InputStore
 from studio.jobs.storage import PRIVATE
 
+if TYPE_CHECKING:
+    from studio.cli.folder import Folder
+    from studio.manager.disk.catalog import Catalog
+    from studio.manager.manager import Manager
+
 WINDOW_ONLY = ("host", "port", "presets", "auth", "allow_hosts", "open_browser")
 
 Show = Callable[[Path, Recipe], None]
@@ -32,59 +40,105 @@ Show = Callable[[Path, Recipe], None]
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     settings = settings_from(arguments)
-    inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
-    request = request_from(arguments, lambda file: inputs.add(read_file(Path(file).expanduser())))
-    run(request, settings, inputs, out=arguments.out, show=_print_json if arguments.json else _print_path)
+    session = Session(settings, out=arguments.out, show=_print_json if arguments.json else _print_path)
+    if (folder := folder_of(arguments)) is None:
+        session.run(request_from(arguments, session.store))
+    else:
+        run_each(
+            arguments, folder, session.store, lambda each, place: session.run(request_from(each, session.store), place)
+        )
     return 0
 
 
-def run(request: GenerationRequest, settings: Settings, inputs: InputStore, *, out: Path | None, show: Show) -> None:
-    """Makes the images and prints each when it is saved; into the archive unless `out` names a folder. Raises StudioError."""
-    from studio import compat
-    from studio.cli.folder import Folder
-    from studio.manager.disk.catalog import Catalog
-    from studio.manager.disk.folders import check_request
+class Session:
+    """One or more requests carried out in this process, with the models that stay in memory between them."""
 
-    catalog = Catalog(settings.models, settings.outputs / PRIVATE / "catalog.db")
-    models = catalog.models()
-    model = find_model(models, request.model)
-    resolved = resolve(request, model, models)
-    if (path := catalog.path(model.id)) is not None:
-        check_request(resolved, model, path)
+    def __init__(self, settings: Settings, *, out: Path | None, show: Show):
+        """The images go into the archive unless `out` names a folder; `show` prints each when it is saved."""
+        self._settings, self._out, self._show = settings, out, show
+        self.inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
+        self._noted: set[str] = set()
 
-    compat.prepare()
-    from studio.execution import execute  # imports torch, which takes seconds, so bad input is refused before
-    from studio.manager.manager import Manager
+    def store(self, file: str) -> str:
+        """Keeps a picture's file and gives its hash; raises InvalidRequest."""
+        return self.inputs.add(read_file(Path(file).expanduser()))
 
-    manager = Manager(settings, catalog=catalog)
-    sink = Folder(out.expanduser().absolute()) if out else _archive(settings)
-    failure: StudioError | None = None
-    noted: set[str] = set()
+    @functools.cached_property
+    def _catalog(self) -> "Catalog":
+        from studio.manager.disk.catalog import Catalog
 
-    def emit(event: events.Event) -> None:
-        nonlocal failure
-        if isinstance(event, events.Image):
+        return Catalog(self._settings.models, self._settings.outputs / PRIVATE / "catalog.db")
+
+    @functools.cached_property
+    def _sink(self) -> "Folder | Archive":
+        from studio.cli.folder import Folder
+
+        return Folder(self._out.expanduser().absolute()) if self._out else _archive(self._settings)
+
+    @functools.cached_property
+    def _manager(self) -> "Manager":
+        from studio import compat
+
+        compat.prepare()
+        from studio.manager.manager import Manager  # imports torch, which takes seconds, so bad input is refused before
+
+        return Manager(self._settings, catalog=self._catalog)
+
+    def _resolved(self, request: GenerationRequest) -> GenerationRequest:
+        from studio.manager.disk.folders import check_request
+
+        models = self._catalog.models()
+        model = find_model(models, request.model)
+        resolved = resolve(request, model, models)
+        check_pictures(resolved, self.inputs.open)
+        if (path := self._catalog.path(model.id)) is not None:
+            check_request(resolved, model, path)
+        return resolved
+
+    def run(self, request: GenerationRequest, place: str = "") -> None:
+        """Makes the request's images. Raises StudioError. `place` is said before the progress."""
+        resolved = self._resolved(request)
+        manager = self._manager
+        from studio.execution import execute
+
+        failure: StudioError | None = None
+
+        def emit(event: events.Event) -> None:
+            nonlocal failure
+            if isinstance(event, events.Image):
+                self._saved(event)
+            elif isinstance(event, events.Step):
+                _progress(f"{place}step {event.index + 1} of {event.total}, {event.elapsed:.1f} s")
+            elif isinstance(event, events.Loading):
+                _progress(f"{event.model}: {event.what}")
+            elif isinstance(event, events.Failed):
+                failure = (InvalidRequest if event.field else StudioError)(event.message, field=event.field)
+
+        job = f"cli-{secrets.token_hex(6)}"
+        try:
+            execute(
+                job,
+                resolved,
+                manager=manager,
+                catalog=self._catalog,
+                archive=self._sink,
+                frames=None,
+                inputs=self.inputs,
+                emit=emit,
+            )
+        finally:
             _progress("")
-            recipe = sink.recipe(event.id)
-            show(sink.outputs / event.path, recipe)
-            for note in recipe.notes:
-                if note not in noted:  # once, whatever the number of images
-                    print(note, file=sys.stderr, flush=True)
-                    noted.add(note)
-        elif isinstance(event, events.Step):
-            _progress(f"step {event.index + 1} of {event.total}, {event.elapsed:.1f} s")
-        elif isinstance(event, events.Loading):
-            _progress(f"{event.model}: {event.what}")
-        elif isinstance(event, events.Failed):
-            failure = (InvalidRequest if event.field else StudioError)(event.message, field=event.field)
+        if failure is not None:
+            raise failure
 
-    job = f"cli-{secrets.token_hex(6)}"
-    try:
-        execute(job, resolved, manager=manager, catalog=catalog, archive=sink, frames=None, inputs=inputs, emit=emit)
-    finally:
+    def _saved(self, event: events.Image) -> None:
         _progress("")
-    if failure is not None:
-        raise failure
+        recipe = self._sink.recipe(event.id)
+        self._show(self._sink.outputs / event.path, recipe)
+        for note in recipe.notes:
+            if note not in self._noted:  # once, whatever the number of images
+                print(note, file=sys.stderr, flush=True)
+                self._noted.add(note)
 
 
 def request_from(arguments: argparse.Namespace, store: StoreImage) -> GenerationRequest:
@@ -117,7 +171,8 @@ def _archive(settings: Settings) -> Archive:
 
 
 def _print_json(path: Path, recipe: Recipe) -> None:
-    print(json.dumps({"path": str(path), "seed": recipe.seed, "recipe": recipe.model_dump(mode="json")}), flush=True)
+    row = {"path": str(path), "seed": recipe.seed, "parent": recipe.parent, "recipe": recipe.model_dump(mode="json")}
+    print(json.dumps(row), flush=True)
 
 
 def _print_path(path: Path, recipe: Recipe) -> None:

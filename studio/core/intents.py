@@ -43,9 +43,9 @@ class Intent:
 
 
 INTENTS: dict[str, Intent] = {
-    "fill": Intent("Fill", "original", "mask", 0.75, 0.25, "Describe what should be in the mask, or the picture as it should be."),
+    "fill": Intent("Fill", "original", "mask", 0.75, 0.5, "Describe what should be in the mask, or the picture as it should be."),
     "add": Intent("Add", "fill", "mask", 1.0, 0.5, "Name what to add and what it is on, as in a caption of the whole picture."),
-    "remove": Intent("Remove", "fill", "mask", 0.6, 0.5, "Describe what is left once it is gone: the ground, and what else is in view."),
+    "remove": Intent("Remove", "fill", "mask", 0.3, 0.5, "Describe what is left once it is gone: the ground, and what else is in view."),
     "background": Intent("Replace background", "noise", "whole", 1.0, 0.5, "Describe the new background; paint it white, and leave the subject black."),
     "extend": Intent("Extend", "fill", "mask", 0.9, 0.5, "Describe the whole picture as it should be once it is larger."),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
 from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from, least_steps, needs
 from studio.core.sizes import size_of
 from studio.core.tasks import TASKS
+from studio.core.tasks.base import ReadImage
 
 MOST_OFF = 2.0  # times the pixels of a model's own size, from which on its pictures suffer
 
@@ -156,6 +157,14 @@ def _check_task(request: GenerationRequest, model: ModelInfo) -> None:
     if not task.offered or task.kind not in tasks:
         able = ", ".join(TASKS[kind].title.lower() for kind in tasks if TASKS[kind].offered)
         raise InvalidRequest(f"{model.title} cannot do {task.title.lower()}. It does: {able}.", field="model")
+
+
+def check_pictures(request: GenerationRequest, read_image: ReadImage) -> None:
+    """Refuses pictures of the task that do not go together, before any work. Raises InvalidRequest."""
+    try:
+        request.task.check(read_image)
+    except InvalidRequest as error:
+        raise InvalidRequest(str(error), field=f"task.{error.field}") from None
 
 
 def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from studio.core.request import GenerationRequest, Seed
 from studio.core.samplers import corrected_since
@@ -22,7 +22,8 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: int = 2  # 1: before tasks and parts; its request is upgraded where it is read
+    # 1: before tasks and parts; its request is upgraded where it is read. 2: inpainting gave the model's own picture.
+    version: int = 3
     request: GenerationRequest  # resolved; its seed and count are the job's
     index: int  # which image of the job
     seed: Seed
@@ -40,6 +41,22 @@ class Recipe(BaseModel):
     libraries: dict[str, str]  # name -> version
     notes: tuple[str, ...] = ()  # whatever else touched the pixels, such as a fallback on out-of-memory
     pixels: str | None = None  # sha256 of the RGB bytes
+    parent: str | None = None  # `pixels` of the picture that it was made from
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_version(cls, values: Any) -> Any:
+        """As this version writes it."""
+        if not isinstance(values, dict) or values.get("version", 3) >= 3:
+            return values
+        request = values.get("request")
+        if not isinstance(request, dict) or not isinstance(request.get("task"), dict):
+            return values
+        task: dict[str, Any] = request["task"]
+        if task.get("kind") == "inpaint":
+            task = {"mask_grow": 0, "blend": False} | task
+            values = values | {"request": request | {"task": task}}
+        return values | ({"parent": task["image"]} if "image" in task else {})
 
 
 def pixel_hash(mode: str, size: tuple[int, int], data: bytes) -> str:

@@ -6,6 +6,7 @@ accepts is checked where the model is known (`core.options.resolve`). A request 
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -18,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from studio.core.fields import Integer, Name, Number, explain, extra
+from studio.core.fields import Integer, Name, Number, explain, extra, specs
 from studio.core.parts import Part
-from studio.core.tasks import Task, TextToImage
+from studio.core.tasks import Task, TextToImage, task_with
 from studio.core.upgrade import upgrade
 
 MAX_PROMPT = 10_000
@@ -177,6 +178,21 @@ class GenerationRequest(BaseModel):
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal requests, equal digests."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def request_of(settings: dict[str, Any], store: Callable[[Any], str]) -> GenerationRequest:
+    """A request from settings by name, those of the task among them; these choose the task: a picture means image to image.
+    `store` keeps a picture and gives its hash. Raises InvalidRequest."""
+    core = {name: value for name, value in settings.items() if name in GenerationRequest.model_fields}
+    rest = {name: value for name, value in settings.items() if name not in core}
+    if rest:
+        kind = task_with(rest)
+        pictures = {name for name, spec in specs(kind).items() if spec.kind == "image"}
+        stored = {
+            name: store(value) if name in pictures and value is not None else value for name, value in rest.items()
+        }
+        core["task"] = {"kind": kind.model_fields["kind"].default} | stored
+    return parse_request(core)
 
 
 def parse_request(values: dict[str, Any]) -> GenerationRequest:

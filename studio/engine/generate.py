@@ -236,6 +236,7 @@ def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tu
         device=describe_device(loaded.device),
         libraries=library_versions(),
         notes=notes,
+        parent=request.task.images().get("image"),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from studio.core import events, infotext
 from studio.core.errors import InvalidRequest, NotFound, StorageError
 from studio.core.jobs import ImageView
-from studio.core.pictures import decoding
+from studio.core.pictures import decoding, read_header
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pixel_hash, to_text
 from studio.jobs.database import Database
 from studio.jobs.saving import publishing, unfinished
@@ -92,6 +92,20 @@ class Archive:
 
     def recipe(self, image_id: str) -> Recipe:
         return from_text(self._row(image_id)["recipe"])
+
+    def descent(self, image_id: str) -> list[ImageView]:
+        """The pictures that an image was made from, one from the other, the latest first, as far as they were made here."""
+        found: list[ImageView] = []
+        seen, parent = {self._row(image_id)["sha256"]}, self.recipe(image_id).parent
+        while parent and parent not in seen:
+            seen.add(parent)
+            with self._database.read("read the index of images") as db:
+                row = db.execute("SELECT * FROM images WHERE sha256 = ? ORDER BY created", (parent,)).fetchone()
+            if row is None:
+                break
+            found.append(_view(row))
+            parent = from_text(row["recipe"]).parent
+        return found
 
     def file(self, image_id: str) -> Path:
         """The image's file; raises StorageError if it was deleted."""
@@ -172,10 +186,11 @@ class Archive:
             if db.execute("SELECT 1 FROM images WHERE path = ?", (self._relative(path),)).fetchone():
                 return False
             try:
-                recipe = from_text(read_texts(path.read_bytes())[RECIPE_KEY])
+                data = path.read_bytes()
+                recipe, header = from_text(read_texts(data)[RECIPE_KEY]), read_header(data)
             except (OSError, KeyError, InvalidRequest, ValidationError):
                 return False
-            size = (recipe.request.width or 0, recipe.request.height or 0)
+            size = (header.width, header.height)
             self._insert(db, image_id, job, recipe, size, path.stat().st_mtime, path)
         return True
 

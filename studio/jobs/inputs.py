@@ -62,7 +62,9 @@ class InputStore:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """RGB or RGBA or L, decoded, with nothing of the file's metadata."""
+    """RGB or RGBA or L, decoded, with nothing of the file's metadata; the first frame of an animated one."""
+    if picture.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion would cut off the upper ones
+        picture = picture.convert("I").point(lambda level: level * (1 / 257)).convert("L")
     mode = picture.mode if picture.mode in ("RGB", "RGBA", "L") else "RGBA" if picture.has_transparency_data else "RGB"
     converted = picture.convert(mode)
     plain = Image.new(mode, converted.size)

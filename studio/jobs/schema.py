@@ -1,6 +1,6 @@
 """The tables of studio.db, and how an older file becomes a newer one. Plain SQL; opens nothing."""
 
-VERSION = 3
+VERSION = 4
 
 # UPGRADES[v] takes a file from version v to v + 1; version 0 is an empty file. Append; never edit a released step.
 UPGRADES: tuple[str, ...] = (
@@ -46,4 +46,5 @@ UPGRADES: tuple[str, ...] = (
     "ALTER TABLE images ADD COLUMN favourite INTEGER NOT NULL DEFAULT 0",
     # not listed among the stopped runs: replaced in Live, gone on with, or discarded
     "ALTER TABLE jobs ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX images_by_pixels ON images (sha256)",
 )

@@ -1,5 +1,6 @@
 """Inpainting's settings without a model: what is refused at which field, what an intent sets, and what the model sees."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from studio.core.errors import InvalidRequest
 from studio.core.intents import INTENTS, settings_of
 from studio.core.models import Capabilities, ModelInfo
 from studio.core.options import resolve
+from studio.core.recipe import from_text, to_text
 from studio.core.regions import Box, Sides, narrowed, widened
-from studio.core.request import parse_request
+from studio.core.request import parse_request, request_of
 from studio.core.tasks import Inpaint
 
 PICTURE, MASK = "a" * 64, "b" * 64
@@ -114,3 +116,30 @@ def test_geometry_of_sides_and_boxes() -> None:
     assert Sides(left=8, bottom=4).around((10, 10)) == (18, 14)
     assert Box(-4, 6, 10, 10).within((8, 8)) == Box(0, 6, 6, 2)
     assert Box(20, 20, 5, 5).within((8, 8)) is None
+
+
+def test_settings_by_name_choose_the_task_and_keep_its_pictures() -> None:
+    given = {"prompt": "a hat", "steps": 9, "image": "photo.png", "mask": "mask.png", "intent": "add"}
+    request = request_of(given, {"photo.png": PICTURE, "mask.png": MASK}.__getitem__)
+    assert request.task == Inpaint(image=PICTURE, mask=MASK, intent="add") and request.steps == 9
+    assert request_of({"image": "photo.png"}, {"photo.png": PICTURE}.__getitem__).task.kind == "image_to_image"
+    with pytest.raises(InvalidRequest, match="No task takes all of image, hat"):
+        request_of({"image": "photo.png", "hat": 1}, str)
+
+
+def test_a_recipe_of_an_earlier_version_is_made_again_as_it_was_made() -> None:
+    task = {"kind": "inpaint", "image": PICTURE, "mask": MASK, "strength": 0.6, "resize": "crop"}
+    old = {
+        "version": 2,
+        "request": {"task": task},
+        "index": 0,
+        "seed": 1,
+        "model": "m",
+        "model_title": "M",
+        "family": "f",
+    }
+    run = {"pipeline": "P", "scheduler": "S", "weights": {}, "dtype": "fp32", "device": "cpu", "libraries": {}}
+    recipe = from_text(json.dumps(old | run))
+    assert recipe.parent == PICTURE
+    assert recipe.request.task == Inpaint(**task, mask_grow=0, blend=False)
+    assert from_text(to_text(recipe)) == recipe

@@ -1,8 +1,10 @@
 """The input store: each picture once, without its metadata; what is too large or broken is refused."""
 
+import io
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -27,6 +29,27 @@ def test_inputs_are_stored_once_without_their_metadata(store: InputStore) -> Non
     assert store.open(digest).tobytes() == picture().rotate(180).tobytes()
     assert store.open(store.add(png(picture("RGBA")))).mode == "RGBA"
     assert store.open(store.add(png(picture("P")))).mode == "RGB"
+
+
+def stored(store: InputStore, picture: Image.Image, format: str = "PNG", **options: object) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return store.open(store.add(buffer.getvalue()))
+
+
+def test_pictures_of_every_make_are_what_a_viewer_shows(store: InputStore) -> None:
+    red, blue = Image.new("RGB", (9, 5), "red"), Image.new("RGB", (9, 5), "blue")
+    for format in ("WEBP", "PNG"):  # animated: the first frame
+        kept = stored(store, red, format, save_all=True, append_images=[blue], lossless=True)
+        assert (kept.mode, kept.getpixel((4, 2))) == ("RGB", (255, 0, 0))
+    cmyk = stored(store, Image.new("CMYK", (9, 5), (0, 255, 255, 0)), "JPEG")
+    assert (cmyk.mode, cmyk.getpixel((4, 2))) == ("RGB", (255, 0, 0))
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    deep = stored(store, Image.fromarray(ramp))
+    assert deep.mode == "L" and np.array_equal(np.asarray(deep), np.arange(256).reshape(16, 16))
+    assert stored(store, red.convert("P"), transparency=0).mode == "RGBA"
+    for size in ((1, 1), (4000, 1)):
+        assert stored(store, red.resize(size)).size == size
 
 
 @pytest.mark.parametrize("digest", ["", "abc", "../" * 20 + "etc/passwd", "z" * 64, "0" * 64])

@@ -67,7 +67,7 @@ class Inpaint(ImageToImage):
         json_schema_extra=extra(widget="mask", wide=True, infotext="Mask hash"),
     )
     mask_grow: Integer = Field(
-        8,
+        4,
         ge=0,
         le=512,
         title="Grow",
