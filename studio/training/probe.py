@@ -23,7 +23,9 @@ from torch.nn import functional as F
 
 from studio.evaluation.adherence import score
 from studio.evaluation.probe import STRIDE, UNCLEAR, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
+from studio.training.datasets.filters import filters
 from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_renders, vocabulary
+from studio.training.optim import bf16_is_fast
 
 RUINED = 0.08  # share of the pictures that are ruined and labelled "unclear"
 EVERY = 50  # steps between rows of metrics
@@ -46,6 +48,8 @@ class ProbeConfig(BaseModel):
     seed: int = Field(0, ge=0)
     threads: int = Field(1, ge=1)
     styles: tuple[str, ...] = ("flat",)
+    filters: tuple[str, ...] = Field(("none",), description="Drawing filters; each picture goes through one of them.")
+    start_from: Path | None = Field(None, description="Folder of a trained probe to go on from.")
     objects: tuple[float, float, float] = (0.4, 0.35, 0.25)
     autoencoder: Path | None = Field(
         None, description="Folder of an AutoencoderTiny; an eighth of the pictures goes through it."
@@ -181,7 +185,8 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
         config.size,
         config.channels,
     )
-    net = ProbeNet(spec).to(memory_format=torch.channels_last)
+    net = ProbeNet(spec) if config.start_from is None else Probe.load(config.start_from).net.train()
+    net.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     decoder = round_trip(config.autoencoder) if config.autoencoder is not None else None
     recent: list[dict[str, float]] = []
@@ -192,7 +197,7 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
         if decoder is not None:
             part = max(1, len(x) // DECODED)
             x[:part] = decoder(x[:part])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16_is_fast("cpu")):
             grid, ground = net(x.contiguous(memory_format=torch.channels_last))
         parts = losses(spec, grid.float(), ground.float(), labels)
         loss = torch.stack(list(parts.values())).sum()
@@ -223,7 +228,8 @@ def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[
     for start in range(0, sys.maxsize, config.batch):
         examples = [world[i] for i in range(start, start + config.batch)]
         ruined = [rng.random() < RUINED for _ in examples]
-        images = [ruin(e.image, rng) if r else e.image for e, r in zip(examples, ruined, strict=True)]
+        drawn = [filters.get(str(rng.choice(config.filters)))(e.image, rng) for e in examples]
+        images = [ruin(image, rng) if r else image for image, r in zip(drawn, ruined, strict=True)]
         images = [image if rng.random() < 0.2 else spoil(image, rng) for image in images]
         yield to_tensor(images, config.size), label(examples, ruined)
 

@@ -11,8 +11,10 @@ from diffusers import StableDiffusionXLInpaintPipeline as XLInpaint
 from safetensors import safe_open
 
 from studio.core.errors import InvalidRequest, ModelError
+from studio.manager.disk.catalog import Catalog
 from studio.training.datasets.filters import filters
 from studio.training.datasets.tinyworld import TinyWorld
+from studio.training.export import ship
 from studio.training.masks import masks
 from studio.training.trainer import Trainer
 from tests.models.tiny_models import stable_diffusion, stable_diffusion_xl
@@ -22,7 +24,7 @@ from tests.training.test_trainer import trace
 TASKS = {
     "inpainting": {"kind": "inpainting"},
     "controlnet": {"kind": "controlnet", "conditioning_channels": [4, 8, 8, 16]},
-    "lora": {"kind": "lora", "rank": 2, "alpha": 2, "filter": "blueprint"},
+    "lora": {"kind": "lora", "rank": 2, "alpha": 2, "filter": "blueprint", "layers": ["to_q", "ff.net.2", "conv1"]},
 }
 BUILDERS = {"sd": lambda folder: stable_diffusion(folder, vae="kl"), "sdxl": stable_diffusion_xl}
 
@@ -139,3 +141,21 @@ def test_a_filter_keeps_size_and_repeats(name):
     assert np.array_equal(*made)
     assert made[0].shape == picture.shape
     assert name == "none" or not np.array_equal(made[0], picture)
+
+
+def test_what_was_trained_is_shipped_small_and_with_its_card(bases, tmp_path):
+    for task in ("controlnet", "lora"):
+        list(Trainer(recipe(task, bases["sd"], steps=1), tmp_path / task).run())
+        ship(tmp_path / task / "model", tmp_path / "shipped" / task, card={"title": task, "family": "sd1"})
+    names = {str(p.relative_to(tmp_path / "shipped")) for p in (tmp_path / "shipped").rglob("*") if p.is_file()}
+    weights = "controlnet/diffusion_pytorch_model"
+    assert names == {
+        "controlnet/config.json", f"{weights}.safetensors", f"{weights}.unnoise.json", "lora.safetensors", "lora.unnoise.json",
+    }  # fmt: skip
+    with safe_open(tmp_path / "shipped" / f"{weights}.safetensors", "pt") as opened:
+        assert opened.get_tensor("conv_in.weight").dtype == torch.float16
+    infos = {info.id: info for info in Catalog((tmp_path / "shipped",), None).models()}
+    assert {i.family for i in infos.values()} == {"sd1"}
+    assert {(i.kind, i.title, i.problem) for i in infos.values()} == {
+        ("controlnet", "controlnet", None), ("lora", "lora", None),
+    }  # fmt: skip
