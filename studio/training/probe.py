@@ -228,10 +228,16 @@ def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[
     for start in range(0, sys.maxsize, config.batch):
         examples = [world[i] for i in range(start, start + config.batch)]
         ruined = [rng.random() < RUINED for _ in examples]
-        drawn = [filters.get(str(rng.choice(config.filters)))(e.image, rng) for e in examples]
+        drawn = [_filtered(e.image, config.filters, rng) for e in examples]
         images = [ruin(image, rng) if r else image for image, r in zip(drawn, ruined, strict=True)]
         images = [image if rng.random() < 0.2 else spoil(image, rng) for image in images]
         yield to_tensor(images, config.size), label(examples, ruined)
+
+
+def _filtered(image: np.ndarray, names: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+    """The picture through one of the drawing filters; where there is only one, nothing is drawn from `rng` for it."""
+    name = names[0] if len(names) == 1 else names[int(rng.integers(len(names)))]
+    return filters.get(name)(image, rng)
 
 
 def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:
