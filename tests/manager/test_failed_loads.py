@@ -3,7 +3,7 @@
 import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from studio.manager.memory.planner import Move  # noqa: E402
 
 UNET, TEXT = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
 SLACK = 8 << 20  # bytes that some failures may leave to the allocator; the model itself has 2 MiB
+FAILURES = 6  # in a row: were the model left behind each time, that would be more
 
 
 def rewrite(name: str, change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
@@ -143,8 +144,15 @@ def one_model(made: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     return bench.manager.residency.held() + working + (1 << 19)
 
 
-@pytest.mark.parametrize("room", ["for both", "for one"])
-@pytest.mark.parametrize("what", SPOILED)
+def in_both_rooms() -> Iterator[Any]:
+    """Each fault in both rooms; one of the two runs by default, in turn."""
+    for number, what in enumerate(SPOILED):
+        for room, name in enumerate(("for both", "for one")):
+            marks = () if room == number % 2 else pytest.mark.sweep
+            yield pytest.param(what, name, marks=marks, id=f"{what}-{name}")
+
+
+@pytest.mark.parametrize(("what", "room"), in_both_rooms())
 def test_the_model_before_stays_and_memory_stays_flat(
     what: str, room: str, made: Path, one_model: int, tmp_path: Path
 ) -> None:
@@ -161,11 +169,11 @@ def test_the_model_before_stays_and_memory_stays_flat(
         assert len(str(refused.value)) < 300
         assert bench.manager.memory().models == ("a",)
 
-    for _ in range(3):
+    for _ in range(2):
         fail()
     gc.collect()
     before = anonymous()
-    for _ in range(15):
+    for _ in range(FAILURES):
         fail()
     gc.collect()
     assert anonymous() - before < SLACK
@@ -178,7 +186,7 @@ def test_a_budget_too_small_for_the_next_moves_nothing(made: Path, one_model: in
     bench = Bench(tmp_path, made, one_model)
     expected = bench.picture("a")
     started, before = bench.moves(), anonymous()
-    for _ in range(30):
+    for _ in range(FAILURES):
         with pytest.raises(StudioError, match="the memory budget is"):
             bench.picture("b", width=4096, height=4096)
     assert bench.moves() == started
