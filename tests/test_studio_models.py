@@ -72,7 +72,10 @@ def test_why_a_model_cannot_be_loaded_is_told_at_it_and_what_was_there_stays(stu
     assert studio.memory().pending == ()
 
 
-def test_a_worker_that_is_killed_says_so_at_the_model_it_was_asked_for(studio: Studio) -> None:
+def test_a_killed_worker_says_so_at_the_model_it_was_asked_for_and_the_next_keeps_the_budget(studio: Studio) -> None:
+    own = until(studio, lambda view: view.budget > 0).budget
+    studio.manage(MemoryCommand(action="budget", bytes=64 << 20))
+    until(studio, lambda view: view.budget == 64 << 20 and not view.pending)
     pid = studio.worker_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
@@ -80,18 +83,9 @@ def test_a_worker_that_is_killed_says_so_at_the_model_it_was_asked_for(studio: S
     assert [(order.action, order.model) for order in studio.memory().pending] == [("load", "tiny")]
     os.kill(pid, signal.SIGKILL)
     view = until(studio, lambda view: not view.pending and view.budget > 0)
-    assert view.problems["tiny"] == DIED and view.models == ()
+    assert view.problems["tiny"] == DIED and view.models == () and studio.worker_pid != pid
+    assert view.budget == 64 << 20
     assert manage(studio, "load", "tiny").models == ("tiny",)
-
-
-def test_the_budget_that_was_set_outlives_the_worker(studio: Studio) -> None:
-    own = until(studio, lambda view: view.budget > 0).budget
-    studio.manage(MemoryCommand(action="budget", bytes=64 << 20))
-    until(studio, lambda view: view.budget == 64 << 20 and not view.pending)
-    assert studio.worker_pid is not None
-    os.kill(studio.worker_pid, signal.SIGKILL)
-    until(studio, lambda view: view.budget == 0)
-    assert until(studio, lambda view: view.budget > 0).budget == 64 << 20
     studio.manage(MemoryCommand(action="budget", bytes=None))
     assert until(studio, lambda view: view.budget != 64 << 20 and not view.pending).budget >= own // 2
 

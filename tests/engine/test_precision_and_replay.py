@@ -26,7 +26,8 @@ def bf16(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16", lambda: True)
 
 
-def test_a_named_precision_is_taken_as_named(studio: Studio) -> None:
+def test_a_named_precision_is_taken_as_named(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "gain_of", lambda dtype: 1.0)
     for name in ("fp32", "bf16", "fp16"):
         assert precision.choose(name, studio.info("sd1"), studio.manager) == precision.Precision(name)
 

@@ -20,6 +20,7 @@ from studio.core.samplers import RUNGE_KUTTA_STEPS, SOLVERS, good_from  # noqa: 
 from studio.engine.samplers import build_scheduler, scheduler_class_of, step_ends, step_notes  # noqa: E402
 from tests.engine.analytic import DIFFUSION_CONFIG, MEAN, STD, config_for, sample  # noqa: E402
 from tests.engine.reference import training_levels  # noqa: E402
+from tests.sweeps import one_in  # noqa: E402
 
 # A consistency model is no denoiser of the known kind: its one solver is tried with its own family.
 DENOISING = [(name, row) for name, row in SOLVERS.items() if row.scheduler and "consistency" not in row.predictions]
@@ -63,19 +64,19 @@ def is_a_picture(sampler: str, spacing: str, steps: int, own: str = "") -> bool:
     return float(end.std()) / STD < MOST_NOISE_LEFT and abs(float(end.mean()) - MEAN) < 0.3 * STD
 
 
-@pytest.mark.parametrize(("sampler", "spacing"), NAMED)
+@pytest.mark.parametrize(("sampler", "spacing"), one_in(3, NAMED))
 def test_from_the_steps_that_the_table_names_the_end_is_a_picture(sampler: str, spacing: str) -> None:
     least = RUNGE_KUTTA_STEPS + 1 if sampler == "pndm" else good_from(sampler, spacing)  # fewer are refused
     for steps in (least, least + 1, least + 2, 2 * least):
         assert is_a_picture(sampler, spacing, steps)
 
 
-@pytest.mark.parametrize(("sampler", "spacing"), [pair for pair in NAMED if good_from(*pair) > 1])
+@pytest.mark.parametrize(("sampler", "spacing"), one_in(3, (pair for pair in NAMED if good_from(*pair) > 1)))
 def test_below_them_it_is_none_so_the_advice_is_true(sampler: str, spacing: str) -> None:
     assert not is_a_picture(sampler, spacing, good_from(sampler, spacing) - 1)
 
 
-@pytest.mark.parametrize(("sampler", "own"), OWN)
+@pytest.mark.parametrize(("sampler", "own"), one_in(3, OWN))
 def test_the_advice_on_a_models_own_spacing_is_true(sampler: str, own: str) -> None:
     least = good_from(sampler, "default", own)
     assert is_a_picture(sampler, "default", least, own) and is_a_picture(sampler, "default", least + 1, own)

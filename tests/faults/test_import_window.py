@@ -2,7 +2,6 @@
 with the worker; what follows works."""
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -23,39 +22,54 @@ from studio.studio import Studio
 from tests.manager import small_child
 from tests.models import single_files, tiny_models
 
-FILE, FOLDER = "checkpoints/tiny", "starter/folder"
+FOLDER = "starter/folder"
 ENTRY = "tests.manager.small_worker:main"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One model as a folder, and as a single file; the vocabulary that the latter needs."""
-    root = tmp_path_factory.mktemp("models")
-    folder = tiny_models.stable_diffusion(root / FOLDER, vae="kl", tokens=77)
-    single_files.sd1_checkpoint(root / f"{FILE}.safetensors", folder)
-    single_files.clip_files(root / "tokenizers/clip")
-    return root
+def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hold") / "hold"
 
 
 @pytest.fixture
-def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hold(held: Path) -> Path:
     """While this file is there, a conversion does not begin; a test may write there at what it is to stop instead."""
-    file = tmp_path / "hold"
-    file.write_text(small_child.START)
-    monkeypatch.setenv(small_child.HOLD, str(file))
+    held.write_text(small_child.START)
+    return held
+
+
+@pytest.fixture(scope="module")
+def module_studio(held: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Over the real worker, whose SD 1 is as small as the test's: a model as a folder, and the vocabulary of single files."""
+    models = tmp_path_factory.mktemp("models")
+    folder = tiny_models.stable_diffusion(models / FOLDER, vae="kl", tokens=77)
+    single_files.clip_files(models / "tokenizers/clip")
+    settings = Settings(models=(models,), outputs=tmp_path_factory.mktemp("out"), device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(small_child.HOLD, str(held))
+        patch.setenv(small_child.SOURCE + "sd1", str(folder))
+        patch.setitem(CONTEXT_FAMILY, 32, "sd1")
+        with closing(Studio(settings, entry=ENTRY)) as studio:
+            yield studio
+
+
+@pytest.fixture
+def studio(module_studio: Studio, hold: Path) -> Studio:
+    return module_studio
+
+
+@pytest.fixture
+def file(studio: Studio, request: pytest.FixtureRequest) -> Path:
+    """The folder's model as a single file of this test's own."""
+    models, name = studio.settings.models[0], request.node.name.removeprefix("test_")
+    file = models / "checkpoints" / f"{name}.safetensors"
+    single_files.sd1_checkpoint(file, models / FOLDER)
     return file
 
 
 @pytest.fixture
-def studio(models: Path, tmp_path: Path, hold: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    """Over the real worker, whose SD 1 is as small as the test's."""
-    monkeypatch.setenv(small_child.SOURCE + "sd1", str(models / FOLDER))
-    monkeypatch.setitem(CONTEXT_FAMILY, 32, "sd1")
-    own = shutil.copytree(models, tmp_path / "models")
-    settings = Settings(models=(own,), outputs=tmp_path / "out", device="cpu")
-    studio = Studio(settings, entry=ENTRY)
-    yield studio
-    studio.close()
+def model(file: Path) -> str:
+    return f"checkpoints/{file.stem}"
 
 
 def requested(model: str, **settings: object) -> GenerationRequest:
@@ -72,8 +86,8 @@ def until(studio: Studio, true: Callable[[MemoryView], Any], seconds: float = 60
     return view
 
 
-def ask(studio: Studio, action: str) -> None:
-    studio.manage(MemoryCommand(action=action, model=FILE, dtype="fp32"))
+def ask(studio: Studio, action: str, model: str) -> None:
+    studio.manage(MemoryCommand(action=action, model=model, dtype="fp32"))
 
 
 def started(studio: Studio) -> Studio:
@@ -87,31 +101,10 @@ def left(studio: Studio) -> list[str]:
     return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
 
 
-def test_prepared_while_a_job_runs(studio: Studio, hold: Path) -> None:
-    job = started(studio).submit(requested(FOLDER, steps=700, count=16))
-    following = studio.follow(job)
-    next(event for event in following if isinstance(event, Step))
-    ask(studio, "import")
-    view = until(studio, lambda view: any("converting" in each.what for each in view.imports))
-    (import_,) = view.imports
-    assert (import_.model, import_.dtype, import_.problem) == (FILE, "fp32", None) and import_.fraction is not None
-    assert studio.job(job).state == "running"
-    assert view.pending == (), "it is no command that waits for the job's end"
-    studio.cancel(job)
-    hold.unlink()
-    view = until(studio, lambda view: view.prepared == (FILE,))
-    until(studio, lambda view: view.imports == ())
-    studio.close()
-    with closing(Studio(studio.settings, entry=ENTRY)) as again:
-        until(again, lambda view: view.prepared == (FILE,))
-        events = list(again.follow(again.submit(requested(FILE))))
-    assert isinstance(events[-1], Done)
-    assert not any("convert" in event.what for event in events if isinstance(event, Loading))
-
-
-def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, hold: Path) -> None:
+def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, model: str, hold: Path) -> None:
+    before = left(studio)
     hold.write_text("vae")
-    job = studio.submit(requested(FILE))
+    job = studio.submit(requested(model))
     seen: list[Event] = []
     for event in studio.follow(job):
         seen.append(event)
@@ -120,41 +113,42 @@ def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, hold:
     assert seen[-1].kind == "cancelled"
     fractions = [event.fraction for event in seen if isinstance(event, Loading) and "converting" in event.what]
     assert fractions == sorted(fractions) and fractions[-1] > 0
-    until(studio, lambda view: view.imports == () and left(studio) == [])
+    until(studio, lambda view: view.imports == () and left(studio) == before)
     assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
 
 
-def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, hold: Path) -> None:
-    ask(started(studio), "import")
+def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, model: str, file: Path, hold: Path) -> None:
+    before = left(studio)
+    ask(started(studio), "import", model)
     until(studio, lambda view: any("converting" in each.what for each in view.imports))
-    ask(studio, "cancel_import")
+    ask(studio, "cancel_import", model)
     until(studio, lambda view: view.imports == ())
     hold.unlink()
-    file = studio.settings.models[0] / f"{FILE}.safetensors"
     whole = file.read_bytes()
     tensors = load(whole)
     del tensors["first_stage_model.decoder.conv_in.bias"]
     file.write_bytes(save(tensors))
-    ask(studio, "import")
+    ask(studio, "import", model)
     view = until(studio, lambda view: any(each.problem for each in view.imports))
-    assert "The vae in tiny.safetensors" in (view.imports[0].problem or "")
-    until(studio, lambda view: left(studio) == [])
-    end = list(studio.follow(studio.submit(requested(FILE))))[-1]
+    assert f"The vae in {file.name}" in (view.imports[0].problem or "")
+    until(studio, lambda view: left(studio) == before)
+    end = list(studio.follow(studio.submit(requested(model))))[-1]
     assert isinstance(end, Failed) and end.message == view.imports[0].problem
     file.write_bytes(whole)
-    assert isinstance(list(studio.follow(studio.submit(requested(FILE))))[-1], Done)
-    until(studio, lambda view: view.imports == () and view.prepared == (FILE,))
+    assert isinstance(list(studio.follow(studio.submit(requested(model))))[-1], Done)
+    until(studio, lambda view: view.imports == () and model in view.prepared)
 
 
-def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, hold: Path) -> None:
-    job = studio.submit(requested(FILE))
+def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, model: str, hold: Path) -> None:
+    before = left(studio)
+    job = studio.submit(requested(model))
     for event in studio.follow(job):
         if isinstance(event, Loading) and "converting" in event.what and studio.worker_pid:
             os.kill(studio.worker_pid, signal.SIGKILL)
     assert isinstance(list(studio.follow(job))[-1], Interrupted)
     hold.unlink()
     assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
-    until(studio, lambda view: view.imports == () and left(studio) == [])
+    until(studio, lambda view: view.imports == () and left(studio) == before)
     assert isinstance(list(studio.follow(studio.retry(job)))[-1], Done)
 
 
@@ -164,3 +158,25 @@ def test_what_is_no_single_file_is_not_imported(studio: Studio) -> None:
     assert view.imports[0].problem == "folder is a folder already, which is used as it is."
     info: ModelInfo = next(info for info in studio.models() if info.id == FOLDER)
     assert info.problem is None
+
+
+def test_prepared_while_a_job_runs(studio: Studio, model: str, hold: Path) -> None:
+    job = started(studio).submit(requested(FOLDER, steps=700, count=16))
+    following = studio.follow(job)
+    next(event for event in following if isinstance(event, Step))
+    ask(studio, "import", model)
+    view = until(studio, lambda view: any("converting" in each.what for each in view.imports))
+    (import_,) = (each for each in view.imports if each.model == model)
+    assert (import_.dtype, import_.problem) == ("fp32", None) and import_.fraction is not None
+    assert studio.job(job).state == "running"
+    assert view.pending == (), "it is no command that waits for the job's end"
+    studio.cancel(job)
+    hold.unlink()
+    view = until(studio, lambda view: model in view.prepared)
+    until(studio, lambda view: all(each.model != model for each in view.imports))
+    studio.close()  # the last test of this studio
+    with closing(Studio(studio.settings, entry=ENTRY)) as again:
+        until(again, lambda view: model in view.prepared)
+        events = list(again.follow(again.submit(requested(model))))
+    assert isinstance(events[-1], Done)
+    assert not any("convert" in event.what for event in events if isinstance(event, Loading))

@@ -50,7 +50,15 @@ def test_without_consent_nothing_is_read(tmp_path: Path) -> None:
         convert_pickle(tmp_path / "model.ckpt", consent=False)
 
 
-@pytest.mark.parametrize("name", ["model.ckpt", "model.pt", "model.bin", "renamed.safetensors"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.ckpt",
+        pytest.param("model.pt", marks=pytest.mark.sweep),
+        pytest.param("model.bin", marks=pytest.mark.sweep),
+        "renamed.safetensors",
+    ],
+)
 def test_hidden_code_never_runs(name: str, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "hook": Evil(canary)}, tmp_path / name)
