@@ -27,6 +27,7 @@ class Settings(BaseModel):
     outputs: Path = Field(
         PROJECT / "outputs", title="Outputs", description="Folder for images, the queue and the index."
     )
+    runs: Path = Field(PROJECT / "runs", title="Runs", description="Folder of training runs.")
     presets: Path = Field(
         PROJECT / "presets", title="Presets", description="Folder of presets, styles and training recipes."
     )

@@ -16,6 +16,7 @@ import yaml
 from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest, StudioError
 from studio.training.config import TrainConfig, load
+from studio.training.runs import held
 
 if TYPE_CHECKING:
     from studio.training.trainer import Report
@@ -35,6 +36,7 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stop())
+        signal.signal(signal.SIGUSR1, lambda *_: trainer.sample_now())
     except ValueError:
         pass  # not the main thread: the caller stops by not iterating further
     yield from trainer.run()
@@ -78,8 +80,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.dry_run:
             print(json.dumps(config.model_dump(mode="json")) if args.json else config.to_yaml(), end="\n")
             return 0
-        for report in run(config, args.run or Path("runs") / config.name, args.resume):
-            print(json.dumps(asdict(report)) if args.json else _line(report), flush=True)
+        folder = args.run or Path("runs") / config.name
+        with held(folder):
+            for report in run(config, folder, args.resume):
+                print(json.dumps(asdict(report)) if args.json else _line(report), flush=True)
     except StudioError as error:
         print(json.dumps({"error": str(error)}) if args.json else error, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 1

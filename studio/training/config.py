@@ -36,7 +36,7 @@ class OptimizerConfig(Plain):
     """The optimizer and its learning rate: warm-up, constant, then decay to zero (WSD)."""
 
     name: str = Field("adamw", title="Optimizer", description="A registered optimizer.")
-    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Of the stable stretch.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Between warm-up and decay.")
     matrix_learning_rate: float = Field(
         1e-2, gt=0, le=1, title="Matrix rate", description="Muon's rate for hidden matrices, where Muon is used."
     )
@@ -157,9 +157,31 @@ class LoraTask(FinetuningTask):
     trigger: str = Field("", title="Trigger", description="Words before every caption; empty for none.")
 
 
+class PixelsTask(Plain):
+    """Pixel diffusion without a prompt: a DDPM."""
+
+    kind: Literal["pixels"] = "pixels"
+    model: dict[str, Any] = Field(default_factory=dict, title="Model", description="Sizes, as UNet2DModel names them.")
+    objective: str = Field("v", title="Objective", description="What the denoiser predicts: epsilon, x0 or v.")
+    schedule: str = Field("linear", title="Schedule", description="How signal turns into noise.")
+    schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
+    weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    pictures: int = Field(1500, ge=16, title="Pictures", description="Pictures that are trained on.")
+    sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
+
+
 Task = Annotated[
-    AutoencoderTask | TextTask | DiffusionTask | InpaintingTask | ControlNetTask | LoraTask, Field(discriminator="kind")
+    AutoencoderTask | TextTask | DiffusionTask | PixelsTask | InpaintingTask | ControlNetTask | LoraTask,
+    Field(discriminator="kind"),
 ]
+
+
+class About(Plain):
+    """What a recipe says of itself, for people."""
+
+    makes: str = Field("", title="Makes", description="What comes out of it, and what it needs.")
+    minutes: float | None = Field(None, gt=0, title="Minutes", description="That the run took.")
+    measured_on: str = Field("", title="Measured on", description="The machine that it took them on.")
 
 
 class TrainConfig(Plain):
@@ -167,6 +189,7 @@ class TrainConfig(Plain):
 
     name: str = Field(..., min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][\w.-]*$", title="Name")
     title: str = Field("", title="Title", description="What the model is, for people.")
+    about: About = About()
     seed: int = Field(0, ge=0, le=2**63 - 1, title="Seed", description="Of the weights, the noise and the data order.")
     steps: int = Field(1000, ge=1, le=10_000_000, title="Steps", description="Optimizer steps of the whole run.")
     batch: int = Field(32, ge=1, le=65536, title="Batch", description="Pictures a step.")
@@ -188,7 +211,9 @@ class TrainConfig(Plain):
 
 # The fields that may differ when a run is resumed: its length, with the decay that follows from it, and the length of the
 # moving average. No other field that a step depends on.
-RESUMABLE = frozenset({"steps", "ema", "threads", "compile", "log_every", "sample_every", "save_every", "title"})
+RESUMABLE = frozenset(
+    {"steps", "ema", "threads", "compile", "log_every", "sample_every", "save_every", "title", "about"}
+)
 
 
 def parse(data: object, changes: dict[str, Any] | None = None) -> TrainConfig:

@@ -61,7 +61,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, folder: Path, resume: bool = False):
         self.config, self.folder = config, folder
-        self.stopping = False
+        self.stopping = self.sampling = False
         if resume:
             _check_same(config, folder)
         elif (folder / "config.yaml").exists():
@@ -84,6 +84,10 @@ class Trainer:
         """Request a checkpoint and the end after the current step. Safe from a signal handler."""
         self.stopping = True
 
+    def sample_now(self) -> None:
+        """Request a sample after the current step. Safe from a signal handler."""
+        self.sampling = True
+
     def run(self) -> Iterator[Report]:
         """Train to the last step, or until stopped; the last report is the final or the stopping checkpoint."""
         config = self.config
@@ -100,7 +104,8 @@ class Trainer:
                     left = (now - began) / (self.step - first) * (config.steps - self.step)
                     yield self._log(figures, (now - since) / counted, left)
                     sums, counted, since = {}, 0, now
-                if self.step % config.sample_every == 0 or self.step == config.steps:
+                if self.sampling or self.step % config.sample_every == 0 or self.step == config.steps:
+                    self.sampling = False
                     yield from self._show()
                     since = time.perf_counter()
                 if self.step % config.save_every == 0 and self.step < config.steps:

@@ -1,0 +1,118 @@
+"""Trains a pixel denoiser without a prompt: DDPM's U-Net (Ho et al. 2020), small enough for two cores and a few minutes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
+from PIL import Image
+from torch import Tensor, nn
+
+from studio.core.errors import InvalidRequest
+from studio.training.config import PixelsTask, TrainConfig
+from studio.training.datasets import datasets
+from studio.training.objectives import objectives, weight
+from studio.training.optim import Group
+from studio.training.pictures import from_tensor, sheet, to_tensor
+from studio.training.schedules import STEPS, schedules
+from studio.training.tasks import learners
+
+HELD_OUT = 64
+SAMPLES = 16
+_ENDS = ("conv_in.", "conv_out.", "time_embedding.")
+
+
+@learners.register("pixels")
+class PixelsLearner:
+    """E || out(x_t, t) - target ||^2 on pictures [3, h, w] in [-1, 1]."""
+
+    def __init__(self, config: TrainConfig, folder: Path):
+        assert isinstance(config.task, PixelsTask)
+        self.config, self.task = config, config.task
+        self.objective = objectives.get(self.task.objective)
+        if self.objective.prediction == "flow_prediction":
+            raise InvalidRequest(
+                "DDPM's pipeline samples epsilon, x0 and v; choose one of them.", field="task.objective"
+            )
+        self.schedule = schedules.get(self.task.schedule)(**self.task.schedule_options)
+        options = config.data.model_dump(exclude={"name"})
+        make = datasets.get(config.data.name)
+        self.data = make(**options)
+        held_out = make(**options, split="held_out")
+        self.model = UNet2DModel(sample_size=config.data.size, in_channels=3, out_channels=3, **self.task.model)
+        self.model.to(config.device, memory_format=torch.channels_last)
+        self.network = torch.compile(self.model) if config.compile else self.model
+        self.x = to_tensor(np.stack([self.data[i].image for i in range(self.task.pictures)]))
+        self.validation = _draws(to_tensor(np.stack([held_out[i].image for i in range(HELD_OUT)])), config.seed)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"unet": self.model}
+
+    def groups(self) -> list[Group]:
+        named = tuple(self.model.named_parameters())
+        return [Group(named, hidden=lambda name, p: p.ndim in (2, 4) and not name.startswith(_ENDS))]
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.config.seed, step))
+        n = self.config.batch
+        x0 = self.x[torch.from_numpy(rng.integers(0, len(self.x), n))]
+        u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
+        eps = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
+        return {"x0": x0, "u": torch.from_numpy(u), "eps": eps}
+
+    def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        error, factor = self._errors(batch)
+        return (error * factor).mean(), levels(error.detach(), batch["u"])
+
+    def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Squared error of the target [n], and its weight [n]."""
+        x0, eps = batch["x0"], batch["eps"]
+        t = self.schedule.times(batch["u"])
+        alpha, sigma = (s.view(-1, 1, 1, 1).float() for s in self.schedule.alpha_sigma(t))
+        x_t = (alpha * x0 + sigma * eps).to(memory_format=torch.channels_last)
+        out = self.network(x_t, t, return_dict=False)[0].float()
+        error = (out - self.objective.target(x0, eps, alpha, sigma)).square().mean(dim=(1, 2, 3))
+        return error, weight(self.objective, self.task.weighting, alpha.flatten(), sigma.flatten())
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """The loss on held-out pictures, at noise and times that never change."""
+        device = self.config.device
+        error, factor = self._errors({name: value.to(device) for name, value in self.validation.items()})
+        return {"validation": float((error * factor).mean())}
+
+    def pipeline(self) -> Any:
+        betas = {"beta_schedule": self.schedule.name, "beta_start": self.schedule.beta_start}
+        betas |= {"beta_end": self.schedule.beta_end, "num_train_timesteps": STEPS}
+        scheduler = DDPMScheduler(**betas, prediction_type=self.objective.prediction, clip_sample=True)
+        return DDPMPipeline(unet=self.model, scheduler=scheduler)
+
+    @torch.no_grad()
+    def sample(self, step: int) -> Image.Image:
+        """Sixteen pictures from noise that never changes, by DDIM."""
+        scheduler = DDIMScheduler.from_config(self.pipeline().scheduler.config, timestep_spacing="trailing")
+        scheduler.set_timesteps(self.task.sample_steps)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        x = torch.randn((SAMPLES, *self.x.shape[1:]), generator=generator).to(self.config.device)
+        for t in scheduler.timesteps:
+            x = scheduler.step(self.model(x, t, return_dict=False)[0], t, x).prev_sample
+        scale = max(1, 64 // self.config.data.size)
+        pictures = [from_tensor(each) for each in x]
+        side = self.config.data.size * scale
+        return sheet([picture.resize((side, side), Image.Resampling.NEAREST) for picture in pictures], columns=8)
+
+    def export(self, folder: Path) -> None:
+        self.pipeline().save_pretrained(folder)
+
+
+def levels(error: Tensor, u: Tensor, bins: int = 8) -> dict[str, Tensor]:
+    """The mean error by eighths of t: "t0" is the cleanest."""
+    at = (u * bins).long().clamp(0, bins - 1)
+    return {f"t{k}": error[at == k].mean() for k in range(bins) if bool((at == k).any())}
+
+
+def _draws(x0: Tensor, seed: int) -> dict[str, Tensor]:
+    rng = np.random.default_rng((seed, 1))
+    u = torch.from_numpy((np.arange(len(x0)) + 0.5) / len(x0))
+    return {"x0": x0, "u": u, "eps": torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))}
