@@ -48,6 +48,7 @@ from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
 from studio.manager.prompt_tokens import count_tokens
 from studio.metadata import reader
+from studio.training.runs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Studio:
         self._frames = FrameStore(private / "frames", self._database)
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self._board = MemoryBoard()
+        self.runs = Runs(settings.runs.resolve(), settings.presets / "training", settings.models[0])
         self._take_folder()
         self._host = WorkerHost(
             entry,

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "annotators": frozenset({"core", "compat"}),
     "evaluation": frozenset({"core", "compat"}),
     "manager": frozenset({"core", "compat"}),
-    "studio": frozenset({"core", "jobs", "manager", "metadata", "prompts"}),
+    "studio": frozenset({"core", "jobs", "manager", "metadata", "prompts", "training"}),
     "engine": frozenset({"core", "compat", "manager", "annotators", "prompts"}),
     "training": frozenset({"core", "compat", "engine", "evaluation"}),
     "ui": frozenset({"core"}),

@@ -15,6 +15,7 @@ from studio.core.presets import Preset, Style
 from studio.core.prompts import PromptReading
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
+from studio.core.training import Runs
 
 
 class Following(Protocol):
@@ -28,6 +29,10 @@ class Following(Protocol):
 
 
 class Studio(Protocol):
+    @property
+    def runs(self) -> Runs:
+        """Trainings: each is a process of its own, which goes on when the studio closes."""
+
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and
         cancelled if it runs (the Live mode: the newest request takes the waiting one's place). A `sketch` is a quick version

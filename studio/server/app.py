@@ -13,6 +13,7 @@ from studio.server.guard import Guard
 from studio.server.image_routes import build_image_router
 from studio.server.policy import Policy
 from studio.server.routes import add_error_answers, build_router
+from studio.server.run_routes import build_run_router
 
 Mount = Callable[[FastAPI], FastAPI]
 
@@ -24,4 +25,5 @@ def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     add_error_answers(app)
     app.include_router(build_router(studio))
     app.include_router(build_image_router(studio))
+    app.include_router(build_run_router(studio))
     return Guard(mount(app), policy)

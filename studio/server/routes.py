@@ -5,7 +5,7 @@ Converts between HTTP and the Studio's values. Errors are JSON: `{"error": sente
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,6 +19,7 @@ from studio.core.frames import FRAMES, X0
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.protocol import Studio
 from studio.core.request import parse_request
+from studio.server.bodies import json_object
 from studio.server.stream import event_stream, joined, page_stream
 
 ID = r"^[A-Za-z0-9_-]{1,100}$"
@@ -52,7 +53,7 @@ def build_router(studio: Studio) -> APIRouter:
     @router.post("/jobs", status_code=202)
     async def submit(request: Request) -> dict[str, str]:
         """Queue a GenerationRequest; the body is its fields as JSON."""
-        values = await _json_object(request)
+        values = await json_object(request)
         return {"id": await run_in_threadpool(studio.submit, parse_request(values))}
 
     @router.get("/jobs/{job}")
@@ -205,13 +206,3 @@ def _status(error: StudioError, method: str) -> int:
     if isinstance(error, StorageError):  # reading: the file is gone; writing: there is no room
         return 404 if method in ("GET", "HEAD") else 507
     return 500
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        values = await request.json()
-    except (ValueError, RecursionError):  # the latter for brackets nested without end
-        raise InvalidRequest("The body is not JSON.") from None
-    if not isinstance(values, dict):
-        raise InvalidRequest("The body must be a JSON object of a request's settings.")
-    return values

@@ -33,6 +33,8 @@ STYLES = (
     "shortcuts.css",
     "queue.css",
     "sheet.css",
+    "uPlot.min.css",
+    "train.css",
 )
 
 

@@ -12,6 +12,7 @@ from studio.core.jobs import JobView, QueueView
 from studio.core.memory import MemoryView
 from studio.core.pictures import read_header
 from studio.core.request import GenerationRequest
+from studio.training.runs import Runs
 from tests.following import Following
 
 
@@ -20,6 +21,7 @@ class MemoryStudio:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.runs = Runs(folder / "runs", folder / "recipes", folder / "models")
         self.requests: dict[str, GenerationRequest] = {}
         self.events: dict[str, list[Event]] = {}
         self.frames: dict[tuple[str, int, int, str], bytes] = {}

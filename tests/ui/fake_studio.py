@@ -29,10 +29,12 @@ from studio.core.presets import Preset, Style
 from studio.core.prompts import PromptReading, unknown_words
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
+from studio.core.settings import PROJECT
 from studio.core.sketch import PREFIX, is_sketch, sketch_of
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
 from studio.jobs.trash import take_back, throw_away
+from studio.training.runs import Runs
 from tests.following import Following
 from tests.ui.fake_memory import FakeMemory
 
@@ -129,6 +131,7 @@ class FakeStudio(FakeMemory):
         self.folder = folder
         self._models = models or MODELS
         self._inputs = InputStore(folder / "inputs")
+        self.runs = Runs(folder / "runs", PROJECT / "presets" / "training", folder / "models")
         self.step_seconds = step_seconds
         self.released, self.finished = threading.Event(), threading.Event()
         self._lock = threading.Condition()
