@@ -15,11 +15,12 @@ from studio.training.datasets import datasets
 from studio.training.objectives import objectives, weight
 from studio.training.optim import Group
 from studio.training.pictures import from_tensor, sheet, to_tensor
-from studio.training.schedules import STEPS, schedules
+from studio.training.schedules import schedules
 from studio.training.tasks import learners
 
 HELD_OUT = 64
 SAMPLES = 16
+_TRAINED = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
 _ENDS = ("conv_in.", "conv_out.", "time_embedding.")
 
 
@@ -83,9 +84,8 @@ class PixelsLearner:
         return {"validation": float((error * factor).mean())}
 
     def pipeline(self) -> Any:
-        betas = {"beta_schedule": self.schedule.name, "beta_start": self.schedule.beta_start}
-        betas |= {"beta_end": self.schedule.beta_end, "num_train_timesteps": STEPS}
-        scheduler = DDPMScheduler(**betas, prediction_type=self.objective.prediction, clip_sample=True)
+        trained = self.schedule.scheduler(self.objective.prediction).config
+        scheduler = DDPMScheduler(**{name: trained[name] for name in _TRAINED}, clip_sample=True)
         return DDPMPipeline(unet=self.model, scheduler=scheduler)
 
     @torch.no_grad()
