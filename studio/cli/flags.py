@@ -55,7 +55,7 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
 def add_parts(parser: argparse.ArgumentParser) -> None:
     for kind, part in PARTS.items():
         names = list(specs(part))
-        syntax = f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
+        syntax = part.syntax or f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
         flag = "--" + kind.replace("_", "-")
         more = " May be repeated." if part.many else ""
         parser.add_argument(

@@ -3,7 +3,10 @@
 Refuses to know who shows it: the form puts it beside `field`, the CLI prints it, a job stores it.
 """
 
+from difflib import get_close_matches
+
 SHOWN = 60  # names in one sentence
+MOST_COMPARED = 2000
 
 
 class StudioError(Exception):
@@ -25,8 +28,16 @@ class UnknownName(InvalidRequest):
         shown = repr(name if len(name) <= 80 else name[:77] + "...")
         names = ", ".join(legal[:SHOWN]) or "(none)"
         more = f" and {len(legal) - SHOWN} more" if len(legal) > SHOWN else ""
-        super().__init__(f"Unknown {kind} {shown}. Choose one of: {names}{more}.", field=field)
+        near = _alike(name, legal)
+        meant = f" Did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f"Unknown {kind} {shown}.{meant} Choose one of: {names}{more}.", field=field)
         self.kind, self.name, self.legal = kind, name, legal
+
+
+def _alike(name: str, legal: list[str]) -> list[str]:
+    """Of the legal names those spelled like it, by the last part of a path, whatever the case."""
+    short = {one.rpartition("/")[2].lower(): one for one in legal[:MOST_COMPARED]}
+    return [short[one] for one in get_close_matches(name[:80].rpartition("/")[2].lower(), short, n=2, cutoff=0.7)]
 
 
 class NotFound(UnknownName):

@@ -82,6 +82,8 @@ class ModelInfo(BaseModel):
     bytes: int = 0
     sha256: str | None = None
     description: str = ""
+    triggers: tuple[str, ...] = ()  # of a LoRA: the words that call up what it was trained on
+    trained: str = ""  # of a LoRA: base model, resolution and steps of its training, as its file has them
     vocabulary: dict[
         str, tuple[str, ...]
     ] = {}  # what it was trained on, by title: all that it can draw; empty: not known

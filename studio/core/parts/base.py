@@ -24,6 +24,8 @@ class PartBase(BaseModel):
     help: ClassVar[str]
     many: ClassVar[bool] = False  # whether a request may have several of the kind
     model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
+    rows: ClassVar[bool] = False  # whether its tab lists every file that fits, to be switched on and off
+    syntax: ClassVar[str] = ""  # how the command line shows its value; empty: its fields, by name
 
     def images(self) -> dict[str, str]:
         """Field -> hash of the pictures that it needs."""
@@ -43,6 +45,11 @@ class PartBase(BaseModel):
     def stages(self, stages: "tuple[Stage, ...]", model: "ModelInfo") -> "tuple[Stage, ...]":
         """The run's stages with those that this part adds or changes; as they are for most."""
         return stages
+
+    @classmethod
+    def words(cls, file: "ModelInfo") -> tuple[str, ...]:
+        """What a person may write into the prompt for a file of the kind."""
+        return file.triggers
 
     @classmethod
     def parse(cls, text: str) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """A LoRA (Hu et al. 2021): small matrices added to a model's layers, for a style, a subject or a method."""
 
-from typing import ClassVar, Literal
+import re
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from studio.core.fields import Name, Number, extra
 from studio.core.parts.base import PartBase
+
+WEIGHTS = re.compile(r"(?P<name>[^,]*?)(:(?P<weight>[-+.\d]*))(:(?P<text_weight>[-+.\d]*))?")
 
 
 class LoRA(PartBase):
@@ -15,6 +18,8 @@ class LoRA(PartBase):
     help: ClassVar[str] = "Add a style or a subject to the model."
     many: ClassVar[bool] = True
     model_kind: ClassVar[str] = "lora"
+    rows: ClassVar[bool] = True
+    syntax: ClassVar[str] = "NAME[:WEIGHT[:TEXT_WEIGHT]]"
 
     model: Name = Field(
         title="LoRA", description="The LoRA's file.", json_schema_extra=extra(widget="model", model_kind="lora")
@@ -33,5 +38,15 @@ class LoRA(PartBase):
         le=4.0,
         title="Text encoder weight",
         description="How much of it is added to the text encoders, where the file has a part for them. Empty: as Weight.",
-        json_schema_extra=extra(advanced=True),
+        json_schema_extra=extra(advanced=True, placeholder="as Weight"),
     )
+
+    @classmethod
+    def parse(cls, text: str) -> dict[str, Any]:
+        """ "NAME:0.8:0.6", or as other parts are written: "NAME,weight=0.8,text_weight=0.6"."""
+        first, comma, rest = text.partition(",")
+        short = WEIGHTS.fullmatch(first)
+        if short is None:
+            return super().parse(text)
+        weights = {name: short[name] for name in ("weight", "text_weight") if short[name]}
+        return super().parse(short["name"] + comma + rest) | weights

@@ -19,11 +19,13 @@ from studio.manager.disk.names import shards_of
 from studio.manager.disk.safe_files import readable, shown
 from studio.manager.disk.sidecars import notes_beside, preview_beside
 from studio.manager.disk.sniff import PREFIX, TITLES, sniff
+from studio.manager.disk.training_notes import training_of, triggers_of
 from studio.manager.families import FAMILIES, Family, capabilities_of
 
 SD2_TELLTALE = PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SD2_SPREAD = 0.09
 IN_SHARDS = "It lies in several files, which are read only as part of a diffusers folder."
+TRAINED = frozenset({"lora", "embedding"})  # kinds that are trained for words in the prompt
 # Variants whose denoiser wants a picture beside the prompt.
 UNRUN = {
     "upscale": "a latent upscaler",
@@ -71,6 +73,8 @@ def describe_file(path: Path, name: str, card: Card) -> ModelInfo:
         needs=needs_of(blueprint, header.tensors) if model and blueprint else (),
         bytes=header.size,
         description=notes.description,
+        triggers=triggers_of(header.metadata, notes.triggers) if found.kind in TRAINED else (),
+        trained=training_of(header.metadata) if found.kind in TRAINED else "",
         preview=preview_beside(path.with_suffix("")),
         problem=_problem(found, family, card),
     )

@@ -33,6 +33,7 @@ class Notes(NamedTuple):
     predicts_v: bool = False
     scale: object = None  # of an autoencoder's latents
     folders: str = ""  # the names of the two above it
+    triggers: str = ""  # trigger words, with commas between them
 
     @property
     def family(self) -> str | None:

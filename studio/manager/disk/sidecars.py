@@ -63,20 +63,27 @@ def notes_beside(file: Path) -> Notes:
     except (ModelError, OSError):
         predicts_v = False
     folders = f"{file.parent.parent.name}/{file.parent.name}"
-    return Notes(base[:LONGEST], "\n".join(lines), predicts_v, config.get("scaling_factor"), folders)
+    triggers = next(filter(None, map(_triggers, rows)), "")
+    return Notes(base[:LONGEST], "\n".join(lines), predicts_v, config.get("scaling_factor"), folders, triggers)
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
     """The model's name and version where it is the site's answer; else a person's own notes. Then the trigger words."""
-    model, trained = row.get("model"), row.get("trainedWords")
+    model = row.get("model")
     named = [model.get("name"), row.get("name")] if isinstance(model, dict) else []
     title = " ".join(word for word in named if isinstance(word, str) and word)
-    triggers = row.get("activation text")
-    if isinstance(trained, list):
-        triggers = ", ".join(word for word in trained if isinstance(word, str))
+    triggers = _triggers(row)
     plain = [] if title else [row.get("description"), row.get("notes")]
-    lines = [title, *plain, f"Trigger words: {triggers}" if triggers and isinstance(triggers, str) else ""]
+    lines = [title, *plain, f"Trigger words: {triggers}" if triggers else ""]
     return [line for line in lines if isinstance(line, str) and line.strip()]
+
+
+def _triggers(row: dict[str, Any]) -> str:
+    """The site's own, else the person's."""
+    trained, words = row.get("trainedWords"), row.get("activation text")
+    if isinstance(trained, list):
+        words = ", ".join(word for word in trained if isinstance(word, str))
+    return words if isinstance(words, str) else ""
 
 
 def small_preview(info: ModelInfo, path: Path) -> bytes:
