@@ -199,7 +199,9 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     _refuse_withheld(output)
     scheduler = getattr(pipeline, loaded.family.scheduler)
     advice = step_notes(scheduler, request.sampler, request.spacing, request.steps)
-    recipe = _recipe(request, loaded, pipeline, (*loaded.fallbacks.notes(), *context.notes, *notes, *advice))
+    recipe = _recipe(
+        request, loaded, pipeline, (*loaded.fallbacks.notes(), *loaded.notes, *context.notes, *notes, *advice)
+    )
     embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
     return Made(piece.images, output, embeddings, recipe, functools.partial(finished, context))
 

@@ -202,6 +202,7 @@ class Manager:
             whole=staging is None,
             restart=staging.restart if staging else lambda: None,
             arguments=model.arguments,
+            notes=model.parts.notes,
         )
 
     def _fallbacks(self, model: Assembled, run: Run, staging: Staging | None, chosen: tuple[str, ...]) -> Fallbacks:

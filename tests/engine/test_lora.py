@@ -25,6 +25,8 @@ from studio.engine.generate import Result, generate  # noqa: E402
 from studio.engine.replay import replay  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 
+FLAVOURS = ("loha", "lokr", "dora", "full")
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,6 +38,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lora_files.kohya(root / "loras/only_unet.safetensors", pipeline.unet, seed=3)
     wrong = {f"lora_unet_nowhere_{k}.lora_{way}.weight": torch.zeros(4, 4) for k in range(3) for way in ("up", "down")}
     save_file(wrong, root / "loras/elsewhere.safetensors")
+    lora_files.raw_peft(root / "raw/pure.safetensors", pipeline.unet, seed=4)
+    for seed, flavour in enumerate(FLAVOURS, 5):
+        lora_files.whole(root / f"loras/{flavour}.safetensors", pipeline.unet, flavour, seed, pipeline.text_encoder)
+    partial = load_file(root / "loras/ink.safetensors")
+    save_file(partial | dict(list(wrong.items())[:2]), root / "loras/partial.safetensors")
+    wide = {key: torch.ones(tensor.shape[0], 99) if "lora_down" in key else tensor for key, tensor in partial.items()}
+    save_file(wide, root / "loras/wide.safetensors")
+    save_file({key: tensor * float("nan") for key, tensor in partial.items()}, root / "loras/nan.safetensors")
     return root
 
 
@@ -103,7 +113,8 @@ def test_afterwards_the_base_is_as_it_was_to_the_last_bit(manager: Manager, mode
     with manager.lease(find_model(manager.catalog.models(), "sd1"), "fp32") as loaded:
         modules = {name: loaded.components[name] for name in ("unet", "text_encoder")}
         kept = {name: {k: v.clone() for k, v in module.state_dict().items()} for name, module in modules.items()}
-    for parts in ([{"model": "ink"}], [{"model": "ink"}, {"model": "wax"}], [{"model": "wax", "weight": 0.0}]):
+    both, other = {"model": "ink", "text_weight": 0.3}, [{"model": "dora"}, {"model": "wax"}, {"model": "loha"}]
+    for parts in ([both], [both, {"model": "wax"}], [{"model": "wax", "weight": 0.0}], other):
         make(manager, asked(manager, *parts))
         for name, module in modules.items():
             state = module.state_dict()
@@ -125,14 +136,6 @@ def test_a_lora_is_replayed_with_the_picture_and_named_in_its_recipe(manager: Ma
     assert again.verdict == "bit-identical"
 
 
-def test_a_file_that_matches_no_layer_is_an_error_and_leaves_nothing(manager: Manager) -> None:
-    with pytest.raises(StudioError, match="elsewhere"):
-        make(manager, asked(manager, {"model": "ink"}, {"model": "elsewhere"}))
-    with manager.lease(find_model(manager.catalog.models(), "sd1"), "fp32") as loaded:
-        assert not hasattr(loaded.components["unet"], "peft_config")
-        assert not any("lora" in name for name, _ in loaded.components["unet"].named_modules())
-
-
 def test_under_a_small_budget_it_is_the_same_picture(manager: Manager, models: Path) -> None:
     """Run stage by stage, what is attached is off again before its module is evicted."""
     request = asked(manager, {"model": "ink"})
@@ -146,6 +149,83 @@ def test_under_a_small_budget_it_is_the_same_picture(manager: Manager, models: P
         except OutOfMemory:
             size = size * 5 // 4
     assert made.recipe.pixels == expected
+
+
+def test_the_order_in_which_they_are_listed_changes_nothing(manager: Manager) -> None:
+    loras = [{"model": name, "weight": 0.6} for name in ("ink", "wax", "lokr", "dora")]
+    assert (
+        make(manager, asked(manager, *loras)).recipe.pixels == make(manager, asked(manager, *loras[::-1])).recipe.pixels
+    )
+
+
+@pytest.mark.parametrize("name", FLAVOURS)
+def test_other_flavours_give_the_layer_the_weight_that_their_papers_say(
+    manager: Manager, models: Path, name: str
+) -> None:
+    tensors, prefix = load_file(models / f"loras/{name}.safetensors"), "lora_unet_mid_block_attentions_0_"
+    stem = next(key.partition(".")[0] for key in tensors if key.startswith(prefix))
+    part = {key.partition(".")[2]: tensor for key, tensor in tensors.items() if key.partition(".")[0] == stem}
+    info, request = find_model(manager.catalog.models(), "sd1"), asked(manager, {"model": name, "weight": 1.0})
+    with manager.lease(info, "fp32") as loaded:
+        flat = {n.replace(".", "_"): layer for n, layer in loaded.components["unet"].named_modules()}
+        layer = flat[stem.removeprefix("lora_unet_")]
+        base = layer.weight.clone()
+    if name == "loha":
+        one, two = (part[f"hada_w{n}_a"] @ part[f"hada_w{n}_b"] for n in (1, 2))
+        expected = base + one * two * 2.0 / lora_files.RANK
+    elif name == "lokr":
+        expected = base + torch.kron(part["lokr_w1"], part["lokr_w2"])
+    elif name == "full":
+        expected = base + part["diff"]
+    else:
+        aim = base + part["lora_up.weight"] @ part["lora_down.weight"] * 2.0 / lora_files.RANK
+        expected = part["dora_scale"] * aim / aim.norm(dim=1, keepdim=True)
+    with manager.lease(info, "fp32", request=request):
+        assert torch.allclose(layer.weight, expected, atol=1e-6)
+    assert torch.equal(layer.weight, base)
+
+
+def test_peft_s_own_file_keeps_the_scale_that_lies_beside_it(manager: Manager, models: Path) -> None:
+    halved = {
+        key.replace("base_model.model.", "unet."): t for key, t in load_file(models / "raw/pure.safetensors").items()
+    }
+    halved = {key: tensor / 2 if "lora_B" in key else tensor for key, tensor in halved.items()}
+    save_file(halved, models / "loras/halved.safetensors")
+    one, other = (np.asarray(make(manager, asked(manager, {"model": name})).image) for name in ("pure", "halved"))
+    assert np.abs(one.astype(int) - other).max() <= 1 and not np.array_equal(one, bare(models))
+
+
+def test_a_partial_match_is_a_note_of_the_recipe(manager: Manager, models: Path) -> None:
+    made = make(manager, asked(manager, {"model": "partial"}))
+    assert np.array_equal(np.asarray(made.image), bare(models, ("ink", 1.0)))
+    assert [note for note in made.recipe.notes if "also has 1 layer that the model does not have" in note]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("wide", "does not fit this model: .* numbers here and 99 in the file"),
+        ("nan", "not finite"),
+        ("elsewhere", "no layer"),
+    ],
+)
+def test_what_cannot_be_attached_is_refused_before_the_run_and_leaves_nothing(
+    manager: Manager, name: str, sentence: str
+) -> None:
+    with pytest.raises(StudioError, match=sentence):
+        make(manager, asked(manager, {"model": "ink"}, {"model": name}))
+    with manager.lease(find_model(manager.catalog.models(), "sd1"), "fp32") as loaded:
+        for module in (loaded.components["unet"], loaded.components["text_encoder"]):
+            assert not hasattr(module, "peft_config") and not any("lora" in n for n, _ in module.named_modules())
+
+
+def test_one_that_was_deleted_meanwhile_is_named(manager: Manager, models: Path) -> None:
+    file = models / "loras/gone.safetensors"
+    file.write_bytes((models / "loras/ink.safetensors").read_bytes())
+    request = asked(manager, {"model": "gone"})
+    file.unlink()
+    with pytest.raises(StudioError, match="gone, which is not here"):
+        make(manager, request)
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ class Loaded:
     whole: bool = True  # all components are in memory at once; else they come and go stage by stage
     restart: Callable[[], None] = lambda: None  # called when a run begins, where components come and go
     arguments: dict[str, Any] = field(default_factory=dict)  # other constructor arguments from model_index.json
+    notes: list[str] = field(default_factory=list)  # what parts could do in part only; grows while they are attached
 
     def call(self, request: GenerationRequest) -> Call:
         """How its family does the request's task, with the request's parts. Raises InvalidRequest where it cannot."""

@@ -120,6 +120,7 @@ class Run:
     dtype: str  # fp32, bf16, fp16
     device: str = "cpu"  # its kind
     attached: Mapping[str, Weights] = field(default_factory=dict)  # to components; in memory in every stage
+    extra_elements: int = 0  # in memory while they are attached, beside those of their files
     streamable: bool = True  # whether the denoiser may be streamed
     keys: Mapping[str, str] = field(
         default_factory=dict
@@ -152,7 +153,7 @@ class Run:
         if self.measured is not None:
             hungriest = max(working, key=lambda name: working[name], default="")
             working = {n: self.measured if n == hungriest else min(size, self.measured) for n, size in working.items()}
-        more = sum(w.elements for w in self.attached.values()) * item
+        more = (sum(w.elements for w in self.attached.values()) + self.extra_elements) * item
         return [
             Stage(name, tuple(parts[member] for member in sorted(members)), working[name] + more)
             for name, members, _ in named
@@ -167,7 +168,7 @@ def run_of(parts: ModelParts, shape: Shape, dtype: str, device: str, known: Mapp
         for name, source in parts.sources.items()
     }
     attached = {name: weights_of([file]) for name, file in parts.attachments.items()}
-    return Run(parts.family, weights, shape, dtype, device, attached, parts.streamable)
+    return Run(parts.family, weights, shape, dtype, device, attached, parts.extra_elements, parts.streamable)
 
 
 def working_bytes(traced: int, device: str) -> int:

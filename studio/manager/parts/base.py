@@ -7,7 +7,7 @@ while these are in memory, and count in the plan with the bytes of their files. 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ class Context:
     family: Family
     own: Mapping[str, Source]
     catalog: Catalog
+    notes: list[str] = field(default_factory=list)  # on what parts did, for the recipe
+
+    def note(self, sentence: str) -> None:
+        """Once, however often parts are attached in a run."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def file(self, model: str, kind: str) -> Path:
         """Where a part's model is. Raises ModelError if none of that id and kind is here."""
@@ -35,6 +41,8 @@ class Context:
         if path is None or not any(info.id == model and info.kind == kind for info in self.catalog.models()):
             title = kind.upper() if kind == "vae" else kind.replace("_", " ")
             raise ModelError(f"{self.info.title} is set to run with the {title} {model}, which is not here.")
+        if not path.exists():
+            raise ModelError(f"The file of {model} is no longer there.")
         return path
 
 
@@ -56,6 +64,10 @@ class Support:
         """Files that `attach` reads, by the name that a recipe has for each. Raises ModelError."""
         return {}
 
+    def extra_elements(self, part: Any, context: Context) -> int:
+        """How many numbers are in memory while it is attached, beside those of its files."""
+        return 0
+
     def attach(self, part: Any, context: Context, modules: Mapping[str, Any]) -> AbstractContextManager[Any]:
         """Attached to those of `modules` that it concerns, for the length of a `with`; afterwards they are as before, to
         the last bit. Called with what is in memory: all of the model's components, or those of the stage that runs."""
@@ -73,10 +85,11 @@ class ModelParts:
     """A model's own components with what the parts of one request add. Parts that need nothing in memory are passed over."""
 
     def __init__(self, parts: Sequence[PartBase], context: Context):
-        self._context, self.family = context, context.family
+        self._context, self.family, self.notes = context, context.family, context.notes
         self.sources = dict(context.own)  # component -> where it comes from
         self.owners = dict.fromkeys(context.own, context.info.id)  # component or attachment -> id of the model it is of
         self.attachments: dict[str, Path] = {}
+        self.extra_elements = 0  # beside those of the attachments' files
         # (part, its support, the support's name of each of its components -> the run's)
         self._used: list[tuple[PartBase, Support, dict[str, str]]] = []
         for part in parts:
@@ -90,6 +103,7 @@ class ModelParts:
             self.sources[names[name]] = source
         found = support.attachments(part, self._context)
         self.attachments |= found
+        self.extra_elements += support.extra_elements(part, self._context)
         self.owners |= dict.fromkeys([*names.values(), *found], getattr(part, "model", self._context.info.id))
         self._used.append((part, support, names))
 
@@ -115,8 +129,9 @@ class ModelParts:
 
     @contextmanager
     def attached(self, modules: Mapping[str, Any]) -> Iterator[None]:
-        """All attachments on `modules`, for the length of a `with`."""
+        """All attachments on `modules`, for the length of a `with`. In an order of their own: sums of floating-point numbers
+        depend on it, and the picture must not depend on the order in which parts were listed."""
         with ExitStack() as stack:
-            for part, support, _ in self._used:
+            for part, support, _ in sorted(self._used, key=lambda used: used[0].model_dump_json()):
                 stack.enter_context(support.attach(part, self._context, modules))
             yield

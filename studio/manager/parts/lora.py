@@ -1,77 +1,134 @@
-"""LoRAs attached by diffusers' own loaders (kohya's, diffusers' and peft's names), and taken off again to the last bit."""
+"""LoRAs attached for the length of a run, and taken off again to the last bit.
 
-import inspect
+Plain ones go through diffusers' own loaders (`lora_files`); flavours that change weights as a whole through `lora_deltas`.
+"""
+
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from studio.core.errors import ModelError
 from studio.core.parts import LoRA
-from studio.manager.loading import explained, pipeline_class
+from studio.manager.loading import explained
+from studio.manager.parts import lora_deltas
 from studio.manager.parts.base import Context, Support, register
+from studio.manager.parts.lora_files import (
+    accepted_by,
+    check_shapes,
+    checked_header,
+    lora_pipeline,
+    placed,
+    read_states,
+    read_tensors,
+)
 
 WEIGHTS = "_adapter_weights"  # on a module: adapter -> its weight, for as long as any is attached
 
 
 class LoRASupport(Support):
-    """A part names a file as `model`. Layers are wrapped while it is attached, so weights cannot be streamed meanwhile."""
+    """A part names a file as `model`. Layers are changed while it is attached, so weights cannot be streamed meanwhile."""
 
     streamable = False
 
     def attachments(self, part: LoRA, context: Context) -> dict[str, Path]:
         return {f"lora {part.model}": context.file(part.model, "lora")}
 
+    def extra_elements(self, part: LoRA, context: Context) -> int:
+        header = checked_header(context.file(part.model, "lora"))
+        return lora_deltas.replaced_elements(header) if lora_deltas.changes_whole_weights(header) else 0
+
     @contextmanager
     def attach(self, part: LoRA, context: Context, modules: Mapping[str, Any]) -> Iterator[None]:
         """On the denoiser and the text encoders among `modules`. Raises ModelError where the file matches no layer."""
-        title, denoiser = context.file(part.model, "lora").stem, context.family.denoiser
         text = part.weight if part.text_weight is None else part.text_weight
-        weights = {denoiser: part.weight} | dict.fromkeys(context.family.encoders, text)
-        attached: list[tuple[Any, str]] = []
-        try:
-            states, alphas, cls = _read(context.file(part.model, "lora"), context)
-            matched = 0
-            for name, weight in weights.items():
-                module = modules.get(name)
-                own = {key: value for key, value in states.items() if module is not None and key.startswith(f"{name}.")}
-                matched += len(own)
-                if own and weight:
-                    adapter = _free_name(module)
-                    attached.append((module, adapter))
-                    with explained(f"The LoRA {title} does not fit the {name.replace('_', ' ')}"):
-                        _load(cls, name, name == denoiser, module, own, alphas, adapter)
-                    if adapter not in getattr(module, "peft_config", {}):
-                        raise ModelError(f"The LoRA {title} matches no layer of the {name.replace('_', ' ')}.")
-                    vars(module).setdefault(WEIGHTS, {})[adapter] = weight
-                    _weigh(module)
-            if not matched and modules.get(denoiser) is not None:
-                raise ModelError(f"The LoRA {title} matches no layer of {context.info.title}.")
+        weights = {context.family.denoiser: part.weight} | dict.fromkeys(context.family.encoders, text)
+        file = context.file(part.model, "lora")
+        whole = lora_deltas.changes_whole_weights(checked_header(file))
+        with (_replaced if whole else _wrapped)(file, context, modules, weights):
             yield
-        finally:
-            for module, adapter in reversed(attached):
-                _detach(module, adapter)
 
 
-def _read(file: Path, context: Context) -> tuple[dict[str, Any], Any, Any]:
-    """(state in diffusers' names, alphas, the pipeline class that knows how to load it). Raises ModelError."""
-    from safetensors.torch import load_file
+@contextmanager
+def _wrapped(file: Path, context: Context, modules: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[None]:
+    """Plain LoRAs: diffusers' loaders wrap the layers."""
+    attached: list[tuple[Any, str]] = []
+    try:
+        states, alphas, cls = read_states(file, checked_header(file), context)
+        parts = {name: {key: t for key, t in states.items() if key.startswith(f"{name}.")} for name in weights}
+        known, lost = 0, [key for key in states if key.partition(".")[0] not in weights]
+        for name, weight in weights.items():
+            if not parts[name] or (module := modules.get(name)) is None:
+                continue
+            own, others = placed(parts[name], name, module)
+            check_shapes(file.stem, name, module, own)
+            lost += others
+            known += len(own)
+            if own and weight:
+                adapter = _free_name(module)
+                attached.append((module, adapter))
+                with explained(f"The LoRA {file.stem} does not fit the {name.replace('_', ' ')}"):
+                    _load(cls, name, name == context.family.denoiser, module, own, alphas, adapter)
+                if adapter not in getattr(module, "peft_config", {}):
+                    raise ModelError(f"The LoRA {file.stem} matches no layer of the {name.replace('_', ' ')}.")
+                vars(module).setdefault(WEIGHTS, {})[adapter] = weight
+                _weigh(module)
+        _judge(file, context, modules, parts, known, lost)
+        yield
+    finally:
+        for module, adapter in reversed(attached):
+            _detach(module, adapter)
 
-    cls = pipeline_class(next(iter(context.family.calls(context.info.variant).values())).pipeline)
-    if not hasattr(cls, "lora_state_dict"):
-        raise ModelError(f"{context.info.title} is of a kind that takes no LoRAs.")
-    with explained(f"The LoRA {file.stem} is not understood"):
-        found = cls.lora_state_dict(load_file(file), **_accepted(cls.lora_state_dict, return_alphas=True))
-    states, alphas = found[:2] if isinstance(found, tuple) else (found, None)
-    return states, alphas, cls
+
+@contextmanager
+def _replaced(file: Path, context: Context, modules: Mapping[str, Any], weights: Mapping[str, float]) -> Iterator[None]:
+    """LoHa, LoKr, DoRA and full differences: the layers get other weights."""
+    lora_pipeline(context)
+    own = context.own.get(context.family.denoiser)
+    try:
+        found = lora_deltas.by_component(
+            read_tensors(file), context.family.denoiser, context.family.encoders, own.config if own else {}
+        )
+    except ModelError as error:
+        raise ModelError(f"The LoRA {file.stem} cannot be used: {error}.") from None
+    known, lost = 0, list(found.pop("", {}))
+    with ExitStack() as stack:
+        for name, layers in found.items():
+            if modules.get(name) is None:
+                continue
+            others = stack.enter_context(lora_deltas.replaced(file.stem, modules[name], layers, weights[name]))
+            known += len(layers) - len(others)
+            lost += others
+        _judge(file, context, modules, found, known, lost)
+        yield
+
+
+def _judge(
+    file: Path, context: Context, modules: Mapping[str, Any], parts: Mapping[str, Any], known: int, lost: list[str]
+) -> None:
+    """Nothing found is an error, a part of it a note. `parts` are the file's, by component; where a run goes stage by stage,
+    a file for the text encoders alone has nothing for the denoiser's stage."""
+    denoiser = context.family.denoiser
+    elsewhere = any(part and modules.get(name) is None for name, part in parts.items())
+    if not known and modules.get(denoiser) is not None and (parts.get(denoiser) or not elsewhere):
+        raise ModelError(f"The LoRA {file.stem} matches no layer of {context.info.title}.")
+    if lost:
+        layers = "layer that the model does not have" if len(lost) == 1 else "layers that the model does not have"
+        context.note(f"The LoRA {file.stem} also has {len(lost)} {layers}, such as {lost[0][:80]}; they were left out.")
 
 
 def _load(cls: Any, name: str, denoises: bool, module: Any, states: Any, alphas: Any, adapter: str) -> None:
     if denoises:
         load = getattr(cls, f"load_lora_into_{name}")
-        load(states, **{name: module}, adapter_name=adapter, **_accepted(load, network_alphas=alphas))
+        load(
+            states,
+            **{name: module},
+            adapter_name=adapter,
+            **accepted_by(load, network_alphas=alphas, low_cpu_mem_usage=True),
+        )
     else:
-        cls.load_lora_into_text_encoder(states, alphas, module, prefix=name, adapter_name=adapter)
+        options = {"prefix": name, "adapter_name": adapter, "low_cpu_mem_usage": True}
+        cls.load_lora_into_text_encoder(states, alphas, module, **options)
 
 
 def _detach(module: Any, adapter: str) -> None:
@@ -79,15 +136,15 @@ def _detach(module: Any, adapter: str) -> None:
 
     vars(module).get(WEIGHTS, {}).pop(adapter, None)
     configs = getattr(module, "peft_config", {})
-    if adapter not in configs:
-        return
-    if len(configs) > 1:
-        delete_adapter_layers(module, adapter)
-        configs.pop(adapter, None)  # which transformers has done itself
+    if set(configs) - {adapter}:
+        if adapter in configs:
+            delete_adapter_layers(module, adapter)
+            configs.pop(adapter, None)  # which transformers has done itself
         _weigh(module)
         return
     recurse_remove_peft_layers(module)
-    del module.peft_config
+    if hasattr(module, "peft_config"):
+        del module.peft_config
     vars(module).pop(WEIGHTS, None)
     module._hf_peft_config_loaded = False
 
@@ -103,13 +160,6 @@ def _weigh(module: Any) -> None:
 def _free_name(module: Any) -> str:
     taken = getattr(module, "peft_config", {})
     return next(name for name in (f"lora_{number}" for number in range(len(taken) + 1)) if name not in taken)
-
-
-def _accepted(function: Any, **options: Any) -> dict[str, Any]:
-    """Those of the options that the function knows; some read them by `kwargs.pop`."""
-    known = inspect.signature(function).parameters
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
-    return {name: value for name, value in options.items() if name in known or open_ended}
 
 
 register("lora", LoRASupport())
