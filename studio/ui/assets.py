@@ -22,6 +22,8 @@ STYLES = (
     "prompt_words.css",
     "picture.css",
     "part_cards.css",
+    "part_rows.css",
+    "weight_strip.css",
     "canvas.css",
     "tools.css",
     "side_panel.css",

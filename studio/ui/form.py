@@ -74,6 +74,14 @@ class Form:
             parse_request(values | {n: text for n, text in styled.items() if n not in left_out}) if styled else request
         )
 
+    def place_of_part(self, data: dict[Component, Any], card: int) -> int:
+        """Among the request's parts, of the card at that place; -1 where it is not sent."""
+        model = self._known_model(str(data.get(self.fields["model"], DEFAULT)))
+        cards = list(data[self.fields["parts"]] or ())
+        if not 0 <= card < len(cards) or not part_cards.read(cards[card : card + 1], model):
+            return -1
+        return len(part_cards.read(cards[:card], model))
+
     def _read_task(self, data: dict[Component, Any], kind: str) -> dict[str, Any]:
         fields = specs(TASKS[kind])
         values = {name: typed(fields[name], data[component]) for name, component in self.tasks.get(kind, {}).items()}

@@ -84,10 +84,14 @@ def refusals(modes: Mapping[str, str]) -> dict[str, str]:
     return {mode: f"cannot do {TASKS[task].title.lower()}." for mode, task in modes.items()}
 
 
+def fitting_files(studio: Studio, kind: str, model: ModelInfo) -> list[ModelInfo]:
+    """The usable files of that kind which fit the model."""
+    return [m for m in studio.models() if m.kind == kind and not m.problem and not m.hidden and fits(m, model)]
+
+
 def file_choices(studio: Studio, kind: str, model: ModelInfo) -> list[dict[str, Any]]:
     """The files of that kind which fit the model, for a part's menu."""
-    files = [m for m in studio.models() if m.kind == kind and not m.problem and not m.hidden and fits(m, model)]
-    return plain([Choice(name=m.id, title=m.title, help=m.description) for m in files])
+    return plain([Choice(name=m.id, title=m.title, help=m.description) for m in fitting_files(studio, kind, model)])
 
 
 def sampler_menus(options: ModelOptions) -> tuple[list[Choice], dict[str, list[Choice]]]:

@@ -15,7 +15,7 @@ from studio.core.parts import PARTS, PartBase
 from studio.core.protocol import Studio
 from studio.ui.assets import behaviour
 from studio.ui.fields import MISSING, PROPERTIES, control, standing, typed
-from studio.ui.model_controls import file_choices
+from studio.ui.model_controls import file_choices, fitting_files
 from studio.ui.stages import upper_values
 
 # What stands in the empty controls of a part, where its model knows.
@@ -52,7 +52,7 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
     for name, spec in specs(part).items():
         drawn = PROPERTIES | control(spec)
         drawn |= {"field": name, "value": standing(spec, spec.default), "advanced": spec.extra.advanced}
-        drawn["placeholder"] = own.get(name, "")
+        drawn["placeholder"] = own.get(name, spec.extra.placeholder)
         if spec.kind == "model":
             drawn["choices"] = file_choices(studio, spec.extra.model_kind, model) if model else []
             drawn["empty"] = f"No {part.title} here that fits"
@@ -64,8 +64,24 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
         "help": part.help,
         "many": part.many,
         "inline": _inline(part),
+        "rows": part.rows,
+        "files": [_row(part, file) for file in fitting_files(studio, part.model_kind, model)]
+        if part.rows and model
+        else [],
         "locked": "" if model is None or _taken(kind, model) else f"{model.title} takes no {part.plural}.",
         "fields": controls,
+    }
+
+
+def _row(part: type[PartBase], file: ModelInfo) -> dict[str, Any]:
+    """What the kind's own tab shows of a file that could be used."""
+    return {
+        "name": file.id,
+        "title": file.title,
+        "description": file.description,
+        "trained": file.trained,
+        "words": list(part.words(file)),
+        "preview": file.preview is not None,
     }
 
 

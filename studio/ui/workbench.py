@@ -29,6 +29,7 @@ from studio.ui.prepare import Prepare
 from studio.ui.prompt_words import PromptWords
 from studio.ui.size_note import SizeNote
 from studio.ui.strip import Strip, recent_images
+from studio.ui.weight_strip import WeightStrip, queued
 
 BROKEN = "Something went wrong inside the studio; its log says what."
 Updates = dict[Component, Any]
@@ -57,6 +58,7 @@ class Workbench:
             self._draw_prompt()
             with gr.Column(elem_classes=["canvas-panel"]):
                 self.canvas = Canvas({key: asdict(mode) for key, mode in modes.items()}, follows_newest=follows_newest)
+                self.weights = WeightStrip()
                 self.strip = Strip(studio)
             self._draw_settings()
 
@@ -112,6 +114,10 @@ class Workbench:
         self.generate.click(self.submit, **request)
         self.canvas.submit(self.submit_live, **request)
         filled = [*form.inputs(), self.mode, self.notice, self.model]
+        fields["parts"].select(
+            self.compare_weights, inputs=everything, outputs=[self.weights, self.canvas], trigger_mode="once", **quiet
+        )
+        self.weights.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
         fields["model"].input(
             self.choose_model, inputs={*form.inputs(), self.model}, outputs=filled, trigger_mode="always_last", **quiet
         )
@@ -139,6 +145,15 @@ class Workbench:
             log.exception("submit failed")
             return {self.canvas: canvases.refuse(StudioError(BROKEN))}
         return {self.canvas: canvases.show(job, live=live)}
+
+    def compare_weights(self, data: dict[Component, Any], event: gr.EventData) -> Updates:
+        """The same picture at each of these weights of one part, whose card the page names by its place among all cards."""
+        try:
+            place = self.form.place_of_part(data, int(event.card))
+            request = self.form.read(data, data[self.mode])
+            return {self.weights: queued(self.studio, request, place, list(event.weights))}
+        except StudioError as error:
+            return {self.canvas: canvases.refuse(error)}
 
     def choose_model(self, data: dict[Component, Any]) -> Updates:
         chosen = str(data[self.form.fields["model"]])

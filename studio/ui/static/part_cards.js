@@ -4,6 +4,7 @@
 import { clearComplaint } from "./complaints.js";
 import { CONTROLS } from "./controls.js";
 import { icon } from "./icons.js";
+import { drawRows, withoutRow } from "./part_rows.js";
 import { make, workbenchOf } from "./workbench.js";
 
 export function mount({ element, props, trigger, watch }) {
@@ -16,6 +17,7 @@ class PartCards {
     this.cards = []; // { values: { kind, on, and one of each field }, id, element }
     this.numbers = 0;
     this.open = new Map(); // kind -> whether its group is unfolded
+    this.filters = new Map(); // kind -> what its rows are filtered by
     watch(["value", "groups"], () => this.receive());
     workbench.on("mode", () => this.render());
     workbench.on("reveal", ({ element }) => this.reveal(element));
@@ -110,6 +112,11 @@ class PartCards {
     card.element.querySelector("select, .card-fields input")?.focus();
   }
 
+  /** Make the same picture with each of these weights of one card. */
+  compare(card, weights) {
+    this.trigger("select", { card: this.cards.indexOf(card), weights });
+  }
+
   remove(card) {
     const { kind } = card.values;
     this.cards = this.cards.filter((each) => each !== card);
@@ -148,7 +155,8 @@ class PartCards {
   drawGroup(group) {
     const large = (this.props.large[this.workbench.mode] ?? []).includes(group.kind);
     if (group.inline) return group.locked ? null : this.drawInline(group);
-    const cards = this.of(group.kind);
+    const rows = large && group.rows;
+    const cards = rows ? withoutRow(this, group) : this.of(group.kind);
     if (group.locked && !cards.length && !large) return null;
     const section = make("section", { class: "fold part-group", "data-kind": group.kind });
     section.toggleAttribute("data-large", large);
@@ -158,9 +166,9 @@ class PartCards {
     section.toggleAttribute("data-folded", !open);
     const list = make("ol", { class: "cards" }, ...cards.map((card, place) => this.drawCard(card, group, place, cards.length)));
     const add = make("button", { type: "button", class: "part-add", onclick: () => this.add(group) }, icon("add"), make("span", { text: `Add ${group.title}` }));
-    add.hidden = Boolean(group.locked) || (!group.many && cards.length > 0);
+    add.hidden = rows || Boolean(group.locked) || (!group.many && cards.length > 0);
     const says = make("p", { class: "part-help", text: group.help });
-    section.append(this.drawHead(group, large, open), make("div", { class: "part-body" }, says, list, add));
+    section.append(this.drawHead(group, large, open), make("div", { class: "part-body" }, says, list, ...(rows ? drawRows(this, group) : []), add));
     return section;
   }
 
