@@ -37,7 +37,7 @@ class UnknownName(InvalidRequest):
 def _alike(name: str, legal: list[str]) -> list[str]:
     """Of the legal names those spelled like it, by the last part of a path, whatever the case."""
     short = {one.rpartition("/")[2].lower(): one for one in legal[:MOST_COMPARED]}
-    return [short[one] for one in get_close_matches(name[:80].rpartition("/")[2].lower(), short, n=2, cutoff=0.7)]
+    return [short[one] for one in get_close_matches(name[:80].rpartition("/")[2].lower(), short, n=2, cutoff=0.6)]
 
 
 class NotFound(UnknownName):
