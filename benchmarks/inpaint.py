@@ -101,24 +101,22 @@ def ramp(paint: Inpainter, scenes: list[Scene], keep: Callable[..., None]) -> No
 
 
 def seam(paint: Inpainter, scenes: list[Scene], keep: Callable[..., None]) -> None:
-    """Gradient energy of the blend's edge band against that inside the mask, each as a multiple of the source's own there."""
-    across, within, source_across = [], [], []
+    """Energy of the gradient across the blend's edge against that inside the mask; the source's own figure beside it."""
+    made_at, source_at = np.zeros(2), np.zeros(2)  # across the edge, inside
+    count = 0
     for number, scene in enumerate(scenes):
         source = render(scene, SIDE)
         mask = background_mask(scene, number)
         if mask is None:
             continue
         made = paint(source, mask, canonical_caption(scene), number, intent="fill")
-        band, inner = edge_and_inside(mask)
-        energy = gradient_energy(made)
-        across.append(energy[band].mean())
-        within.append(energy[inner].mean())
-        source_across.append(gradient_energy(source)[band].mean())
+        made_at += energies(made, mask)
+        source_at += energies(source, mask)
+        count += 1
         keep("seam", number, source, mask, made)
-    ratio = np.sum(across) / np.sum(within)
     print(
-        f"seam: gradient energy across it {ratio:.3f} of that inside (bar at most 1.1), {len(across)} scenes; "
-        f"{np.sum(across) / np.sum(source_across):.3f} of the source's in the same place"
+        f"seam: gradient energy across it {made_at[0] / made_at[1]:.3f} of that inside (bar at most 1.1), {count} scenes; "
+        f"in the untouched pictures {source_at[0] / source_at[1]:.3f}"
     )
 
 
@@ -195,16 +193,20 @@ def blend_of(mask: Image.Image, grow: int) -> np.ndarray:
     return masks.put_back(painted, masks.changed_by_model(painted, grow, 0), grow)
 
 
-def edge_and_inside(mask: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """The band over which the blend goes from nothing to all, and what is well inside of it."""
+def energies(picture: Image.Image, mask: Image.Image) -> np.ndarray:
+    """(across the edge, inside): mean squared difference of neighbours, of those in the band where the blend goes from
+    nothing to all the one that crosses it, and of those well inside both."""
     blend = blend_of(mask, GROW)
     band = masks.grown(((blend > 0) & (blend < 1)).astype(np.float32), 1) > 0
-    return band, ~band & (blend == 1)
-
-
-def gradient_energy(picture: Image.Image) -> np.ndarray:
-    down, across = np.gradient(array(picture).astype(float), axis=(0, 1))
-    return (down**2 + across**2).sum(2)
+    within = ~band & (blend == 1)
+    rows, columns = np.flatnonzero(within.any(1)), np.flatnonzero(within.any(0))
+    level = np.zeros_like(band)
+    level[rows[0] : rows[-1] + 1] = True  # left and right of the mask, where what crosses the edge runs across
+    upright = np.zeros_like(band)
+    upright[:, columns[0] : columns[-1] + 1] = True
+    down, across = ((each**2).sum(2) for each in np.gradient(array(picture).astype(float), axis=(0, 1)))
+    crossing = np.concatenate([across[band & level], down[band & upright]]).mean()
+    return np.array([crossing, (down[within].mean() + across[within].mean()) / 2])
 
 
 def inside(found: Any, mask: Image.Image) -> bool:

@@ -20,6 +20,10 @@ class Sides(NamedTuple):
         """The size of a picture with that much more on each side."""
         return size[0] + self.left + self.right, size[1] + self.top + self.bottom
 
+    def within(self, size: Size) -> Size:
+        """The inverse: the size of the picture that one of `size` was extended from."""
+        return size[0] - self.left - self.right, size[1] - self.top - self.bottom
+
 
 @dataclass(frozen=True)
 class Box:

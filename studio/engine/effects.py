@@ -17,6 +17,7 @@ from studio.core.parts import PartBase
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
 from studio.engine.observers import Observer
+from studio.engine.resize import resize
 from studio.manager.families import accepted
 from studio.manager.manager import Loaded
 
@@ -45,6 +46,11 @@ class Context:
     def takes(self, name: str) -> bool:
         """Whether the pipeline's call has a parameter of that name."""
         return name in accepted(self.pipeline)
+
+    def framed(self, picture: PIL.Image.Image, how: str) -> PIL.Image.Image:
+        """`picture`, which belongs to the task's own, as the model sees that: the same region, at the run's size."""
+        shown = self.kept.get("framed")
+        return shown(picture) if shown else resize(picture, self.size, how)
 
     @property
     def size(self) -> tuple[int, int]:

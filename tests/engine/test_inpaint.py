@@ -232,3 +232,12 @@ def test_a_state_is_laid_out_as_it_was_read(cells_first: bool, shape: tuple[int,
     spatial = Spatial(160, 96, 16, cells_first)
     state = torch.randn(shape)
     assert torch.equal(spatial.folded(spatial(state), state), state)
+
+
+def test_a_control_image_is_cut_as_the_picture_is() -> None:
+    source = picture(400, 200)
+    given = task(context="mask", padding=16, mask_grow=0, extend_left=40)
+    made = prepared(given, stored(source, mask((400, 200), (300, 100, 364, 164))), (128, 128))
+    assert changed(made.known, made.framed(source)).sum() == 0
+    smaller = made.framed(source.resize((200, 100)))
+    assert smaller.size == (128, 128) and np.abs(pixels(smaller) - pixels(made.known)).mean() < 2

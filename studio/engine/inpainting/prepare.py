@@ -21,6 +21,7 @@ from studio.engine.inpainting.masks import Mask
 class Prepared:
     """`picture`, `known` and `change` are as the model sees them; `blend` is at the size of `source`."""
 
+    task: Inpaint
     source: Image.Image  # the person's picture, extended
     frame: Frame
     picture: Image.Image  # what the model starts from
@@ -34,6 +35,11 @@ class Prepared:
     def mask(self) -> Image.Image:
         """White wherever anything may change: what pipelines that take a mask are given."""
         return Image.fromarray(((self.change > 0) * 255).astype(np.uint8))
+
+    def framed(self, picture: Image.Image) -> Image.Image:
+        """Another picture of the same, such as a control image, as the model sees this one."""
+        size = self.task.sides.within(self.source.size)
+        return self.frame.shown(_extended(picture if picture.size == size else picture.resize(size), self.task))
 
     def finished(self, made: Image.Image) -> Image.Image:
         """The source with the model's picture in the mask, at the source's size."""
@@ -63,7 +69,7 @@ def prepared(task: Inpaint, read_image: ReadImage, size: Size) -> Prepared:
     blend = masks.put_back(painted, change, task.mask_grow + task.mask_feather // 2)
     known = frame.shown(source)
     seen = _seen(change, frame, soft)
-    return Prepared(source, frame, started_from(known, seen, task.content), known, seen, soft, blend, notes)
+    return Prepared(task, source, frame, started_from(known, seen, task.content), known, seen, soft, blend, notes)
 
 
 def _painted(task: Inpaint, read_image: ReadImage, size: Size) -> tuple[Mask, tuple[str, ...]]:

@@ -4,13 +4,12 @@ from typing import Any
 
 from studio.core.parts.controlnet import ControlNet
 from studio.engine.effects import PART_EFFECTS, Context, Effect
-from studio.engine.resize import resize
 
 
 def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]:
     """One ControlNet's values as they are, several as lists. Where a call also starts from a picture, the control has its own
     name."""
-    pictures = [resize(context.read_image(part.image).convert("RGB"), context.size, part.resize) for part in parts]
+    pictures = [context.framed(context.read_image(part.image).convert("RGB"), part.resize) for part in parts]
     values: dict[str, list[Any]] = {
         "control_image" if context.takes("control_image") else "image": pictures,
         "controlnet_conditioning_scale": [part.weight for part in parts],

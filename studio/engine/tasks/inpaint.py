@@ -24,6 +24,7 @@ def prepared_for(task: Inpaint, context: Context) -> Prepared:
     """Made once for each call."""
     if "inpaint" not in context.kept:
         made = context.kept["inpaint"] = prepared(task, context.read_image, context.size)
+        context.kept["framed"] = made.framed
         context.notes.extend(made.notes)
     return context.kept["inpaint"]
 
