@@ -53,9 +53,23 @@ def encoded(picture: Image.Image, context: Context, generators: Sequence[torch.G
     pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1.0
     if vae is None:
         return pixels.expand(len(generators), -1, -1, -1)
-    pixels = pixels.to(vae.device, vae.dtype)
-    shift = getattr(vae.config, "shift_factor", None) or 0.0
-    return torch.cat([(_sample(vae.encode(pixels), g) - shift) * vae.config.scaling_factor for g in generators])
+    config, own = vae.config, vae.dtype
+    upcast = own == torch.float16 and getattr(config, "force_upcast", False)  # as diffusers' own pipelines do
+    # meta: its weights come when it is called
+    here = context.loaded.device if vae.device.type == "meta" else vae.device
+    try:
+        if upcast:
+            vae.to(torch.float32)
+        made = vae.encode(pixels.to(here, vae.dtype))
+        latents = torch.cat([_sample(made, generator) for generator in generators])
+    finally:
+        if upcast:
+            vae.to(own)
+    mean, spread = (getattr(config, name, None) for name in ("latents_mean", "latents_std"))
+    if mean is not None and spread is not None:
+        mean, spread = (torch.tensor(each).view(1, -1, 1, 1).to(latents) for each in (mean, spread))
+        return ((latents - mean) * config.scaling_factor / spread).to(own)
+    return ((latents - (getattr(config, "shift_factor", None) or 0.0)) * config.scaling_factor).to(own)
 
 
 @contextmanager
