@@ -17,6 +17,7 @@ COMMANDS = {
     "replay": ("studio.cli.replay", "make an image again from its recipe and compare"),
     "models": ("studio.cli.models", "list the models on disk"),
     "train": ("studio.cli.train", "train a model from a recipe"),
+    "annotate": ("studio.cli.annotate", "make a control image from a picture"),
     "evaluate": ("studio.cli.evaluate", "measure a model"),
 }
 

@@ -13,12 +13,13 @@ from typing import Any
 import PIL.Image
 from pydantic import ValidationError
 
+from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import check_pictures, find_model, options_for, resolve, resolve_parts
+from studio.core.options import check_pictures, find_model, options_for, prepared, resolve, resolve_parts
 from studio.core.pictures import read_file
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.prompts import PromptReading, unknown_words
@@ -27,6 +28,7 @@ from studio.core.request import GenerationRequest, parse_request, request_of
 from studio.core.settings import Settings
 from studio.core.sizes import size_of
 from studio.core.sketch import is_sketch, sketch_of
+from studio.jobs.annotating import Annotating
 from studio.jobs.archive import Archive
 from studio.jobs.board import MemoryBoard
 from studio.jobs.channel import Message
@@ -77,6 +79,7 @@ class Studio:
         self._queue = JobQueue(self._database, self._log)
         self._archive = Archive(settings.outputs.resolve(), self._database)
         self._inputs = InputStore(private / "inputs")
+        self._annotating = Annotating(self._inputs, settings.models)
         self._frames = FrameStore(private / "frames", self._database)
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self._board = MemoryBoard()
@@ -96,6 +99,7 @@ class Studio:
         resolved = resolve(request, model, self._catalog.models())
         self._check_images(resolved)
         check_request(resolved, model, path)
+        resolved = prepared(resolved, self.annotate)
         job = self._queue.put(sketch_of(resolved, model) if sketch else resolved, replaces=replaces, sketch=sketch)
         self._host.wake()
         if replaces is not None:
@@ -222,6 +226,12 @@ class Studio:
 
     def input_file(self, digest: str) -> Path:
         return self._inputs.path(digest)
+
+    def annotators(self) -> list[AnnotatorView]:
+        return self._annotating.views()
+
+    def annotate(self, digest: str, asked: Annotation) -> str:
+        return self._annotating.annotate(digest, asked)
 
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before, favourites=favourites))

@@ -56,7 +56,7 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     for kind, part in PARTS.items():
         names = list(specs(part))
         syntax = part.syntax or f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
-        flag = "--" + kind.replace("_", "-")
+        flag = "--" + (part.flag or kind.replace("_", "-"))
         more = " May be repeated." if part.many else ""
         parser.add_argument(
             flag, dest=PART + kind, action="append", default=argparse.SUPPRESS, metavar=syntax, help=part.help + more

@@ -17,11 +17,12 @@ from studio.cli.flags import Parser, StoreImage, add_fields, add_parts, add_task
 from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
-from studio.core.options import check_pictures, find_model, resolve
+from studio.core.options import check_pictures, find_model, prepared, resolve
 from studio.core.pictures import read_file
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request
 from studio.core.settings import Settings
+from studio.jobs.annotating import Annotating
 from studio.jobs.archive import Archive
 from studio.jobs.database import Database
 from studio.jobs.inputs import InputStore
@@ -93,7 +94,7 @@ class Session:
         check_pictures(resolved, self.inputs.open)
         if (path := self._catalog.path(model.id)) is not None:
             check_request(resolved, model, path)
-        return resolved
+        return prepared(resolved, Annotating(self.inputs, self._settings.models).annotate)
 
     def run(self, request: GenerationRequest, place: str = "") -> None:
         """Makes the request's images. Raises StudioError. `place` is said before the progress."""

@@ -37,10 +37,12 @@ class Extra:
     """What pydantic has no word for. Attached to a field by `extra`."""
 
     per_model: bool = False  # a value that is not given is the model's own
-    # "image", "mask": a picture of the input store; "model": the id of a file of `model_kind`; "box": a rectangle that can be
+    # "image", "mask", "control": a picture of the input store; "model": the id of a file of `model_kind`; "box": a rectangle that can be
     # drawn; "intent": a choice that sets other fields (`TaskBase.resolved`)
     widget: str = ""
     model_kind: str = ""  # "vae", "lora", "controlnet": which files of the catalog the menu lists
+    within: str = ""  # the field whose control draws this one too
+    stops: tuple[tuple[float, str], ...] = ()  # (value, word) of a number that is chosen in a few plain words
     soft: tuple[float, float, float] | None = None  # (least, most, step) of the slider: the values that people use
     infotext: str = ""  # its key in the AUTOMATIC1111 text; empty: the title
     flag: str = ""  # its flag on the command line, without dashes; empty: the name
@@ -120,7 +122,7 @@ def _without_none(annotation: Any) -> tuple[Any, bool]:
 
 
 def _kind(plain: Any, more: Extra, choice: bool) -> Kind:
-    if more.widget in ("image", "mask"):
+    if more.widget in ("image", "mask", "control"):
         return "image"
     if more.widget == "model":
         return "model"

@@ -4,7 +4,8 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from studio.core.errors import InvalidRequest, UnknownName
+from studio.core.annotators import Annotate
+from studio.core.errors import InvalidRequest, StudioError, UnknownName
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.parts import PARTS, PartBase
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
@@ -110,6 +111,17 @@ def resolve_parts(
     return tuple(resolved)
 
 
+def prepared(request: GenerationRequest, annotate: Annotate) -> GenerationRequest:
+    """A resolved request with the control images that its parts have still to be given. Raises InvalidRequest."""
+    parts = []
+    for number, part in enumerate(request.parts):
+        try:
+            parts.append(part.prepared(request, annotate))
+        except StudioError as error:
+            raise InvalidRequest(str(error), field=f"parts.{number}.{error.field or 'image'}") from None
+    return request.changed(parts=tuple(parts))
+
+
 def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *, own: bool) -> PartBase:
     """The part with the full id of the file that it names, which must be there, of its kind and of the model's family.
 
@@ -119,6 +131,8 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
         return part
     name = str(part.model_dump()["model"])
     fitting = [each for each in models if each.kind == part.model_kind]
+    if not name:
+        name = _only_one(part, [each for each in fitting if fits(each, model) and not each.problem], model)
     found = _by_name(fitting, name)
     if found is None and own:
         raise InvalidRequest(
@@ -134,6 +148,16 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
             field="model",
         )
     return part.model_copy(update={"model": found.id})
+
+
+def _only_one(part: PartBase, fitting: Sequence[ModelInfo], model: ModelInfo) -> str:
+    """The file of a part that names none, where there is no choice."""
+    if not fitting:
+        raise InvalidRequest(f"There is no {part.title} here that fits {model.title}.", field="model")
+    if len(fitting) > 1:
+        names = ", ".join(each.id for each in fitting[:20])
+        raise InvalidRequest(f"Say which {part.title}: {names}.", field="model")
+    return fitting[0].id
 
 
 def fits(file: ModelInfo, model: ModelInfo) -> bool:

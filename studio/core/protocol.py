@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.events import Event
 from studio.core.jobs import ImageView, JobView, QueueView, StoppedRun
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
@@ -98,6 +99,12 @@ class Studio(Protocol):
 
     def input_file(self, digest: str) -> Path:
         """The PNG of a picture that was stored with `add_input`; raises NotFound."""
+
+    def annotators(self) -> list[AnnotatorView]:
+        """What makes control images from pictures, and why one cannot be used: the weights that it needs, and their place."""
+
+    def annotate(self, digest: str, asked: Annotation) -> str:
+        """Make the control image of a stored picture and store it; returns its hash. Takes seconds, or minutes."""
 
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         """Newest first; `favourites`: no others."""

@@ -10,11 +10,13 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import StringConstraints
+from pydantic import StringConstraints, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
+from studio.core.annotators import Annotation
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
+from studio.core.fields import explain
 from studio.core.frames import FRAMES, X0
 from studio.core.jobs import TERMINAL, JobView
 from studio.core.protocol import Studio
@@ -149,6 +151,21 @@ def build_router(studio: Studio) -> APIRouter:
     async def add_input(request: Request) -> dict[str, str]:
         """Store a picture (the body is the file itself) for use in requests; the answer is the hash that addresses it."""
         return {"id": await run_in_threadpool(studio.add_input, await request.body())}
+
+    @router.post("/inputs/{digest}/annotate", status_code=201)
+    async def annotate(digest: Digest, request: Request) -> dict[str, str]:
+        """Make the control image of a stored picture; the body is the fields of an Annotation, the answer its hash."""
+        values = await _json_object(request)
+        try:
+            asked = Annotation(**values)
+        except ValidationError as error:
+            raise explain(error, Annotation, values) from None
+        return {"id": await run_in_threadpool(studio.annotate, digest, asked)}
+
+    @router.get("/annotators")
+    def annotators() -> JSONResponse:
+        """Every annotator, and why one cannot be used."""
+        return JSONResponse([view.model_dump() for view in studio.annotators()], headers=NEVER)
 
     @router.post("/settings")
     async def settings_of_picture(request: Request) -> JSONResponse:

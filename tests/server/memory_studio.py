@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from studio.core.annotators import Annotation, AnnotatorView, check_annotation
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Event, Queued
 from studio.core.jobs import JobView, QueueView
@@ -114,6 +115,15 @@ class MemoryStudio:
         digest = hashlib.sha256(data).hexdigest()
         (self.folder / f"{digest}.png").write_bytes(data)
         return digest
+
+    def annotate(self, digest: str, asked: Annotation) -> str:
+        if not self.input_file(digest).is_file():
+            raise NotFound("input", digest)
+        check_annotation(asked)
+        return hashlib.sha256(f"{digest} {asked.annotator} {asked.width}".encode()).hexdigest()
+
+    def annotators(self) -> list[AnnotatorView]:
+        return [AnnotatorView(name="hed", title="Soft edges", help="", problem="put ControlNetHED.pth there")]
 
     def input_file(self, digest: str) -> Path:
         return self.folder / f"{digest}.png"

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image as Picture
 from PIL import ImageDraw, PngImagePlugin
 
+from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.cascade import Cascade, Enlarger
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.events import Cancelled, Done, Event, Failed, Image, Loading, Norms, Queued, Step
@@ -31,6 +32,7 @@ from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.settings import PROJECT
 from studio.core.sketch import PREFIX, is_sketch, sketch_of
+from studio.jobs.annotating import Annotating
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
 from studio.jobs.trash import take_back, throw_away
@@ -132,6 +134,7 @@ class FakeStudio(FakeMemory):
         self._models = models or MODELS
         self._inputs = InputStore(folder / "inputs")
         self.runs = Runs(folder / "runs", PROJECT / "presets" / "training", folder / "models")
+        self._annotating = Annotating(self._inputs, [folder / "models"])
         self.step_seconds = step_seconds
         self.released, self.finished = threading.Event(), threading.Event()
         self._lock = threading.Condition()
@@ -274,6 +277,12 @@ class FakeStudio(FakeMemory):
 
     def add_input(self, data: bytes) -> str:
         return self._inputs.add(data)
+
+    def annotators(self) -> list[AnnotatorView]:
+        return self._annotating.views()
+
+    def annotate(self, digest: str, asked: Annotation) -> str:
+        return self._annotating.annotate(digest, asked)
 
     def input_file(self, digest: str) -> Path:
         return self._inputs.path(digest)

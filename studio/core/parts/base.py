@@ -1,6 +1,6 @@
 """What every part is: a frozen value with a `kind` that adds something to a model's run: a VAE, a LoRA, a ControlNet."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,6 +8,7 @@ from studio.core.errors import InvalidRequest
 from studio.core.fields import specs
 
 if TYPE_CHECKING:
+    from studio.core.annotators import Annotate
     from studio.core.models import ModelInfo
     from studio.core.request import GenerationRequest
     from studio.core.stages import Stage
@@ -23,6 +24,7 @@ class PartBase(BaseModel):
     plural: ClassVar[str]
     help: ClassVar[str]
     many: ClassVar[bool] = False  # whether a request may have several of the kind
+    flag: ClassVar[str] = ""  # on the command line, without dashes; empty: its kind
     model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
     rows: ClassVar[bool] = False  # whether its tab lists every file that fits, to be switched on and off
     syntax: ClassVar[str] = ""  # how the command line shows its value; empty: its fields, by name
@@ -40,6 +42,11 @@ class PartBase(BaseModel):
     def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "PartBase":
         """The part with the model's own values in place of what was not given. Raises InvalidRequest for what does not fit;
         its field is the part's own, such as "weight"."""
+        return self
+
+    def prepared(self, request: "GenerationRequest", annotate: "Annotate") -> Self:
+        """The part with the pictures that have still to be made for it, before a resolved request is queued. Raises
+        InvalidRequest at the part's own field."""
         return self
 
     def stages(self, stages: "tuple[Stage, ...]", model: "ModelInfo") -> "tuple[Stage, ...]":

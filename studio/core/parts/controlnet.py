@@ -1,9 +1,10 @@
 """A ControlNet (Zhang et al. 2023): a picture, such as edges or depth, that the result is to follow."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
+from studio.core.annotators import NONE, Annotate, Annotation
 from studio.core.errors import InvalidRequest
 from studio.core.fields import ImageHash, Name, Number, extra
 from studio.core.parts.base import PartBase
@@ -13,22 +14,41 @@ if TYPE_CHECKING:
     from studio.core.request import GenerationRequest
 
 
+# How closely to follow, in words; the last is stronger than what most ControlNets were trained for.
+STOPS = ((0.3, "Hint"), (0.6, "Loose"), (0.8, "Balanced"), (1.0, "Close"), (1.4, "Strict"))
+
+
 class ControlNet(PartBase):
     kind: Literal["controlnet"] = "controlnet"
     title: ClassVar[str] = "ControlNet"
     plural: ClassVar[str] = "ControlNets"
     help: ClassVar[str] = "Have the picture follow another one: its edges, depth or pose."
     many: ClassVar[bool] = True
+    flag: ClassVar[str] = "control"
     model_kind: ClassVar[str] = "controlnet"
 
     image: ImageHash = Field(
         title="Control image",
-        description="The picture to follow, as the ControlNet was trained to read it.",
-        json_schema_extra=extra(widget="image", wide=True),
+        description="The picture to follow. It is used as it is, or an annotator makes the control image from it.",
+        json_schema_extra=extra(widget="control", wide=True),
+    )
+    source: ImageHash | None = Field(
+        None,
+        title="Source",
+        description="The picture that the control image was made from. Empty: with an annotator, the control image has "
+        "still to be made from the picture given; without one, it was made elsewhere.",
+        json_schema_extra=extra(widget="image", within="image"),
+    )
+    annotator: Name = Field(
+        NONE,
+        title="Annotator",
+        description="What made the control image from the source.",
+        json_schema_extra=extra(within="image"),
     )
     model: Name = Field(
+        "",
         title="ControlNet",
-        description="The ControlNet's file or folder.",
+        description="The ControlNet's file or folder. Empty: the only one here that fits the model.",
         json_schema_extra=extra(widget="model", model_kind="controlnet"),
     )
     weight: Number = Field(
@@ -37,7 +57,7 @@ class ControlNet(PartBase):
         le=2.0,
         title="Weight",
         description="How closely to follow the control image.",
-        json_schema_extra=extra(soft=(0, 2, 0.05)),
+        json_schema_extra=extra(soft=(0, 2, 0.05), stops=STOPS),
     )
     start: Number = Field(
         0.0,
@@ -68,3 +88,15 @@ class ControlNet(PartBase):
         if self.start >= self.end:
             raise InvalidRequest(f"Start must lie before End; got {self.start:g} and {self.end:g}.", field="start")
         return self
+
+    def images(self) -> dict[str, str]:
+        """Without the source, which is a record alone."""
+        return {name: digest for name, digest in super().images().items() if name != "source"}
+
+    def prepared(self, request: "GenerationRequest", annotate: Annotate) -> Self:
+        """With the control image made, where a picture and an annotator were given."""
+        if self.annotator == NONE or self.source:
+            return self
+        size: dict[str, Any] = {"width": request.width, "height": request.height}
+        asked = Annotation(annotator=self.annotator, resize=self.resize, **size)
+        return self.model_copy(update={"image": annotate(self.image, asked), "source": self.image})

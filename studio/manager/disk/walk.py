@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from studio.core.annotators import FOLDER
 from studio.core.errors import ModelError
 from studio.manager.disk.cards import card_of, read_card
 from studio.manager.disk.extra_paths import FILE, Place, is_given_file, places_of, read_paths
@@ -21,7 +22,9 @@ from studio.manager.disk.sidecars import sidecars_in
 
 SUFFIXES = (".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 MAX_DEPTH = 6
-NO_MODELS = frozenset({"venv", "site-packages", "node_modules", "__pycache__"})  # folders of programs
+NO_MODELS = frozenset(
+    {"venv", "site-packages", "node_modules", "__pycache__", FOLDER}
+)  # of programs, and of annotators
 
 Found = tuple[Path, Path, str]  # (root that ids begin below, path, signature)
 
