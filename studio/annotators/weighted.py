@@ -58,7 +58,7 @@ def _module(name: str) -> Any:
     if spec is None:
         raise ImportError("the package controlnet-aux is not installed")
     package = types.ModuleType("controlnet_aux")
-    package.__path__ = list(spec.submodule_search_locations or ())
+    package.__spec__, package.__path__ = spec, list(spec.submodule_search_locations or ())
     sys.modules.setdefault("controlnet_aux", package)
     return importlib.import_module(f"controlnet_aux.{name}")
 

@@ -155,7 +155,7 @@ def build_router(studio: Studio) -> APIRouter:
     @router.post("/inputs/{digest}/annotate", status_code=201)
     async def annotate(digest: Digest, request: Request) -> dict[str, str]:
         """Make the control image of a stored picture; the body is the fields of an Annotation, the answer its hash."""
-        values = await _json_object(request)
+        values = await json_object(request)
         try:
             asked = Annotation(**values)
         except ValidationError as error:

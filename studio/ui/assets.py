@@ -24,6 +24,7 @@ STYLES = (
     "part_cards.css",
     "part_rows.css",
     "weight_strip.css",
+    "control_image.css",
     "canvas.css",
     "tools.css",
     "side_panel.css",

@@ -44,6 +44,9 @@ PROPERTIES: dict[str, Any] = {
     "drawable": False,  # of a picture: whether it may be drawn, or painted on
     "only": [],  # [key, value, default]: hidden while it has its default and that other field has another value
     "box": "",  # of a mask: the key of the box that can be drawn beside it
+    "within": "",  # the field whose control draws this one too
+    "stops": [],  # [number, word] of a number that is chosen in a few plain words
+    "annotators": [],  # of a control image: {name, title, help, problem}
     "over": "",  # of a mask: the key of the picture that it is painted over
     "counts": False,  # whether the number decides how many steps run, which is then said beneath it
 }
@@ -92,8 +95,12 @@ def control(spec: FieldSpec) -> dict[str, Any]:
         drawn |= {"kind": "mask", "reusable": False}
     if spec.extra.widget in ("intent", "box"):
         drawn["kind"] = spec.extra.widget
-    if spec.extra.widget == "image":
+    if spec.extra.widget == "control":
+        drawn["kind"] = "control"
+    if spec.extra.widget in ("image", "control"):
         drawn["drawable"] = True
+    if spec.extra.stops:
+        drawn |= {"kind": "stops", "stops": [list(stop) for stop in spec.extra.stops]}
     return drawn
 
 

@@ -51,8 +51,15 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
     controls = []
     for name, spec in specs(part).items():
         drawn = PROPERTIES | control(spec)
-        drawn |= {"field": name, "value": standing(spec, spec.default), "advanced": spec.extra.advanced}
+        drawn |= {
+            "field": name,
+            "value": standing(spec, spec.default),
+            "advanced": spec.extra.advanced,
+            "within": spec.extra.within,
+        }
         drawn["placeholder"] = own.get(name, spec.extra.placeholder)
+        if drawn["kind"] == "control":
+            drawn["annotators"] = [view.model_dump() for view in studio.annotators()]
         if spec.kind == "model":
             drawn["choices"] = file_choices(studio, spec.extra.model_kind, model) if model else []
             drawn["empty"] = f"No {part.title} here that fits"

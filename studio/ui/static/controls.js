@@ -1,17 +1,20 @@
 // The controls of the form and of its cards: native inputs, named by their labels. A number's value is the text in its box.
 //
-// Each takes { props, workbench, body, id, changed, server }: `props` are those of `Field` (studio/ui/fields.py), and
+// Each takes { props, workbench, body, id, changed, server, card }: `props` are those of `Field` (studio/ui/fields.py), `card` is
+// { get(field), set(values) } of the part that it belongs to, and
 // `changed(value, how)` keeps a new value. It returns { sync, words }: `sync` shows what props say,
 // `words` is the value in a few words.
 
 import { make } from "./workbench.js";
 import { icon } from "./icons.js";
 import { box } from "./box.js";
+import { control } from "./control_image.js";
 import { intent } from "./intent.js";
 import { mask } from "./mask.js";
 import { picture } from "./picture.js";
+import { stops } from "./stops.js";
 
-export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture, mask, intent, box };
+export const CONTROLS = { select, file, number, seed, switch: switchBox, line, picture, mask, intent, box, control, stops };
 
 const ASK_MS = 60;
 

@@ -199,7 +199,7 @@ class PartCards {
     const name = menu ? this.drawField(card, group, menu) : make("span", { class: "card-title", text: group.title });
     name.inert = Boolean(group.locked);
     const head = make("div", { class: "card-head" }, make("label", { class: "switch" }, on), name, ...order, tool("remove", "Remove", () => this.remove(card)));
-    const fields = this.drawFields(card, group, group.fields.filter((field) => field !== menu));
+    const fields = this.drawFields(card, group, group.fields.filter((field) => field !== menu && !field.within));
     card.element = make("li", { class: "card", role: "group", "aria-label": `${group.title} ${place + 1}` }, head, fields);
     card.element.toggleAttribute("data-off", !values.on);
     return card.element;
@@ -238,7 +238,16 @@ class PartCards {
       this.changed(how);
     };
     const id = this.workbench.id(`part-${card.id}-${field.field}`);
-    CONTROLS[field.kind]({ props, workbench: this.workbench, body, id, changed }).sync();
+    const of = {
+      get: (name) => card.values[name],
+      set: (values, how) => {
+        Object.assign(card.values, values);
+        props.value = card.values[field.field];
+        clearComplaint(holder);
+        this.changed(how);
+      },
+    };
+    CONTROLS[field.kind]({ props, workbench: this.workbench, body, id, changed, card: of }).sync();
     return holder;
   }
 }

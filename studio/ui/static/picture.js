@@ -10,7 +10,8 @@ const BLANK = 512; // a side of blank ground where the form says no size
 const LOST = "This picture is not here any more; choose it again.";
 const controls = new Set(); // { workbench, element, take, empty }
 
-export function picture({ props, body, id, changed, workbench }) {
+/** `painted(hash)`: takes what was painted on the picture; left out, it is another picture. */
+export function picture({ props, body, id, changed, workbench, painted = null }) {
   const input = make("input", { id, type: "file", accept: TYPES, class: "only-read" });
   const image = make("img", { alt: `${props.label}, as chosen`, hidden: true, draggable: "false" });
   const words = make("span", { class: "picture-words" });
@@ -52,7 +53,7 @@ export function picture({ props, body, id, changed, workbench }) {
     picture: image.hidden ? "" : props.value,
     value: props.value,
     size: ["width", "height"].map((side) => Number(workbench.fields.get(side)?.words()) || BLANK),
-    set,
+    set: painted ?? set,
   });
   const take = async (file) => {
     const mine = ++busy;
