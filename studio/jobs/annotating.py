@@ -110,7 +110,7 @@ def _carried_out(task: bytes, seconds: float) -> str:
     with tempfile.TemporaryFile() as said:
         with subprocess.Popen(command, cwd=PROJECT, stdin=pipe, stdout=pipe, stderr=said) as process:
             assert process.stdin and process.stdout
-            timer = threading.Timer(seconds, lambda: (late.set(), process.kill()))
+            timer = threading.Timer(seconds, _end, (process, late))
             timer.start()
             try:
                 # Its standard input stays open until it has answered: when that closes, it ends.
@@ -128,3 +128,8 @@ def _carried_out(task: bytes, seconds: float) -> str:
     if late.is_set():
         return f"it took longer than {seconds:.0f} seconds"
     return str(json.loads(answer)["problem"]) if answer.endswith(b"\n") else "its process ended early"
+
+
+def _end(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    process.kill()

@@ -58,6 +58,8 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
             "within": spec.extra.within,
         }
         drawn["placeholder"] = own.get(name, spec.extra.placeholder)
+        if drawn["kind"] == "mask":
+            drawn["over"] = next((n for n, other in specs(part).items() if other.extra.widget == "control"), "")
         if drawn["kind"] == "control":
             drawn["annotators"] = [view.model_dump() for view in studio.annotators()]
         if spec.kind == "model":

@@ -22,16 +22,23 @@ compat.prepare()
 import diffusers  # noqa: E402
 
 from studio.engine.generate import Result, generate  # noqa: E402
+from studio.engine.parts.effect_masks import masked  # noqa: E402
 from studio.manager.manager import Manager  # noqa: E402
 
-EDGES, START = "a" * 64, "b" * 64
+EDGES, START, WHITE, BLACK, LEFT = ("abcde"[k] * 64 for k in range(5))
 
 
 def drawing(seed: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (128, 128, 3), dtype="uint8"))
 
 
-STORED = {EDGES: drawing(1), START: drawing(2)}
+STORED = {
+    EDGES: drawing(1),
+    START: drawing(2),
+    WHITE: Image.new("L", (128, 128), 255),
+    BLACK: Image.new("L", (128, 128), 0),
+    LEFT: Image.fromarray(np.repeat([[255] * 64 + [0] * 64], 128, axis=0).astype("uint8")),
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +121,27 @@ def test_several_units_act_together(manager: Manager, models: Path) -> None:
         models, "edges", "depth", image=[STORED[EDGES], STORED[START]], controlnet_conditioning_scale=[1.0, 0.5]
     )
     assert np.array_equal(np.asarray(made.image), expected)
+
+
+def test_a_mask_of_effect_says_where_it_acts(manager: Manager) -> None:
+    whole, plain = make(manager, asked(manager, {"model": "edges"})), make(manager, asked(manager))
+    everywhere = make(manager, asked(manager, {"model": "edges", "mask": WHITE}))
+    assert everywhere.recipe.pixels == whole.recipe.pixels
+    assert make(manager, asked(manager, {"model": "edges", "mask": BLACK})).recipe.pixels == plain.recipe.pixels
+    left = make(manager, asked(manager, {"model": "edges", "mask": LEFT}))
+    assert left.recipe.pixels not in (whole.recipe.pixels, plain.recipe.pixels)
+    twice = ({"model": "edges", "mask": BLACK}, {"model": "edges"})  # one module, called for each unit in turn
+    assert make(manager, asked(manager, *twice)).recipe.pixels == whole.recipe.pixels
+    assert make(manager, asked(manager, {"model": "edges"})).recipe.pixels == whole.recipe.pixels
+
+
+def test_masks_scale_residuals_at_every_resolution() -> None:
+    mask = torch.zeros(1, 1, 64, 128)
+    mask[..., :64] = 1
+    maps, patches = torch.ones(2, 3, 4, 8), torch.ones(2, 32, 5)
+    down, mid = masked(([maps, maps[..., ::2]], patches), mask)
+    assert down[0][..., :4].min() == 1 and down[0][..., 4:].max() == 0
+    assert mid.reshape(2, 4, 8, 5)[:, :, :4].min() == 1 and mid.reshape(2, 4, 8, 5)[:, :, 4:].max() == 0
 
 
 def test_it_goes_with_image_to_image(manager: Manager, models: Path) -> None:

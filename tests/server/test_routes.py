@@ -314,6 +314,17 @@ def test_an_input_is_addressed_by_its_hash(call: Call) -> None:
     assert "immutable" in shown.headers["cache-control"] and "sandbox" in shown.headers["content-security-policy"]
 
 
+def test_a_control_image_is_made_of_a_stored_picture(call: Call) -> None:
+    digest = call("POST", "/inputs", content=png()).json()["id"]
+    made = call("POST", f"/inputs/{digest}/annotate", json={"annotator": "canny", "width": 512, "height": 512})
+    assert made.status_code == 201 and len(made.json()["id"]) == 64
+    for wrong in ({"annotator": "guess"}, {"width": 1}, {"low": "nan"}, {"resize": "fold"}, {"colour": 1}):
+        refused = call("POST", f"/inputs/{digest}/annotate", json=wrong)
+        assert refused.status_code == 422 and refused.json()["error"].endswith("."), wrong
+    assert call("POST", f"/inputs/{'0' * 64}/annotate", json={}).status_code == 404
+    assert call("GET", "/annotators").json()[0]["problem"] == "put ControlNetHED.pth there"
+
+
 @pytest.mark.parametrize("digest", ["0" * 64, "f" * 63, "F" * 64, "..%2f" + "0" * 59, "0" * 63 + "g"])
 def test_an_input_that_was_never_stored_is_404(call: Call, digest: str) -> None:
     assert call("GET", f"/inputs/{digest}").status_code == 404

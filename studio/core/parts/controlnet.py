@@ -75,6 +75,12 @@ class ControlNet(PartBase):
         description="The share of the steps after which it no longer acts.",
         json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
     )
+    mask: ImageHash | None = Field(
+        None,
+        title="Mask of effect",
+        description="Where it acts: white is followed, black is not, grey in part. Empty: everywhere.",
+        json_schema_extra=extra(widget="mask", wide=True, advanced=True),
+    )
     resize: Literal["crop", "pad", "stretch"] = Field(
         "crop",
         title="Resize",

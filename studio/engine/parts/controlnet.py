@@ -1,9 +1,12 @@
-"""ControlNets: their pictures at the run's size, their weights, and the share of the steps in which they act."""
+"""ControlNets: their pictures at the run's size, their weights, the share of the steps in which they act, and where."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from studio.core.parts.controlnet import ControlNet
+from studio.core.pictures import as_mask
 from studio.engine.effects import PART_EFFECTS, Context, Effect
+from studio.engine.parts.effect_masks import acting_within, as_tensor
 
 
 def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]:
@@ -19,4 +22,15 @@ def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]
     return {name: rows[0] if len(rows) == 1 else rows for name, rows in values.items()}
 
 
-PART_EFFECTS.add("controlnet", Effect(arguments))
+def around(parts: tuple[ControlNet, ...], context: Context) -> AbstractContextManager[None]:
+    """A mask of effect is resized as the control image is, whose size it has where it was painted over it."""
+    net = context.pipeline.controlnet
+    nets = list(getattr(net, "nets", None) or [net])
+    masks = [
+        as_tensor(context.framed(as_mask(context.read_image(part.mask)), part.resize)) if part.mask else None
+        for part in parts
+    ]
+    return acting_within(nets, masks)
+
+
+PART_EFFECTS.add("controlnet", Effect(arguments, around))

@@ -6,13 +6,13 @@ import { address, make } from "./workbench.js";
 const WIDE = matchMedia("(min-width: 820px)"); // on a phone the painter fills the screen, so it opens only when asked to
 
 export function mask(options) {
-  const { props, body, workbench } = options;
+  const { props, body, workbench, card = null } = options;
   const control = picture(options);
   const zone = body.querySelector(".picture-zone");
   const file = body.querySelector("input[type=file]");
   const paint = make("button", { type: "button", class: "mask-paint", onclick: () => workbench.emit("paint", task()) });
   body.querySelector(".picture-control").before(paint);
-  const source = () => workbench.fields.get(props.over)?.get() || "";
+  const source = () => (card ? card.get(props.over) : workbench.fields.get(props.over)?.get()) || "";
   const task = () => ({
     kind: "mask",
     field: props.field,
@@ -41,7 +41,7 @@ export function mask(options) {
     zone.toggleAttribute("data-over", Boolean(hash && props.value));
     zone.style.setProperty("--under", hash ? `url("${address(`inputs/${hash}`)}")` : "none");
   };
-  workbench.on("field", ({ name }) => [props.over, props.field].includes(name) && sync());
+  workbench.on("field", ({ name }) => [props.over, props.field, card && "parts"].includes(name) && sync());
   workbench.on("edit", ({ name, how }) => {
     if (name === props.over && how === "choice" && source() && !props.value && WIDE.matches && paint.offsetParent) paint.click();
   });
