@@ -64,7 +64,7 @@ def test_edges_by_threshold_are_those_of_tiny_world() -> None:
     ],
 )
 def test_pixel_perfect_is_the_scale_of_the_run(picture: tuple[int, int], resize: str, size: tuple[int, int]) -> None:
-    asked = Annotation(width=512, height=512, resize=resize)  # type: ignore[arg-type]
+    asked = Annotation(width=512, height=512, resize=resize)
     assert control_size(picture, asked) == size
 
 
@@ -117,10 +117,10 @@ def test_the_list_says_which_have_their_weights(inputs: InputStore, tmp_path: Pa
 
 
 def test_a_part_with_an_annotator_and_no_source_gets_its_control_image() -> None:
-    asked: list[tuple[str, Annotation]] = []
+    calls: list[tuple[str, Annotation]] = []
 
-    def annotate(digest: str, annotation: Annotation) -> str:
-        asked.append((digest, annotation))
+    def annotate(digest: str, asked: Annotation) -> str:
+        calls.append((digest, asked))
         return "b" * 64
 
     part = ControlNet(image="a" * 64, annotator="canny")
@@ -128,6 +128,6 @@ def test_a_part_with_an_annotator_and_no_source_gets_its_control_image() -> None
     made = part.prepared(request, annotate)
     assert (made.image, made.source) == ("b" * 64, "a" * 64)
     assert made.images() == {"image": "b" * 64}
-    assert (asked[0][1].width, asked[0][1].height) == (256, 128)
+    assert (calls[0][1].width, calls[0][1].height) == (256, 128)
     assert made.prepared(request, annotate) is made
-    assert len(asked) == 1
+    assert len(calls) == 1
