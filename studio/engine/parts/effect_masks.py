@@ -4,13 +4,15 @@ Done by a hook on the ControlNet for the length of a call, so the pipeline is th
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
+
+Mask = Callable[[], torch.Tensor]
 
 
 def as_tensor(mask: Image.Image) -> torch.Tensor:
@@ -46,10 +48,10 @@ def _at(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 @contextmanager
-def acting_within(nets: Sequence[torch.nn.Module], masks: Sequence[torch.Tensor | None]) -> Iterator[None]:
+def acting_within(nets: Sequence[torch.nn.Module], masks: Sequence[Mask | None]) -> Iterator[None]:
     """Each of the ControlNets acts within its mask, None being everywhere. One that several units share is called for each
-    of them in turn."""
-    by_net: dict[int, list[torch.Tensor | None]] = {}
+    of them in turn. A mask is asked for when it is needed, when the task has said which region the model sees."""
+    by_net: dict[int, list[Mask | None]] = {}
     for net, mask in zip(nets, masks, strict=True):
         by_net.setdefault(id(net), []).append(mask)
     with ExitStack() as stack:
@@ -62,5 +64,5 @@ def acting_within(nets: Sequence[torch.nn.Module], masks: Sequence[torch.Tensor 
         yield
 
 
-def _turn(found: Any, mask: torch.Tensor | None) -> Any:
-    return found if mask is None else masked(found, mask)
+def _turn(found: Any, mask: Mask | None) -> Any:
+    return found if mask is None else masked(found, mask())
