@@ -6,6 +6,7 @@ size or side). A bag of words cannot distinguish those, so the encoder must lear
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ from studio.training.optim import Group
 from studio.training.pictures import to_tensor
 from studio.training.tasks import learners
 
+Rivals = tuple[tuple[str, ...], ...]
+
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
-_WORDS = re.compile(r"[a-z]+|[^\sa-z]+")
 _CLIP_SPLIT = r"""'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"""
 HELD_OUT = 512
-# Words of which one can stand where another does: swapping two gives a caption that is nearly, but not, right.
-RIVALS = (
+# Words of which one can be where another is: swapping two gives a caption that is nearly, but not, right. A data set may
+# have its own, as `rivals`.
+RIVALS: Rivals = (
     ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown", "gray"),
     ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent", "moon", "cloud", "bird", "balloon",
      "butterfly", "tree", "house", "flower", "mushroom", "car", "cup", "boat", "fish"),
@@ -37,7 +40,6 @@ RIVALS = (
     ("sky", "night", "sea", "hills", "snow", "desert", "meadow", "sunset"),
     ("small", "large"), ("left", "right"), ("top", "bottom"), ("above", "below"),
 )  # fmt: skip
-_RIVALS_OF = {word: group for group in RIVALS for word in group}
 
 
 def train_tokenizer(captions: Iterable[str], size: int, length: int) -> CLIPTokenizer:
@@ -71,23 +73,33 @@ def _merges(learner: Tokenizer) -> list[tuple[str, str]]:
     return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
 
 
-def near_miss(caption: str, rng: np.random.Generator) -> str:
+@cache
+def _rivals(rivals: Rivals) -> tuple[re.Pattern[str], dict[str, tuple[str, ...]]]:
+    """What finds a word that has rivals (the longest first), and the rivals of each."""
+    group_of = {word: group for group in rivals for word in group}
+    longest = sorted(map(re.escape, group_of), key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(longest)})\b"), group_of
+
+
+def near_miss(caption: str, rng: np.random.Generator, rivals: Rivals = RIVALS) -> str:
     """The caption with two of its words exchanged ("red star, blue ring" -> "blue star, red ring"), or one replaced."""
-    words = _WORDS.findall(caption)
-    places = [i for i, word in enumerate(words) if word in _RIVALS_OF]
-    if not places:
+    pattern, group_of = _rivals(rivals)
+    words = pattern.findall(caption)
+    if not words:
         return caption + " on the left"
+    places = range(len(words))
     pairs = [
-        (i, j) for i in places for j in places if i < j and words[i] != words[j] and words[j] in _RIVALS_OF[words[i]]
+        (i, j) for i in places for j in places if i < j and words[i] != words[j] and words[j] in group_of[words[i]]
     ]
     if pairs and rng.random() < 0.6:
         i, j = pairs[int(rng.integers(len(pairs)))]
         words[i], words[j] = words[j], words[i]
     else:
-        i = places[int(rng.integers(len(places)))]
-        others = [w for w in _RIVALS_OF[words[i]] if w != words[i]]
+        i = int(rng.integers(len(words)))
+        others = [w for w in group_of[words[i]] if w != words[i]]
         words[i] = others[int(rng.integers(len(others)))]
-    return " ".join(words)
+    changed = iter(words)
+    return pattern.sub(lambda _: next(changed), caption)
 
 
 class ImageTower(nn.Module):
@@ -119,6 +131,7 @@ class TextLearner:
         make = datasets.get(config.data.name)
         data = make(**options, size=config.task.picture_size)
         held_out = make(**options, size=config.task.picture_size, split="held_out")
+        self.rivals = getattr(data, "rivals", RIVALS)
         self.tokenizer = train_tokenizer(data.captions(0, self.task.captions), self.task.vocabulary, self.task.tokens)
         self.text = build(self.task, len(self.tokenizer), self.tokenizer.eos_token_id).to(config.device)
         self.tower = ImageTower(32, self.task.embedding).to(config.device)
@@ -139,7 +152,7 @@ class TextLearner:
         rng = np.random.default_rng((self.config.seed, step))
         picks = rng.integers(0, len(self.pictures), self.config.batch)
         captions = [self.captions[i] for i in picks]
-        wrong = [near_miss(caption, rng) for caption in captions]
+        wrong = [near_miss(caption, rng, self.rivals) for caption in captions]
         ids, mask = tokenize(self.tokenizer, captions + wrong)
         return {"x": torch.from_numpy(self.pictures[picks]), "ids": ids, "mask": mask}
 
@@ -169,7 +182,7 @@ class TextLearner:
     def evaluate(self) -> dict[str, float]:
         """On held-out pictures: how often the right caption scores above its near miss, and above 127 others."""
         rng = np.random.default_rng(0)
-        wrong = [near_miss(caption, rng) for caption in self.held_captions]
+        wrong = [near_miss(caption, rng, self.rivals) for caption in self.held_captions]
         ids, mask = tokenize(self.tokenizer, self.held_captions + wrong)
         texts = self._embed_text(ids.to(self.config.device), mask.to(self.config.device))
         pictures = self._embed_pictures(torch.from_numpy(self.held_pictures).to(self.config.device))

@@ -34,13 +34,14 @@ SCENE_PHRASES: dict[str, tuple[str, ...]] = {
 PATTERN_NOUNS = {"striped": "stripes", "dotted": "dots", "gradient": "gradient", "checkered": "checks"}
 SPELLINGS = (("in the middle", "in the center"), ("gray", "grey"))
 UNIQUE = ("sun", "moon")
+ARTICLES = {"unicorn": "a", "hourglass": "an"}  # by their sound, not by their first letter
 CANONICAL_SHARE = 0.6
 LEFT_OUT = 0.10
 
 
 def article(words: str) -> str:
     """`words` with its indefinite article."""
-    return ("an " if words[0] in "aeiou" else "a ") + words
+    return ARTICLES.get(words, "an" if words[0] in "aeiou" else "a") + " " + words
 
 
 def say_object(obj: SceneObject, size_word: str | None = None) -> str:

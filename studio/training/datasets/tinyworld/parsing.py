@@ -6,6 +6,7 @@ Nothing is guessed: a sentence outside the grammar raises InvalidRequest.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from studio.core.errors import InvalidRequest
 from studio.evaluation.expected import Expected, ExpectedGround, ExpectedObject, ExpectedRelation
@@ -30,11 +31,17 @@ _RELATIONS: dict[str, tuple[str, bool]] = {
 }
 
 
-def _any(words: object) -> str:
-    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))  # type: ignore[call-overload]
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted(map(re.escape, words), key=len, reverse=True))
 
 
-_OBJECT = re.compile(rf"\b(?:an?|the)(?: ({_any(_SIZES)}))?(?: ({_any(COLOURS)}))? ({_any(KINDS)})\b")
+def object_pattern(kinds: Iterable[str], colours: Iterable[str]) -> re.Pattern[str]:
+    """Finds an object in a sentence: size, colour and kind."""
+    colour = _any(colours) or r"\b\B"  # without colours: what never matches
+    return re.compile(rf"\b(?:an?|the)(?: ({_any(_SIZES)}))?(?: ({colour}))? ({_any(kinds)})\b")
+
+
+_OBJECT = object_pattern(KINDS, COLOURS)
 _BACKGROUND = re.compile(rf"(?:,| on an?) (?:(?:vertically )?({_any(PATTERNS)}) )?({_any(COLOURS)}) (?:back)?ground$")
 _PATTERN = re.compile(rf", (?:vertical )?({_any(COLOURS)}) ({_any(_NOUNS)})$")
 _LANDSCAPE = re.compile(rf"(?:, ({_any(SCENES)})| ({_any(_LANDSCAPES)}))$")
@@ -42,32 +49,35 @@ _STYLE = re.compile(rf", ({_any(STYLES)}) style$")
 _BETWEEN = re.compile(rf"^(?: ({_any(_PLACES)}))?(?:,? ?(?:and)?| ({_any(_RELATIONS)})) ?$")
 
 
-def parse(caption: str) -> Expected:
-    """What `caption` says. Raises InvalidRequest where it is no sentence of Tiny World."""
+def parse(caption: str, objects: re.Pattern[str] = _OBJECT) -> Expected:
+    """What `caption` says; `objects` is the `object_pattern` of another world that has the same grammar.
+
+    Raises InvalidRequest where it is no sentence of that world.
+    """
     text = " ".join(caption.lower().split())
     for usual, other in SPELLINGS:
         text = text.replace(other, usual)
     text, style = _cut_style(text)
     text, ground = _cut_ground(text)
-    found = list(_OBJECT.finditer(text))
+    found = list(objects.finditer(text))
     if not found or found[0].start() != 0:
-        raise InvalidRequest(f"{_shown(caption)} names no object that Tiny World knows at its beginning.")
-    objects, relations = [], []
+        raise InvalidRequest(f"{_shown(caption)} names no known object at its beginning.")
+    seen, relations = [], []
     for number, match in enumerate(found):
         end = found[number + 1].start() if number + 1 < len(found) else len(text)
         between = _BETWEEN.match(text[match.end() : end])
         if between is None:
-            raise InvalidRequest(f"{_shown(caption)} is not a sentence of Tiny World near {match.group(0)!r}.")
+            raise InvalidRequest(f"{_shown(caption)} is not a sentence of this grammar near {match.group(0)!r}.")
         size, colour, kind = match.groups()
         place, relation = between.groups()
-        objects.append(ExpectedObject(kind, colour, _SIZES.get(size), _PLACES.get(place)))
+        seen.append(ExpectedObject(kind, colour, _SIZES.get(size), _PLACES.get(place)))
         if relation is not None:
             name, turned = _RELATIONS[relation]
             pair = (number + 1, number) if turned else (number, number + 1)
             relations.append(ExpectedRelation(pair[0], name, pair[1]))
-    if any(max(r.first, r.second) >= len(objects) for r in relations):
+    if any(max(r.first, r.second) >= len(seen) for r in relations):
         raise InvalidRequest(f"{_shown(caption)} ends before it names its last object.")
-    return Expected(tuple(objects), tuple(relations), ground, style)
+    return Expected(tuple(seen), tuple(relations), ground, style)
 
 
 def _shown(caption: str) -> str:
