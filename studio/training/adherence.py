@@ -1,6 +1,6 @@
-"""Measures how well a model follows Tiny World's prompts: `studio evaluate adherence MODEL`.
+"""Measures how well a model follows the prompts of a drawn world: `studio evaluate adherence MODEL`.
 
-Joins held-out prompts of the data set, a stock diffusers pipeline, and the probe of `studio.evaluation`.
+Joins held-out prompts of the world, a stock diffusers pipeline, and the probe of `studio.evaluation`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from studio.core.errors import InvalidRequest, ModelError
 from studio.evaluation.adherence import Generate, evaluate
 from studio.evaluation.probe import Probe
 from studio.evaluation.sheet import contact_sheet
-from studio.training.datasets.tinyworld import held_out_prompts, held_out_renders
+from studio.training.worlds import World, worlds
 
-PROBE = Path("models/starter/probe")
 MODEL = Path("models/starter/tinyworld-sd")
+TINY_WORLD = worlds.get("tinyworld")
 
 
 def pipeline_generator(folder: Path, *, steps: int = 30, guidance: float = 4.0, batch: int = 10) -> Generate:
@@ -62,6 +62,7 @@ def measure(
     generate: Generate,
     probe: Probe,
     *,
+    world: World = TINY_WORLD,
     kinds: Sequence[str] = ("one", "two"),  # prompts of one, two or three objects
     count: int = 100,
     seed: int = 0,
@@ -71,8 +72,8 @@ def measure(
     """Scores by kind of prompts, each with the probe's own score on true pictures beside it."""
     reports: dict[str, Any] = {}
     for kind in kinds:
-        prompts = held_out_prompts(kind, count, seed)
-        control = held_out_renders(kind, max(200, count), seed, probe.spec.size)
+        prompts = world.prompts(kind, count, seed)
+        control = world.renders(kind, max(200, count), seed, probe.spec.size)
         start = time.perf_counter()
         adherence, images, report = evaluate(generate, prompts, probe, seed=seed, control=control)
         reports[kind] = {**report, "seconds": round(time.perf_counter() - start, 1)}
@@ -97,9 +98,8 @@ def parser() -> Parser:
     out.add_argument("--steps", type=int, help="default: the model's own, else 30")
     out.add_argument("--guidance", type=float, help="default: the model's own, else 4.0")
     out.add_argument("--batch", type=int, default=10)
-    out.add_argument(
-        "--probe", type=Path, default=PROBE, metavar="DIR", help="the folder of the probe that judges the pictures"
-    )
+    out.add_argument("--world", choices=worlds.names(), help="whose prompts (default: the model's own, else tinyworld)")
+    out.add_argument("--probe", type=Path, metavar="DIR", help="the folder of the probe that judges the pictures")
     out.add_argument("--out", type=Path, metavar="DIR", help="folder for adherence.json and the contact sheets")
     out.add_argument("--json", action="store_true", help="print one JSON object")
     return out
@@ -108,7 +108,11 @@ def parser() -> Parser:
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     folder = args.model if args.model.exists() else Path("models") / args.model
-    own = own_defaults(folder)
+    card = read_card(folder)
+    defaults = card.get("defaults")
+    own = defaults if isinstance(defaults, dict) else {}
+    world = worlds.get(args.world or card.get("world", "tinyworld"))
+    args.probe = args.probe or world.probe
     args.steps = own.get("steps", 30) if args.steps is None else args.steps
     args.guidance = own.get("guidance_scale", 4.0) if args.guidance is None else args.guidance
     _check(args.model.name, folder, args.probe, args)
@@ -116,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     generate = pipeline_generator(folder, steps=args.steps, guidance=args.guidance, batch=args.batch)
     kinds = ("one", "two") if args.objects == "both" else (args.objects,)
     reports = measure(
-        generate, probe, kinds=kinds, count=args.count, seed=args.seed, out=args.out, name=args.model.name
+        generate, probe, world=world, kinds=kinds, count=args.count, seed=args.seed, out=args.out, name=args.model.name
     )
     print(json.dumps(reports) if args.json else "\n".join(lines(reports)))
     return 0
@@ -134,17 +138,16 @@ def _check(name: str, folder: Path, probe: Path, args: Namespace) -> None:
     if not (folder / "model_index.json").is_file():
         raise InvalidRequest(f"There is no diffusers pipeline {name!r}, neither here nor in models/.")
     if not probe.is_dir():
-        raise InvalidRequest(f"There is no probe {probe.name!r}; train it by presets/training/starter-probe.yaml.")
+        raise InvalidRequest(f"There is no probe {probe.name!r}; train it by its recipe in presets/training.")
 
 
-def own_defaults(folder: Path) -> dict[str, Any]:
-    """The defaults of the model's card; empty where it has none."""
+def read_card(folder: Path) -> dict[str, Any]:
+    """The model's card; empty where it has none."""
     try:
         card = json.loads((folder / "unnoise.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    defaults = card.get("defaults") if isinstance(card, dict) else None
-    return defaults if isinstance(defaults, dict) else {}
+    return card if isinstance(card, dict) else {}
 
 
 def lines(reports: dict[str, Any]) -> list[str]:

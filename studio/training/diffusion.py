@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
-from diffusers.models.attention_processor import AttnProcessor
 from PIL import Image
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from studio.core.errors import ModelError
-from studio.training.backbones import backbones
+from studio.training.backbones import Backbone, backbones
 from studio.training.config import DiffusionTask, TrainConfig
 from studio.training.export import file_hash, stock_pipeline
 from studio.training.latents import LatentCache
@@ -38,19 +37,24 @@ class DiffusionLearner:
         self.objective = objectives.get(self.task.objective)
         self.schedule = schedules.get(self.task.schedule)(**self.task.schedule_options)
         self.backbone = backbones.get(self.task.backbone)
-        self.vae, self.tokenizer, self.text = _parts(Path(self.task.autoencoder), Path(self.task.text))
+        self.vae, self.tokenizer, self.text = _parts(self.backbone, Path(self.task.autoencoder), Path(self.task.text))
         self.vae.to(config.device).requires_grad_(False)
         self.text.to(config.device)
         side = config.data.size // 2 ** (len(self.vae.config.encoder_block_out_channels) - 1)
         torch.manual_seed(config.seed)
-        channels, width = self.vae.config.latent_channels, self.text.config.hidden_size
-        self.model = self.backbone.build(dict(self.task.model), channels, side, width).to(config.device)
+        channels = self.vae.config.latent_channels
+        self.model = self.backbone.build(dict(self.task.model), channels, side, self.text).to(config.device)
         if torch.device(config.device).type == "cpu":
             # The fused attention's backward is slow on processors: a step of the starter took 1.34 s with it, 0.95 without.
-            self.model.set_attn_processor(AttnProcessor())
+            self.model.set_attn_processor(self.backbone.attention())
         self.network = torch.compile(self.model) if config.compile else self.model
         self.cache = LatentCache(
-            folder.parent / "latents", self.vae, file_hash(Path(self.task.autoencoder)), config.data, self.task.captions
+            folder.parent / "latents",
+            self.vae,
+            file_hash(Path(self.task.autoencoder)),
+            config.data,
+            self.task.captions,
+            config.precision,
         )
 
     def modules(self) -> dict[str, nn.Module]:
@@ -79,8 +83,8 @@ class DiffusionLearner:
         captions = ["" if out else caption for out, caption in zip(left_out, captions, strict=True)]
         ids, mask = tokenize(self.tokenizer, captions, self.tokenizer.model_max_length if self.backbone.pads else None)
         u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
-        eps = rng.standard_normal((n, *self.cache.latents.shape[1:]), dtype=np.float32)
-        x0 = torch.from_numpy(self.cache.latents[picks].astype(np.float32))
+        eps = rng.standard_normal((n, *self.cache.shape), dtype=np.float32)
+        x0 = torch.from_numpy(self.cache.take(picks).astype(np.float32))
         return {"x0": x0, "ids": ids, "mask": mask, "u": torch.from_numpy(u), "eps": torch.from_numpy(eps)}
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -88,7 +92,7 @@ class DiffusionLearner:
         t = self.schedule.times(batch["u"])
         alpha, sigma = (s.view(-1, 1, 1, 1).float() for s in self.schedule.alpha_sigma(t))
         x_t = alpha * x0 + sigma * eps
-        text = self.text(batch["ids"], attention_mask=None if self.backbone.pads else batch["mask"])[0]
+        text = self.backbone.encode(self.text, batch["ids"], batch["mask"])
         out = self.backbone.predict(self.network, x_t, t, text, batch["mask"]).float()
         error = (out - self.objective.target(x0, eps, alpha, sigma)).square().mean(dim=(1, 2, 3))  # [n]
         weighted = error * weight(self.objective, self.task.weighting, alpha.flatten(), sigma.flatten())
@@ -108,7 +112,8 @@ class DiffusionLearner:
         pipeline = self.pipeline()
         prompts = list(self.task.sample_prompts)
         generators = [torch.Generator().manual_seed(k) for k in range(len(prompts))]
-        with torch.autocast(torch.device(self.config.device).type, torch.bfloat16):
+        bf16 = self.config.precision == "bf16"
+        with torch.autocast(torch.device(self.config.device).type, torch.bfloat16, enabled=bf16):
             pictures = pipeline(  # type: ignore[operator]
                 prompts,
                 num_inference_steps=self.task.sample_steps,
@@ -125,12 +130,12 @@ class DiffusionLearner:
         self.pipeline().save_pretrained(folder)  # type: ignore[attr-defined]
 
 
-def _parts(autoencoder: Path, text: Path) -> tuple[AutoencoderTiny, CLIPTokenizer, CLIPTextModel]:
+def _parts(backbone: Backbone, autoencoder: Path, text: Path) -> tuple[AutoencoderTiny, CLIPTokenizer, nn.Module]:
     try:
         return (
             AutoencoderTiny.from_pretrained(autoencoder).eval(),
             CLIPTokenizer.from_pretrained(text / "tokenizer"),
-            CLIPTextModel.from_pretrained(text / "text_encoder", attn_implementation="eager"),
+            backbone.load_text(text),
         )
     except (OSError, ValueError):
         names = f"{autoencoder.name} and {text.name}"

@@ -94,7 +94,8 @@ def _write_pipeline(model: Path, part: Path, vae: Path | None, card: dict[str, A
     # Schedulers that clip, or end on a clean picture, by default would treat latents wrongly when built from this config.
     pipeline.scheduler.register_to_config(clip_sample=False, set_alpha_to_one=False)
     pipeline.to(dtype=torch.float16).save_pretrained(part, safe_serialization=True)
-    pipeline.tokenizer.backend_tokenizer.model.save(str(part / "tokenizer"))  # CLIP's own files, for older libraries
+    for path in part.glob("tokenizer*"):  # their own files, for older libraries
+        getattr(pipeline, path.name).backend_tokenizer.model.save(str(path))
     _tidy(part)
     _write_card(part / CARD, card)
 

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,20 @@ _PART = 32  # pictures encoded at once
 class LatentCache:
     """Rows 0, 1, 2, ... of (latent [c, h, w] of unit deviation, captions); `grow` makes them as they are needed."""
 
-    def __init__(self, folder: Path, vae: AutoencoderTiny, vae_hash: str, data: DataConfig, captions: int):
-        self.vae, self.captions_each, self.size = vae, captions, data.size
+    def __init__(
+        self,
+        folder: Path,
+        vae: AutoencoderTiny,
+        vae_hash: str,
+        data: DataConfig,
+        captions: int,
+        precision: str = "bf16",
+    ):
+        self.vae, self.captions_each, self.precision = vae, captions, precision
         self.data = datasets.get(data.name)(**data.model_dump(exclude={"name"}))
-        key = json.dumps([vae_hash, data.model_dump(mode="json"), captions], sort_keys=True)
+        key = json.dumps([vae_hash, data.model_dump(mode="json"), captions, precision], sort_keys=True)
         self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
-        self.latents = np.empty((0, 0, 0, 0), dtype=np.float16)  # [rows, c, h, w]
+        self.chunks: list[np.ndarray] = []  # each [CHUNK, c, h, w], fp16
         self.captions: list[list[str]] = []
 
     def __len__(self) -> int:
@@ -39,13 +48,19 @@ class LatentCache:
 
     def grow(self, rows: int) -> None:
         """Load or make rows until at least `rows` are in memory."""
-        latents = [self.latents] if len(self) else []
         while len(self) < rows:
-            more, captions = self._chunk(len(self) // CHUNK)
-            latents.append(more)
+            latents, captions = self._chunk(len(self.chunks))
+            self.chunks.append(latents)
             self.captions += captions
-        if len(latents) > 1 or not self.latents.size:
-            self.latents = np.concatenate(latents)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one latent: [c, h, w]."""
+        return self.chunks[0].shape[1:]
+
+    def take(self, rows: Iterable[int]) -> np.ndarray:
+        """The latents of those rows, [n, c, h, w]."""
+        return np.stack([self.chunks[row // CHUNK][row % CHUNK] for row in rows])
 
     def _chunk(self, number: int) -> tuple[np.ndarray, list[list[str]]]:
         path = self.folder / f"chunk-{number:06d}.npz"
@@ -71,7 +86,7 @@ class LatentCache:
         for start in range(rows.start, rows.stop, _PART):
             examples = [self.data[i] for i in range(start, min(start + _PART, rows.stop))]
             x = to_tensor(np.stack([e.image for e in examples])).to(device, memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 z = self.vae.encode(x).latents
             latents.append((z.float() * scale).cpu().numpy().astype(np.float16))
             retell = getattr(self.data, "retellings", None)

@@ -23,9 +23,11 @@ from torch.nn import functional as F
 
 from studio.evaluation.adherence import score
 from studio.evaluation.probe import STRIDE, UNCLEAR, Probe, ProbeNet, ProbeSpec, cell_centres, to_tensor
+from studio.training.datasets import datasets
 from studio.training.datasets.filters import filters
-from studio.training.datasets.tinyworld import Example, TinyWorld, held_out_renders, vocabulary
+from studio.training.datasets.tinyworld import Example, vocabulary
 from studio.training.optim import bf16_is_fast
+from studio.training.worlds import worlds
 
 RUINED = 0.08  # share of the pictures that are ruined and labelled "unclear"
 EVERY = 50  # steps between rows of metrics
@@ -38,6 +40,7 @@ class ProbeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    data: str = Field("tinyworld", description="The world whose scenes it learns: tinyworld or emoji.")
     out: Path = Field(description="Folder that receives weights and config.")
     size: int = Field(128, ge=32, le=512, multiple_of=STRIDE, description="Side of the pictures it looks at.")
     channels: int = Field(64, ge=8, le=512, multiple_of=4)
@@ -147,11 +150,17 @@ def losses(spec: ProbeSpec, grid: Tensor, ground: Tensor, labels: dict[str, Tens
     return {
         "object": -focal.sum() / centre.sum(),
         "kind": F.cross_entropy(grid[:, 4 : 4 + kinds], labels["kind"]),
-        "colour": F.cross_entropy(grid[:, 4 + kinds :], labels["colour"]),
+        "colour": _labelled(grid[:, 4 + kinds :], labels["colour"]),
         "shape": away.mean(1)[near].mean(),
-        "ground": F.cross_entropy(ground[:, :words], labels["ground"][:, 0]),
-        "ground_colour": F.cross_entropy(ground[:, words:], labels["ground"][:, 1]),
+        "ground": _labelled(ground[:, :words], labels["ground"][:, 0]),
+        "ground_colour": _labelled(ground[:, words:], labels["ground"][:, 1]),
     }
+
+
+def _labelled(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean cross entropy where there is a label; 0 where there is none, as for the colours of emoji."""
+    total = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    return total / (labels != IGNORED).sum().clamp(min=1)
 
 
 def round_trip(folder: Path) -> Callable[[Tensor], Tensor]:
@@ -179,7 +188,7 @@ def train(config: ProbeConfig) -> Iterator[dict[str, float]]:
     cv2.setNumThreads(1)
     torch.manual_seed(config.seed)
     spec = ProbeSpec(
-        (*vocabulary.KINDS, UNCLEAR),
+        (*worlds.get(config.data).kinds, UNCLEAR),
         tuple(vocabulary.COLOURS),
         vocabulary.PATTERNS + vocabulary.SCENES,
         config.size,
@@ -223,7 +232,7 @@ def _set_lr(optimizer: torch.optim.Optimizer, lr: float, step: int, done: float)
 
 def _batches(config: ProbeConfig, label: Labels) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Batches without end: pictures [B, 3, S, S], four fifths of them with defects, and their targets."""
-    world = TinyWorld(config.size, "train", config.seed + 1, config.styles, config.objects)
+    world = datasets.get(config.data)(config.size, "train", config.seed + 1, config.styles, config.objects)
     rng = np.random.default_rng(config.seed)
     for start in range(0, sys.maxsize, config.batch):
         examples = [world[i] for i in range(start, start + config.batch)]
@@ -245,7 +254,7 @@ def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:
     probe = Probe(net)
     accuracy = {}
     for kind in ("one", "two"):
-        images, prompts = held_out_renders(kind, 500, seed=1, size=config.size)
+        images, prompts = worlds.get(config.data).renders(kind, 500, 1, config.size)
         accuracy[kind] = score(images, prompts, probe).rates()
     net.spec = probe.spec = replace(probe.spec, accuracy=accuracy)
     probe.save(config.out)

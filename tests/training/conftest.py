@@ -31,6 +31,7 @@ UNET = {
 MODELS = {
     "unet2d_condition": UNET,
     "pixart": {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1},
+    "sd3": {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2},
 }
 
 

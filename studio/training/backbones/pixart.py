@@ -5,21 +5,21 @@ from typing import Any
 from diffusers import PixArtAlphaPipeline, PixArtTransformer2DModel
 from torch import Tensor, nn
 
-from studio.training.backbones.registry import backbones
+from studio.training.backbones.registry import OneTextEncoder, backbones
 
 
-class PixArt:
+class PixArt(OneTextEncoder):
     pads = False
     call: dict[str, Any] = {"use_resolution_binning": False}
     component = "transformer"
 
-    def build(self, model: dict[str, Any], channels: int, side: int, text_width: int) -> nn.Module:
+    def build(self, model: dict[str, Any], channels: int, side: int, text: nn.Module) -> nn.Module:
         sizes = {"num_attention_heads": 4, "attention_head_dim": 64, "num_layers": 8, "patch_size": 2, **model}
         return PixArtTransformer2DModel(
             sample_size=side,
             in_channels=channels,
             out_channels=channels,
-            caption_channels=text_width,
+            caption_channels=text.config.hidden_size,
             cross_attention_dim=sizes["num_attention_heads"] * sizes["attention_head_dim"],
             use_additional_conditions=False,
             **sizes,

@@ -6,19 +6,23 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 
-from studio.training.backbones.registry import backbones
+from studio.training.backbones.registry import OneTextEncoder, backbones
 
 _ENDS = ("conv_in.", "conv_out.", "time_embedding.")
 
 
-class UNet2DCondition:
+class UNet2DCondition(OneTextEncoder):
     pads = True
     call: dict[str, Any] = {}
     component = "unet"
 
-    def build(self, model: dict[str, Any], channels: int, side: int, text_width: int) -> nn.Module:
+    def build(self, model: dict[str, Any], channels: int, side: int, text: nn.Module) -> nn.Module:
         network = UNet2DConditionModel(
-            sample_size=side, in_channels=channels, out_channels=channels, cross_attention_dim=text_width, **model
+            sample_size=side,
+            in_channels=channels,
+            out_channels=channels,
+            cross_attention_dim=text.config.hidden_size,
+            **model,
         )
         return network.to(memory_format=torch.channels_last)
 
