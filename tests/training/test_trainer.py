@@ -26,11 +26,7 @@ def trace(folder):
     return [json.loads(line)["figures"] for line in lines]
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("backbone", one_in(2, ["pixart", "unet2d_condition"]))
-=======
-@pytest.mark.parametrize("backbone", ["pixart", "unet2d_condition", "sd3"])
->>>>>>> 883035f (An SD 3 backbone, logit-normal times, probes and adherence for more than one world (issue 11))
+@pytest.mark.parametrize("backbone", one_in(3, ["pixart", "unet2d_condition", "sd3"]))
 def test_a_resumed_run_is_bit_equal_to_one_that_never_stopped(diffusion, backbone, tmp_path):
     whole = list(Trainer(diffusion(backbone, steps=6), tmp_path / "whole").run())
     assert isinstance(whole[-1], Checkpoint)
