@@ -18,6 +18,7 @@ class Mode:
     purpose: str = ""
     examples: tuple[str, ...] = ()
     part: str = ""
+    also: tuple[str, ...] = ()  # further kinds of parts that are large in it
 
 
 class ModeSwitch(gr.HTML):

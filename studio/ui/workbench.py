@@ -50,7 +50,7 @@ class Workbench:
         self.form = Form(
             studio,
             {name: mode.task for name, mode in modes.items() if mode.task},
-            large={name: (mode.part,) for name, mode in modes.items() if mode.part},
+            large={name: (mode.part, *mode.also) for name, mode in modes.items() if mode.part},
         )
         self.model = gr.State("")  # the model before the one that is being chosen
         with gr.Column(elem_id=name, elem_classes=["workbench"]):

@@ -86,6 +86,7 @@ class Assembler:
             }
             hashes |= {name: self._weights_hash([file]) for name, file in found.attachments.items()}
             small = self._small_components(folder, index, found)
+            small |= found.adapt(small)
         except OSError as error:
             raise ModelError(
                 f"{info.title} cannot be read any more: {error.strerror or 'a file is missing'}."

@@ -68,6 +68,11 @@ class Support:
         """How many numbers are in memory while it is attached, beside those of its files."""
         return 0
 
+    def adapt(self, part: Any, context: Context, small: Mapping[str, Any]) -> dict[str, Any]:
+        """Tokenizers, or others of the `small` components without weights, to use in place of the model's for this run.
+        `attach` finds them among its modules. Raises ModelError."""
+        return {}
+
     def attach(self, part: Any, context: Context, modules: Mapping[str, Any]) -> AbstractContextManager[Any]:
         """Attached to those of `modules` that it concerns, for the length of a `with`; afterwards they are as before, to
         the last bit. Called with what is in memory: all of the model's components, or those of the stage that runs."""
@@ -89,6 +94,7 @@ class ModelParts:
         self.sources = dict(context.own)  # component -> where it comes from
         self.owners = dict.fromkeys(context.own, context.info.id)  # component or attachment -> id of the model it is of
         self.attachments: dict[str, Path] = {}
+        self._adapted: dict[str, Any] = {}
         self.extra_elements = 0  # beside those of the attachments' files
         # (part, its support, the support's name of each of its components -> the run's)
         self._used: list[tuple[PartBase, Support, dict[str, str]]] = []
@@ -127,11 +133,17 @@ class ModelParts:
             out |= support.pipeline_arguments([part for part, _ in mine], found)
         return out
 
+    def adapt(self, small: Mapping[str, Any]) -> dict[str, Any]:
+        """Components without weights that take the place of the model's for this run."""
+        for part, support, _ in self._used:
+            self._adapted |= support.adapt(part, self._context, {**small, **self._adapted})
+        return self._adapted
+
     @contextmanager
     def attached(self, modules: Mapping[str, Any]) -> Iterator[None]:
         """All attachments on `modules`, for the length of a `with`. In an order of their own: sums of floating-point numbers
         depend on it, and the picture must not depend on the order in which parts were listed."""
         with ExitStack() as stack:
             for part, support, _ in sorted(self._used, key=lambda used: used[0].model_dump_json()):
-                stack.enter_context(support.attach(part, self._context, modules))
+                stack.enter_context(support.attach(part, self._context, {**self._adapted, **modules}))
             yield

@@ -38,11 +38,11 @@ def checked_header(file: Path) -> Header:
         raise ModelError(f"The LoRA {file.stem} cannot be used: {error}") from None
 
 
-def read_tensors(file: Path) -> dict[str, Any]:
+def read_tensors(file: Path, kind: str = "LoRA") -> dict[str, Any]:
     """Every tensor, in memory of its own: a file that is changed during the run does not matter. Raises ModelError."""
     from safetensors.torch import load
 
-    with explained(f"The LoRA {file.stem} cannot be read"):
+    with explained(f"The {kind} {file.stem} cannot be read"):
         return load(file.read_bytes())
 
 
