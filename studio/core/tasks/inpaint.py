@@ -67,7 +67,7 @@ class Inpaint(ImageToImage):
         json_schema_extra=extra(widget="mask", wide=True, infotext="Mask hash"),
     )
     mask_grow: Integer = Field(
-        4,
+        8,
         ge=0,
         le=512,
         title="Grow",
