@@ -67,7 +67,7 @@ FROM_PICTURE = frozenset(
 # The parameters that a row says of a call whether it has them.
 PARAMETERS = (
     "prompt", "negative_prompt", "image", "mask_image", "control_image", "strength", "noise_level", "width", "height",
-    "num_images_per_prompt", "guidance_scale", "guidance_rescale", TRUE_SCALE, "max_area", "intermediate_timesteps",
+    "num_images_per_prompt", "guidance_scale", "guidance_rescale", "clip_skip", TRUE_SCALE, "max_area", "intermediate_timesteps",
     *AS_WRITTEN,
 )  # fmt: skip
 

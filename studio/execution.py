@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from studio.core import events
 from studio.core.errors import Cancelled, ModelError, StudioError
@@ -19,13 +20,15 @@ from studio.engine.generate import Watch
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
-from studio.engine.stages import generate_all, planned
+from studio.engine.stages import as_written, generate_all, planned
 from studio.jobs.frames import FrameStore
 from studio.jobs.inputs import InputStore
 from studio.jobs.saving import Sink
 from studio.jobs.storage import PRIVATE
 from studio.manager.disk.catalog import Catalog
 from studio.manager.manager import Loaded, Manager
+from studio.prompts.prepare import expanded, is_read
+from studio.prompts.wildcards import Wildcards
 
 Emit = Callable[[events.Event], None]
 
@@ -111,7 +114,9 @@ def _run(
 
         observers = (recorder, previewer) if previewer else (recorder,)
         watch = Watch(observers, reporter.cancelled, inputs.open)
-        for result in generate_all(request, planned(request, info, models), leased, watch):
+        wildcards = Wildcards(manager.settings.wildcards)
+        expand = partial(expanded, lines=wildcards) if is_read(request, info) else as_written
+        for result in generate_all(request, planned(request, info, models), leased, watch, expand=expand):
             recorder.catch_up()
             if not is_sketch(reporter.job):
                 reporter.emit(archive.save(result.image, result.recipe, reporter.job))

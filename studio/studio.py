@@ -50,6 +50,8 @@ from studio.manager.memory.ledger import read_ledger
 from studio.manager.memory.limits import host_budget
 from studio.manager.prompt_tokens import count_tokens
 from studio.metadata import reader
+from studio.prompts.prepare import with_loras
+from studio.prompts.wildcards import Wildcards
 from studio.training.runs import Runs
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class Studio:
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         model, path = self._found(request.model)
+        request = with_loras(request, self._catalog.models(), Wildcards(self.settings.wildcards))
         resolved = resolve(request, model, self._catalog.models())
         self._check_images(resolved)
         check_request(resolved, model, path)

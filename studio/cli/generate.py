@@ -27,6 +27,8 @@ from studio.jobs.archive import Archive
 from studio.jobs.database import Database
 from studio.jobs.inputs import InputStore
 from studio.jobs.storage import PRIVATE
+from studio.prompts.prepare import with_loras
+from studio.prompts.wildcards import Wildcards
 
 if TYPE_CHECKING:
     from studio.cli.folder import Folder
@@ -90,7 +92,7 @@ class Session:
 
         models = self._catalog.models()
         model = find_model(models, request.model)
-        resolved = resolve(request, model, models)
+        resolved = resolve(with_loras(request, models, Wildcards(self._settings.wildcards)), model, models)
         check_pictures(resolved, self.inputs.open)
         if (path := self._catalog.path(model.id)) is not None:
             check_request(resolved, model, path)

@@ -97,6 +97,8 @@ def write(recipe: Recipe) -> str:
         "Model": recipe.model.rsplit("/", 1)[-1],
         "RNG": recipe.rng.upper(),
         "Guidance rescale": request.guidance_rescale or None,
+        "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        "Prompt syntax": request.syntax if request.syntax == "literal" else None,
         **_of_value(request.task),
     }
     counts: dict[str, int] = {}

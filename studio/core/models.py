@@ -52,6 +52,7 @@ class Capabilities(BaseModel):
     prompt_help: str = ""  # what the prompt means, where it is not a picture in words
     negative: bool = True  # takes a negative prompt
     rescale: bool = True  # its pipeline takes guidance rescale
+    clip_skip: bool = True  # and a layer of CLIP to read
     zero_snr: bool = False  # trained down to zero signal, which not every sampler can start from
     runge_kutta: bool = False  # PNDM begins with Runge-Kutta steps, as its scheduler's configuration has it
     fewest_steps: int = 1  # that its own noise schedule can be laid out over

@@ -203,6 +203,8 @@ def _check_words(request: GenerationRequest, model: ModelInfo) -> None:
         raise InvalidRequest(f"{model.title} takes no negative prompt; leave it empty.", field="negative_prompt")
     if request.guidance_rescale and not model.capabilities.rescale:
         raise InvalidRequest(f"{model.title} takes no guidance rescale; set it to 0.", field="guidance_rescale")
+    if request.clip_skip > 1 and not model.capabilities.clip_skip:
+        raise InvalidRequest(f"{model.title} takes no clip skip; set it to 1.", field="clip_skip")
 
 
 def find_model(models: list[ModelInfo], name: str) -> ModelInfo:

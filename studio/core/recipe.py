@@ -23,8 +23,12 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # 1: before tasks and parts; its request is upgraded where it is read. 2: inpainting gave the model's own picture.
-    version: int = 3
+    # 3: before the prompt language.
+    version: int = 4
     request: GenerationRequest  # resolved; its seed and count are the job's
+    # What the prompts' random parts became for this image; None where they have none.
+    prompt: str | None = None
+    negative_prompt: str | None = None
     index: int  # which image of the job
     seed: Seed
     model: str
@@ -57,6 +61,22 @@ class Recipe(BaseModel):
             task = {"mask_grow": 0, "blend": False} | task
             values = values | {"request": request | {"task": task}}
         return values | ({"parent": task["image"]} if "image" in task else {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _prompts_as_they_were_read(cls, values: Any) -> Any:
+        """Before version 4 a prompt was read as it is written, brackets and all."""
+        request = values.get("request") if isinstance(values, dict) else None
+        if isinstance(request, dict) and isinstance(values.get("version"), int) and values["version"] < 4:
+            return values | {"request": {"syntax": "literal"} | request}
+        return values
+
+    @property
+    def as_run(self) -> GenerationRequest:
+        """The request with what its random parts became for this image."""
+        if self.prompt is None or self.negative_prompt is None:
+            return self.request
+        return self.request.model_copy(update={"prompt": self.prompt, "negative_prompt": self.negative_prompt})
 
 
 def pixel_hash(mode: str, size: tuple[int, int], data: bytes) -> str:

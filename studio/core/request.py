@@ -33,6 +33,7 @@ RANDOM_SEED = -1
 DEFAULT = "default"
 
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
+Syntax = Literal["a1111", "literal"]
 # Read from a number or from text; written to JSON as text where a browser would round the number.
 Seed = Annotated[Integer, PlainSerializer(lambda seed: seed if seed <= EXACT else str(seed), when_used="json")]
 
@@ -48,6 +49,24 @@ class GenerationRequest(BaseModel):
         "",
         title="Negative prompt",
         description="What the picture should not show. It takes the place of the empty prompt in guidance.",
+    )
+    syntax: Syntax = Field(
+        "a1111",
+        title="Prompt syntax",
+        json_schema_extra=extra(
+            advanced=True, choices=(("a1111", "Prompt language"), ("literal", "As written")), infotext="Prompt syntax"
+        ),
+        description="The prompt language is A1111's: (word:1.2), [from:to:0.4], [a|b], BREAK, AND, {a|b}, __wildcard__, "
+        "<lora:name:0.8>; a backslash before a bracket makes it a plain one. As written: every character is a word's.",
+    )
+    clip_skip: Integer = Field(
+        1,
+        ge=1,
+        le=12,
+        title="Clip skip",
+        json_schema_extra=extra(advanced=True, infotext="Clip skip"),
+        description="Which layer of CLIP is read, from its end: 1 is the last, 2 the last but one. SDXL and SD 3 read the last "
+        "but one in any case.",
     )
     sampler: Name = Field(
         DEFAULT,

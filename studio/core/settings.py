@@ -31,6 +31,11 @@ class Settings(BaseModel):
     presets: Path = Field(
         PROJECT / "presets", title="Presets", description="Folder of presets, styles and training recipes."
     )
+    wildcards: Path = Field(
+        PROJECT / "wildcards",
+        title="Wildcards",
+        description="Folder of text files: __name__ in a prompt is a line of name.txt.",
+    )
     device: str = Field("auto", title="Device", description="auto, cpu, cuda, cuda:0, mps.")
     memory_budget: int | None = Field(
         None,

@@ -9,7 +9,7 @@ said by its family (`manager/families`), the task and the parts (`engine/effects
 import functools
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import PIL.Image
@@ -21,6 +21,7 @@ from studio.core.recipe import Recipe, pixel_hash
 from studio.core.request import GenerationRequest
 from studio.core.samplers import SOLVERS
 from studio.engine import parts, tasks  # noqa: F401 (they register what they add to a call)
+from studio.engine.conditioning import Conditioning
 from studio.engine.decoding import watched_decoder, with_fallbacks
 from studio.engine.effects import Context, ReadImage, applied, call_arguments, finished, no_images, observers_of
 from studio.engine.environment import describe_device, library_versions
@@ -32,6 +33,7 @@ from studio.engine.tap import GuidanceLayout, TapStep
 from studio.manager.loading import is_out_of_memory
 from studio.manager.manager import Loaded
 from studio.manager.memory.fallbacks import ENCODE, Exhausted, Restart
+from studio.prompts.prepare import is_random
 
 EMBEDDINGS = ("prompt_embeds", "negative_prompt_embeds")
 DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -101,7 +103,7 @@ class Made:
 
 def batches(request: GenerationRequest) -> list[tuple[int, ...]]:
     """The image indices that are denoised together: (0, 1, 2, 3), (4, 5), ..."""
-    size = request.batch_size
+    size = 1 if is_random(request) else request.batch_size  # each may have a prompt of its own
     return [tuple(range(k, min(k + size, request.count))) for k in range(0, request.count, size)]
 
 
@@ -172,6 +174,8 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image, tuple(generators))
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     changing = observers_of(context)
+    conditioning = Conditioning(context)
+    watch = replace(watch, observers=(conditioning, *watch.observers))
     with (
         _sentences(),
         attention_as_before(pipeline),
@@ -192,15 +196,19 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
         ),
     ):
         arguments = call_arguments(context)
-        output = pipeline(
-            **arguments | ({"output_type": "pt"} if onward else {}),
-            generator=generators if len(generators) > 1 else generators[0],
-        )
+        with conditioning.applied(arguments) as conditioned:
+            output = pipeline(
+                **conditioned | ({"output_type": "pt"} if onward else {}),
+                generator=generators if len(generators) > 1 else generators[0],
+            )
     _refuse_withheld(output)
     scheduler = getattr(pipeline, loaded.family.scheduler)
     advice = step_notes(scheduler, request.sampler, request.spacing, request.steps)
     recipe = _recipe(
-        request, loaded, pipeline, (*loaded.fallbacks.notes(), *loaded.notes, *context.notes, *notes, *advice)
+        request,
+        loaded,
+        pipeline,
+        (*loaded.fallbacks.notes(), *loaded.notes, *context.notes, *notes, *advice, *conditioning.notes),
     )
     embeddings = {name: tensor for name, tensor in arguments.items() if name in EMBEDDINGS and tensor is not None}
     return Made(piece.images, output, embeddings, recipe, functools.partial(finished, context))

@@ -62,7 +62,7 @@ def replay(
 
     runs = planned(recipe.request, info, models)
     watch = Watch((Calling(on_step),), cancelled, read_image)
-    results = list(generate_all(recipe.request, runs, lease, watch, only=recipe.index))
+    results = list(generate_all(recipe.request, runs, lease, watch, recipe.index, lambda *_: recipe.as_run))
     again = next((result for result in results if result.index == recipe.index), None)
     if again is None:
         raise StudioError(f"The recipe names image {recipe.index}, but its request makes {recipe.request.count}.")

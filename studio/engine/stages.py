@@ -25,6 +25,14 @@ from studio.manager.manager import Loaded
 Lease = Callable[[int, ModelInfo, GenerationRequest], AbstractContextManager[Loaded]]
 
 
+# What the prompts' random parts are for an image, by its index.
+Expand = Callable[[GenerationRequest, int], GenerationRequest]
+
+
+def as_written(request: GenerationRequest, image: int) -> GenerationRequest:
+    return request
+
+
 @dataclass(frozen=True)
 class Run:
     """A stage whose model was found."""
@@ -52,13 +60,17 @@ def generate_all(
     lease: Lease,
     watch: Watch,
     only: int | None = None,  # make just the batch that holds this image, as replay needs
+    expand: Expand = as_written,
 ) -> Iterator[Result]:
     """Yield each picture when its batch is done. Raises as `generate` does, and what leases raise."""
     with ExitStack() as stack:
         turns = _Turns(runs, lease, stack)
         for images in batches(request):
             if only is None or only in images:
-                yield from _batch(request, runs, turns, images, watch)
+                asked = expand(request, images[0])
+                own = [replace(run, request=run.request.model_copy(update=_prompts(asked))) for run in runs]
+                for result in _batch(request, own, turns, images, watch):
+                    yield _with_prompts(result, request, asked)
 
 
 def _batch(
@@ -115,6 +127,18 @@ class _Turns:
             run = self._runs[number]
             self._held = number, self._stack.enter_context(self._lease(number, run.info, run.request))
         return self._held[1]
+
+
+def _prompts(request: GenerationRequest) -> dict[str, str]:
+    return {"prompt": request.prompt, "negative_prompt": request.negative_prompt}
+
+
+def _with_prompts(result: Result, written: GenerationRequest, asked: GenerationRequest) -> Result:
+    """The recipe holds the prompts as they were written, and what they became for this image."""
+    if _prompts(written) == _prompts(asked):
+        return result
+    request = result.recipe.request.model_copy(update=_prompts(written))
+    return replace(result, recipe=result.recipe.model_copy(update={"request": request} | _prompts(asked)))
 
 
 def _as_one(request: GenerationRequest, runs: list[Run], last: Made, before: tuple[Recipe, ...]) -> Made:

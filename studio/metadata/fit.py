@@ -3,7 +3,6 @@
 What is left out, replaced or not used is said, one sentence each.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,6 @@ from studio.metadata import lookup
 from studio.metadata.found import File, Found
 from studio.metadata.sampler_names import sampler_of, spacing_of
 
-_WEIGHT = re.compile(r":\s?\d+(?:\.\d+)?\)")
 _NO_FILE = frozenset({"", "none", "automatic", "default", "default (model)", "baked", "baked vae"})
 _SHOWN = 24  # names in one sentence
 _TASK = ImageToImage.model_fields["kind"].default
@@ -37,7 +35,7 @@ class Settings:
 def fit(found: Found, models: Sequence[ModelInfo]) -> Settings:
     """The settings that a request can have here, with the models that are here."""
     # What a picture with settings does not say, it does not have: what is set in the form must not stay.
-    fields: dict[str, Any] = {"guidance_rescale": 0.0, "parts": []} if found.values else {}
+    fields: dict[str, Any] = {"guidance_rescale": 0.0, "clip_skip": 1, "parts": []} if found.values else {}
     notes: list[str] = []
     for name, value in (("prompt", found.prompt), ("negative_prompt", found.negative_prompt), *found.values.items()):
         if value is not None:
@@ -206,8 +204,6 @@ def _drop(fields: dict[str, Any], field: str) -> bool:
 
 def _remarks(found: Found) -> list[str]:
     remarks = []
-    if _WEIGHT.search(f"{found.prompt}\n{found.negative_prompt}"):
-        remarks.append("Weights in the prompt, such as (word:1.2), have no effect here.")
     names = list(dict.fromkeys(each[:60] for each in found.unused))
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

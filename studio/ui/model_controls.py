@@ -61,6 +61,7 @@ def unused(model: ModelInfo) -> dict[str, str]:
         "negative_prompt": "" if able.negative else "This model takes no negative prompt.",
         "guidance_scale": no_guidance,
         "guidance_rescale": no_guidance or ("" if able.rescale else "This model takes no guidance rescale."),
+        "clip_skip": "" if able.clip_skip else "This model takes no clip skip.",
     }
 
 

@@ -94,7 +94,7 @@ class Workbench:
                 self.form.draw("seed")
                 self._draw_pairs(("count", "batch_size"))
             with fold("advanced", "Advanced", "{dtype} precision", "{previews}", opened=False):
-                self._draw_pairs(("guidance_rescale", "dtype"))
+                self._draw_pairs(("guidance_rescale", "dtype"), ("clip_skip", "syntax"))
                 self.form.draw("previews")
                 self.form.draw_rest()
             self.form.draw_parts()

@@ -182,6 +182,8 @@ def refuse_unknown(request: GenerationRequest, pipeline: Any) -> None:
     known, name = accepted(pipeline), type(pipeline).__name__
     if request.guidance_rescale and "guidance_rescale" not in known:
         raise InvalidRequest(f"{name} takes no guidance rescale; set it to 0.", field="guidance_rescale")
+    if request.clip_skip > 1 and "clip_skip" not in known:
+        raise InvalidRequest(f"{name} takes no clip skip; set it to 1.", field="clip_skip")
     if request.negative_prompt and "negative_prompt" not in known:
         raise InvalidRequest(f"{name} takes no negative prompt; leave it empty.", field="negative_prompt")
 
@@ -196,11 +198,27 @@ def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
         "num_inference_steps": request.steps,
         "guidance_scale": request.guidance_scale,
         "guidance_rescale": request.guidance_rescale,
+        "clip_skip": clip_skip(request, pipeline),
         "width": request.width,
         "height": request.height,
         "num_images_per_prompt": count,
     }
     return {name: value for name, value in arguments.items() if name in known}
+
+
+def clip_skip(request: GenerationRequest, pipeline: Any) -> int | None:
+    """As diffusers counts: layers before the one that the pipeline reads by itself, which is the last but one where there
+    are several encoders. Raises InvalidRequest where an encoder has not so many."""
+    encoders = [
+        part for name, part in pipeline.components.items() if name.startswith("text_encoder") and part is not None
+    ]
+    layers = min((getattr(each.config, "num_hidden_layers", request.clip_skip) for each in encoders), default=0)
+    if encoders and request.clip_skip > layers:
+        raise InvalidRequest(
+            f"The text encoder has {layers} layers; set clip skip to {layers} or less.", field="clip_skip"
+        )
+    own = 2 if "text_encoder_2" in pipeline.components else 1
+    return request.clip_skip - own if request.clip_skip > own else None
 
 
 def calls_of(
@@ -248,6 +266,7 @@ def capabilities_of(
         prompt_help=family.prompt_help,
         negative=family.negative,
         rescale=accepts(pipeline, "guidance_rescale"),
+        clip_skip=accepts(pipeline, "clip_skip"),
         zero_snr=bool(scheduler.get("rescale_betas_zero_snr")),
         runge_kutta=not (scheduler.get("skip_prk_steps") or corrected),
         # One step cannot start at noise and end above zero.

@@ -45,7 +45,7 @@ _KNOWN = {
     *("batch size", "batch pos", "batch", "index", "face restoration", "raw prompt", "raw negative prompt", "styles"),
     "distilled cfg scale",
 }
-_HARMLESS = {"clip skip": "1", "ensd": "0", "refine": "False"}
+_HARMLESS = {"ensd": "0", "refine": "False"}
 _LORA = re.compile(r"<(?:lora|lyco):([^:<>]+)((?::[^:<>]*)*)>")
 _OWN_LORA = re.compile(r"lora \d{1,3}")
 _GPU = frozenset({"AUTOMATIC1111", "Forge", "reForge", "SD.Next"})
