@@ -51,6 +51,7 @@ from studio.manager.memory.limits import host_budget
 from studio.manager.prompt_tokens import count_tokens
 from studio.metadata import reader
 from studio.prompts.prepare import with_loras
+from studio.prompts.reading import plain_text, spans_of
 from studio.prompts.wildcards import Wildcards
 from studio.training.runs import Runs
 
@@ -98,7 +99,7 @@ class Studio:
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         model, path = self._found(request.model)
-        request = with_loras(request, self._catalog.models(), Wildcards(self.settings.wildcards))
+        request = with_loras(request, self._catalog.models(), self._wildcards())
         resolved = resolve(request, model, self._catalog.models())
         self._check_images(resolved)
         check_request(resolved, model, path)
@@ -192,9 +193,19 @@ class Studio:
 
     def read_prompt(self, model: str, text: str) -> PromptReading:
         info, path = self._found(model)
-        count = count_tokens(text, path, info.pipeline, info.family, self.settings.models)
-        tokens = {"tokens": count.tokens, "limit": count.limit, "cut": count.cut} if count else {}
-        return PromptReading(**tokens, unknown=unknown_words(text, info.vocabulary))
+        words, where = (text, list(range(len(text)))) if info.capabilities.prompt_help else plain_text(text)
+        count = count_tokens(words, path, info.pipeline, info.family, self.settings.models)
+        cut = where[count.cut] if count and count.cut is not None else None
+        tokens = {"tokens": count.tokens, "limit": count.limit, "cut": cut} if count else {}
+        unknown = tuple(
+            each.model_copy(update={"start": where[each.start], "end": where[each.end - 1] + 1})
+            for each in unknown_words(words, info.vocabulary)
+        )
+        spans = () if info.capabilities.prompt_help else spans_of(text, self._catalog.models(), self._wildcards())
+        return PromptReading(**tokens, unknown=unknown, spans=spans)
+
+    def _wildcards(self) -> Wildcards:
+        return Wildcards(self.settings.wildcards)
 
     def families(self) -> list[Choice]:
         return [Choice(name=name, title=family.title) for name, family in FAMILIES.items()]

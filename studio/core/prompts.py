@@ -27,6 +27,19 @@ class Unknown(BaseModel):
     alike: tuple[str, ...] = ()
 
 
+class PromptSpan(BaseModel):
+    """A piece of the prompt language, from `start` to `end`. `kind`: weight, schedule, alternation, random, lora, join or
+    error, whose `note` is the sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    start: int
+    end: int
+    weight: float | None = None
+    note: str = ""
+
+
 class PromptReading(BaseModel):
     """`tokens` and `limit` are None where the model's tokenizer cannot be read; `cut` is where the model stops reading."""
 
@@ -36,6 +49,7 @@ class PromptReading(BaseModel):
     limit: int | None = None
     cut: int | None = None
     unknown: tuple[Unknown, ...] = ()
+    spans: tuple[PromptSpan, ...] = ()
 
 
 def unknown_words(text: str, vocabulary: Vocabulary) -> tuple[Unknown, ...]:

@@ -1,6 +1,7 @@
 """Counts a prompt's tokens as the model's pipeline will, from the tokenizer's files. Without torch and transformers."""
 
 import json
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ CLIP_LIMIT = 77
 # The `max_sequence_length` that diffusers' pipelines pad T5's text to, where nothing else is asked for.
 T5_LIMITS = {"StableDiffusion3": 256, "Flux": 512, "PixArtSigma": 300, "PixArtAlpha": 120, "IF": 77}
 _CLIP_FAMILIES = frozenset({"sd1", "sd2", "sdxl"})  # their single files need CLIP's tokenizer and do not carry it
+CHUNKED = _CLIP_FAMILIES | {"lcm"}  # read a long prompt in several chunks (`engine/text_encoding.py`)
 LONGEST = 20_000  # characters that are counted
 
 
@@ -37,6 +39,8 @@ def count_tokens(
     tokenizer, limit = max(found, key=lambda each: each[1])
     encoding = tokenizer.encode(text[:LONGEST], add_special_tokens=False)
     room = limit - tokenizer.num_special_tokens_to_add(False)
+    if family in CHUNKED:
+        return Count(len(encoding), room * max(1, math.ceil(len(encoding) / room)), None)
     cut = encoding.offsets[room][0] if len(encoding) > room else None
     return Count(len(encoding), room, cut)
 

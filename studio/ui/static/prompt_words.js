@@ -2,6 +2,7 @@
 // Those words are underlined by a copy of the text that lies over the text area, of which only the lines are seen.
 
 import { promptHistory } from "./prompt_history.js";
+import { changeWeight } from "./prompt_weights.js";
 import { make, whenDrawn, workbenchOf } from "./workbench.js";
 
 const ASK_MS = 150;
@@ -21,12 +22,13 @@ class PromptWords {
     this.count = make("span", { class: "prompt-count" });
     this.note = make("p", { class: "prompt-note", role: "status", id: workbench.id("prompt-words") });
     this.chips = make("div", { class: "prompt-chips" });
+    this.parts = make("div", { class: "prompt-chips" });
     this.more = make("button", { type: "button", class: "prompt-more", hidden: true, onclick: () => this.unfold(!this.open) });
     this.groups = make("dl", { class: "prompt-groups", hidden: true, id: workbench.id("prompt-groups") });
     this.more.setAttribute("aria-controls", this.groups.id);
-    body.append(this.note, this.chips, make("div", { class: "prompt-foot" }, this.more, this.count), this.groups);
+    body.append(this.note, this.parts, this.chips, make("div", { class: "prompt-foot" }, this.more, this.count), this.groups);
     whenDrawn(workbench, ".is-prompt textarea", (area) => this.watch(area));
-    workbench.on("field", ({ name }) => name === "model" && this.soon());
+    workbench.on("field", ({ name }) => ["model", "syntax"].includes(name) && this.soon());
     workbench.on("filled", () => this.soon());
   }
 
@@ -41,6 +43,7 @@ class PromptWords {
     this.marks.style.borderColor = "transparent";
     new ResizeObserver(() => this.follow()).observe(area);
     area.addEventListener("scroll", () => this.follow());
+    area.addEventListener("keydown", (event) => changeWeight(event, area));
     area.addEventListener("input", () => {
       this.mark([]); // what was marked has moved
       this.soon();
@@ -82,16 +85,22 @@ class PromptWords {
   show() {
     if (this.area.value !== this.text && !this.area.disabled) return void this.soon();
     const { tokens, limit, cut, unknown = [] } = this.reading;
+    const spans = this.workbench.fields.get("syntax")?.get() === "literal" ? [] : (this.reading.spans ?? []);
+    const wrong = spans.find(({ kind }) => kind === "error");
     const groups = this.known.groups ?? [];
     const letters = Array.from(this.text); // positions count characters, and a string of JavaScript counts halves of some
     const words = unknown.map(({ start, end, alike }) => ({ start, end, alike, text: letters.slice(start, end).join("") }));
     const late = cut === null || cut === undefined ? "" : letters.slice(cut).join("");
     this.count.textContent = tokens ? `${tokens} of ${limit} tokens` : "";
-    this.count.title = limit ? "A token is a word or a piece of one; the model reads no more than this." : "";
+    this.count.title = limit ? "A token is a word or a piece of one; syntax is none. The model reads no more than this; CLIP reads on in chunks." : "";
     this.count.classList.toggle("is-over", Boolean(late));
-    this.note.textContent = [unread(late), this.unknownSentence(words)].filter(Boolean).join(" ");
+    this.note.textContent = [wrong?.note, unread(late), this.unknownSentence(words)].filter(Boolean).join(" ");
+    this.note.classList.toggle("is-wrong", Boolean(wrong));
     this.offer(words, groups);
-    this.mark([...words, ...(late ? [{ start: cut, end: letters.length, late: true }] : [])], letters);
+    this.parts.replaceChildren(...spans.filter(({ kind }) => kind === "lora").map(({ note }) => make("span", { class: "prompt-part", text: note })));
+    const marks = spans.map((span) => ({ ...span, name: `is-${span.kind}`, tint: tintOf(span.weight) }));
+    const more = [...words.map((word) => ({ ...word, name: "is-unknown" })), ...(late ? [{ start: cut, end: letters.length, name: "is-late" }] : [])];
+    this.mark([...marks, ...more], letters);
     return undefined;
   }
 
@@ -138,17 +147,28 @@ class PromptWords {
     this.area.setSelectionRange(before.length + name.length, before.length + name.length);
   }
 
+  /** Spans may overlap: the text is cut at each edge, and a piece has the classes of all that cover it. */
   mark(spans, letters = []) {
-    const pieces = [];
-    let at = 0;
-    for (const { start, end, late } of spans) {
-      if (start < at) continue;
-      pieces.push(letters.slice(at, start).join(""), make("mark", { class: late ? "is-late" : "is-unknown", text: letters.slice(start, end).join("") }));
-      at = end;
-    }
-    this.marks.replaceChildren(...pieces, letters.slice(at).join(""), "\u200b");
+    const edges = [...new Set([0, letters.length, ...spans.flatMap(({ start, end }) => [start, end])])].sort((a, b) => a - b);
+    const pieces = edges.slice(0, -1).map((start, number) => {
+      const text = letters.slice(start, edges[number + 1]).join("");
+      const over = spans.filter((span) => span.start <= start && start < span.end);
+      if (!over.length) return text;
+      const mark = make("mark", { class: [...new Set(over.map(({ name }) => name))].join(" "), text });
+      const tint = over.findLast(({ tint }) => tint)?.tint;
+      if (tint) mark.style.setProperty("--tint", tint);
+      return mark;
+    });
+    this.marks.replaceChildren(...pieces, "\u200b");
     this.follow();
   }
+}
+
+/** How strongly a weight is tinted, in percent; below 1 it is another colour. */
+function tintOf(weight) {
+  if (weight === null || weight === undefined) return "";
+  const strength = Math.min(45, 12 + Math.abs(weight - 1) * 50).toFixed(0);
+  return `color-mix(in srgb, var(${weight > 1 ? "--accent" : "--ink-3"}) ${strength}%, transparent)`;
 }
 
 function unread(late) {
