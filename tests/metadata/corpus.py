@@ -412,6 +412,7 @@ SGM = {
     "sampler": "euler_a",
     "spacing": "sgm_uniform" if "sgm_uniform" in SOLVERS.get("euler_a").spacings else "default",
 }
+CLIP_SKIP = {"clip_skip": 2}
 FROM_PICTURE = {"task": {"kind": "image_to_image", "strength": 0.45}}
 FLUX = CORE | {
     "negative_prompt": "",
@@ -422,10 +423,10 @@ FLUX = CORE | {
 }
 
 SAMPLES = [
-    sample("AUTOMATIC1111", "1.10.1", {"parameters": A1111}, CORE | SDXL | VAE_AND_INK | EXPONENTIAL, "Clip skip", "ENSD"),
+    sample("AUTOMATIC1111", "1.10.1", {"parameters": A1111}, CORE | SDXL | VAE_AND_INK | EXPONENTIAL | CLIP_SKIP, "ENSD"),
     sample("AUTOMATIC1111", "1.10.1 image to image", {"parameters": IMG2IMG}, CORE | SDXL | ANCESTRAL | FROM_PICTURE, "choose one"),
-    Sample("AUTOMATIC1111", "1.10.1 JPEG", exif("JPEG", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL),
-    Sample("AUTOMATIC1111", "1.10.1 WebP", exif("WEBP", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL),
+    Sample("AUTOMATIC1111", "1.10.1 JPEG", exif("JPEG", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL | CLIP_SKIP),
+    Sample("AUTOMATIC1111", "1.10.1 WebP", exif("WEBP", {}, comment=unicode(A1111)), CORE | SDXL | VAE_AND_INK | EXPONENTIAL | CLIP_SKIP),
     Sample("AUTOMATIC1111", "stealth extension", hidden(IMG2IMG, b"stealth_rgbinfo"), CORE | SDXL | ANCESTRAL | FROM_PICTURE),
     sample("Forge", "2.0.1 with FLUX", {"parameters": FORGE}, FLUX, "Hires upscale", "Trailing does not go"),
     sample("reForge", "1.0.0v2", {"parameters": REFORGE}, CORE | SDXL | SGM),
@@ -480,7 +481,7 @@ SAMPLES = [
         "ComfyUI", "0.3.50 WebP", exif("WEBP", {0x010F: "workflow:{}", 0x0110: "prompt:" + json.dumps(COMFY)}),
         CORE | SDXL | VAE_AND_INK | EXPONENTIAL,
     ),
-    sample("Civitai", "site, as AUTOMATIC1111", {"parameters": CIVITAI_TEXT}, CORE | INK | ANCESTRAL | SDXL),
+    sample("Civitai", "site, as AUTOMATIC1111", {"parameters": CIVITAI_TEXT}, CORE | INK | ANCESTRAL | SDXL | CLIP_SKIP),
     Sample(
         "Civitai", "site, 2025", exif("JPEG", {}, comment=unicode(json.dumps(CIVITAI))), CORE | KARRAS,
         "Civitai 101055 version 128078|Civitai 12 version 34".partition("|")[::2],

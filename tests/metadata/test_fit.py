@@ -53,6 +53,7 @@ def test_their_text_becomes_settings() -> None:
             "steps": 20,
             "guidance_scale": 7.0,
             "guidance_rescale": 0.0,
+            "clip_skip": 1,
             "seed": 965400086,
             "width": 512,
             "height": 768,
@@ -82,7 +83,7 @@ def test_old_names_carry_the_spacing() -> None:
 
 def test_what_is_unknown_or_out_of_bounds_is_left_out_by_name() -> None:
     found = settings("x\nSteps: 0, Sampler: Restart, CFG scale: nan, Seed: 7, Size: 513x512, RNG: CPU")
-    own = {"sampler": "default", "spacing": "default", "guidance_rescale": 0.0, "parts": []}
+    own = {"sampler": "default", "spacing": "default", "guidance_rescale": 0.0, "clip_skip": 1, "parts": []}
     assert found.fields == {"prompt": "x", "negative_prompt": "", "seed": 7, "height": 512, **own}
     notes = "\n".join(found.notes)
     assert "Steps must be" in notes and "'Restart'" in notes and "CFG must be" in notes and "multiple of 8" in notes
@@ -173,9 +174,9 @@ def test_our_own_text_gives_its_loras_back() -> None:
     assert settings(infotext.write(recipe(model="checkpoints/v1-5", parts=[lora]))).fields["parts"] == [lora]
 
 
-def test_weights_in_the_prompt_are_said_to_have_no_effect() -> None:
-    assert "no effect" in fit(Found("A program", prompt="(best quality:1.2)"), []).notes[0]
-    assert fit(Found("A program", prompt="ratio 3:4 (really)"), []).notes == ()
+def test_weights_in_the_prompt_are_kept_as_they_are() -> None:
+    found = fit(Found("A program", prompt="(best quality:1.2)"), [])
+    assert (found.fields["prompt"], found.notes) == ("(best quality:1.2)", ())
 
 
 def test_every_sampler_and_spacing_of_ours_has_a_name_there() -> None:

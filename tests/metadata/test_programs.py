@@ -43,7 +43,7 @@ def test_the_program_is_known_and_all_of_its_fields_are_read(sample: Sample) -> 
         found = find(Texts(read_texts(sample.file)))
         assert found is not None and found.program == sample.program
     settings = read(sample.file, MODELS)
-    assert settings.fields == {"guidance_rescale": 0.0, "parts": []} | sample.fields
+    assert settings.fields == {"guidance_rescale": 0.0, "clip_skip": 1, "parts": []} | sample.fields
     assert all(any(each in note for note in settings.notes) for each in sample.notes), settings.notes
 
 
