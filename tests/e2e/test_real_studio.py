@@ -1,10 +1,13 @@
 """The window over the real studio: its queue, its worker process, a real (if tiny and untrained) Stable Diffusion."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
+import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from studio.core.settings import Settings
 from studio.studio import Studio
@@ -46,3 +49,35 @@ def test_a_prompt_becomes_a_picture_whose_steps_play_and_whose_settings_come_bac
         assert window.field("Prompt").input_value() == "a red heart"
         assert window.field("Seed").input_value() == "11"
         window.page.close()
+
+
+def test_what_is_painted_with_the_mouse_changes_and_every_other_pixel_stays(
+    studio: Studio, visit: Callable[..., Window]
+) -> None:
+    before = np.random.default_rng(1).integers(0, 256, (96, 160, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(before).save(data, "PNG")
+    with served(studio) as address:
+        window = visit(address, query="#inpaint")
+        source = {"name": "a.png", "mimeType": "image/png", "buffer": data.getvalue()}
+        window.field("Picture").set_input_files(source)  # type: ignore[arg-type]
+        painter = window.page.get_by_test_id("painter")
+        expect(painter.locator(".painter-surface")).to_be_focused()
+        painter.get_by_role("button", name="Rectangle", exact=True).click()
+        ground = painter.locator(".painter-ground").bounding_box()
+        assert ground
+        scale = ground["width"] / 160
+        window.page.mouse.move(ground["x"] + 20.5 * scale, ground["y"] + 30.5 * scale)
+        window.page.mouse.down()
+        window.page.mouse.move(ground["x"] + 60.5 * scale, ground["y"] + 70.5 * scale, steps=3)
+        window.page.mouse.up()
+        job = window.make("a red heart", Steps="4", Seed="11")
+        with Image.open(studio.image_file(studio.job(job).images[0])) as picture:
+            after = np.asarray(picture.convert("RGB"))
+        window.page.close()
+    assert after.shape == before.shape
+    grown = studio.job(job).request.task.mask_grow  # type: ignore[attr-defined]
+    outside = np.ones(before.shape[:2], dtype=bool)
+    outside[30 - grown : 70 + grown, 20 - grown : 60 + grown] = False
+    assert np.array_equal(after[outside], before[outside])
+    assert (after[30:70, 20:60] != before[30:70, 20:60]).mean() > 0.5

@@ -29,13 +29,14 @@ export class Painter {
     this.bar = new PainterBar(this);
     this.alarm = make("p", { class: "painter-alarm", role: "alert", hidden: true });
     this.spoken = make("p", { class: "only-read", role: "status" });
-    this.root = make("section", { class: "painter", "data-testid": "painter", hidden: true }, this.bar.head, this.bar.options, this.bar.rail, this.view.root, this.alarm, this.spoken);
+    this.root = make("section", { class: "painter", "data-testid": "painter", hidden: true }, this.bar.head, this.bar.options, this.bar.rail, this.bar.colour, this.view.root, this.alarm, this.spoken);
     wirePointer(this);
     wireKeys(this);
     workbench.on("paint", (task) => this.open(task));
     workbench.on("field", (field) => this.follow(field));
     workbench.on("mode", () => this.close());
-    workbench.on("submitting", () => workbench.fields.get("live")?.get() || this.close());
+    workbench.on("field", ({ name }) => name === "live" && this.beside());
+    workbench.on("submitting", () => this.isLive || this.close());
     workbench.root.addEventListener("click", (event) => this.holdBack(event), true);
   }
 
@@ -63,6 +64,15 @@ export class Painter {
     return this.tiles ? Math.max(this.tiles.width, this.tiles.height) : 1000;
   }
 
+  get isLive() {
+    return Boolean(this.workbench.fields.get("live")?.get());
+  }
+
+  /** While Live answers each stroke, the result is seen beside what is painted. */
+  beside() {
+    this.root.toggleAttribute("data-beside", this.isLive);
+  }
+
   /** What the cursor shows of the tool. */
   get reach() {
     return TOOLS[this.toolName].options.includes("size") ? this.size / 2 : 0;
@@ -72,7 +82,7 @@ export class Painter {
     return this.task.kind === "mask" ? `rgb(${MASK})` : this.settings.colour;
   }
 
-  /** `task`: { kind: "mask" or "colour", field, over: the field of the picture beneath a mask, title, picture: hash or "", value:
+  /** `task`: { kind: "mask" or "colour", field, name: of the field that a sketch fills, over: the field of the picture beneath a mask, title, picture: hash or "", value:
    * hash of what was painted before, size: of blank ground, set(hash), choose(): take a file instead, box: { get, set } of the text of
    * a rectangle that can be drawn beside it, tool: the first one }. */
   async open(task) {
@@ -81,12 +91,12 @@ export class Painter {
     else await this.flush();
     this.task = task;
     this.root.hidden = false;
+    this.beside();
     this.root.dataset.kind = task.kind;
     this.root.setAttribute("aria-label", task.title);
     this.view.root.setAttribute("aria-label", `${task.title}: the arrows move a cross, Enter draws with it`);
     this.warn("");
     this.workbench.emit("painting", { open: true });
-    this.workbench.root.removeAttribute("data-sheet"); // the settings of a phone would lie over it
     if (goesOn) this.view.show(this.tiles, this.ground);
     else await this.begun(task);
     if (this.task !== task) return;
@@ -101,7 +111,7 @@ export class Painter {
       const [ground, painted] = await Promise.all([task.picture, task.kind === "mask" && task.value].map((hash) => (hash ? loaded(hash) : null)));
       if (this.task !== task) return;
       const [width, height] = ground ? [ground.naturalWidth, ground.naturalHeight] : task.size;
-      Object.assign(this, { ground, value: task.value, tiles: new Tiles(width, height), cross: null, pressed: false });
+      Object.assign(this, { ground, value: task.value || "", tiles: new Tiles(width, height), cross: null, pressed: false });
       if (painted) this.tiles.load(painted, MASK);
       this.history = new History(this.tiles);
       this.view.show(this.tiles, ground);
@@ -114,9 +124,14 @@ export class Painter {
   }
 
   /** Another picture, or another mask, was put into the form. */
-  async follow({ name, value }) {
+  async follow({ name, value: given }) {
     const { task } = this;
+    const value = given || "";
     if (!this.isOpen || this.isLoading) return;
+    if (task.kind === "colour" && name === task.name && value !== this.value) {
+      this.dirty = false; // what was painted lies on the picture before
+      return void this.close();
+    }
     if (name === task.over && value !== task.picture) {
       if (value) this.open({ ...task, picture: value, value: this.value });
       else this.close();
@@ -309,6 +324,7 @@ export class Painter {
     } catch (error) {
       this.dirty = true;
       this.warn(error.message);
+      if (!this.isOpen) this.workbench.emit("notice", { sentence: error.message });
     }
   }
 

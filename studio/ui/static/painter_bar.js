@@ -20,7 +20,7 @@ export class PainterBar {
     this.opacity = slider("Opacity", "opacity", (share) => painter.set({ opacity: Math.max(0.01, share) }));
     this.ways = make("div", { class: "segments painter-option", role: "radiogroup", "aria-label": "What the shape does", "data-option": "way" }, ...["paint", "erase"].map((way) => this.way(way)));
     this.colour = this.colours();
-    this.options = make("div", { class: "painter-options", role: "group", "aria-label": "Options of the tool" }, this.name, this.colour, this.size.root, this.opacity.root, this.ways);
+    this.options = make("div", { class: "painter-options", role: "group", "aria-label": "Options of the tool" }, this.name, this.size.root, this.opacity.root, this.ways);
 
     this.whole = {
       everything: this.button("everything", "Fill everything", () => painter.fillAll(), "A"),
@@ -60,7 +60,7 @@ export class PainterBar {
       swatch.style.setProperty("--colour", colour);
       return swatch;
     });
-    return make("div", { class: "painter-colours painter-option", role: "group", "aria-label": "Colours", "data-option": "colour" }, this.picker, ...this.swatches);
+    return make("div", { class: "painter-colours", role: "group", "aria-label": "Colours" }, this.picker, ...this.swatches);
   }
 
   render() {
@@ -74,10 +74,8 @@ export class PainterBar {
       button.hidden = !painter.offers(name);
     }
     this.name.textContent = tool.title;
-    for (const option of this.options.querySelectorAll(".painter-option")) {
-      const name = option.dataset.option;
-      option.hidden = name === "colour" ? mask || tool.boxes : !tool.options.includes(name);
-    }
+    for (const option of this.options.querySelectorAll(".painter-option")) option.hidden = !tool.options.includes(option.dataset.option);
+    this.colour.hidden = mask;
     this.size.set(painter.shareOf(painter.size), `${Math.round(painter.size)} px`);
     this.opacity.set(settings.opacity, `${Math.round(settings.opacity * 100)}%`);
     this.opacity.root.title = mask ? "Below 100% the mask is grey there: less change" : "";

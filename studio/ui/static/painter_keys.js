@@ -9,8 +9,9 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const LETTERS = Object.fromEntries(Object.entries(TOOLS).map(([name, { key }]) => [key, name]));
 const STEP = 1.25;
 
-/** What the letters do beside taking a tool, for the list that people see. */
+/** For the list that people see. */
 export const KEYS = [
+  ...Object.values(TOOLS).map(({ key, title }) => [[key.toUpperCase()], title]),
   [["[", "]"], "Smaller or larger brush"],
   [["A"], "Fill everything"],
   [["I"], "Invert the mask"],

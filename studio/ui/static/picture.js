@@ -48,7 +48,8 @@ export function picture({ props, body, id, changed, workbench, painted = null })
   /** What the painter is asked for: colours over the picture, or over blank ground of the form's size. */
   const sketch = () => ({
     kind: "colour",
-    field: props.field ?? id,
+    field: id,
+    name: props.field,
     title: `Paint: ${props.label}`,
     picture: image.hidden ? "" : props.value,
     value: props.value,

@@ -1,5 +1,6 @@
 // The keyboard: what works anywhere on the page, and the sheet that lists all of it.
 
+import { KEYS } from "./painter_keys.js";
 import { isTyping } from "./play_keys.js";
 import { currentWorkbench, eachWorkbench, make, whenDrawn } from "./workbench.js";
 
@@ -9,6 +10,7 @@ const LISTED = [
   ["Outside a text field", [[["Space"], "Play the run, or pause"], [["←"], "One step back"], [["→"], "One step on"]]],
   ["At the slider of steps", [[["Home"], "First step"], [["End"], "Last step"]]],
   ["At the picture", [[["+"], "Larger"], [["−"], "Smaller"], [["0"], "Fit it"], [["1"], "Its own pixels"], [["F"], "Full screen"], [["G"], "All images of the run"], [["C"], "Compare with another picture"], [["R"], "Recipe"], [["S"], "Favourite"], [["Delete"], "Move to the trash"]]],
+  ["In the painter", KEYS],
   ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Home"], "The newest"], [["Enter"], "Show it and restore its settings"], [["Shift", "click"], "Compare it with the picture shown"]]],
 ];
 
