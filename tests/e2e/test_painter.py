@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from studio.core.intents import settings_of
+from studio.ui.fields import shown
 from tests.e2e.window import Window
-from tests.ui.fake_studio import FakeStudio, pencil
+from tests.ui.fake_studio import MODELS, FakeStudio, pencil
 
 pytestmark = pytest.mark.browser
 SIZE = (320, 200)
@@ -252,15 +254,16 @@ def test_two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window
 
 def test_an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window, studio: FakeStudio) -> None:
     painter = Painter(window)
+    remove, add = (settings_of(intent, MODELS[0]) for intent in ("remove", "add"))
     window.page.get_by_role("radio", name="Remove").check(force=True)
-    expect(window.field("Strength")).to_have_value("0.6")
+    expect(window.field("Strength")).to_have_value(shown(remove.strength))
     sets = window.page.locator(".intent-sets")
     expect(sets).to_contain_text("Masked content Fill from around")
     expect(window.field("Extend left")).to_be_hidden()
-    window.fill(Strength="0.3")
-    expect(sets.locator(".is-overruled")).to_have_text("Strength 0.3")
+    window.fill(Strength="0.45")
+    expect(sets.locator(".is-overruled")).to_have_text("Strength 0.45")
     window.page.get_by_role("button", name="Set again").click()
-    expect(window.field("Strength")).to_have_value("0.6")
+    expect(window.field("Strength")).to_have_value(shown(remove.strength))
     window.page.get_by_role("radio", name="Extend").check(force=True)
     window.field("Extend left").fill("64")
     window.page.get_by_role("radio", name="Add").check(force=True)
@@ -272,8 +275,8 @@ def test_an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window,
     window.wait("done")
     task = studio.job(window.job).request.task.model_dump()
     assert (task["intent"], task["context"], task["box"], task["extend_left"]) == ("add", "box", "10,20,100,70", 0)
-    assert (task["content"], task["strength"]) == ("fill", 1.0)
-    window.fill(Strength="0.5")
+    assert (task["content"], task["strength"]) == (add.content, add.strength)
+    window.fill(Strength="0.45")
     window.results.first.click()
-    expect(window.field("Strength")).to_have_value("1")
+    expect(window.field("Strength")).to_have_value(shown(add.strength))
     expect(sets.locator(".is-overruled")).to_have_text("Context Box")
