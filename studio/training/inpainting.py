@@ -17,12 +17,14 @@ from studio.core.errors import InvalidRequest
 from studio.training.config import InpaintingTask, TrainConfig
 from studio.training.finetuning import Finetuning
 from studio.training.masks import masks
+from studio.training.optim import Group
 from studio.training.pictures import to_tensor
 from studio.training.pretrained import prepare
 from studio.training.rows import Arrays, Captions
 from studio.training.tasks import learners
 
 ENCODED_AT_ONCE = 32
+CONV_IN_RATE = 5.0  # its share of the learning rate
 
 
 def widened(unet: UNet2DConditionModel, extra: int) -> UNet2DConditionModel:
@@ -58,6 +60,13 @@ class InpaintingLearner(Finetuning):
 
     def trained(self) -> nn.Module:
         return self.model
+
+    def groups(self) -> list[Group]:
+        """The new channels begin at zero, so the first convolution learns faster than what is only adapted."""
+        named = tuple(self.model.named_parameters())
+        first = tuple(pair for pair in named if pair[0].startswith("conv_in."))
+        rest = tuple(pair for pair in named if not pair[0].startswith("conv_in."))
+        return [Group(rest, hidden=self.hidden), Group(first, CONV_IN_RATE)]
 
     def row_key(self) -> list[Any]:
         return [*super().row_key(), self.task.masks]
