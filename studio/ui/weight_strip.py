@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.core.errors import InvalidRequest
 from studio.core.protocol import Studio
-from studio.core.request import RANDOM_SEED, GenerationRequest
+from studio.core.request import RANDOM_SEED, GenerationRequest, parse_request
 from studio.ui.assets import behaviour
 
 MOST = 12  # weights at once
@@ -45,7 +45,7 @@ def queued(studio: Studio, request: GenerationRequest, place: int, weights: Sequ
     for weight in weights[:MOST]:
         parts = [part.model_dump() for part in request.parts]
         parts[place] |= {"weight": weight}
-        requests.append(GenerationRequest(**request.model_dump() | {"parts": parts, "seed": seed, "count": 1}))
+        requests.append(parse_request(request.model_dump() | {"parts": parts, "seed": seed, "count": 1}))
     pictures = [
         {"job": studio.submit(one), "weight": f"{weight:g}"} for one, weight in zip(requests, weights, strict=False)
     ]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from studio.core.errors import InvalidRequest
+from studio.core.models import ModelInfo
 from studio.core.parts import Cascade
 from studio.core.request import parse_request
 from studio.ui import part_cards
+from studio.ui.weight_strip import queued
 from tests.ui.fake_studio import MODELS, STAGES, VAES, FakeStudio
 from tests.ui.grain import Grain, GrainyRequest, register
 from tests.ui.test_form import after, drawn
@@ -96,3 +98,40 @@ def test_a_bad_card_is_refused_at_its_own_field(cards: list[Any], field: str) ->
     with pytest.raises(InvalidRequest) as refused:
         parse_request({"parts": part_cards.read(cards, STAGES)})
     assert refused.value.field == field
+
+
+INK = ModelInfo(
+    id="loras/ink", title="Ink", kind="lora", family="sd1", triggers=("ink style",), trained="Trained on v1-5"
+)
+
+
+def test_a_kind_of_many_files_lists_those_that_fit_with_the_words_to_write(studio: FakeStudio) -> None:
+    able = PENCIL.capabilities.model_copy(update={"parts": ("lora", "embedding")})
+    model = PENCIL.model_copy(update={"capabilities": able})
+    others = [
+        INK.model_copy(update={"id": "loras/xl", "family": "sdxl"}),
+        INK.model_copy(update={"problem": "Broken."}),
+    ]
+    studio._models = [model, INK, *others, ModelInfo(id="e/swirl", title="Swirl", kind="embedding", family="sd1")]
+    (row,) = group(studio, model, "lora")["files"]
+    assert (row["name"], row["words"], row["trained"]) == ("loras/ink", ["ink style"], "Trained on v1-5")
+    assert [each["words"] for each in group(studio, model, "embedding")["files"]] == [["swirl"]]
+    assert group(studio, model, "vae")["files"] == []
+
+
+def test_a_part_at_several_weights_is_a_job_for_each_with_one_seed(studio: FakeStudio) -> None:
+    able = PENCIL.capabilities.model_copy(update={"parts": ("vae", "lora")})
+    studio._models = [PENCIL.model_copy(update={"capabilities": able}), INK, *VAES]
+    parts = ({"kind": "vae", "model": "vae/sharp"}, {"kind": "lora", "model": "loras/ink", "text_weight": 0.5})
+    request = parse_request({"model": PENCIL.id, "prompt": "a red heart", "count": 3, "parts": parts})
+    shown = queued(studio, request, 1, [0, 0.4, 1.2])
+    assert [picture["weight"] for picture in shown["pictures"]] == ["0", "0.4", "1.2"]
+    made = [studio.job(picture["job"]).request for picture in shown["pictures"]]
+    assert [one.parts[1].weight for one in made] == [0, 0.4, 1.2] and {one.parts[1].text_weight for one in made} == {
+        0.5
+    }
+    assert len({one.seed for one in made}) == 1 and {one.count for one in made} == {1}
+    with pytest.raises(InvalidRequest):
+        queued(studio, request, -1, [0])
+    with pytest.raises(InvalidRequest):
+        queued(studio, request, 1, [99])
