@@ -11,7 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from studio import compat
-from studio.core.errors import InvalidRequest, OutOfMemory
+from studio.core.errors import InvalidRequest, ModelError, OutOfMemory
 from studio.core.options import find_model, resolve
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
@@ -189,3 +189,14 @@ def test_a_unit_that_ends_before_it_begins_is_refused_at_its_field(manager: Mana
     with pytest.raises(InvalidRequest, match="Start must lie before End") as refused:
         asked(manager, {"model": "edges", "start": 0.6, "end": 0.5})
     assert refused.value.field == "parts.0.start"
+
+
+def test_one_of_another_class_is_refused_by_name(manager: Manager, models: Path) -> None:
+    request, place = asked(manager, {"model": "depth"}), models / "controlnets/depth/config.json"
+    config = place.read_text()
+    try:
+        place.write_text(config.replace('"ControlNetModel"', '"ControlNetUnionModel"'))
+        with pytest.raises(ModelError, match="depth is a ControlNetUnionModel, and .* takes a ControlNetModel alone"):
+            make(manager, request)
+    finally:
+        place.write_text(config)

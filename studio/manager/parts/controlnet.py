@@ -55,6 +55,9 @@ class ControlNetSupport(Support):
         if (file.parent / "config.json").is_file():
             config = read_json(file.parent / "config.json")
             named = str(config.get("_class_name", class_name))
+            if named != class_name:
+                title = context.info.title
+                raise ModelError(f"The ControlNet {part.model} is a {named}, and {title} takes a {class_name} alone.")
             return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
         config = {name: value for name, value in own.config.items() if name not in OTHER_HALF}
         return {"controlnet": ControlNetFile("controlnet", "diffusers", class_name, own.folder, (file,), config)}
