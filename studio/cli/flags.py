@@ -56,10 +56,10 @@ def add_parts(parser: argparse.ArgumentParser) -> None:
     for kind, part in PARTS.items():
         names = list(specs(part))
         syntax = part.syntax or f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
-        flag = "--" + (part.flag or kind.replace("_", "-"))
+        flags = dict.fromkeys("--" + name.replace("_", "-") for name in (part.flag or kind, kind))
         more = " May be repeated." if part.many else ""
         parser.add_argument(
-            flag, dest=PART + kind, action="append", default=argparse.SUPPRESS, metavar=syntax, help=part.help + more
+            *flags, dest=PART + kind, action="append", default=argparse.SUPPRESS, metavar=syntax, help=part.help + more
         )
 
 

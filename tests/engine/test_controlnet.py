@@ -196,7 +196,7 @@ def test_one_of_another_class_is_refused_by_name(manager: Manager, models: Path)
     config = place.read_text()
     try:
         place.write_text(config.replace('"ControlNetModel"', '"ControlNetUnionModel"'))
-        with pytest.raises(ModelError, match="depth is a ControlNetUnionModel, and .* takes a ControlNetModel alone"):
+        with pytest.raises(ModelError, match=r"depth is a ControlNetUnionModel, and .* takes a ControlNetModel alone"):
             make(manager, request)
     finally:
         place.write_text(config)

@@ -24,7 +24,7 @@ class PartBase(BaseModel):
     plural: ClassVar[str]
     help: ClassVar[str]
     many: ClassVar[bool] = False  # whether a request may have several of the kind
-    flag: ClassVar[str] = ""  # on the command line, without dashes; empty: its kind
+    flag: ClassVar[str] = ""  # on the command line, without dashes, beside its kind
     model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
     rows: ClassVar[bool] = False  # whether its tab lists every file that fits, to be switched on and off
     syntax: ClassVar[str] = ""  # how the command line shows its value; empty: its fields, by name
