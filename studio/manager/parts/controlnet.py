@@ -57,7 +57,9 @@ class ControlNetSupport(Support):
             named = str(config.get("_class_name", class_name))
             if named != class_name:
                 title = context.info.title
-                raise ModelError(f"The ControlNet {part.model} is a {named}, and {title} takes a {class_name} alone.")
+                raise ModelError(
+                    f"The ControlNet {file.parent.name} is a {named}, and {title} takes a {class_name} alone."
+                )
             return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
         config = {name: value for name, value in own.config.items() if name not in OTHER_HALF}
         return {"controlnet": ControlNetFile("controlnet", "diffusers", class_name, own.folder, (file,), config)}
