@@ -1,86 +1,73 @@
 """What the form says of the model that is chosen: controls that it has no use for, and advice that refuses nothing."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import served
 from tests.e2e.window import Window
 from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, FakeStudio
 
 pytestmark = pytest.mark.browser
-Visit = Callable[..., Window]
 
 
 @pytest.fixture
-def studio(tmp_path: Path) -> Iterator[FakeStudio]:
-    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES])
-    yield studio
-    studio.close()
+def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Window:
+    studio.offer(*MODELS, BLOBS, CLASSES, STAGES)
+    return visit(address)
 
 
-def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(visit: Visit, studio: FakeStudio) -> None:
-    with served(studio) as address:
-        window = visit(address)
-        window.fold("Advanced").click()
-        window.fill(Prompt="a red heart", Negative_prompt="rain")
-        window.field("Model").select_option("other/blobs")
-        for name in ("Prompt", "Negative prompt", "CFG", "Guidance rescale", "Width"):
-            expect(window.field(name)).to_be_disabled()
-            expect(window.field(name)).to_have_accessible_name(name)
-        expect(window.field("Prompt")).to_have_accessible_description(
-            "This model takes no prompt: it makes pictures of its one kind."
-        )
-        expect(window.page.locator(".block.is-guidance_scale")).to_contain_text("This model takes no guidance.")
-        window.generate.click()
-        made = studio.job(window.wait("done")).request
-        assert (made.prompt, made.negative_prompt) == ("", "")
-        window.field("Model").select_option("other/classes")
-        expect(window.field("Prompt")).to_be_enabled()
-        expect(window.page.locator(".block.is-prompt")).to_contain_text("One class of this model.")
-        window.field("Model").select_option("starter/pencil")
-        expect(window.field("Negative prompt")).to_be_enabled()
-        expect(window.field("Prompt")).to_have_value("a red heart")
-        expect(window.page.locator(".block.is-prompt")).not_to_contain_text("class")
-        expect(window.field("CFG")).to_be_enabled()
-        window.page.close()
+def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(
+    window: Window, studio: FakeStudio
+) -> None:
+    window.fold("Advanced").click()
+    window.fill(Prompt="a red heart", Negative_prompt="rain")
+    window.field("Model").select_option("other/blobs")
+    for name in ("Prompt", "Negative prompt", "CFG", "Guidance rescale", "Width"):
+        expect(window.field(name)).to_be_disabled()
+        expect(window.field(name)).to_have_accessible_name(name)
+    expect(window.field("Prompt")).to_have_accessible_description(
+        "This model takes no prompt: it makes pictures of its one kind."
+    )
+    expect(window.page.locator(".block.is-guidance_scale")).to_contain_text("This model takes no guidance.")
+    window.generate.click()
+    made = studio.job(window.wait("done")).request
+    assert (made.prompt, made.negative_prompt) == ("", "")
+    window.field("Model").select_option("other/classes")
+    expect(window.field("Prompt")).to_be_enabled()
+    expect(window.page.locator(".block.is-prompt")).to_contain_text("One class of this model.")
+    window.field("Model").select_option("starter/pencil")
+    expect(window.field("Negative prompt")).to_be_enabled()
+    expect(window.field("Prompt")).to_have_value("a red heart")
+    expect(window.page.locator(".block.is-prompt")).not_to_contain_text("class")
+    expect(window.field("CFG")).to_be_enabled()
 
 
-def test_too_few_steps_are_advised_against_and_made_all_the_same(visit: Visit, studio: FakeStudio) -> None:
-    with served(studio) as address:
-        window = visit(address)
-        said = window.page.locator(".block.is-steps .field-note")
-        expect(said).to_be_hidden()
-        window.field("Sampler").select_option("dpmpp_3m_sde")
-        window.field("Spacing").select_option("karras")
-        window.fill(Steps="9")
-        expect(said).to_have_text(
-            "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
-        )
-        expect(window.field("Steps")).to_have_accessible_description(
-            "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
-        )
-        window.fill(Prompt="a red heart")
-        window.generate.click()
-        assert studio.job(window.wait("done")).request.steps == 9
-        window.field("Spacing").select_option("trailing")
-        expect(said).to_be_hidden()
-        window.page.close()
+def test_too_few_steps_are_advised_against_and_made_all_the_same(window: Window, studio: FakeStudio) -> None:
+    said = window.page.locator(".block.is-steps .field-note")
+    expect(said).to_be_hidden()
+    window.field("Sampler").select_option("dpmpp_3m_sde")
+    window.field("Spacing").select_option("karras")
+    window.fill(Steps="9")
+    expect(said).to_have_text("Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture.")
+    expect(window.field("Steps")).to_have_accessible_description(
+        "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
+    )
+    window.fill(Prompt="a red heart")
+    window.generate.click()
+    assert studio.job(window.wait("done")).request.steps == 9
+    window.field("Spacing").select_option("trailing")
+    expect(said).to_be_hidden()
 
 
-def test_a_size_far_from_the_models_own_is_advised_against(visit: Visit, studio: FakeStudio) -> None:
-    with served(studio) as address:
-        window = visit(address)
-        said = window.page.locator(".size-note .field-note")
-        expect(said).to_be_hidden()
-        window.fill(Width="256")
-        expect(said).to_be_hidden()
-        window.fill(Height="256")
-        expect(said).to_have_text("Pencil is made for 128 × 128; larger pictures repeat things.")
-        window.fill(Width="64", Height="64")
-        expect(said).to_have_text("Pencil is made for 128 × 128; smaller pictures lose their form.")
-        window.field("Model").select_option("starter/crayon")  # which makes only its own size
-        expect(said).to_be_hidden()
-        window.page.close()
+def test_a_size_far_from_the_models_own_is_advised_against(window: Window, studio: FakeStudio) -> None:
+    said = window.page.locator(".size-note .field-note")
+    expect(said).to_be_hidden()
+    window.fill(Width="256")
+    expect(said).to_be_hidden()
+    window.fill(Height="256")
+    expect(said).to_have_text("Pencil is made for 128 × 128; larger pictures repeat things.")
+    window.fill(Width="64", Height="64")
+    expect(said).to_have_text("Pencil is made for 128 × 128; smaller pictures lose their form.")
+    window.field("Model").select_option("starter/crayon")  # which makes only its own size
+    expect(said).to_be_hidden()

@@ -2,8 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from PIL import Image
@@ -12,12 +11,12 @@ from playwright.sync_api import Locator, Page, expect
 from studio.core.errors import StudioError
 from studio.core.memory import ImportView, MoveView, PendingCommand
 from studio.core.models import ModelInfo
-from tests.e2e.conftest import served
 from tests.e2e.window import Window
 from tests.ui.fake_memory import MIB
 from tests.ui.fake_studio import MODELS, FakeStudio
 
 pytestmark = pytest.mark.browser
+Visit = Callable[..., Window]
 
 MARKUP = "<b>bold</b><img src=x onerror=alert(1)>"
 LONG = "a name that goes on and on " * 6 + "v1.0-final-pruned-emaonly-fp16"
@@ -34,23 +33,6 @@ BAD = [
     ModelInfo(id=f"checkpoints/bad{number}", title=f"bad{number}", kind="unknown", problem=problem)
     for number, problem in enumerate(("The file is empty.", f"This is {MARKUP}."))
 ]
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Callable[[list[ModelInfo]], tuple[FakeStudio, str]]]:
-    """Opens a studio with these models, at an address of its own."""
-    opened = []
-
-    def open_studio(models: list[ModelInfo]) -> tuple[FakeStudio, str]:
-        studio = FakeStudio(tmp_path, models=[*MODELS, *models])
-        server = served(studio)
-        opened.append((studio, server))
-        return studio, server.__enter__()
-
-    yield open_studio
-    for studio, server in opened:
-        studio.close()
-        server.__exit__(None, None, None)
 
 
 def tab(window: Window) -> Page:
@@ -111,8 +93,10 @@ def test_a_load_that_failed_says_so_at_its_model(window: Window, studio: FakeStu
     expect(page.locator(".browser-card img")).to_have_count(0)
 
 
-def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    studio, address = shop([*FILES, *BAD])
+def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, *FILES, *BAD)
     page = tab(visit(address))
     show, count = page.get_by_label("Show", exact=True), page.locator(".browser-count")
     expect(count).to_have_text("9 files")
@@ -137,8 +121,10 @@ def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidd
     expect(count).to_have_text("9 files")
 
 
-def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    _, address = shop([])
+def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS)
     window = visit(address)
     menu = window.field("Model")
     menu.select_option("Crayon")
@@ -167,8 +153,10 @@ def test_a_refused_wish_is_told_at_its_model(
     expect(card(page, "Crayon")).to_contain_text("The worker is starting; try again in a moment.")
 
 
-def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    studio, address = shop(FILES)
+def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, *FILES)
     page = tab(visit(address))
     one = card(page, "One")
     one.get_by_role("button", name="Prepare One", exact=True).click()
@@ -187,8 +175,10 @@ def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(shop, visit) ->
     assert [command.action for command in studio.commands] == ["import", "cancel_import"]
 
 
-def test_names_are_text_and_bad_files_stand_apart_with_their_reason(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    _, address = shop([*FILES, *BAD])
+def test_names_are_text_and_bad_files_stand_apart_with_their_reason(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, *FILES, *BAD)
     page = tab(visit(address, viewport={"width": 390, "height": 844}))
     expect(card(page, MARKUP)).to_be_visible()
     bad = page.get_by_role("list", name="Files that cannot be used")
@@ -199,8 +189,10 @@ def test_names_are_text_and_bad_files_stand_apart_with_their_reason(shop, visit)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    studio, address = shop([FILES[0].model_copy(update={"preview": "one.png"})])
+def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, FILES[0].model_copy(update={"preview": "one.png"}))
     out = io.BytesIO()
     Image.new("RGB", (40, 60), "teal").save(out, "JPEG")
     studio.pictures["checkpoints/one"] = out.getvalue()
@@ -233,8 +225,10 @@ def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStu
     expect(rows.first).to_contain_text("not wanted again")
 
 
-def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(shop, visit) -> None:  # type: ignore[no-untyped-def]
-    studio, address = shop(FILES)
+def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, *FILES)
     page = tab(visit(address))
     details = page.get_by_role("button", name="Details One")
     details.focus()
@@ -267,9 +261,11 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(s
     expect(details).to_be_focused()
 
 
-def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(shop, visit) -> None:  # type: ignore[no-untyped-def]
+def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
     many = [FILES[0].model_copy(update={"id": f"many/{n}", "title": f"Model {n}"}) for n in range(300)]
-    studio, address = shop(many)
+    studio.offer(*MODELS, *many)
     page = tab(visit(address))
     expect(page.locator(".browser-card")).to_have_count(302)
     button = page.get_by_role("button", name="Load Model 7", exact=True)
@@ -283,18 +279,13 @@ def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(shop,
     expect(unload).to_be_focused()
 
 
-def test_an_empty_shelf_says_what_belongs_there(tmp_path: Path, visit) -> None:  # type: ignore[no-untyped-def]
-    studio = FakeStudio(tmp_path)
-    with served(studio) as address:
-        window = visit(address)
-        studio.models = list  # type: ignore[method-assign]  (every file was deleted while the page was open)
-        window.open_tab("Models")
-        expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
-        window.page.close()
-    studio.close()
+def test_without_any_model_it_says_what_belongs_there(window: Window, studio: FakeStudio) -> None:
+    studio.offer()  # every file was deleted while the page was open
+    window.open_tab("Models")
+    expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(visit, address, studio) -> None:  # type: ignore[no-untyped-def]
+def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Visit, address: str, studio: FakeStudio) -> None:
     page = tab(visit(address, viewport={"width": 390, "height": 844}))
     studio.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
     page.get_by_text("Memory log", exact=True).click()

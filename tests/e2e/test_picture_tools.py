@@ -139,6 +139,7 @@ def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Windo
     job = window.make("a red heart")
     [image] = studio.job(job).images
     expect(window.results).to_have_count(1)
+    expect(window.results.locator("img")).to_have_js_property("complete", True)  # its thumbnail is asked for no more
     window.page.keyboard.press("Delete")
     expect(window.page.get_by_text("This picture was deleted")).to_be_visible()
     expect(window.results).to_have_count(0)

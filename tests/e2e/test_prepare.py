@@ -1,18 +1,24 @@
 """A single file in the form of Text to image: what it needs before its first picture is said, and done at one click only."""
 
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import expect
 
 from studio.core.memory import ImportView
-from tests.e2e.test_models_tab import FILES, shop  # noqa: F401  (a fixture)
+from tests.e2e.test_models_tab import FILES
+from tests.e2e.window import Window
+from tests.ui.fake_studio import MODELS, FakeStudio
 
 pytestmark = pytest.mark.browser
 
 SINGLE = FILES[:2]
 
 
-def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(shop, visit) -> None:  # type: ignore[no-untyped-def]  # noqa: F811
-    studio, address = shop(SINGLE)
+def test_what_is_not_converted_says_so_and_is_converted_only_when_asked(
+    visit: Callable[..., Window], address: str, studio: FakeStudio
+) -> None:
+    studio.offer(*MODELS, *SINGLE)
     window = visit(address)
     line, model = window.page.locator(".prepare-body"), window.field("Model")
     expect(line).to_be_hidden()

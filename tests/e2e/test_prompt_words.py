@@ -1,12 +1,10 @@
 """What the page says of the prompt while it is typed."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import served
 from tests.e2e.window import Window
 from tests.ui.fake_studio import MODELS, FakeStudio
 
@@ -15,13 +13,9 @@ WORDS = {"Shapes": ("heart", "ring"), "Colours": ("red",), "": ("a", "and", "the
 
 
 @pytest.fixture
-def window(visit: Callable[..., Window], tmp_path: Path) -> Iterator[Window]:
-    studio = FakeStudio(tmp_path, models=[MODELS[0].model_copy(update={"vocabulary": WORDS}), MODELS[1]])
-    with served(studio) as address:
-        window = visit(address)
-        yield window
-        window.page.close()
-    studio.close()
+def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Window:
+    studio.offer(MODELS[0].model_copy(update={"vocabulary": WORDS}), MODELS[1])
+    return visit(address)
 
 
 def test_words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_click(window: Window) -> None:

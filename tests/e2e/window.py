@@ -30,6 +30,7 @@ class Window:
         for name in ("Prompt", "Steps", "Seed"):
             expect(self.field(name)).to_be_attached()
         expect(page.locator(".bar-queue")).not_to_be_empty()
+        expect(page.locator(".workbench[data-restored]")).to_be_attached()  # no late answer changes what a test sets
 
     @property
     def canvas(self) -> Locator:

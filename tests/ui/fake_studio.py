@@ -131,7 +131,7 @@ class FakeStudio(FakeMemory):
     def __init__(self, folder: Path, step_seconds: float = 0.01, models: list[ModelInfo] | None = None):
         super().__init__()
         self.folder = folder
-        self._models = models or MODELS
+        self._models = self._own_models = models or MODELS
         self._inputs = InputStore(folder / "inputs")
         self.runs = Runs(folder / "runs", PROJECT / "presets" / "training", folder / "models")
         self._annotating = Annotating(self._inputs, [folder / "models"])
@@ -263,6 +263,10 @@ class FakeStudio(FakeMemory):
     def models(self) -> list[ModelInfo]:
         return self._models
 
+    def offer(self, *models: ModelInfo) -> None:
+        """These, until it forgets."""
+        self._models = list(models)
+
     def options(self, model: str) -> ModelOptions:
         return options_for(find_model(self._models, model))
 
@@ -337,6 +341,7 @@ class FakeStudio(FakeMemory):
     def forget(self) -> None:
         """As if nothing had ever been made here."""
         self.forget_memory()
+        self._models = self._own_models
         for view in self._all(()):
             self.cancel(view.id)
         self.released.set()

@@ -49,6 +49,7 @@ class Draft {
       for (const name of this.edited) this.put(name, early[name]);
       this.edited.clear();
       this.now = this.read();
+      this.workbench.root.dataset.restored = "";
     }, SETTLED_MS);
   }
 
