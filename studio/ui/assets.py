@@ -40,6 +40,9 @@ STYLES = (
     "train.css",
 )
 
+ALL_STYLES = "styles.css"  # all of them in one file, in this order
+FOR_GOOD = "public, max-age=31536000, immutable"
+
 
 @cache
 def version() -> str:
@@ -64,18 +67,26 @@ def behaviour(script: str) -> str:
 
 def head() -> str:
     """What goes into the page's head: styles first, so that nothing is drawn without them."""
-    links = [f'<link rel="stylesheet" href="{address(name)}">' for name in STYLES]
-    icon = f'<link rel="icon" type="image/svg+xml" href="{address("icon.svg")}">'
-    return "\n".join([*links, icon])
+    styles = f'<link rel="stylesheet" href="{address(ALL_STYLES)}">'
+    return f'{styles}\n<link rel="icon" type="image/svg+xml" href="{address("icon.svg")}">'
+
+
+@cache
+def all_styles() -> str:
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
 
 
 class _Versioned(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         if response.status_code == 200:
-            response.headers["cache-control"] = "public, max-age=31536000, immutable"
+            response.headers["cache-control"] = FOR_GOOD
         return response
 
 
 def serve_static(app: FastAPI) -> None:
+    @app.get(f"/ui/{version()}/{ALL_STYLES}")
+    def styles() -> Response:
+        return Response(all_styles(), media_type="text/css", headers={"cache-control": FOR_GOOD})
+
     app.mount(f"/ui/{version()}", _Versioned(directory=STATIC))

@@ -32,8 +32,8 @@ def page(client: TestClient) -> str:
 
 
 def test_the_pages_own_files_come_with_the_page_and_may_be_kept_for_good(client: TestClient, page: str) -> None:
-    for name in assets.STYLES:
-        assert assets.address(name) in page
+    assert assets.address(assets.ALL_STYLES) in page
+    assert client.get(f"/{assets.address(assets.ALL_STYLES)}").text == assets.all_styles()
     for path in assets.STATIC.iterdir():
         answer = client.get(f"/{assets.address(path.name)}")
         assert answer.status_code == 200

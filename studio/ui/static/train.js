@@ -5,6 +5,7 @@
 import { address, make } from "./workbench.js";
 import { RecipeForm } from "./train_form.js";
 import { RunPage } from "./train_run.js";
+import { tabs } from "./tabs.js";
 import { stateTitle } from "./train_words.js";
 
 const LIST_MS = 4000;
@@ -37,12 +38,12 @@ class Train {
       make("section", {}, make("h2", { text: "Runs" }), this.none, this.runList),
       make("section", {}, make("h2", { text: "New run" }), this.recipeList));
     element.querySelector(".train-body").append(make("p", { class: "train-purpose", text: purpose }), this.notice, make("div", { class: "train-columns" }, side, this.main));
-    new IntersectionObserver(() => this.look()).observe(element);
+    tabs.on(() => this.look());
     document.addEventListener("visibilitychange", () => this.look());
   }
 
   get seen() {
-    return document.visibilityState === "visible" && this.element.offsetParent !== null;
+    return document.visibilityState === "visible" && tabs.open?.name === "train";
   }
 
   async look() {

@@ -2,7 +2,6 @@
 
 import { address, eachWorkbench, make, whenDrawn } from "./workbench.js";
 import { left, stateTitle } from "./train_words.js";
-import { Plots } from "./train_plots.js";
 
 const ASK_MS = 1000;
 
@@ -25,10 +24,15 @@ export class RunPage {
     this.at = make("p", { class: "train-at" });
     this.samples = make("section", { class: "train-samples", "aria-label": "Samples" }, this.picture, make("div", { class: "train-scrub" }, this.slider, this.at));
     this.waiting = make("p", { class: "train-note" });
-    this.plots = new Plots();
+    this.curves = make("div");
+    this.plots = import("./train_plots.js").then(({ Plots }) => {
+      const plots = new Plots();
+      this.curves.replaceWith(plots.root);
+      return plots;
+    });
     this.root = make("article", { class: "train-run" },
       make("header", { class: "train-head" }, make("div", {}, this.title, this.state), make("div", { class: "train-actions" }, this.use, this.pause, this.resume, this.sampleNow, this.fork, this.remove)),
-      this.bar, this.words, this.alarm, this.waiting, this.samples, this.plots.root);
+      this.bar, this.words, this.alarm, this.waiting, this.samples, this.curves);
     this.slider.addEventListener("input", () => {
       this.followsNewest = Number(this.slider.value) === this.run.samples.length - 1;
       this.drawSample();
@@ -52,7 +56,7 @@ export class RunPage {
       const [run, { after, rows }] = await Promise.all([this.ask(`runs/${this.id}`), this.ask(`runs/${this.id}/metrics?after=${this.after}`)]);
       this.after = after;
       this.run = run;
-      this.plots.add(rows);
+      (await this.plots).add(rows);
       this.draw();
     } catch (error) {
       this.alarm.textContent = error.message;
