@@ -170,7 +170,7 @@ def test_a_sketch_on_blank_ground_is_a_picture_to_start_from(
 
 
 LAYERS = """async () => {
-    const folder = document.querySelector("link[href*='painter.css']").href.replace(/[^/]+$/, "");
+    const folder = document.querySelector("link[href*='styles.css']").href.replace(/[^/]+$/, "");
     const { Tiles, flood } = await import(folder + "painter_tiles.js");
     const { History } = await import(folder + "painter_history.js");
     const { greyPng } = await import(folder + "painter_png.js");

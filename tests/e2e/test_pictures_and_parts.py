@@ -169,7 +169,7 @@ def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, s
     window.make("a green ball, red background")
     made = studio.images()[0].id
     use = """async (image) => {
-        const folder = document.querySelector("link[href*='picture.css']").href.replace(/[^/]+$/, "");
+        const folder = document.querySelector("link[href*='styles.css']").href.replace(/[^/]+$/, "");
         const { usePicture } = await import(folder + "picture.js");
         const { currentWorkbench } = await import(folder + "workbench.js");
         return usePicture(currentWorkbench(), image);

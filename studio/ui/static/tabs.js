@@ -30,6 +30,7 @@ class Tabs extends EventTarget {
     if (before) this.scrolled.set(before.page, scrollY);
     this.open = tab;
     pageTitle.name(tab.title);
+    document.documentElement.dataset.tab = tab.name;
     if (tab.page !== before?.page) {
       // A rule instead of attributes: it also holds for a page that Gradio draws later.
       this.style.textContent = `.page.page:not(#${tab.page}) { display: none !important; }`;
