@@ -65,3 +65,4 @@ def test_an_annotator_makes_the_control_image_at_once(visit: Callable[..., Windo
 
         menu.select_option("none")
         expect(image).to_have_attribute("src", f"{address}/inputs/{source}")
+        page.close()

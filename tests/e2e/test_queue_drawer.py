@@ -137,10 +137,10 @@ def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, s
     own = studio.jobs(limit=1)[0].id
     window.page.evaluate("(job) => localStorage.setItem('unnoise-workbench-job', job)", own)
     window.page.reload(wait_until="commit")
-    expect(window.page.locator(".stage-caption")).to_have_text("Waiting: 3 ahead")
+    expect(window.page.locator(".stage-caption p")).to_have_text("Waiting: 3 ahead")
     for job in others:
         studio.cancel(job)
-    expect(window.page.locator(".stage-caption")).to_have_text("Waiting: 1 ahead")
+    expect(window.page.locator(".stage-caption p")).to_have_text("Waiting: 1 ahead")
     open_queue(window)
     expect(rows(window).nth(1)).to_contain_text("1 ahead")
     studio.released.set()
