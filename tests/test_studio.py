@@ -166,14 +166,21 @@ def test_an_error_that_nobody_foresaw_is_a_sentence_too(error: Exception, fit: b
         def models(self) -> None:
             raise error
 
-    told: list[Event] = []
+    emitted: list[Event] = []
     archive = Archive(tmp_path, Database(tmp_path / "studio.db"))
     broken: Any = Broken()
     compat.prepare()
     from studio.execution import execute
 
     assert fit is execute(
-        "j", requested(), manager=broken, catalog=broken, archive=archive, frames=None, inputs=broken, emit=told.append
+        "j",
+        requested(),
+        manager=broken,
+        catalog=broken,
+        archive=archive,
+        frames=None,
+        inputs=broken,
+        emit=emitted.append,
     )
-    (end,) = told
+    (end,) = emitted
     assert isinstance(end, Failed) and type(error).__name__ in end.message and "CUDA" not in end.message

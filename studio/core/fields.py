@@ -47,7 +47,7 @@ class Extra:
     infotext: str = ""  # its key in the AUTOMATIC1111 text; empty: the title
     flag: str = ""  # its flag on the command line, without dashes; empty: the name
     advanced: bool = False  # stands behind a fold
-    only: tuple[str, str] = ()  # type: ignore[assignment]  # (field, value): of no use while that field is not so
+    only: tuple[str, str] | None = None  # (field, value): of no use while that field is not so
     placeholder: str = ""  # what the empty control shows
     choices: tuple[tuple[str, str], ...] = ()  # (value, title) of a choice, where values are no titles
     wide: bool = False  # takes a whole row of the form

@@ -5,9 +5,7 @@ folder together, and a run that is resumed with an emptied folder reads the same
 """
 
 import hashlib
-import io
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,12 +13,12 @@ import numpy as np
 import torch
 from diffusers import AutoencoderTiny
 
-from studio.core.errors import StorageError
+from studio.training import chunks
+from studio.training.chunks import CHUNK
 from studio.training.config import DataConfig
 from studio.training.datasets import datasets
 from studio.training.pictures import to_tensor
 
-CHUNK = 256  # pictures a file
 _PART = 32  # pictures encoded at once
 
 
@@ -63,20 +61,11 @@ class LatentCache:
         return np.stack([self.chunks[row // CHUNK][row % CHUNK] for row in rows])
 
     def _chunk(self, number: int) -> tuple[np.ndarray, list[list[str]]]:
-        path = self.folder / f"chunk-{number:06d}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as stored:
-                return stored["latents"], json.loads(str(stored["captions"]))
+        if (stored := chunks.read(self.folder, number)) is not None:
+            arrays, captions = stored
+            return arrays["latents"], captions
         latents, captions = self._make(range(number * CHUNK, (number + 1) * CHUNK))
-        buffer = io.BytesIO()
-        np.savez(buffer, latents=latents, captions=np.array(json.dumps(captions)))
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(buffer.getvalue())
-            os.replace(part, path)
-        except OSError as error:
-            raise StorageError(f"The latents could not be kept: {error.strerror}.") from None
+        chunks.write(self.folder, number, {"latents": latents}, captions)
         return latents, captions
 
     @torch.no_grad()

@@ -5,20 +5,16 @@ arrays are.
 """
 
 import hashlib
-import io
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from studio.core.errors import StorageError
+from studio.training import chunks
+from studio.training.chunks import CHUNK, Captions
 
-CHUNK = 256  # rows a file
-
-Captions = list[list[str]]
 Arrays = dict[str, np.ndarray]
 
 
@@ -36,30 +32,19 @@ class Rows:
 
     def grow(self, rows: int) -> None:
         """Load or make rows until at least `rows` are in memory."""
-        chunks = [self.arrays] if len(self) else []
+        parts = [self.arrays] if len(self) else []
         while len(self) < rows:
             arrays, captions = self._chunk(len(self) // CHUNK)
-            chunks.append(arrays)
+            parts.append(arrays)
             self.captions += captions
-        if len(chunks) > 1 or not self.arrays:
-            self.arrays = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        if len(parts) > 1 or not self.arrays:
+            self.arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _chunk(self, number: int) -> tuple[Arrays, Captions]:
-        path = self.folder / f"chunk-{number:06d}.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files if name != "captions"}
-                return arrays, json.loads(str(stored["captions"]))
+        if (stored := chunks.read(self.folder, number)) is not None:
+            return stored
         arrays, captions = self.make(range(number * CHUNK, (number + 1) * CHUNK))
         # An array that is read back is contiguous, and sums depend on the layout.
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays, captions=np.array(json.dumps(captions)))
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(buffer.getvalue())
-            os.replace(part, path)
-        except OSError as error:
-            raise StorageError(f"The latents could not be kept: {error.strerror}.") from None
+        chunks.write(self.folder, number, arrays, captions)
         return arrays, captions

@@ -1,4 +1,4 @@
-"""A single file through the whole studio: prepared while a job runs, told to the window, waited for by a job, cancelled, lost
+"""A single file through the whole studio: prepared while a job runs, reported to the window, waited for by a job, cancelled, lost
 with the worker; what follows works."""
 
 import os
@@ -78,7 +78,7 @@ def requested(model: str, **settings: object) -> GenerationRequest:
 
 
 def until(studio: Studio, true: Callable[[MemoryView], Any], seconds: float = 600) -> MemoryView:
-    """The first view of which it is true, as the window would be told of it."""
+    """The first view of which it is true, as it is reported to the window."""
     end, (seen, view) = time.monotonic() + seconds, studio.watch_memory(0, 0.0)
     while not true(view):
         assert time.monotonic() < end, view

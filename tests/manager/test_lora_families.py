@@ -1,4 +1,4 @@
-"""A LoRA of a transformer is told for its own family or for none: one that were offered elsewhere would fit nothing."""
+"""A LoRA of a transformer is known for its own family or for none: one that were offered elsewhere would fit nothing."""
 
 import pytest
 

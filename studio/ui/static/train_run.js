@@ -73,7 +73,6 @@ export class RunPage {
       await this.changed();
     } catch (error) {
       this.alarm.textContent = error.message;
-      this.complaint = error.message;
     }
     this.busy = false;
     await this.look();
