@@ -4,10 +4,10 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from studio import compat
 from studio.core.errors import ModelError, OutOfMemory
@@ -67,8 +67,15 @@ class Sketch(Support):
         return {"sketch": [found["sketch"] for found in modules]}
 
 
+class Anything(BaseModel):
+    """A part of a kind that only these tests know."""
+
+    kind: str
+    model: str
+
+
 def part(kind: str, model: str | Path) -> Any:
-    return SimpleNamespace(kind=kind, model=str(model))
+    return Anything(kind=kind, model=str(model))
 
 
 @pytest.fixture(autouse=True)
