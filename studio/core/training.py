@@ -47,6 +47,7 @@ class RunView(BaseModel):
 
     id: str  # its folder's name
     title: str
+    kind: str  # of its task: "pixels", "density", ...
     state: RunState
     step: int = 0
     steps: int = 0

@@ -4,20 +4,26 @@ Does not load torch: a recipe is checked, shown and changed before anything heav
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import numpy as np
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from studio.core.errors import InvalidRequest, StorageError
+from studio.training.datasets.densities import DRAWING, check_drawing, densities
 
 Names = tuple[str, ...]
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class Plain(BaseModel):
     """Base of all parts of a recipe: frozen; undeclared fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    unused: ClassVar[frozenset[str]] = (
+        frozenset()
+    )  # of a task: settings of the recipe, by dotted name, that it does not read
 
 
 class DataConfig(Plain):
@@ -170,8 +176,38 @@ class PixelsTask(Plain):
     sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
 
 
+class DensityTask(Plain):
+    """Diffusion of points in the plane."""
+
+    unused = frozenset({"data.name", "data.size", "data.styles", "data.objects"})
+    kind: Literal["density"] = "density"
+    density: str = Field("eight_gaussians", title="Density", description="A registered density, or drawing.")
+    drawing: tuple[tuple[Coordinate, Coordinate], ...] = Field(
+        (), max_length=2000, title="Drawing", description="The points of a drawing, where the density is drawing."
+    )
+    classes: bool = Field(False, title="Classes", description="Condition on the class: a Gaussian, a moon, a ring.")
+    unconditional: float = Field(0.1, ge=0, le=1, title="Dropout", description="Share of classes left out (for CFG).")
+    hidden: int = Field(64, ge=8, le=256, title="Width", description="Of the MLP.")
+    layers: int = Field(4, ge=1, le=8, title="Layers", description="Of the MLP.")
+    objective: str = Field("flow", title="Objective", description="What is predicted: epsilon, x0, v or flow.")
+    schedule: str = Field("flow", title="Schedule", description="How signal turns into noise.")
+    schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
+    weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    sample_steps: int = Field(25, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.density != DRAWING and self.density not in densities:
+            raise ValueError(f"there is no density {self.density[:40]!r}; choose {', '.join([*densities, DRAWING])}")
+        if self.density == DRAWING and (problem := check_drawing(np.array(self.drawing))):
+            raise ValueError(problem)
+        if self.schedule.startswith("flow") != (self.objective == "flow"):
+            raise ValueError("the objective flow goes with the flow schedules, and the others with the rest")
+        return self
+
+
 Task = Annotated[
-    AutoencoderTask | TextTask | DiffusionTask | PixelsTask | InpaintingTask | ControlNetTask | LoraTask,
+    AutoencoderTask | TextTask | DiffusionTask | PixelsTask | DensityTask | InpaintingTask | ControlNetTask | LoraTask,
     Field(discriminator="kind"),
 ]
 
@@ -227,7 +263,8 @@ def parse(data: object, changes: dict[str, Any] | None = None) -> TrainConfig:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"The recipe's {where}: {first['msg']}.", field=where) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"The recipe's {where}: {message}.", field=where) from None
 
 
 def load(path: Path, changes: dict[str, Any] | None = None) -> TrainConfig:

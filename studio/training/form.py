@@ -9,13 +9,13 @@ from studio.core.training import FieldView
 from studio.training.config import TrainConfig
 
 # What a first look needs; everything else is behind a fold.
-FIRST = frozenset({"name", "seed", "steps", "batch", "optimizer.learning_rate"})
+FIRST = frozenset({"name", "seed", "steps", "batch", "optimizer.learning_rate", "task.density"})
 FIXED = frozenset({"about", "title"})
 
 
 def fields(config: TrainConfig) -> tuple[FieldView, ...]:
-    """Every leaf by its dotted name, in the order of declaration."""
-    return tuple(_rows(config, "", ""))
+    """Every leaf by its dotted name, in the order of declaration, less what the task does not read."""
+    return tuple(row for row in _rows(config, "", "") if row.name not in config.task.unused)
 
 
 def _rows(value: BaseModel, path: str, group: str) -> list[FieldView]:

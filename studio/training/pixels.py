@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from studio.core.errors import InvalidRequest
 from studio.training.config import PixelsTask, TrainConfig
 from studio.training.datasets import datasets
+from studio.training.denoising import fixed_noise, levels, noise, solve
 from studio.training.objectives import objectives, weight
 from studio.training.optim import Group
 from studio.training.pictures import from_tensor, sheet, to_tensor
@@ -45,7 +46,8 @@ class PixelsLearner:
         self.model.to(config.device, memory_format=torch.channels_last)
         self.network = torch.compile(self.model) if config.compile else self.model
         self.x = to_tensor(np.stack([self.data[i].image for i in range(self.task.pictures)]))
-        self.validation = _draws(to_tensor(np.stack([held_out[i].image for i in range(HELD_OUT)])), config.seed)
+        unseen = to_tensor(np.stack([held_out[i].image for i in range(HELD_OUT)]))
+        self.validation = fixed_noise(unseen, config.seed)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"unet": self.model}
@@ -56,11 +58,7 @@ class PixelsLearner:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.config.seed, step))
-        n = self.config.batch
-        x0 = self.x[torch.from_numpy(rng.integers(0, len(self.x), n))]
-        u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
-        eps = torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))
-        return {"x0": x0, "u": torch.from_numpy(u), "eps": eps}
+        return noise(self.x[torch.from_numpy(rng.integers(0, len(self.x), self.config.batch))], rng)
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         error, factor = self._errors(batch)
@@ -92,11 +90,9 @@ class PixelsLearner:
     def sample(self, step: int) -> Image.Image:
         """Sixteen pictures from noise that never changes, by DDIM."""
         scheduler = DDIMScheduler.from_config(self.pipeline().scheduler.config, timestep_spacing="trailing")
-        scheduler.set_timesteps(self.task.sample_steps)
         generator = torch.Generator().manual_seed(self.config.seed)
         x = torch.randn((SAMPLES, *self.x.shape[1:]), generator=generator).to(self.config.device)
-        for t in scheduler.timesteps:
-            x = scheduler.step(self.model(x, t, return_dict=False)[0], t, x).prev_sample
+        x = solve(scheduler, lambda x, t: self.model(x, t, return_dict=False)[0], x, self.task.sample_steps)
         scale = max(1, 64 // self.config.data.size)
         pictures = [from_tensor(each) for each in x]
         side = self.config.data.size * scale
@@ -104,15 +100,3 @@ class PixelsLearner:
 
     def export(self, folder: Path) -> None:
         self.pipeline().save_pretrained(folder)
-
-
-def levels(error: Tensor, u: Tensor, bins: int = 8) -> dict[str, Tensor]:
-    """The mean error by eighths of t: "t0" is the cleanest."""
-    at = (u * bins).long().clamp(0, bins - 1)
-    return {f"t{k}": error[at == k].mean() for k in range(bins) if bool((at == k).any())}
-
-
-def _draws(x0: Tensor, seed: int) -> dict[str, Tensor]:
-    rng = np.random.default_rng((seed, 1))
-    u = torch.from_numpy((np.arange(len(x0)) + 0.5) / len(x0))
-    return {"x0": x0, "u": u, "eps": torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))}

@@ -194,6 +194,7 @@ class Runs:
         return RunView(
             id=path.name,
             title=config.title or config.name,
+            kind=config.task.kind,
             state="running" if running else "done" if ended else "failed" if message else "paused",
             step=int(latest.get("step", 0)),
             steps=config.steps,
