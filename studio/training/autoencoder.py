@@ -1,7 +1,4 @@
-"""Trains an `AutoencoderTiny`: pictures to latents of zero mean and unit covariance, and back.
-
-Uses no captions. Crops are taken where edges are: those carry nearly all of the loss.
-"""
+"""Trains an `AutoencoderTiny`: pictures to latents of zero mean and unit covariance, and back. Uses no captions."""
 
 from pathlib import Path
 
@@ -13,7 +10,8 @@ from torch import Tensor, nn
 
 from studio.core.errors import ModelError
 from studio.training.config import AutoencoderTask, TrainConfig
-from studio.training.datasets import datasets
+from studio.training.crops import CropBatches
+from studio.training.drawing import Ahead, dataset
 from studio.training.optim import Group
 from studio.training.pictures import from_tensor, sheet, to_tensor
 from studio.training.tasks import learners
@@ -28,9 +26,11 @@ class AutoencoderLearner:
     def __init__(self, config: TrainConfig, folder: Path):
         assert isinstance(config.task, AutoencoderTask)
         self.config, self.task = config, config.task
-        options = config.data.model_dump(exclude={"name"})
-        make = datasets.get(config.data.name)
-        self.data, self.held_out = make(**options), make(**options, split="held_out")
+        self.data, self.held_out = dataset(config.data), dataset(config.data, "held_out")
+        crops = CropBatches(
+            config.data, config.seed, config.batch, self.task.crop, self.task.crops_per_picture, self.task.whole_every
+        )
+        self.pictures = Ahead(crops, config.workers)
         self.model = build(self.task).to(config.device, memory_format=torch.channels_last)
         if self.task.freeze_encoder:
             self.model.encoder.requires_grad_(False)
@@ -50,15 +50,7 @@ class AutoencoderLearner:
         return [Group(named, hidden=lambda name, p: p.ndim == 4 and not name.startswith(ends))]
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Crops around edges, or whole pictures every `whole_every` steps; the same number of pixels."""
-        task, rng = self.task, np.random.default_rng((self.config.seed, step))
-        whole = step % task.whole_every == 0
-        per_picture = (self.config.data.size // task.crop) ** 2 if whole else task.crops_per_picture
-        count = max(1, self.config.batch // per_picture)
-        pictures = [self.data[step * self.config.batch + i].image for i in range(count)]
-        if not whole:
-            pictures = [crop for picture in pictures for crop in crops(picture, task.crop, task.crops_per_picture, rng)]
-        return {"x": to_tensor(np.stack(pictures))}
+        return {"x": to_tensor(self.pictures(step))}
 
     def _forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         with torch.set_grad_enabled(not self.task.freeze_encoder):
@@ -138,22 +130,6 @@ def unwhiteness(z: Tensor) -> Tensor:
     mean = flat.mean(dim=1, keepdim=True)
     covariance = (flat - mean) @ (flat - mean).T / flat.shape[1]
     return mean.square().mean() + (covariance - torch.eye(len(covariance), device=z.device)).square().mean()
-
-
-def crops(picture: np.ndarray, side: int, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """`count` squares of [h, w, 3], their centres drawn where neighbours differ."""
-    gray = picture.astype(np.float32).sum(axis=2)
-    edge = np.abs(np.diff(gray, axis=0))[:, 1:] + np.abs(np.diff(gray, axis=1))[1:]
-    chance = np.cumsum(np.minimum(edge, 60).ravel() + 1)
-    places = np.searchsorted(chance, rng.random(count) * chance[-1])
-    out = []
-    for place in places:
-        y, x = divmod(int(place), edge.shape[1])
-        jy, jx = rng.integers(-side // 4, side // 4 + 1, 2)
-        top = int(np.clip(y + jy - side // 2, 0, picture.shape[0] - side))
-        left = int(np.clip(x + jx - side // 2, 0, picture.shape[1] - side))
-        out.append(picture[top : top + side, left : left + side])
-    return out
 
 
 def _last_layer(module: nn.Module) -> str:

@@ -106,6 +106,7 @@ class DiffusionTask(Plain):
     text_rate: float = Field(0.3, ge=0, le=1, title="Text rate", description="The text encoder's share of the rate.")
     pictures: int = Field(50000, ge=16, title="Pictures", description="Pictures whose latents are kept.")
     captions: int = Field(4, ge=1, le=16, title="Captions", description="Different captions of each picture.")
+    repeats: int = Field(3, ge=1, title="Repeats", description="How often a picture is used before a new one is drawn.")
     sample_prompts: Names = Field((), title="Prompts", description="Drawn at every sample.")
     sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
     sample_cfg: float = Field(4.0, ge=1, le=30, title="Sample CFG", description="Guidance of a sample.")
@@ -232,6 +233,9 @@ class TrainConfig(Plain):
     precision: Literal["fp32", "bf16"] = Field("bf16", title="Precision", description="Of the forward pass.")
     device: str = Field("cpu", title="Device", description="cpu, cuda, cuda:0, mps.")
     threads: int = Field(0, ge=0, le=1024, title="Threads", description="Processor threads; 0 leaves it to torch.")
+    workers: int = Field(
+        0, ge=0, le=256, title="Workers", description="Processes that draw the pictures; 0 draws them beside training."
+    )
     compile: bool = Field(False, title="Compile", description="Compile the model; pays off in long runs.")
     ema: float = Field(0.999, ge=0, lt=1, title="EMA", description="Longest memory of the averaged weights.")
     log_every: int = Field(20, ge=1, title="Log every", description="Steps between figures.")
@@ -248,7 +252,7 @@ class TrainConfig(Plain):
 # The fields that may differ when a run is resumed: its length, with the decay that follows from it, and the length of the
 # moving average. No other field that a step depends on.
 RESUMABLE = frozenset(
-    {"steps", "ema", "threads", "compile", "log_every", "sample_every", "save_every", "title", "about"}
+    {"steps", "ema", "threads", "workers", "compile", "log_every", "sample_every", "save_every", "title", "about"}
 )
 
 

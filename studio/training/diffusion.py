@@ -3,6 +3,7 @@
 The denoiser, the objective and the noise schedule come from their registries.
 """
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,11 @@ class DiffusionLearner:
         torch.manual_seed(config.seed)
         channels = self.vae.config.latent_channels
         self.model = self.backbone.build(dict(self.task.model), channels, side, self.text).to(config.device)
-        if torch.device(config.device).type == "cpu":
+        self.on_cpu = torch.device(config.device).type == "cpu"
+        if self.on_cpu or self.backbone.own_attention:
             # The fused attention's backward is slow on processors: a step of the starter took 1.34 s with it, 0.95 without.
             self.model.set_attn_processor(self.backbone.attention())
-        self.network = torch.compile(self.model) if config.compile else self.model
+        self.network = compiled(self.model) if config.compile else self.model
         self.cache = LatentCache(
             folder.parent / "latents",
             self.vae,
@@ -55,6 +57,8 @@ class DiffusionLearner:
             config.data,
             self.task.captions,
             config.precision,
+            workers=config.workers,
+            rows=self.task.pictures,
         )
 
     def modules(self) -> dict[str, nn.Module]:
@@ -69,7 +73,7 @@ class DiffusionLearner:
 
     def rows(self, step: int) -> int:
         """The number of cached pictures that a step draws from: it grows with the run, up to a limit, so that few repeat."""
-        return min(self.task.pictures, FIRST_ROWS + step * self.config.batch // 3)
+        return min(self.task.pictures, FIRST_ROWS + step * self.config.batch // self.task.repeats)
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.config.seed, step))
@@ -83,12 +87,19 @@ class DiffusionLearner:
         captions = ["" if out else caption for out, caption in zip(left_out, captions, strict=True)]
         ids, mask = tokenize(self.tokenizer, captions, self.tokenizer.model_max_length if self.backbone.pads else None)
         u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
-        eps = rng.standard_normal((n, *self.cache.shape), dtype=np.float32)
-        x0 = torch.from_numpy(self.cache.take(picks).astype(np.float32))
-        return {"x0": x0, "ids": ids, "mask": mask, "u": torch.from_numpy(u), "eps": torch.from_numpy(eps)}
+        out = {"x0": torch.from_numpy(self.cache.take(picks)), "ids": ids, "mask": mask, "u": torch.from_numpy(u)}
+        if self.on_cpu:
+            out["eps"] = torch.from_numpy(rng.standard_normal((n, *self.cache.shape), dtype=np.float32))
+        return out
+
+    def _noise(self, step: int, x0: Tensor) -> Tensor:
+        """Drawn where the model is: a processor draws the noise of a large batch more slowly than a GPU trains on it."""
+        generator = torch.Generator(x0.device).manual_seed(self.config.seed * 1_000_003 + step)
+        return torch.randn(x0.shape, device=x0.device, generator=generator)
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        x0, eps = batch["x0"], batch["eps"]  # [n, c, h, w]
+        x0 = batch["x0"].float()  # [n, c, h, w]
+        eps = batch["eps"] if "eps" in batch else self._noise(step, x0)
         t = self.schedule.times(batch["u"])
         alpha, sigma = (s.view(-1, 1, 1, 1).float() for s in self.schedule.alpha_sigma(t))
         x_t = alpha * x0 + sigma * eps
@@ -113,7 +124,8 @@ class DiffusionLearner:
         prompts = list(self.task.sample_prompts)
         generators = [torch.Generator().manual_seed(k) for k in range(len(prompts))]
         bf16 = self.config.precision == "bf16"
-        with torch.autocast(torch.device(self.config.device).type, torch.bfloat16, enabled=bf16):
+        eager = torch.compiler.set_stance("force_eager")  # other shapes than a step's would be compiled anew
+        with eager, torch.autocast(torch.device(self.config.device).type, torch.bfloat16, enabled=bf16):
             pictures = pipeline(  # type: ignore[operator]
                 prompts,
                 num_inference_steps=self.task.sample_steps,
@@ -128,6 +140,16 @@ class DiffusionLearner:
 
     def export(self, folder: Path) -> None:
         self.pipeline().save_pretrained(folder)  # type: ignore[attr-defined]
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """The model compiled: on a GPU block by block, since blocks that are alike compile once, in seconds."""
+    rows = [child for child in model.children() if isinstance(child, nn.ModuleList)]
+    if next(model.parameters()).device.type == "cpu" or not rows:
+        return torch.compile(model)
+    for block in chain.from_iterable(rows):
+        block.compile()
+    return model
 
 
 def _parts(backbone: Backbone, autoencoder: Path, text: Path) -> tuple[AutoencoderTiny, CLIPTokenizer, nn.Module]:

@@ -16,10 +16,8 @@ from diffusers import AutoencoderTiny
 from studio.training import chunks
 from studio.training.chunks import CHUNK
 from studio.training.config import DataConfig
-from studio.training.datasets import datasets
+from studio.training.drawing import BLOCK, Ahead, Pictures, dataset
 from studio.training.pictures import to_tensor
-
-_PART = 32  # pictures encoded at once
 
 
 class LatentCache:
@@ -33,9 +31,14 @@ class LatentCache:
         data: DataConfig,
         captions: int,
         precision: str = "bf16",
+        *,
+        workers: int = 0,  # processes that draw
+        rows: int | None = None,  # nothing beyond is drawn ahead
     ):
-        self.vae, self.captions_each, self.precision = vae, captions, precision
-        self.data = datasets.get(data.name)(**data.model_dump(exclude={"name"}))
+        dataset(data)  # what is wrong with it is said at once
+        self.vae, self.precision = vae, precision
+        self.blocks = Ahead(Pictures(data, captions), workers)
+        self.end = None if rows is None else -(-rows // CHUNK) * (CHUNK // BLOCK)
         key = json.dumps([vae_hash, data.model_dump(mode="json"), captions, precision], sort_keys=True)
         self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         self.chunks: list[np.ndarray] = []  # each [CHUNK, c, h, w], fp16
@@ -70,17 +73,15 @@ class LatentCache:
 
     @torch.no_grad()
     def _make(self, rows: range) -> tuple[np.ndarray, list[list[str]]]:
-        latents, captions = [], []
+        latents: list[np.ndarray] = []
+        captions: list[list[str]] = []
         device, scale = self.vae.device, self.vae.config.scaling_factor
-        for start in range(rows.start, rows.stop, _PART):
-            examples = [self.data[i] for i in range(start, min(start + _PART, rows.stop))]
-            x = to_tensor(np.stack([e.image for e in examples])).to(device, memory_format=torch.channels_last)
+        for number in range(rows.start // BLOCK, rows.stop // BLOCK):
+            pictures, texts = self.blocks(number, self.end)
+            x = to_tensor(pictures).to(device, memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 z = self.vae.encode(x).latents
             latents.append((z.float() * scale).cpu().numpy().astype(np.float16))
-            retell = getattr(self.data, "retellings", None)
-            for i, example in enumerate(examples, start):
-                more = retell(i, self.captions_each - 1) if retell else []
-                captions.append([example.caption, *more])
+            captions += texts
         # The autoencoder's latents lie channels_last. A chunk that is read back does not, and sums depend on the layout.
         return np.ascontiguousarray(np.concatenate(latents)), captions

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from studio.training.config import TextTask, TrainConfig
-from studio.training.datasets import datasets
+from studio.training.drawing import dataset, first_pictures
 from studio.training.optim import Group
 from studio.training.pictures import to_tensor
 from studio.training.tasks import learners
@@ -127,18 +127,16 @@ class TextLearner:
     def __init__(self, config: TrainConfig, folder: Path):
         assert isinstance(config.task, TextTask)
         self.config, self.task = config, config.task
-        options = config.data.model_dump(exclude={"name", "size"})
-        make = datasets.get(config.data.name)
-        data = make(**options, size=config.task.picture_size)
-        held_out = make(**options, size=config.task.picture_size, split="held_out")
+        small = config.data.model_copy(update={"size": config.task.picture_size})
+        data = dataset(small)
         self.rivals = getattr(data, "rivals", RIVALS)
         self.tokenizer = train_tokenizer(data.captions(0, self.task.captions), self.task.vocabulary, self.task.tokens)
         self.text = build(self.task, len(self.tokenizer), self.tokenizer.eos_token_id).to(config.device)
         self.tower = ImageTower(32, self.task.embedding).to(config.device)
         self.head = nn.Linear(self.task.hidden, self.task.embedding, bias=False).to(config.device)
         self.scale = nn.Parameter(torch.tensor(2.5, device=config.device))
-        self.pictures, self.captions = _load(data, self.task.pictures)
-        self.held_pictures, self.held_captions = _load(held_out, HELD_OUT)
+        self.pictures, self.captions = first_pictures(small, self.task.pictures, config.workers)
+        self.held_pictures, self.held_captions = first_pictures(small, HELD_OUT, config.workers, "held_out")
 
     def modules(self) -> dict[str, nn.Module]:
         scale = nn.ParameterDict({"scale": self.scale})
@@ -220,11 +218,6 @@ def tokenize(tokenizer: CLIPTokenizer, captions: list[str], length: int | None =
     padding = "longest" if length is None else "max_length"
     out = tokenizer(captions, padding=padding, truncation=True, max_length=length, return_tensors="pt")
     return out.input_ids, out.attention_mask
-
-
-def _load(data: object, count: int) -> tuple[np.ndarray, list[str]]:
-    examples = [data[i] for i in range(count)]  # type: ignore[index]
-    return np.stack([e.image for e in examples]), [e.caption for e in examples]
 
 
 __all__ = ["TextLearner", "near_miss", "to_tensor", "tokenize", "train_tokenizer"]

@@ -62,6 +62,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, resume: bool = False):
         self.config, self.folder = config, folder
         self.stopping = self.sampling = False
+        self._most = config.steps
         if resume:
             _check_same(config, folder)
         elif (folder / "config.yaml").exists():
@@ -88,29 +89,39 @@ class Trainer:
         """Request a sample after the current step. Safe from a signal handler."""
         self.sampling = True
 
+    def end_at(self, steps: int) -> None:
+        """Shorten the run while it is running, as resuming with fewer steps would; the decay of the rate follows.
+
+        Raises InvalidRequest for more steps than it began with.
+        """
+        if steps > self._most:
+            raise InvalidRequest(f"The run can be shortened only: it began with {self._most} steps.", field="steps")
+        self.config = self.config.model_copy(update={"steps": steps})
+        (self.folder / "config.yaml").write_text(self.config.to_yaml(), encoding="utf-8")
+
     def run(self) -> Iterator[Report]:
         """Train to the last step, or until stopped; the last report is the final or the stopping checkpoint."""
         config = self.config
         sums: dict[str, float] = {}
         counted, since, began, first = 0, time.perf_counter(), time.perf_counter(), self.step
         with prefetched(self.learner.batch, self.step, config.steps) as batches:
-            while self.step < config.steps and not self.stopping:
+            while self.step < self.config.steps and not self.stopping:
                 for name, value in self._advance(batches()).items():
                     sums[name] = sums.get(name, 0.0) + value
                 counted += 1
-                if self.step % config.log_every == 0 or self.step == config.steps:
+                if self.step % config.log_every == 0 or self.step == self.config.steps:
                     now = time.perf_counter()
                     figures = {name: value / counted for name, value in sums.items()}
-                    left = (now - began) / (self.step - first) * (config.steps - self.step)
+                    left = (now - began) / (self.step - first) * (self.config.steps - self.step)
                     yield self._log(figures, (now - since) / counted, left)
                     sums, counted, since = {}, 0, now
-                if self.sampling or self.step % config.sample_every == 0 or self.step == config.steps:
+                if self.sampling or self.step % config.sample_every == 0 or self.step == self.config.steps:
                     self.sampling = False
                     yield from self._show()
                     since = time.perf_counter()
-                if self.step % config.save_every == 0 and self.step < config.steps:
+                if self.step % config.save_every == 0 and self.step < self.config.steps:
                     yield self._save(final=False)
-        final = self.step >= config.steps
+        final = self.step >= self.config.steps
         if final:
             with self.ema.applied():
                 self.learner.export(self.folder / "model")

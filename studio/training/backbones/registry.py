@@ -15,6 +15,7 @@ class Backbone(Protocol):
 
     pads: bool  # whether the pipeline reads the padding of a text too (no mask)
     call: dict[str, Any]  # what the pipeline's call needs for sizes other than its own
+    own_attention: bool  # whether `attention` computes what no stock processor does, so that every device needs it
     component: str  # the denoiser's name in the pipeline's folder
 
     def load_text(self, folder: Path) -> nn.Module:
@@ -43,6 +44,7 @@ class OneTextEncoder:
     """The text side of the pipelines that have one CLIP text encoder and read its last layer."""
 
     pads: bool
+    own_attention = False
 
     def attention(self) -> AttnProcessor:
         return AttnProcessor()

@@ -51,9 +51,9 @@ def no_t5_tokenizer() -> T5TokenizerFast:
 
 
 class JointAttention:
-    """Joint attention (Esser et al. 2024) in plain matrix products, whose backward is fast on processors.
+    """Joint attention (Esser et al. 2024); `weights` [n, 1, 1, keys] are added to the scores.
 
-    `weights` [n, 1, 1, keys] are added to the scores.
+    On processors in plain matrix products, whose backward is fast there; elsewhere fused.
     """
 
     def __call__(
@@ -65,12 +65,24 @@ class JointAttention:
         )  # [n, heads, i + t, d]
         k = _joined(attn, attn.norm_k, attn.norm_added_k, attn.to_k(image), attn.add_k_proj(text))
         v = _joined(attn, None, None, attn.to_v(image), attn.add_v_proj(text))
-        scores = (q * q.shape[-1] ** -0.5) @ k.mT
-        if weights is not None:
-            scores = scores + weights.to(scores.dtype)
-        out = (scores.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)  # [n, i + t, c]
+        out = (
+            (_plain if q.device.type == "cpu" else _fused)(q, k, v, weights).transpose(1, 2).flatten(2)
+        )  # [n, i + t, c]
         image, text = out[:, : image.shape[1]], out[:, image.shape[1] :]
         return attn.to_out[0](image), text if attn.context_pre_only else attn.to_add_out(text)
+
+
+def _plain(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None) -> Tensor:
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT
+    if weights is not None:
+        scores = scores + weights.to(scores.dtype)
+    return scores.softmax(dim=-1) @ v
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, weights: Tensor | None) -> Tensor:
+    q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast, norms give fp32
+    mask = None if weights is None else weights.to(v.dtype).expand(-1, q.shape[1], q.shape[2], -1)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def _joined(attn: Any, norm: Any, text_norm: Any, image: Tensor, text: Tensor) -> Tensor:
@@ -81,6 +93,7 @@ def _joined(attn: Any, norm: Any, text_norm: Any, image: Tensor, text: Tensor) -
 
 class SD3:
     pads = True
+    own_attention = True
     call: dict[str, Any] = {"max_sequence_length": 1}
     component = "transformer"
 
