@@ -38,6 +38,7 @@ STYLES = (
     "sheet.css",
     "uPlot.min.css",
     "train.css",
+    "visualizer.css",
 )
 
 ALL_STYLES = "styles.css"  # all of them in one file, in this order

@@ -8,11 +8,20 @@ import gradio as gr
 from studio.core.protocol import Studio
 from studio.ui.bar import Bar
 from studio.ui.registry import TABS, Tab
-from studio.ui.tabs import controlnet, image_to_image, inpaint, lora, models, text_to_image, train
+from studio.ui.tabs import controlnet, image_to_image, inpaint, lora, models, text_to_image, train, visualizer
 from studio.ui.workbench import Workbench
 
 # Importing a tab registers it; this is the order in which tabs are shown.
-ORDER = (text_to_image.NAME, image_to_image.NAME, inpaint.NAME, controlnet.NAME, lora.NAME, train.NAME, models.NAME)
+ORDER = (
+    text_to_image.NAME,
+    image_to_image.NAME,
+    inpaint.NAME,
+    controlnet.NAME,
+    lora.NAME,
+    visualizer.NAME,
+    train.NAME,
+    models.NAME,
+)
 WORKBENCH = "workbench"
 UPLOADS_KEPT_SECONDS = 600
 

@@ -1,6 +1,6 @@
 // The canvas: follows one job, shows what it makes, and plays its steps back. One job is shown; others wait their turn.
 
-import { isAnothers, make, onPage, whenDrawn, workbenchOf } from "./workbench.js";
+import { currentWorkbench, isAnothers, make, onPage, whenDrawn, workbenchOf } from "./workbench.js";
 import { Candidates } from "./candidates.js";
 import { Announcer } from "./announcer.js";
 import { Feed, isSketch } from "./feed.js";
@@ -94,7 +94,7 @@ class Canvas {
     });
     onPage("answered", () => this.converge());
     requests.onOthers((job) => this.isIdle() && this.show(job, { quiet: true }));
-    playByKeys(workbench, this.player);
+    playByKeys(() => currentWorkbench() === workbench, this.player);
     setInterval(() => this.run && !this.run.ended && this.tick(), 100);
   }
 

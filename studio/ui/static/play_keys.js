@@ -1,7 +1,5 @@
 // Space and the arrows play a run back wherever the focus is not in a control that has a use for them itself.
 
-import { currentWorkbench } from "./workbench.js";
-
 const TEXT = "textarea, [contenteditable], input:not([type=range], [type=checkbox], [type=radio])";
 const USE_SPACE = "select, input[type=checkbox], input[type=radio]";
 const USE_ARROWS = "select, input[type=radio], input[type=range], .results, [role=menu]";
@@ -15,11 +13,11 @@ export function isTyping(target) {
   return Boolean(target.matches?.(`${TEXT}, select`));
 }
 
-/** `player` has `playable`, `toggle()` and `walk(by)`. */
-export function playByKeys(workbench, player) {
+/** `player` has `playable`, `toggle()` and `walk(by)`; `seen()`: whether it is the one that the keys are for. */
+export function playByKeys(seen, player) {
   document.addEventListener("keydown", (event) => {
     if (!player.playable || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    if (currentWorkbench() !== workbench || document.querySelector("dialog[open]")) return;
+    if (!seen() || document.querySelector("dialog[open]")) return;
     const act = { " ": () => player.toggle(), ArrowLeft: () => player.walk(-1), ArrowRight: () => player.walk(1) }[event.key];
     if (!act || isTaken(event)) return;
     event.preventDefault();

@@ -14,7 +14,9 @@ const LOST = "The chosen model has no place for a picture there. Choose another 
 /** { text, act } for each tab of the page that starts from a picture; `say` is called where the model takes none. */
 export function places(workbench, image, say) {
   const found = PLACES.map((place) => ({ ...place, tab: tabs.list.find(({ name }) => name === place.tab) })).filter(({ tab }) => tab);
-  return found.map(({ tab, within }) => ({ text: `Use in ${tab.title}`, act: () => send(workbench, image, tab, within, say) }));
+  const starts = found.map(({ tab, within }) => ({ text: `Use in ${tab.title}`, act: () => send(workbench, image, tab, within, say) }));
+  const shows = tabs.list.some(({ name }) => name === "visualizer");
+  return shows ? [...starts, { text: "Open in Visualizer", act: () => (location.hash = `visualizer?image=${image}`) }] : starts;
 }
 
 async function send(workbench, image, tab, within, say) {

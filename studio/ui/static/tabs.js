@@ -19,7 +19,7 @@ class Tabs extends EventTarget {
   }
 
   read() {
-    const address = decodeURIComponent(location.hash.slice(1));
+    const [address] = decodeURIComponent(location.hash.slice(1)).split("?"); // what follows is for the tab to read
     const found = this.list.find((tab) => tab.address === address);
     this.show(found ?? (address ? this.open : null) ?? this.list[0]);
   }

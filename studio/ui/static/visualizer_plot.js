@@ -1,0 +1,93 @@
+// One figure of curves with the cursor's mark on it. A press on it moves the cursor there.
+
+import { make } from "./workbench.js";
+import { figure } from "./words.js";
+import uPlot from "./uplot.js";
+
+const HEIGHT = 150;
+export const INKS = ["--accent", "--vis-second", "--vis-third", "--ink-3", "--vis-fourth", "--vis-fifth", "--vis-sixth"];
+
+export class Plot {
+  /** `names`: of the curves; `seek(x)`: a person pressed there; `term`: what formulas call it; `wide`: marks for each curve. */
+  constructor(title, names, { seek, log = false, term = null, height = HEIGHT, falls = false } = {}) {
+    Object.assign(this, { names, seek, log, height, falls, x: null });
+    this.holder = make("div", { class: "vis-curve" });
+    this.now = make("span", { class: "vis-plot-now" });
+    this.root = make("figure", { class: "vis-plot", "data-term": term }, make("figcaption", {}, make("span", { text: title }), this.now), this.holder);
+    this.mark = make("div", { class: "vis-mark" });
+    this.dots = names.map((_, index) => make("i", { class: "vis-dot", style: `background: var(${INKS[index]})` }));
+    new ResizeObserver(() => this.fit()).observe(this.holder);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(this.data, true));
+  }
+
+  /** `data`: x, then a row of values for each curve; null is a gap. */
+  draw(data, anew = false) {
+    this.data = data;
+    const known = data?.slice(1).some((row) => row.some((value) => value !== null));
+    this.root.hidden = !known;
+    if (!known || !this.holder.clientWidth) return;
+    if (anew || !this.plot) {
+      this.plot?.destroy();
+      this.plot = new uPlot(this.options(), data, this.holder);
+      this.plot.over.append(this.mark, ...this.dots);
+      this.plot.over.addEventListener("pointerdown", (event) => this.press(event));
+      this.plot.over.addEventListener("pointermove", (event) => event.buttons && this.press(event));
+    } else this.plot.setData(data);
+    this.at(this.x);
+  }
+
+  fit() {
+    if (!this.data || !this.holder.clientWidth) return;
+    if (!this.plot) return void this.draw(this.data);
+    if (this.plot.width !== this.holder.clientWidth) this.plot.setSize({ width: this.holder.clientWidth, height: this.height });
+    this.at(this.x);
+  }
+
+  press({ clientX }) {
+    const { left } = this.plot.over.getBoundingClientRect();
+    this.seek?.(this.plot.posToVal(clientX - left, "x"));
+  }
+
+  /** The mark at this x, a dot on each curve, and their values there in words. */
+  at(x) {
+    this.x = x;
+    if (!this.plot || x === null || x === undefined) return;
+    const { plot } = this;
+    const left = plot.valToPos(x, "x");
+    this.mark.style.transform = `translateX(${left}px)`;
+    const index = plot.valToIdx(x);
+    const words = [];
+    this.dots.forEach((dot, row) => {
+      const value = this.data[row + 1]?.[index];
+      dot.hidden = value === null || value === undefined || (this.log && value <= 0);
+      if (dot.hidden) return;
+      dot.style.transform = `translate(${left}px, ${plot.valToPos(value, "y")}px)`;
+      words.push(this.names.length > 1 ? `${this.names[row]} ${figure(value)}` : figure(value));
+    });
+    const text = words.length > 4 ? "" : words.join(" · ");
+    if (this.now.textContent !== text) this.now.textContent = text;
+  }
+
+  options() {
+    const style = getComputedStyle(this.root);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const axis = { stroke: colour("--ink-2"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px sans-serif", size: 26, gap: 4 };
+    const short = (value) => (value === null ? "" : String(Number(value.toPrecision(3))));
+    const tens = (_, ticks) => ticks.map((tick) => (!this.log || Number.isInteger(Number(Math.log10(tick).toFixed(6))) ? tick : null));
+    return {
+      width: this.holder.clientWidth,
+      height: this.height,
+      legend: { show: false },
+      cursor: { show: false },
+      padding: [8, 10, 0, 0],
+      scales: { x: { time: false, dir: this.falls ? -1 : 1 }, y: { distr: this.log ? 3 : 1 } },
+      axes: [axis, { ...axis, size: 48, filter: tens, grid: { ...axis.grid, filter: tens }, values: (_, ticks) => ticks.map(short) }],
+      series: [{}, ...this.names.map((label, index) => ({ label, stroke: colour(INKS[index]), width: 1.75, points: { show: false }, spanGaps: true }))],
+    };
+  }
+}
+
+/** The names of curves with their inks, once for all figures that share them. */
+export function legend(names) {
+  return make("ul", { class: "vis-legend" }, ...names.map((name, index) => make("li", {}, make("i", { style: `background: var(${INKS[index]})` }), name)));
+}
