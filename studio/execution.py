@@ -7,7 +7,7 @@ torch, so `compat.prepare()` must be called before.
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from studio.core import events
@@ -16,16 +16,20 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
 from studio.core.sketch import is_sketch
+from studio.engine.effects import no_traces
 from studio.engine.generate import Watch
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
 from studio.engine.stages import as_written, generate_all, planned
+from studio.engine.trace_recorder import TraceRecorder
 from studio.jobs.frames import FrameStore
 from studio.jobs.inputs import InputStore
 from studio.jobs.saving import Sink
 from studio.jobs.storage import PRIVATE
+from studio.jobs.traces import TraceStore
 from studio.manager.disk.catalog import Catalog
+from studio.manager.disk.traces import read_trace_of
 from studio.manager.manager import Loaded, Manager
 from studio.prompts.prepare import expanded, is_read
 from studio.prompts.wildcards import Wildcards
@@ -44,11 +48,12 @@ def execute(
     inputs: InputStore,  # the pictures that requests start from
     emit: Emit,
     cancelled: Callable[[], bool] = lambda: False,
+    traces: TraceStore | None = None,  # None: none are kept, and none can be branched from
 ) -> bool:
     """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
     began = time.monotonic()
     try:
-        _run(request, manager, catalog, archive, inputs, _ProgressReporter(job, frames, emit, cancelled))
+        _run(request, manager, catalog, archive, inputs, traces, _ProgressReporter(job, frames, emit, cancelled))
     except Cancelled:
         emit(events.Cancelled())
     except StudioError as error:
@@ -90,6 +95,7 @@ def _run(
     catalog: Catalog,
     archive: Sink,
     inputs: InputStore,
+    traces: TraceStore | None,
     reporter: _ProgressReporter,
 ) -> None:
     models = catalog.models()
@@ -101,7 +107,11 @@ def _run(
     previewer = Previewer(archive.private / "previews") if request.previews and reporter.frames is not None else None
     lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", reporter.loading)
     recorder_class = recorder_for(manager.device)
-    with recorder_class(previewer, reporter.emit, reporter.put_frame, request.count) as recorder:
+    runs = planned(request, info, models)
+    with ExitStack() as stack:
+        traced = traces is not None and traces.keeps and len(runs) == 1 and not is_sketch(reporter.job)
+        trace = stack.enter_context(_trace_recorder(traces, info)) if traces is not None and traced else None
+        recorder = stack.enter_context(recorder_class(previewer, reporter.emit, reporter.put_frame, request.count))
 
         @contextmanager
         def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
@@ -112,14 +122,20 @@ def _run(
                     previewer.show(loaded)
                 yield loaded
 
-        observers = (recorder, previewer) if previewer else (recorder,)
-        watch = Watch(observers, reporter.cancelled, inputs.open)
+        observers = tuple(each for each in (recorder, previewer, trace) if each is not None)
+        watch = Watch(observers, reporter.cancelled, inputs.open, traces.path if traces else no_traces)
         wildcards = Wildcards(manager.settings.wildcards)
         expand = partial(expanded, lines=wildcards) if is_read(request, info) else as_written
-        for result in generate_all(request, planned(request, info, models), leased, watch, expand=expand):
+        for result in generate_all(request, runs, leased, watch, expand=expand):
             recorder.catch_up()
             if not is_sketch(reporter.job):
                 reporter.emit(archive.save(result.image, result.recipe, reporter.job))
+            if trace is not None:
+                trace.finished(result.recipe)
+
+
+def _trace_recorder(traces: TraceStore, info: ModelInfo) -> TraceRecorder:
+    return TraceRecorder(traces.put, partial(read_trace_of, traces.path), info.capabilities.prediction)
 
 
 def _device_is_lost(error: Exception) -> bool:

@@ -6,7 +6,8 @@ Puts the queue, the archive and the catalog together; does not know torch, which
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import PIL.Image
 from pydantic import ValidationError
 
 from studio.core.annotators import Annotation, AnnotatorView
+from studio.core.branching import branch_of
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import check_pictures, find_model, options_for, prepared, resolve, resolve_parts
+from studio.core.options import check_pictures, check_traces, find_model, options_for, prepared, resolve, resolve_parts
 from studio.core.pictures import read_file
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.prompts import PromptReading, unknown_words
@@ -39,11 +41,13 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog, Following
 from studio.jobs.queue import Claimed, JobQueue
 from studio.jobs.storage import PRIVATE, FolderLock
+from studio.jobs.traces import TraceStore
 from studio.manager.conversion.imports import expected_seconds
 from studio.manager.disk.cards import check_override
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.folders import check_request
 from studio.manager.disk.sidecars import small_preview
+from studio.manager.disk.traces import read_trace, read_trace_of
 from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
 from studio.manager.memory.ledger import read_ledger
@@ -84,6 +88,7 @@ class Studio:
         self._inputs = InputStore(private / "inputs")
         self._annotating = Annotating(self._inputs, settings.models)
         self._frames = FrameStore(private / "frames", self._database)
+        self._traces = TraceStore(private / "traces", settings.traces)
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self._board = MemoryBoard()
         self.runs = Runs(settings.runs.resolve(), settings.presets / "training", settings.models[0])
@@ -102,6 +107,7 @@ class Studio:
         request = with_loras(request, self._catalog.models(), self._wildcards())
         resolved = resolve(request, model, self._catalog.models())
         self._check_images(resolved)
+        check_traces(resolved, partial(read_trace_of, self._traces.path))
         check_request(resolved, model, path)
         resolved = prepared(resolved, self.annotate)
         job = self._queue.put(sketch_of(resolved, model) if sketch else resolved, replaces=replaces, sketch=sketch)
@@ -135,6 +141,13 @@ class Studio:
             if isinstance(event, Failed):
                 raise StudioError(event.message, field=event.field)
         return [PIL.Image.open(self.image_file(image)) for image in self.job(job).images]
+
+    def branch(self, image_id: str, step: int, **changes: Any) -> list[PIL.Image.Image]:
+        """The picture, in a list, that a branch of an archived one makes; see `branch_request`. Raises StudioError."""
+        return self.generate(self.branch_request(image_id, step, changes))
+
+    def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
+        return branch_of(self._archive.recipe(image_id), step, changes)
 
     def _stored(self, picture: Any) -> str:
         """Keeps a picture given as a file or as a PIL image; its hash."""
@@ -262,6 +275,14 @@ class Studio:
     def descent(self, image_id: str) -> list[ImageView]:
         """The pictures that an image was made from, the latest first, as far as they were made here."""
         return self._archive.descent(image_id)
+
+    def trace_file(self, image_id: str) -> Path:
+        return self._traces.path(self._archive.image(image_id).sha256)
+
+    def trace_info(self, image_id: str) -> dict[str, Any]:
+        info, header = read_trace(self.trace_file(image_id))
+        tensors = {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in header.tensors.items()}
+        return info.model_dump(mode="json") | {"bytes": header.size, "tensors": tensors}
 
     def delete_image(self, image_id: str) -> None:
         self._archive.delete(image_id)

@@ -30,6 +30,7 @@ from studio.jobs.inputs import InputStore
 from studio.jobs.queue import waiting
 from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
+from studio.jobs.traces import TraceStore
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class Worker:
         self._archive = Archive(settings.outputs, database)
         self._frames = FrameStore(private / "frames", database)
         self._inputs = InputStore(private / "inputs")
+        self._traces = TraceStore(private / "traces", settings.traces)
         self._manager.imports.changed = self._report_imports
         inbox.imports = self._import
 
@@ -139,6 +141,7 @@ class Worker:
                 archive=PatientSink(self._archive, emit, cancelled),
                 frames=self._frames,
                 inputs=self._inputs,
+                traces=self._traces,
                 emit=emit,
                 cancelled=cancelled,
             )

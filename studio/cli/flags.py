@@ -54,6 +54,8 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
 
 def add_parts(parser: argparse.ArgumentParser) -> None:
     for kind, part in PARTS.items():
+        if not part.offered:
+            continue
         names = list(specs(part))
         syntax = part.syntax or f"{names[0].upper()}" + "".join(f"[,{name}=...]" for name in names[1:])
         flags = dict.fromkeys("--" + name.replace("_", "-") for name in (part.flag or kind, kind))

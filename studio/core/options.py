@@ -13,6 +13,7 @@ from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps,
 from studio.core.sizes import size_of
 from studio.core.tasks import TASKS
 from studio.core.tasks.base import ReadImage
+from studio.core.traces import ReadTrace
 
 MOST_OFF = 2.0  # times the pixels of a model's own size, from which on its pictures suffer
 
@@ -189,6 +190,15 @@ def check_pictures(request: GenerationRequest, read_image: ReadImage) -> None:
         request.task.check(read_image)
     except InvalidRequest as error:
         raise InvalidRequest(str(error), field=f"task.{error.field}") from None
+
+
+def check_traces(request: GenerationRequest, read_trace: ReadTrace) -> None:
+    """Refuses parts of a resolved request that do not go with the traces that they need. Raises InvalidRequest."""
+    for number, part in enumerate(request.parts):
+        try:
+            part.check(request, read_trace)
+        except InvalidRequest as error:
+            raise InvalidRequest(str(error), field=f"parts.{number}.{error.field or 'image'}") from None
 
 
 def _own(request: GenerationRequest, model: ModelInfo) -> dict[str, Any]:

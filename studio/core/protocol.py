@@ -3,7 +3,7 @@
 Everything returned is a plain value of core. Every method raises StudioError with one sentence for a person.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,6 +114,16 @@ class Studio(Protocol):
     def image_file(self, image_id: str) -> Path: ...
 
     def recipe(self, image_id: str) -> Recipe: ...
+
+    def trace_file(self, image_id: str) -> Path:
+        """The file of the trace of an image's run (`core.traces`). Raises NotFound where none is kept."""
+
+    def trace_info(self, image_id: str) -> dict[str, Any]:
+        """What the trace says of itself: the fields of `TraceInfo`, its "bytes", and its "tensors" by name."""
+
+    def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
+        """The request of an image's run from a step on: the steps before are played back from its trace. `changes` are those of
+        `core.branching.CHANGES`, by name. Raises InvalidRequest."""
 
     def delete_image(self, image_id: str) -> None:
         """Move its file to the trash; it is in no list until it is restored."""

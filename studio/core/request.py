@@ -194,6 +194,11 @@ class GenerationRequest(BaseModel):
         values = {"task": self.task, **{f"parts.{number}": part for number, part in enumerate(self.parts)}}
         return {f"{path}.{name}": digest for path, value in values.items() for name, digest in value.images().items()}
 
+    @property
+    def parent(self) -> str | None:
+        """`pixels` of the picture that it goes on from, or starts from."""
+        return next((part.parent for part in self.parts if part.parent), self.task.images().get("image"))
+
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: equal requests, equal digests."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()

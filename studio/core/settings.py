@@ -43,6 +43,13 @@ class Settings(BaseModel):
         title="Memory budget",
         description="Most memory for models, like 8GiB; the device's own less a headroom if not given.",
     )
+    traces: int = Field(
+        2 * 2**30,
+        ge=0,
+        title="Traces",
+        description="Most disk space for traces of runs, from which a picture can be branched, like 2GiB; the oldest are "
+        "removed first. 0 keeps none.",
+    )
     attention: Literal["sdpa", "xformers", "sliced"] = Field(
         "sdpa",
         title="Attention",
@@ -54,7 +61,7 @@ class Settings(BaseModel):
     )
     open_browser: bool = Field(True, title="Open browser", description="Open the page when the studio is ready.")
 
-    @field_validator("memory_budget", mode="before")
+    @field_validator("memory_budget", "traces", mode="before")
     @classmethod
     def _bytes(cls, value: object) -> object:
         return parse_bytes(value) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ knows a kind.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import PIL.Image
@@ -16,17 +17,24 @@ from studio.core.errors import NotFound
 from studio.core.parts import PartBase
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
+from studio.core.traces import NoTrace
 from studio.engine.observers import Observer
 from studio.engine.resize import resize
 from studio.manager.families import accepted
 from studio.manager.manager import Loaded
 
+TraceFile = Callable[[str], Path]  # of a picture's run, by its `pixels`; raises NoTrace
 ReadImage = Callable[[str], PIL.Image.Image]  # a picture of the input store by its hash; raises NotFound
 
 
 def no_images(digest: str) -> PIL.Image.Image:
     """For runs that start from no picture."""
     raise NotFound("input", digest)
+
+
+def no_traces(pixels: str) -> Path:
+    """For runs that know no other's trace."""
+    raise NoTrace
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class Context:
     handed: dict[str, Any]
     read_image: ReadImage
     generators: tuple[torch.Generator, ...] = ()  # one an image, in the state in which the pipeline will take them
+    trace_file: TraceFile = no_traces
     kept: dict[str, Any] = field(default_factory=dict)  # what an effect made, for later in the same call
     notes: list[str] = field(default_factory=list)  # for the recipe
 

@@ -23,7 +23,17 @@ from studio.core.samplers import SOLVERS
 from studio.engine import parts, tasks  # noqa: F401 (they register what they add to a call)
 from studio.engine.conditioning import Conditioning
 from studio.engine.decoding import watched_decoder, with_fallbacks
-from studio.engine.effects import Context, ReadImage, applied, call_arguments, finished, no_images, observers_of
+from studio.engine.effects import (
+    Context,
+    ReadImage,
+    TraceFile,
+    applied,
+    call_arguments,
+    finished,
+    no_images,
+    no_traces,
+    observers_of,
+)
 from studio.engine.environment import describe_device, library_versions
 from studio.engine.layout import spatial_of
 from studio.engine.loops import attention_as_before, put_scheduler, watched_loops
@@ -51,11 +61,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Watch:
-    """Who watches a run, who may end it, and where it finds the pictures that it starts from."""
+    """Who watches a run, who may end it, and where it finds the pictures and traces that it starts from."""
 
     observers: tuple[Observer, ...] = ()
     cancelled: Callable[[], bool] = lambda: False
     read_image: ReadImage = no_images
+    trace_file: TraceFile = no_traces
 
     def on_step(self, step: TapStep) -> None:
         for observer in self.observers:
@@ -171,7 +182,9 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     seeds = [request.seed + k for k in piece.images]
     pipeline = prepare_pipeline(request, loaded, seeds)
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    context = Context(request, loaded, pipeline, piece.images, piece.handed, watch.read_image, tuple(generators))
+    context = Context(
+        request, loaded, pipeline, piece.images, piece.handed, watch.read_image, tuple(generators), watch.trace_file
+    )
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     changing = observers_of(context)
     conditioning = Conditioning(context)
@@ -246,7 +259,7 @@ def _recipe(request: GenerationRequest, loaded: Loaded, pipeline: Any, notes: tu
         device=describe_device(loaded.device),
         libraries=library_versions(),
         notes=notes,
-        parent=request.task.images().get("image"),
+        parent=request.parent,
     )
 
 

@@ -35,15 +35,25 @@ class Level:
         """What the state is multiplied by before the denoiser sees it, so that its variance is about the data's."""
         return 1.0 if self.flow else 1.0 / (self.unit * math.sqrt(self.alpha**2 + self.sigma**2))
 
+    @property
+    def alpha_bar(self) -> float:
+        """The share of signal in the state's variance: DDPM's alpha bar, whatever the convention."""
+        return self.alpha**2 / max(self.alpha**2 + self.sigma**2, 1e-30)
+
 
 def level_of(scheduler: Any, timestep: Any) -> Level | None:
     """The level of the state that the scheduler's latest `step` call was given; None where it is no signal and noise."""
+    index = getattr(scheduler, "step_index", None)
+    return level_at(scheduler, timestep, None if index is None else index - 1)
+
+
+def level_at(scheduler: Any, timestep: Any, index: int | None) -> Level | None:
+    """The level of the state at a place in the scheduler's grid, of which `timestep` is the timestep."""
     if scheduler.config.get("prediction_type") == TRIGFLOW:
         angle = number(timestep)
         return Level(math.cos(angle), math.sin(angle), unit=scheduler.config.sigma_data)
-    index = getattr(scheduler, "step_index", None)
     if index is not None and getattr(scheduler, "sigmas", None) is not None:
-        sigma = float(scheduler.sigmas[index - 1])
+        sigma = float(scheduler.sigmas[index])
         if is_flow(scheduler):
             return Level(1.0 - sigma, sigma, flow=True)
         if hasattr(scheduler, "_sigma_to_alpha_sigma_t"):

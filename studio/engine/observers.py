@@ -20,6 +20,10 @@ class Observer:
     def before_call(self, scheduler: Any, timestep: Any) -> None:
         """The scheduler is about to be called; some call it several times a step."""
 
+    def on_prediction(self, prediction: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor:
+        """The scheduler is about to be given `prediction` of the state `sample`; what is returned takes its place."""
+        return prediction
+
     def after_call(self, scheduler: Any, sample: torch.Tensor) -> torch.Tensor:
         """The scheduler made `sample`, in its own layout; what is returned takes its place."""
         return sample

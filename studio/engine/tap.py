@@ -26,6 +26,16 @@ FINITE_EVERY = 5  # steps between checks for NaN and infinity; the first and the
 
 
 @dataclass(frozen=True)
+class TapCall:
+    """One call of the scheduler's `step`: each denoiser forward before it, (rows, ...), and the prediction that it was given,
+    which guidance made of them."""
+
+    timestep: float
+    outputs: tuple[torch.Tensor, ...]
+    used: torch.Tensor
+
+
+@dataclass(frozen=True)
 class TapStep:
     """One denoising step. Tensors are (images, ...) in the scheduler's own convention, detached, never to be written to."""
 
@@ -41,6 +51,9 @@ class TapStep:
     cond: torch.Tensor | None  # the denoiser's own output for the prompt
     uncond: torch.Tensor | None  # and for the negative prompt, where guided
     scale: float = 1.0  # x_t * scale has about the data's variance: what the denoiser is shown
+    alpha_bar: float | None = None  # the share of the data's variance in x_t * scale
+    guided: torch.Tensor | None = None  # what the first evaluation's outputs became: the prediction that was used
+    calls: tuple[TapCall, ...] = ()  # of the scheduler, all that the step took
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,8 @@ class Changing(Protocol):
     """What may change the state after each of the scheduler's calls; see `engine.observers.Observer`."""
 
     def before_call(self, scheduler: Any, timestep: Any) -> None: ...
+
+    def on_prediction(self, prediction: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor: ...
 
     def after_call(self, scheduler: Any, sample: torch.Tensor) -> torch.Tensor: ...
 
@@ -84,6 +99,7 @@ class Tap:
         self._call = 0
         self._step = 0
         self._outputs: list[torch.Tensor] = []
+        self._calls: list[TapCall] = []  # of the step that is being made
         self._conditional_first: bool | None = None  # None until the layout is inferred from the numbers
         self._first: dict[str, Any] | None = None  # what the step's first call showed
         self._began = self._mark = time.perf_counter()
@@ -109,6 +125,7 @@ class Tap:
             kwargs["generator"] = self.generators if len(self.generators) > 1 else self.generators[0]
         for observer in self._changing:
             observer.before_call(self.scheduler, timestep)
+            model_output = observer.on_prediction(model_output, timestep, sample)
         result = self._original(model_output, timestep, sample, *args, return_dict=True, **kwargs)
         for observer in self._changing:
             result.prev_sample = observer.after_call(self.scheduler, result.prev_sample)
@@ -125,6 +142,7 @@ class Tap:
                 "outputs": self._outputs,
                 "used": model_output,
             }
+        self._calls.append(TapCall(timestep, tuple(self._outputs), model_output.detach()))
         self._outputs = []
         place = self._place_of(timestep)
         if place != self._place:  # else the same step for another part of the picture
@@ -164,10 +182,18 @@ class Tap:
             cond=cond,
             uncond=uncond,
             scale=level.input_scale if level else 1.0,
+            alpha_bar=level.alpha_bar if level else None,
+            guided=self._guided(first["used"], first["x_t"]),
+            calls=tuple(self._calls),
         )
-        self._step, self._first = index + 1, None
+        self._step, self._first, self._calls = index + 1, None, []
         self.on_step(step)
         self._mark = now
+
+    def _guided(self, used: torch.Tensor, x_t: torch.Tensor) -> torch.Tensor | None:
+        """The prediction that was used, as `cond` and `uncond` are laid out; None where it is of another shape than the state."""
+        own = used[:, : x_t.shape[1]] if self.layout.kind != "inferred" else own_part(used, x_t)
+        return self._ours(own) if own.shape == x_t.shape else None
 
     def _guidance(
         self, outputs: list[torch.Tensor], used: torch.Tensor

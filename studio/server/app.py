@@ -14,6 +14,7 @@ from studio.server.image_routes import build_image_router
 from studio.server.policy import Policy
 from studio.server.routes import add_error_answers, build_router
 from studio.server.run_routes import build_run_router
+from studio.server.trace_routes import build_trace_router
 
 Mount = Callable[[FastAPI], FastAPI]
 
@@ -26,4 +27,5 @@ def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     app.include_router(build_router(studio))
     app.include_router(build_image_router(studio))
     app.include_router(build_run_router(studio))
+    app.include_router(build_trace_router(studio))
     return Guard(mount(app), policy)

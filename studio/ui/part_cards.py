@@ -43,7 +43,7 @@ class PartCards(gr.HTML):
 
 def groups(studio: Studio, model: ModelInfo | None) -> list[dict[str, Any]]:
     """How the page draws each kind of part for this model."""
-    return [_group(studio, kind, part, model) for kind, part in PARTS.items()]
+    return [_group(studio, kind, part, model) for kind, part in PARTS.items() if part.offered]
 
 
 def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | None) -> dict[str, Any]:
@@ -134,9 +134,11 @@ def known(cards: Any) -> list[dict[str, Any]]:
 
 
 def cards(parts: Any) -> list[dict[str, Any]]:
-    """The inverse of `read`: a card for each part, given as the values of its fields."""
+    """The inverse of `read`: a card for each part that has cards, given as the values of its fields."""
     found = []
     for values in parts:
+        if not PARTS[values["kind"]].offered:
+            continue
         fields = specs(PARTS[values["kind"]])
         standings = {name: standing(spec, values.get(name, spec.default)) for name, spec in fields.items()}
         found.append({"kind": values["kind"], "on": True} | standings)

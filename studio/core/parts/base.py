@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from studio.core.models import ModelInfo
     from studio.core.request import GenerationRequest
     from studio.core.stages import Stage
+    from studio.core.traces import ReadTrace
 
 
 class PartBase(BaseModel):
@@ -23,6 +24,7 @@ class PartBase(BaseModel):
     title: ClassVar[str]
     plural: ClassVar[str]
     help: ClassVar[str]
+    offered: ClassVar[bool] = True  # whether the form and the command line show it among the others
     many: ClassVar[bool] = False  # whether a request may have several of the kind
     flag: ClassVar[str] = ""  # on the command line, without dashes, beside its kind
     model_kind: ClassVar[str] = ""  # the kind of file that its `model` field names; empty where it names none
@@ -34,6 +36,11 @@ class PartBase(BaseModel):
         pictures = [name for name, spec in specs(type(self)).items() if spec.kind == "image"]
         return {name: digest for name in pictures if (digest := getattr(self, name))}
 
+    @property
+    def parent(self) -> str | None:
+        """`pixels` of the picture that the run goes on from, where the part says so."""
+        return None
+
     @classmethod
     def implied(cls, request: "GenerationRequest", model: "ModelInfo") -> "PartBase | None":
         """The part that the model brings with it where the request has none of the kind; None for most."""
@@ -43,6 +50,10 @@ class PartBase(BaseModel):
         """The part with the model's own values in place of what was not given. Raises InvalidRequest for what does not fit;
         its field is the part's own, such as "weight"."""
         return self
+
+    def check(self, request: "GenerationRequest", read_trace: "ReadTrace") -> None:
+        """Raises InvalidRequest where a resolved request does not go with the traces that it needs; its field is the part's
+        own."""
 
     def prepared(self, request: "GenerationRequest", annotate: "Annotate") -> Self:
         """The part with the pictures that have still to be made for it, before a resolved request is queued. Raises

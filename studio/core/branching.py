@@ -1,0 +1,25 @@
+"""The request of a branch, made from the recipe of the picture that it leaves. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studio.core.errors import InvalidRequest
+from studio.core.parts import Branch
+from studio.core.recipe import Recipe
+from studio.core.request import GenerationRequest, parse_request
+
+# What may differ from the branch's first step on; "seed" is that of the noise from there.
+CHANGES = ("prompt", "negative_prompt", "guidance_scale", "guidance_rescale", "clip_skip", "sampler", "syntax", "seed")
+
+
+def branch_of(recipe: Recipe, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
+    """Of the one image of the recipe, from `step` on; what is not among `changes` is the image's own. Raises InvalidRequest."""
+    if (unknown := next((name for name in changes if name not in CHANGES), None)) is not None:
+        raise InvalidRequest(f"A branch cannot change {unknown[:40]!r}. It can change: {', '.join(CHANGES)}.")
+    if recipe.pixels is None:
+        raise InvalidRequest("The recipe does not say which picture it is of, so no trace can be found.")
+    request, given = recipe.as_run, {name: value for name, value in changes.items() if value is not None}
+    parts = [part.model_dump() for part in request.parts if not isinstance(part, Branch)]
+    parts.append({"kind": "branch", "image": recipe.pixels, "step": step, "seed": given.pop("seed", None)})
+    own = {"model": recipe.model, "seed": recipe.seed, "count": 1, "batch_size": 1, "parts": parts}
+    return parse_request(request.model_dump() | own | given)

@@ -1,0 +1,45 @@
+"""HTTP routes of traces and branches: the record of an archived picture's run, and going on from one of its steps."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from studio.core.errors import InvalidRequest
+from studio.core.protocol import Studio
+from studio.server.bodies import json_object
+
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+NEVER = {"cache-control": "no-store"}
+A_WHILE = {"cache-control": "private, max-age=3600", "content-security-policy": "default-src 'none'; sandbox"}
+
+
+def build_trace_router(studio: Studio) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/traces/{image}")
+    def trace(image: Id) -> FileResponse:
+        """The trace's file, whole or in ranges."""
+        path = studio.trace_file(image)
+        return FileResponse(path, media_type="application/octet-stream", headers=A_WHILE, filename=path.name)
+
+    @router.get("/traces/{image}/info")
+    def info(image: Id) -> JSONResponse:
+        """Its metadata and the names of its tensors."""
+        return JSONResponse(studio.trace_info(image), headers=NEVER)
+
+    @router.post("/images/{image}/branch", status_code=202)
+    async def branch(image: Id, request: Request) -> dict[str, str]:
+        """Queue a branch of the picture from `step` on; the body holds that and what changes."""
+        values: dict[str, Any] = await json_object(request)
+        step = values.pop("step", None)
+        if not isinstance(step, int) or isinstance(step, bool):
+            raise InvalidRequest("A branch needs step: the number of the first step to compute.", field="step")
+
+        def submitted() -> str:
+            return studio.submit(studio.branch_request(image, step, values))
+
+        return {"id": await run_in_threadpool(submitted)}
+
+    return router
