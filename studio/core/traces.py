@@ -50,7 +50,7 @@ class TraceInfo(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    version: Literal[1] = VERSION
+    version: Literal[1] = 1
     recipe: Recipe
     prediction: str
     steps: int
