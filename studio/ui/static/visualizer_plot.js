@@ -33,14 +33,14 @@ export class Plot {
       this.plot.over.addEventListener("pointerdown", (event) => this.press(event));
       this.plot.over.addEventListener("pointermove", (event) => event.buttons && this.press(event));
     } else this.plot.setData(data);
-    this.at(this.x);
+    this.at(this.x, this.each);
   }
 
   fit() {
     if (!this.data || !this.holder.clientWidth) return;
     if (!this.plot) return void this.draw(this.data);
     if (this.plot.width !== this.holder.clientWidth) this.plot.setSize({ width: this.holder.clientWidth, height: this.height });
-    this.at(this.x);
+    this.at(this.x, this.each);
   }
 
   press({ clientX }) {
@@ -48,23 +48,25 @@ export class Plot {
     this.seek?.(this.plot.posToVal(clientX - left, "x"));
   }
 
-  /** The mark at this x, a dot on each curve, and their values there in words. */
-  at(x) {
-    this.x = x;
-    if (!this.plot || x === null || x === undefined) return;
+  /** The mark at this x, a dot on each curve (at an x of its own, where they are given), and the values there in words. */
+  at(x, each = null) {
+    Object.assign(this, { x, each });
+    this.mark.hidden = x === null || x === undefined;
+    if (this.mark.hidden) for (const dot of this.dots) dot.hidden = true;
+    if (!this.plot || this.mark.hidden) return;
     const { plot } = this;
     const left = plot.valToPos(x, "x");
     this.mark.style.transform = `translateX(${left}px)`;
-    const index = plot.valToIdx(x);
     const words = [];
     this.dots.forEach((dot, row) => {
-      const value = this.data[row + 1]?.[index];
+      const own = each?.[row] ?? x;
+      const value = this.data[row + 1]?.[plot.valToIdx(own)];
       dot.hidden = value === null || value === undefined || (this.log && value <= 0);
       if (dot.hidden) return;
-      dot.style.transform = `translate(${left}px, ${plot.valToPos(value, "y")}px)`;
+      dot.style.transform = `translate(${plot.valToPos(own, "x")}px, ${plot.valToPos(value, "y")}px)`;
       words.push(this.names.length > 1 ? `${this.names[row]} ${figure(value)}` : figure(value));
     });
-    const text = words.length > 4 ? "" : words.join(" · ");
+    const text = this.names.length > 2 ? "" : words.join(" · ");
     if (this.now.textContent !== text) this.now.textContent = text;
   }
 
