@@ -15,6 +15,7 @@ COMMANDS = {
     "serve": ("studio.cli.serve", "open the studio in the browser"),
     "generate": ("studio.cli.generate", "make images from a prompt"),
     "replay": ("studio.cli.replay", "make an image again from its recipe and compare"),
+    "race": ("studio.cli.race", "compare samplers on a prompt of yours"),
     "models": ("studio.cli.models", "list the models on disk"),
     "train": ("studio.cli.train", "train a model from a recipe"),
     "annotate": ("studio.cli.annotate", "make a control image from a picture"),

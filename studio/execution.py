@@ -4,6 +4,7 @@ The worker and the command line both use it. It connects the rooms and contains 
 torch, so `compat.prepare()` must be called before.
 """
 
+import importlib
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from functools import partial
 
 from studio.core import events
 from studio.core.errors import Cancelled, ModelError, StudioError
+from studio.core.jobs import kind_of
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
@@ -36,6 +38,9 @@ from studio.prompts.wildcards import Wildcards
 
 Emit = Callable[[events.Event], None]
 
+# Kind of a job (`core.jobs.kind_of`) -> the module whose `run` carries it out; all others are runs of this one.
+RUNNERS = {"race": "studio.racing"}
+
 
 def execute(
     job: str,
@@ -53,7 +58,8 @@ def execute(
     """Carry the request out; exactly one terminal event comes last. False if the device is beyond use in this process."""
     began = time.monotonic()
     try:
-        _run(request, manager, catalog, archive, inputs, traces, _ProgressReporter(job, frames, emit, cancelled))
+        runner = importlib.import_module(RUNNERS.get(kind_of(job), __name__)).run
+        runner(request, manager, catalog, archive, inputs, traces, ProgressReporter(job, frames, emit, cancelled))
     except Cancelled:
         emit(events.Cancelled())
     except StudioError as error:
@@ -68,7 +74,7 @@ def execute(
     return True
 
 
-class _ProgressReporter:
+class ProgressReporter:
     """Reports the progress of one job, and knows whether it was cancelled."""
 
     def __init__(self, job: str, frames: FrameStore | None, emit: Emit, cancelled: Callable[[], bool]):
@@ -89,15 +95,16 @@ class _ProgressReporter:
             self.frames.put(self.job, image, step, kind, jpeg)
 
 
-def _run(
+def run(
     request: GenerationRequest,
     manager: Manager,
     catalog: Catalog,
     archive: Sink,
     inputs: InputStore,
     traces: TraceStore | None,
-    reporter: _ProgressReporter,
+    reporter: ProgressReporter,
 ) -> None:
+    """Pictures of the request. Raises StudioError."""
     models = catalog.models()
     info = find_model(models, request.model)
     if info.problem:  # a file that was damaged after the request was queued

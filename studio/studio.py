@@ -6,7 +6,7 @@ Puts the queue, the archive and the catalog together; does not know torch, which
 import io
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from studio.core.options import check_pictures, check_traces, find_model, option
 from studio.core.pictures import read_file
 from studio.core.presets import Preset, Style, read_presets, read_styles
 from studio.core.prompts import PromptReading, unknown_words
+from studio.core.race import BUDGETS, Race, RaceView, lanes_of
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request, request_of
 from studio.core.settings import Settings
@@ -40,6 +41,8 @@ from studio.jobs.host import Patience, WorkerHost
 from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog, Following
 from studio.jobs.queue import Claimed, JobQueue
+from studio.jobs.races import FOLDER as RACES
+from studio.jobs.races import Races
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.jobs.traces import TraceStore
 from studio.manager.conversion.imports import expected_seconds
@@ -101,15 +104,11 @@ class Studio:
             patience=patience,
         )
         self._host.start()
+        self.races = Races(private / RACES, self._queue, self._catalog.models, self._settled, self._host.wake)
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
-        model, path = self._found(request.model)
-        request = with_loras(request, self._catalog.models(), self._wildcards())
-        resolved = resolve(request, model, self._catalog.models())
-        self._check_images(resolved)
-        check_traces(resolved, partial(read_trace_of, self._traces.path))
-        check_request(resolved, model, path)
-        resolved = prepared(resolved, self.annotate)
+        resolved = self._settled(request)
+        model, _ = self._found(resolved.model)
         job = self._queue.put(sketch_of(resolved, model) if sketch else resolved, replaces=replaces, sketch=sketch)
         self._host.wake()
         if replaces is not None:
@@ -118,6 +117,16 @@ class Studio:
             except NotFound:
                 pass  # what is gone needs no replacing
         return job
+
+    def _settled(self, request: GenerationRequest) -> GenerationRequest:
+        """Resolved, checked and prepared: ready to be queued."""
+        model, path = self._found(request.model)
+        request = with_loras(request, self._catalog.models(), self._wildcards())
+        resolved = resolve(request, model, self._catalog.models())
+        self._check_images(resolved)
+        check_traces(resolved, partial(read_trace_of, self._traces.path))
+        check_request(resolved, model, path)
+        return prepared(resolved, self.annotate)
 
     def _check_images(self, request: GenerationRequest) -> None:
         """Refuse a request whose pictures were never stored, or no longer are."""
@@ -148,6 +157,29 @@ class Studio:
 
     def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
         return branch_of(self._archive.recipe(image_id), step, changes)
+
+    def race(
+        self,
+        prompt: str,
+        samplers: Sequence[str] = (),  # none: the usual ones of the model
+        spacings: Sequence[str] = (),
+        evaluations: Sequence[int] = BUDGETS,
+        reference_steps: int | None = None,
+        **settings: Any,
+    ) -> RaceView:
+        """Each sampler with each spacing from one noise, and its error against a reference solution, when all is done. Settings
+        are the fields of the request. Raises StudioError."""
+        race = Race(
+            request=parse_request({"prompt": prompt} | settings),
+            lanes=lanes_of(samplers, spacings),
+            evaluations=tuple(evaluations),
+            reference_steps=reference_steps,
+        )
+        job = self.races.start(race)
+        for event in self.follow(job):
+            if isinstance(event, Failed):
+                raise StudioError(event.message, field=event.field)
+        return self.races.get(job)
 
     def _stored(self, picture: Any) -> str:
         """Keeps a picture given as a file or as a PIL image; its hash."""

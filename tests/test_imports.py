@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "cli": None,
     "worker": None,
     "execution": None,
+    "racing": None,
     "__main__": None,
     "app": None,
 }

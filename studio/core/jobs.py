@@ -12,6 +12,12 @@ State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted
 TERMINAL: frozenset[str] = frozenset({"done", "failed", "cancelled", "interrupted"})
 
 
+def kind_of(job: str) -> str:
+    """What stands before the dash in a job's id: "sketch", "race"; empty for an ordinary one."""
+    kind, dash, _ = job.rpartition("-")
+    return kind if dash else ""
+
+
 class JobView(BaseModel):
     """One job at one moment. Times are seconds since the epoch."""
 

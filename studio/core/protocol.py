@@ -14,6 +14,7 @@ from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest,
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
 from studio.core.presets import Preset, Style
 from studio.core.prompts import PromptReading
+from studio.core.race import Races
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.core.training import Runs
@@ -33,6 +34,10 @@ class Studio(Protocol):
     @property
     def runs(self) -> Runs:
         """Trainings: each is a process of its own, which goes on when the studio closes."""
+
+    @property
+    def races(self) -> Races:
+        """Sampler races: jobs of the queue that make no pictures for the archive."""
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         """Resolve, check and queue; returns the job's id. A job named by `replaces` is dropped if it still waits, and

@@ -491,6 +491,30 @@ def check_steps(sampler: str, steps: int, runge_kutta: bool = False) -> None:
         raise InvalidRequest(needs(sampler, least), field="steps")
 
 
+def evaluations_of(sampler: str, steps: int, runge_kutta: bool = False) -> int:
+    """How many times the denoiser is evaluated in a run of so many steps (classifier-free guidance not counted twice). An
+    adaptive sampler decides that itself; 0 for such."""
+    solver = SOLVERS.get(sampler, field="sampler")
+    if solver.adaptive:
+        return 0
+    if solver.runge_kutta and runge_kutta:
+        return steps + 3 * RUNGE_KUTTA_STEPS  # four evaluations for each of these
+    if solver.runge_kutta:
+        return steps + 1 if steps > 1 else 1  # PNDM repeats its first step
+    return 2 * steps - 1 if solver.evaluations == 2 else steps  # the last step goes to zero, which takes one
+
+
+def steps_within(sampler: str, evaluations: int, runge_kutta: bool = False) -> int:
+    """The most steps that need no more than so many evaluations; 0 where not even the fewest do."""
+    least, most = least_steps(sampler, runge_kutta), SOLVERS.get(sampler, field="sampler").max_steps
+    fitting = [
+        steps
+        for steps in range(least, min(evaluations, most) + 1)
+        if evaluations_of(sampler, steps, runge_kutta) <= evaluations
+    ]
+    return fitting[-1] if fitting else 0
+
+
 def needs(sampler: str, least: int) -> str:
     return (
         f"Sampler {sampler} needs at least {least} steps with this model, whose configuration has it begin with "

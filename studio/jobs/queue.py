@@ -27,11 +27,12 @@ logger = logging.getLogger(__name__)
 
 LISTED = 100  # jobs that the queue's view names
 SKETCHES = f"id GLOB '{PREFIX}*'"
+APART = "id GLOB '*-*'"  # jobs of another kind than plain runs (`core.jobs.kind_of`), which no list of runs shows
 _DISMISS = "UPDATE jobs SET dismissed = 1 WHERE id = ?"
 # The last step is an event of the image that was being made: steps of frames that were removed are gone.
 _STOPPED = f"""
     SELECT jobs.id, request, ended, events.event AS step FROM jobs JOIN events ON events.job = jobs.id
-    WHERE state IN ('cancelled', 'interrupted') AND NOT dismissed AND NOT jobs.{SKETCHES} AND events.n = (
+    WHERE state IN ('cancelled', 'interrupted') AND NOT dismissed AND NOT jobs.{APART} AND events.n = (
         SELECT MAX(n) FROM events WHERE job = jobs.id AND json_extract(event, '$.kind') = 'step')
     ORDER BY ended DESC LIMIT ?
 """
@@ -70,9 +71,12 @@ class JobQueue:
         self._changed = threading.Condition()
         self._number = 1  # of the queue's latest change
 
-    def put(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
-        """Queue a request. A waiting job named by `replaces` is dropped and leaves its place to this one."""
-        job, now = f"{PREFIX if sketch else ''}{secrets.token_hex(8)}", time.time()
+    def put(
+        self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False, job: str | None = None
+    ) -> str:
+        """Queue a request, under the id `job` if one is given. A waiting job named by `replaces` is dropped and leaves its
+        place to this one."""
+        job, now = job or f"{PREFIX if sketch else ''}{secrets.token_hex(8)}", time.time()
         try:
             with self._database.write("queue the job") as db:
                 inherited = self._drop_waiting(db, replaces) if replaces else None
@@ -178,7 +182,7 @@ class JobQueue:
                 (LISTED,),
             ).fetchall()
             newest = db.execute(
-                f"SELECT id FROM jobs WHERE NOT {SKETCHES} ORDER BY created DESC, rowid DESC LIMIT 1"
+                f"SELECT id FROM jobs WHERE NOT {APART} ORDER BY created DESC, rowid DESC LIMIT 1"
             ).fetchone()
         return QueueView(
             waiting=waiting,
@@ -197,7 +201,7 @@ class JobQueue:
         return view
 
     def stopped(self, limit: int) -> list[StoppedRun]:
-        """Runs that were cancelled or interrupted after a step with frames, newest first; no sketches, none dismissed."""
+        """Runs that were cancelled or interrupted after a step with frames, newest first; plain runs alone, none dismissed."""
         with self._database.read("read the queue") as db:
             rows = db.execute(_STOPPED, (limit,)).fetchall()
         return [run for row in rows if (run := _stopped(row)) is not None]
@@ -209,15 +213,28 @@ class JobQueue:
         self._say()
 
     def list(self, states: tuple[str, ...] = (), limit: int = 50) -> list[JobView]:
-        """Newest first, without sketches."""
+        """Newest first, plain runs alone."""
         wanted = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
         with self._database.read("read the queue") as db:
             rows = db.execute(
-                f"SELECT * FROM jobs WHERE NOT {SKETCHES} {wanted} ORDER BY created DESC, rowid DESC LIMIT ?",
+                f"SELECT * FROM jobs WHERE NOT {APART} {wanted} ORDER BY created DESC, rowid DESC LIMIT ?",
                 (*states, limit),
             ).fetchall()
             views = [self._view(db, row) for row in rows]
         return [view for view in views if view is not None]
+
+    def pace(self, request: GenerationRequest) -> float | None:
+        """Seconds for a step of a run like this one, as the newest such run reported; None if none did."""
+        like = {name: getattr(request, name) for name in ("model", "width", "height")}
+        where = " AND ".join(f"json_extract(request, '$.{name}') IS ?" for name in like)
+        with self._database.read("read the queue") as db:
+            row = db.execute(
+                f"SELECT event FROM events JOIN jobs ON jobs.id = events.job WHERE NOT jobs.{APART} AND {where} "
+                "AND json_extract(event, '$.kind') = 'step' ORDER BY jobs.created DESC, n DESC LIMIT 1",
+                tuple(like.values()),
+            ).fetchone()
+        step = from_json(row["event"]) if row else None
+        return step.elapsed / (step.index + 1) / len(step.images) if isinstance(step, Step) else None
 
     def recover(self, settle: Callable[[str], None] = lambda job: None) -> None:
         """At the start: jobs that ran when the studio died are interrupted, waiting ones are taken up again."""
