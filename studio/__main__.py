@@ -14,6 +14,7 @@ from studio.core.errors import Cancelled, InvalidRequest, StudioError
 COMMANDS = {
     "serve": ("studio.cli.serve", "open the studio in the browser"),
     "generate": ("studio.cli.generate", "make images from a prompt"),
+    "branch": ("studio.cli.branch", "go on from a step of a picture made before"),
     "replay": ("studio.cli.replay", "make an image again from its recipe and compare"),
     "race": ("studio.cli.race", "compare samplers on a prompt of yours"),
     "models": ("studio.cli.models", "list the models on disk"),

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from studio.cli.batch import folder_of, run_each
 from studio.cli.flags import Parser, StoreImage, add_fields, add_parts, add_tasks, given, parts_of, size_of, task_of
 from studio.cli.settings import add_settings, settings_from
+from studio.cli.traces import Copied
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
-from studio.core.options import check_pictures, find_model, prepared, resolve
+from studio.core.options import check_pictures, check_traces, find_model, prepared, resolve
 from studio.core.pictures import read_file
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request
@@ -43,7 +44,7 @@ Show = Callable[[Path, Recipe], None]
 def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     settings = settings_from(arguments)
-    session = Session(settings, out=arguments.out, show=_print_json if arguments.json else _print_path)
+    session = session_of(arguments, settings)
     if (folder := folder_of(arguments)) is None:
         session.run(request_from(arguments, session.store))
     else:
@@ -53,13 +54,22 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def session_of(arguments: argparse.Namespace, settings: Settings) -> "Session":
+    """As the flags of `add_results` say."""
+    show = print_json if arguments.json else print_path
+    return Session(settings, out=arguments.out, show=show, trace=arguments.trace)
+
+
 class Session:
     """One or more requests carried out in this process, with the models that stay in memory between them."""
 
-    def __init__(self, settings: Settings, *, out: Path | None, show: Show):
-        """The images go into the archive unless `out` names a folder; `show` prints each when it is saved."""
+    def __init__(self, settings: Settings, *, out: Path | None, show: Show, trace: Path | None = None):
+        """The images go into the archive unless `out` names a folder; `show` prints each when it is saved. `trace`: a file for
+        the one picture's trace, beside the studio's own."""
         self._settings, self._out, self._show = settings, out, show
-        self.inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
+        private = settings.outputs.resolve() / PRIVATE
+        self.inputs = InputStore(private / "inputs")
+        self.traces = Copied(private / "traces", settings.traces, trace)
         self._noted: set[str] = set()
 
     def store(self, file: str) -> str:
@@ -89,11 +99,14 @@ class Session:
 
     def _resolved(self, request: GenerationRequest) -> GenerationRequest:
         from studio.manager.disk.folders import check_request
+        from studio.manager.disk.traces import read_trace_of
 
         models = self._catalog.models()
         model = find_model(models, request.model)
         resolved = resolve(with_loras(request, models, Wildcards(self._settings.wildcards)), model, models)
         check_pictures(resolved, self.inputs.open)
+        check_traces(resolved, functools.partial(read_trace_of, self.traces.path))
+        self.traces.check(resolved)
         if (path := self._catalog.path(model.id)) is not None:
             check_request(resolved, model, path)
         return prepared(resolved, Annotating(self.inputs, self._settings.models).annotate)
@@ -128,11 +141,13 @@ class Session:
                 frames=None,
                 inputs=self.inputs,
                 emit=emit,
+                traces=self.traces,
             )
         finally:
             _progress("")
         if failure is not None:
             raise failure
+        self.traces.check_copied()
 
     def _saved(self, event: events.Image) -> None:
         _progress("")
@@ -160,10 +175,18 @@ def _parser() -> Parser:
     add_tasks(parser)
     add_parts(parser)
     parser.add_argument("--size", metavar="WxH", help="width and height in pixels (default: the model's own)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the images (default: the studio's archive)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each")
+    add_results(parser)
     add_settings(parser, skip=WINDOW_ONLY)
     return parser
+
+
+def add_results(parser: Parser) -> None:
+    """Where what is made goes, and how it is reported."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the images (default: the studio's archive)")
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="also keep the trace of the picture's run in this file"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, an image each")
 
 
 def _archive(settings: Settings) -> Archive:
@@ -173,12 +196,12 @@ def _archive(settings: Settings) -> Archive:
     return archive
 
 
-def _print_json(path: Path, recipe: Recipe) -> None:
+def print_json(path: Path, recipe: Recipe) -> None:
     row = {"path": str(path), "seed": recipe.seed, "parent": recipe.parent, "recipe": recipe.model_dump(mode="json")}
     print(json.dumps(row), flush=True)
 
 
-def _print_path(path: Path, recipe: Recipe) -> None:
+def print_path(path: Path, recipe: Recipe) -> None:
     print(path, flush=True)
 
 

@@ -29,16 +29,11 @@ def main(argv: list[str]) -> int:
 
     from studio import compat
     from studio.cli.folder import Folder
-    from studio.jobs.inputs import InputStore
-    from studio.jobs.storage import PRIVATE
-    from studio.manager.manager import Manager
 
     compat.prepare()
-    from studio.engine.replay import replay
+    from studio.cli.replaying import Replaying  # imports torch
 
-    manager = Manager(settings)
-    inputs = InputStore(settings.outputs.resolve() / PRIVATE / "inputs")
-    result = replay(recipe, manager, manager.catalog.models(), picture=picture, read_image=inputs.open)
+    result = Replaying(settings).replay(recipe, picture)
     kept = None
     if arguments.out is not None:
         folder = Folder(arguments.out.expanduser().absolute())

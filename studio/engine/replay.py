@@ -12,9 +12,9 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.recipe import Recipe, differences
 from studio.core.request import GenerationRequest
-from studio.engine.effects import ReadImage, no_images
+from studio.engine.effects import ReadImage, TraceFile, no_images, no_traces
 from studio.engine.generate import Watch
-from studio.engine.observers import Calling
+from studio.engine.observers import Calling, Observer
 from studio.engine.stages import generate_all, planned
 from studio.engine.tap import TapStep
 from studio.manager.manager import Loaded, Manager
@@ -50,6 +50,8 @@ def replay(
     on_step: Callable[[TapStep], None] = lambda step: None,
     cancelled: Callable[[], bool] = lambda: False,
     read_image: ReadImage = no_images,
+    trace_file: TraceFile = no_traces,
+    observers: tuple[Observer, ...] = (),
 ) -> Replay:
     """Run the recipe's batch again, in its dtype, and compare. Raises UnknownName if the model is gone."""
     if recipe.pixels is None and picture is None:
@@ -61,7 +63,7 @@ def replay(
         return manager.lease(wanted, recipe.dtype, channels_last=channels_last, request=asked)
 
     runs = planned(recipe.request, info, models)
-    watch = Watch((Calling(on_step),), cancelled, read_image)
+    watch = Watch((Calling(on_step), *observers), cancelled, read_image, trace_file)
     results = list(generate_all(recipe.request, runs, lease, watch, recipe.index, lambda *_: recipe.as_run))
     again = next((result for result in results if result.index == recipe.index), None)
     if again is None:

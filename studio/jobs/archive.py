@@ -99,13 +99,17 @@ class Archive:
         seen, parent = {self._row(image_id)["sha256"]}, self.recipe(image_id).parent
         while parent and parent not in seen:
             seen.add(parent)
-            with self._database.read("read the index of images") as db:
-                row = db.execute("SELECT * FROM images WHERE sha256 = ? ORDER BY created", (parent,)).fetchone()
+            row = self._row_of(parent)
             if row is None:
                 break
             found.append(_view(row))
             parent = from_text(row["recipe"]).parent
         return found
+
+    def recipe_of(self, pixels: str) -> Recipe | None:
+        """The recipe of a picture with that hash, if one was made here."""
+        row = self._row_of(pixels)
+        return None if row is None else from_text(row["recipe"])
 
     def file(self, image_id: str) -> Path:
         """The image's file; raises StorageError if it was deleted."""
@@ -232,6 +236,13 @@ class Archive:
             row = db.execute("SELECT * FROM images WHERE id = ?", (image_id,)).fetchone()
         if row is None:
             raise NotFound("image", image_id)
+        return row
+
+    def _row_of(self, pixels: str) -> sqlite3.Row | None:
+        with self._database.read("read the index of images") as db:
+            row: sqlite3.Row | None = db.execute(
+                "SELECT * FROM images WHERE sha256 = ? ORDER BY created", (pixels,)
+            ).fetchone()
         return row
 
     def _rows(self, before: float | None, limit: int, favourites: bool) -> list[sqlite3.Row]:
