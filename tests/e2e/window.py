@@ -60,7 +60,7 @@ class Window:
         self.page.get_by_role("navigation").get_by_role("link", name=title, exact=True).click()
 
     def field(self, name: str) -> Locator:
-        return self.page.get_by_label(name, exact=True)
+        return self.page.locator("#workbench").get_by_label(name, exact=True)  # another tab may have one of its name
 
     def fold(self, title: str) -> Locator:
         """What opens and closes a group of controls; while it is closed its name also says what is set in it."""
