@@ -99,7 +99,7 @@ HEAVY = {
     "names that a search never leaves": packed(
         {
             f"lora_unet_{'down_blocks_' * 38}.{n:05}.lora_down.x": {"dtype": "F4", "shape": [0], "data_offsets": [0, 0]}
-            for n in range(15_000)
+            for n in range(5_000)
         }
     )[8:],
     "attentions that a search never leaves": packed(
@@ -109,7 +109,7 @@ HEAVY = {
                 "shape": [0],
                 "data_offsets": [0, 0],
             }
-            for n in range(30_000)
+            for n in range(8_000)
         }
     )[8:],
     "names without end": packed(

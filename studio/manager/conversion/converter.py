@@ -142,12 +142,12 @@ def import_checkpoint(
     emit: Callable[..., None] = lambda **words: None,
 ) -> None:
     """Makes the folder. Raises ModelError for a file that does not fit its family, StorageError if it cannot be written."""
+    blueprint, made, progress = blueprint_of(conversion.info), conversion.unfinished, Progress(emit)
+    has = carried(blueprint, read_header(conversion.file).tensors)  # a file that is gone or cut short needs no torch
     compat.prepare()
     import torch
 
-    blueprint, made, progress = blueprint_of(conversion.info), conversion.unfinished, Progress(emit)
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[conversion.dtype]
-    has = carried(blueprint, read_header(conversion.file).tensors)
     found = {name: Origin((conversion.file,), prefix) for name, prefix in has.items()} | dict(conversion.beside)
     origins = {name: found[name] for name in weighty(blueprint) if name in found}
     components = [
