@@ -7,9 +7,12 @@ import { isSketch } from "./feed.js";
 import { playByKeys } from "./play_keys.js";
 import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
+import { Branches } from "./visualizer_branches.js";
 import { Cursor } from "./visualizer_cursor.js";
 import { Forward } from "./visualizer_forward.js";
 import { texts } from "./visualizer_formulas.js";
+import { Guidance } from "./visualizer_guidance.js";
+import { Latents } from "./visualizer_latents.js";
 import { lightTerms, lowerIndices } from "./visualizer_math.js";
 import { Picker } from "./visualizer_picker.js";
 import { Reverse } from "./visualizer_reverse.js";
@@ -17,7 +20,7 @@ import { VisualizedRun } from "./visualizer_run.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
-const VIEWS = [Reverse, Forward];
+const VIEWS = [Reverse, Forward, Guidance, Latents, Branches];
 const NAME = "visualizer";
 const LINK_MS = 300; // the address follows the cursor once it rests
 const GONE = "This run is no longer known to the studio. Choose another one.";

@@ -20,7 +20,7 @@ const FLOW = "Lipman et al. 2023, Flow Matching; Liu et al. 2023, Rectified Flow
 export function reverseCards(run) {
   const flow = run.facts.prediction === "flow_prediction";
   const cards = [stateCard(flow), predictionCard(run.facts.prediction)];
-  if ((run.request?.guidance_scale ?? 1) !== 1) cards.push(guidanceCard(flow));
+  if ((run.request?.guidance_scale ?? 1) !== 1) cards.push(guidanceCard(flow || run.facts.prediction === "v_prediction"));
   cards.push(samplerCard(run));
   return cards;
 }
@@ -87,8 +87,8 @@ function predictionCard(prediction) {
   return new Card({ title: "The predicted picture", term: "x0", ...made });
 }
 
-function guidanceCard(flow) {
-  const p = () => (flow ? hat("v") : eps());
+function guidanceCard(velocity) {
+  const p = () => (velocity ? hat("v") : eps());
   const guided = math(term("w", p()), "=", sub(p(), "uncond"), "+", "w", parts(sub(p(), "cond"), "−", sub(p(), "uncond")));
   return new Card({
     title: "Guidance",
