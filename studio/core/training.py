@@ -78,6 +78,9 @@ class Runs(Protocol):
     def sample(self, run: str, step: int) -> Path:
         """The PNG of the sample of that step."""
 
+    def weights(self, run: str, step: int) -> Path:
+        """The averaged weights at that sample, of a run whose task keeps them (densities do), as safetensors."""
+
     def start(self, recipe: str, changes: dict[str, Any]) -> str:
         """Start a run of the recipe with `changes` by dotted name; its id."""
 

@@ -48,6 +48,10 @@ def build_run_router(studio: Studio) -> APIRouter:
     def sample(run: Run, step: Annotated[int, Path(ge=0)]) -> FileResponse:
         return FileResponse(studio.runs.sample(run, step), media_type="image/png")
 
+    @router.get("/runs/{run}/weights/{step}.safetensors")
+    def weights(run: Run, step: Annotated[int, Path(ge=0)]) -> FileResponse:
+        return FileResponse(studio.runs.weights(run, step), media_type="application/octet-stream")
+
     @router.post("/runs/{run}/export")
     def export(run: Run) -> dict[str, str]:
         return {"model": studio.runs.export(run)}

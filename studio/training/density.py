@@ -45,6 +45,7 @@ class DensityLearner:
         self.held_out, labels = self.density.draw(HELD_OUT, np.random.default_rng((config.data.seed, 0)))
         again, _ = self.density.draw(HELD_OUT, np.random.default_rng((config.data.seed, 1)))
         self.floor = self._distances(again, "_floor")
+        self.drawn: np.ndarray | None = None
         validation = fixed_noise(torch.from_numpy(self.held_out), config.seed) | {"label": torch.from_numpy(labels)}
         self.validation = {name: value.to(config.device) for name, value in validation.items()}
 
@@ -80,7 +81,8 @@ class DensityLearner:
     def evaluate(self) -> dict[str, float]:
         """The held-out loss, and distances of samples from held-out points, each beside its floor: another draw's."""
         error, factor = self._errors(self.validation)
-        return {"validation": float((error * factor).mean()), **self._distances(self._draw()), **self.floor}
+        self.drawn = self._draw()
+        return {"validation": float((error * factor).mean()), **self._distances(self.drawn), **self.floor}
 
     def _distances(self, points: np.ndarray, suffix: str = "") -> dict[str, float]:
         distance = sliced_wasserstein(points, self.held_out)
@@ -97,11 +99,13 @@ class DensityLearner:
         return np.asarray(solve(scheduler, lambda x, t: self.model(x, t, label), x, self.task.sample_steps).cpu())
 
     def sample(self, step: int) -> Image.Image:
-        """Held-out points beside samples. The weights are kept as they are now, for the 2-D laboratory."""
+        """Held-out points beside samples: those that were just evaluated, where there are any. The weights are kept as they
+        are now, for the 2-D laboratory."""
         self._write(self.folder / WEIGHTS / f"step-{step:08d}.safetensors", step)
         labels = self.validation["label"].cpu().numpy()
         shown = labels if self.task.classes else np.zeros_like(labels)
-        return sheet([scatter(self.held_out, shown), scatter(self._draw(), shown)], columns=2)
+        drawn, self.drawn = self._draw() if self.drawn is None else self.drawn, None
+        return sheet([scatter(self.held_out, shown), scatter(drawn, shown)], columns=2)
 
     def export(self, folder: Path) -> None:
         self._write(folder / MODEL, self.config.steps)

@@ -79,6 +79,12 @@ class Runs:
             raise NotFound("sample", str(step))
         return path
 
+    def weights(self, run: str, step: int) -> Path:
+        path = self._path(run) / "weights" / f"step-{step:08d}.safetensors"
+        if not path.is_file():
+            raise NotFound("weights", str(step))
+        return path
+
     def start(self, recipe: str, changes: dict[str, Any]) -> str:
         """Start a new run of the recipe with `changes` by dotted name ("optimizer.learning_rate"); its id."""
         view = next((each for each in self.recipes() if each.name == recipe), None)

@@ -39,6 +39,7 @@ STYLES = (
     "uPlot.min.css",
     "train.css",
     "visualizer.css",
+    "lab.css",
 )
 
 ALL_STYLES = "styles.css"  # all of them in one file, in this order

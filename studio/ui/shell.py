@@ -8,7 +8,17 @@ import gradio as gr
 from studio.core.protocol import Studio
 from studio.ui.bar import Bar
 from studio.ui.registry import TABS, Tab
-from studio.ui.tabs import controlnet, image_to_image, inpaint, lora, models, text_to_image, train, visualizer
+from studio.ui.tabs import (
+    controlnet,
+    image_to_image,
+    inpaint,
+    laboratory,
+    lora,
+    models,
+    text_to_image,
+    train,
+    visualizer,
+)
 from studio.ui.workbench import Workbench
 
 # Importing a tab registers it; this is the order in which tabs are shown.
@@ -19,6 +29,7 @@ ORDER = (
     controlnet.NAME,
     lora.NAME,
     visualizer.NAME,
+    laboratory.NAME,
     train.NAME,
     models.NAME,
 )
