@@ -19,6 +19,7 @@ COMMANDS = {
     "race": ("studio.cli.race", "compare samplers on a prompt of yours"),
     "models": ("studio.cli.models", "list the models on disk"),
     "train": ("studio.cli.train", "train a model from a recipe"),
+    "runs": ("studio.cli.runs", "list, export and report training runs"),
     "annotate": ("studio.cli.annotate", "make a control image from a picture"),
     "evaluate": ("studio.cli.evaluate", "measure a model"),
 }

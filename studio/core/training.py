@@ -78,6 +78,9 @@ class Runs(Protocol):
     def sample(self, run: str, step: int) -> Path:
         """The PNG of the sample of that step."""
 
+    def report(self, run: str) -> str:
+        """The run as one HTML file that opens without the studio."""
+
     def weights(self, run: str, step: int) -> Path:
         """The averaged weights at that sample, of a run whose task keeps them (densities do), as safetensors."""
 

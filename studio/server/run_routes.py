@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from studio.core.errors import InvalidRequest
 from studio.core.protocol import Studio
@@ -47,6 +47,12 @@ def build_run_router(studio: Studio) -> APIRouter:
     @router.get("/runs/{run}/samples/{step}.png")
     def sample(run: Run, step: Annotated[int, Path(ge=0)]) -> FileResponse:
         return FileResponse(studio.runs.sample(run, step), media_type="image/png")
+
+    @router.get("/runs/{run}/report.html")
+    def report(run: Run) -> Response:
+        """As a file to keep: what it shows is the run's, not the studio's page."""
+        name = {"content-disposition": f'attachment; filename="{run}.html"'}
+        return Response(studio.runs.report(run), media_type="text/html", headers=name)
 
     @router.get("/runs/{run}/weights/{step}.safetensors")
     def weights(run: Run, step: Annotated[int, Path(ge=0)]) -> FileResponse:

@@ -24,6 +24,7 @@ from studio.core.settings import PROJECT
 from studio.core.training import RecipeView, RunView
 from studio.training.config import TrainConfig, load, parse
 from studio.training.form import fields
+from studio.training.report import report
 
 LOCK = "run.lock"
 LOCKED = "UNNOISE_RUN_NICENESS"  # set for a process that inherits the lock
@@ -77,6 +78,16 @@ class Runs:
         path = self._path(run) / "samples" / f"step-{step:08d}.png"
         if not path.is_file():
             raise NotFound("sample", str(step))
+        return path
+
+    def report(self, run: str) -> str:
+        return report(self, run, self.config(run))
+
+    def model(self, run: str) -> Path:
+        """The folder of what an ended run has made."""
+        path = self._path(run) / "model"
+        if self.get(run).state != "done":
+            raise InvalidRequest("This run has not ended with a model yet.")
         return path
 
     def weights(self, run: str, step: int) -> Path:

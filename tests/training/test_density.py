@@ -7,11 +7,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from studio.core.errors import InvalidRequest
+from studio.cli.runs import main
+from studio.core.errors import InvalidRequest, NotFound
 from studio.evaluation.points import off_mode, sliced_wasserstein
 from studio.training.config import parse
 from studio.training.datasets.densities import densities, density
 from studio.training.form import fields
+from studio.training.runs import held
 from studio.training.trainer import Sample, Trainer
 from tests.training.conftest import config
 
@@ -98,3 +100,28 @@ def test_a_drawing_is_scaled_and_its_form_shows_what_it_reads():
     rows = {row.name for row in fields(parse({"name": "a", "task": {"kind": "density"}}))}
     assert {"task.density", "task.objective", "data.seed"} <= rows
     assert "data.styles" not in rows
+
+
+def test_a_run_is_listed_exported_and_reported_by_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs" / "moons"
+    with held(folder):
+        list(Trainer(config(TASK, steps=4, batch=8, sample_every=2), folder).run())
+    flags = ["--runs", str(tmp_path / "runs"), "--only-models", str(tmp_path / "models")]
+    assert main(["list", "--json", *flags]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert (listed["id"], listed["kind"], listed["state"]) == ("moons", "density", "done")
+    main(["show", "moons", "--json", *flags])
+    assert json.loads(capsys.readouterr().out)["config"]["task"]["density"] == "two_moons"
+    main(["report", "moons", *flags])
+    text = (tmp_path / capsys.readouterr().out.strip()).read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert all(each in text for each in ("Loss", "Sliced Wasserstein", "density: two_moons"))
+    assert text.count("<polyline") >= 5
+    assert "http" not in text
+    with pytest.raises(InvalidRequest, match="2-D laboratory"):
+        main(["export", "moons", *flags])
+    main(["export", "moons", "--out", "made", *flags])
+    assert (tmp_path / "made" / "density.safetensors").is_file()
+    with pytest.raises(NotFound):
+        main(["show", "nothing", *flags])

@@ -131,7 +131,10 @@ export class Laboratory {
     this.seen = seen;
     clearTimeout(this.timer);
     this.stop();
-    if (seen) this.refresh().then(() => this.chosen || this.choose(localStorage.getItem("unnoise-lab-run")));
+    if (seen) this.refresh().then(() => {
+      const kept = localStorage.getItem("unnoise-lab-run");
+      if (!this.chosen || (kept && kept !== this.chosen && this.chosen !== "none")) this.choose(kept);
+    });
   }
 
   async refresh() {

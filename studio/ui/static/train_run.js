@@ -18,6 +18,8 @@ export class RunPage {
     this.sampleNow = this.button("Sample now", "sample_now", "Draw pictures after the current step");
     this.fork = make("button", { type: "button", class: "browser-button", text: "Copy", title: "A copy of this run at its newest checkpoint, to go on in another way", onclick: () => this.act(async () => this.changed((await this.ask(`runs/${id}/fork`, {})).id)) });
     this.remove = make("button", { type: "button", class: "browser-button", text: "Delete", onclick: () => this.confirm() });
+    this.report = make("a", { class: "browser-button", href: address(`runs/${id}/report.html`), download: `${id}.html`, text: "Report", title: "One HTML file with the recipe, curves and samples, which opens without the studio" });
+    this.lab = make("a", { class: "train-start", href: "#laboratory", text: "2-D laboratory", title: "Look at this model's particles, score and paths", onclick: () => localStorage.setItem("unnoise-lab-run", id) });
     this.use = make("button", { type: "button", class: "train-start", text: "Generate with it", title: "Put the model among the others and open Text to image", onclick: () => this.act(() => this.export()) });
     this.picture = make("img", { class: "train-sample", alt: "" });
     this.slider = make("input", { type: "range", min: 0, step: 1, "aria-label": "Sample through training time" });
@@ -31,7 +33,7 @@ export class RunPage {
       return plots;
     });
     this.root = make("article", { class: "train-run" },
-      make("header", { class: "train-head" }, make("div", {}, this.title, this.state), make("div", { class: "train-actions" }, this.use, this.pause, this.resume, this.sampleNow, this.fork, this.remove)),
+      make("header", { class: "train-head" }, make("div", {}, this.title, this.state), make("div", { class: "train-actions" }, this.use, this.lab, this.pause, this.resume, this.sampleNow, this.report, this.fork, this.remove)),
       this.bar, this.words, this.alarm, this.waiting, this.samples, this.curves);
     this.slider.addEventListener("input", () => {
       this.followsNewest = Number(this.slider.value) === this.run.samples.length - 1;
@@ -127,6 +129,8 @@ export class RunPage {
     this.resume.hidden = running || run.state === "done";
     this.fork.hidden = this.remove.hidden = running;
     this.use.hidden = !run.exportable;
+    this.lab.hidden = run.kind !== "density" || !run.samples.length;
+    this.report.hidden = !run.step;
     for (const button of this.root.querySelectorAll(".train-actions button")) button.disabled = Boolean(this.busy);
     this.waiting.hidden = run.samples.length > 0;
     this.waiting.textContent = running ? (run.step ? "The first pictures come after a few more steps." : "Starting: the data is drawn and the model is built.") : "There are no pictures of this run.";
