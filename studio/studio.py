@@ -18,6 +18,7 @@ from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.branching import branch_of
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
+from studio.core.gallery import GalleryCounts, GalleryPage, GalleryQuery, Relatives
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
@@ -295,6 +296,15 @@ class Studio:
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         return _empty_if_unreadable(lambda: self._archive.images(limit=limit, before=before, favourites=favourites))
 
+    def gallery(self, query: GalleryQuery) -> GalleryPage:
+        return self._archive.gallery(query)
+
+    def gallery_counts(self, *, trash: bool) -> GalleryCounts:
+        return self._archive.gallery_counts(trash=trash)
+
+    def gallery_ids(self, query: GalleryQuery) -> list[str]:
+        return self._archive.gallery_ids(query)
+
     def image(self, image_id: str) -> ImageView:
         return self._archive.image(image_id)
 
@@ -316,11 +326,20 @@ class Studio:
         tensors = {name: {"dtype": each.dtype, "shape": list(each.shape)} for name, each in header.tensors.items()}
         return info.model_dump(mode="json") | {"bytes": header.size, "tensors": tensors}
 
+    def relatives(self, image_id: str) -> Relatives:
+        return self._archive.relatives(image_id)
+
     def delete_image(self, image_id: str) -> None:
         self._archive.delete(image_id)
 
     def restore_image(self, image_id: str) -> None:
         self._archive.restore(image_id)
+
+    def trashed_file(self, image_id: str) -> Path:
+        return self._archive.trashed_file(image_id)
+
+    def purge_image(self, image_id: str) -> None:
+        self._archive.purge(image_id)
 
     def set_favourite(self, image_id: str, favourite: bool) -> None:
         self._archive.set_favourite(image_id, favourite)
@@ -397,6 +416,7 @@ class Studio:
     def _recover(self) -> None:
         self._lock.acquire()
         self._archive.finish_saving()
+        self._archive.describe()
         self._archive.prune_thumbnails()
         self._frames.sweep()
         self._queue.recover(self._frames.settle)

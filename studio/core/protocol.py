@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.events import Event
+from studio.core.gallery import GalleryCounts, GalleryPage, GalleryQuery, Relatives
 from studio.core.jobs import ImageView, JobView, QueueView, StoppedRun
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import Choice, ModelInfo, ModelOptions, Override
@@ -114,6 +115,15 @@ class Studio(Protocol):
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         """Newest first; `favourites`: no others."""
 
+    def gallery(self, query: GalleryQuery) -> GalleryPage:
+        """A page of all pictures ever made, or of those in the trash, that the query's filters fit."""
+
+    def gallery_counts(self, *, trash: bool) -> GalleryCounts:
+        """How many pictures there are, and of what they are: all of them, or those in the trash."""
+
+    def gallery_ids(self, query: GalleryQuery) -> list[str]:
+        """Of all pictures that the query's filters fit, whatever its page."""
+
     def image(self, image_id: str) -> ImageView: ...
 
     def image_file(self, image_id: str) -> Path: ...
@@ -130,10 +140,19 @@ class Studio(Protocol):
         """The request of an image's run from a step on: the steps before are played back from its trace. `changes` are those of
         `core.branching.CHANGES`, by name. Raises InvalidRequest."""
 
+    def relatives(self, image_id: str) -> Relatives:
+        """What a picture was made from, and what was made from it."""
+
     def delete_image(self, image_id: str) -> None:
         """Move its file to the trash; it is in no list until it is restored."""
 
     def restore_image(self, image_id: str) -> None: ...
+
+    def trashed_file(self, image_id: str) -> Path:
+        """The file of a picture that is in the trash."""
+
+    def purge_image(self, image_id: str) -> None:
+        """Delete a picture that is in the trash for good."""
 
     def set_favourite(self, image_id: str, favourite: bool) -> None: ...
 

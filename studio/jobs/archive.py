@@ -17,19 +17,24 @@ from pydantic import ValidationError
 
 from studio.core import events, infotext
 from studio.core.errors import InvalidRequest, NotFound, StorageError
+from studio.core.gallery import GalleryCounts, GalleryPage, GalleryQuery, Relatives, described
 from studio.core.jobs import ImageView
 from studio.core.pictures import decoding, read_header
 from studio.core.recipe import PARAMETERS_KEY, RECIPE_KEY, Recipe, from_text, pixel_hash, to_text
+from studio.jobs import gallery
 from studio.jobs.database import Database
+from studio.jobs.folder_scan import FolderScan
+from studio.jobs.gallery import GONE, HERE, TRASHED
 from studio.jobs.saving import publishing, unfinished
 from studio.jobs.storage import PRIVATE, below, explained, write_atomically
-from studio.jobs.trash import take_back, throw_away
+from studio.jobs.trash import lying, remove, take_back, throw_away
 from studio.metadata.containers import read_texts
 
 log = logging.getLogger(__name__)
 
 THUMBNAIL_SIDE = 256
 THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is removed is made again when it is looked at
+RELATIVES = 100  # pictures made from one that are listed
 LOST_JOB = "lost"  # the job's id for images that were found again after the index was lost
 PNG_LEVEL = 4  # a quarter faster than Pillow's default of 6, files a few per cent larger
 
@@ -40,6 +45,7 @@ class Archive:
     def __init__(self, outputs: Path, database: Database):
         self.outputs = outputs
         self._database = database
+        self._scan = FolderScan(outputs, database, lambda path: self._enter(path, LOST_JOB, secrets.token_hex(6)))
 
     @property
     def private(self) -> Path:
@@ -87,11 +93,41 @@ class Archive:
             rows = self._rows(rows[-1]["created"], limit, favourites) if len(rows) == limit else []
         return found[:limit]
 
+    def gallery(self, query: GalleryQuery) -> GalleryPage:
+        """A page of what the query fits. What a person moved, added or deleted in the folders is seen with each first page."""
+        if not query.cursor:
+            self._scan.look(self._saving)
+        return gallery.page(self._database, query)
+
+    def gallery_counts(self, *, trash: bool) -> GalleryCounts:
+        return gallery.counts(self._database, trash=trash)
+
+    def gallery_ids(self, query: GalleryQuery) -> list[str]:
+        return gallery.ids(self._database, query)
+
     def image(self, image_id: str) -> ImageView:
         return _view(self._row(image_id))
 
     def recipe(self, image_id: str) -> Recipe:
-        return from_text(self._row(image_id)["recipe"])
+        try:
+            return from_text(self._row(image_id)["recipe"])
+        except ValidationError:
+            raise StorageError(
+                "The recipe of this picture was written by another version and cannot be read."
+            ) from None
+
+    def relatives(self, image_id: str) -> Relatives:
+        """What the picture was made from, and what was made from it."""
+        row = self._row(image_id)
+        made_from = [view for view in self.descent(image_id) if self._exists(view)]
+        with self._database.read("read the index of images") as db:
+            children = (
+                "SELECT * FROM images WHERE parent = ? AND location = ? AND id != ? ORDER BY created DESC LIMIT ?"
+            )
+            rows = db.execute(children, (row["sha256"], HERE, image_id, RELATIVES)).fetchall()
+        made_into = [view for each in rows if (view := _view_if_readable(each))]
+        source = "" if made_from else row["parent"]
+        return Relatives(made_from=tuple(made_from), made_into=tuple(made_into), source=source)
 
     def descent(self, image_id: str) -> list[ImageView]:
         """The pictures that an image was made from, one from the other, the latest first, as far as they were made here."""
@@ -122,10 +158,26 @@ class Archive:
         """Move the image's file to the trash; its row stays, so that it can be restored."""
         self.file(image_id)
         throw_away(self.outputs, self._row(image_id)["path"])
+        self._locate(image_id, TRASHED)
 
     def restore(self, image_id: str) -> None:
         """Raises StorageError if the file is not in the trash."""
         take_back(self.outputs, self._row(image_id)["path"])
+        self._locate(image_id, HERE)
+
+    def trashed_file(self, image_id: str) -> Path:
+        """The image's file in the trash; raises StorageError if it is not there."""
+        return lying(self.outputs, self._row(image_id)["path"])
+
+    def purge(self, image_id: str) -> None:
+        """Delete the file of an image in the trash for good. Its row stays, listed nowhere, for the job that made it."""
+        remove(self.outputs, self._row(image_id)["path"])
+        below(self._thumbnails, f"{image_id}.jpg").unlink(missing_ok=True)
+        self._locate(image_id, GONE)
+
+    def _locate(self, image_id: str, location: int) -> None:
+        with self._database.write("note where the image is") as db:
+            db.execute("UPDATE images SET location = ? WHERE id = ?", (location, image_id))
 
     def set_favourite(self, image_id: str, favourite: bool) -> None:
         self._row(image_id)
@@ -133,8 +185,9 @@ class Archive:
             db.execute("UPDATE images SET favourite = ? WHERE id = ?", (int(favourite), image_id))
 
     def thumbnail(self, image_id: str) -> bytes:
-        """JPEG of at most 256 px a side, made once and kept."""
-        path = self.file(image_id)
+        """JPEG of at most 256 px a side, made once and kept, also of an image in the trash."""
+        trashed = self._row(image_id)["location"] == TRASHED
+        path = self.trashed_file(image_id) if trashed else self.file(image_id)
         kept = below(self._thumbnails, f"{image_id}.jpg")
         try:
             return kept.read_bytes()
@@ -184,6 +237,21 @@ class Archive:
                 continue
         return found
 
+    def describe(self) -> int:
+        """Fill in what the gallery finds images by, for those of an older index. Returns how many there were."""
+        with self._database.write("update the index of images") as db:
+            older = [row["id"] for row in db.execute("SELECT id FROM images WHERE words IS NULL")]
+            for image_id in older:
+                recipe = db.execute("SELECT recipe FROM images WHERE id = ?", (image_id,)).fetchone()["recipe"]
+                columns = described(gallery.as_json(recipe))
+                assignments = ", ".join(f"{name} = ?" for name in columns)
+                db.execute(f"UPDATE images SET {assignments} WHERE id = ?", (*columns.values(), image_id))
+        return len(older)
+
+    def _saving(self) -> set[str]:
+        """Names of the files that some process is saving just now: it adds them to the index itself."""
+        return {left.name.split(".", 3)[-1].removesuffix(".tmp") for left in self._temporary.glob("*.tmp")}
+
     def _enter(self, path: Path, job: str, image_id: str) -> bool:
         """Add an existing file to the index; False if it is there already or carries no recipe."""
         with self._database.write("add the image to the index") as db:
@@ -219,11 +287,10 @@ class Archive:
             recipe.pixels,
             to_text(recipe),
         )
-        db.execute(
-            "INSERT INTO images (id, job, position, seed, width, height, created, path, sha256, recipe) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
+        columns = described(recipe.model_dump(mode="json"))
+        names = f"id, job, position, seed, width, height, created, path, sha256, recipe, {', '.join(columns)}"
+        marks = ", ".join("?" * (len(row) + len(columns)))
+        db.execute(f"INSERT INTO images ({names}) VALUES ({marks})", (*row, *columns.values()))
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.outputs).as_posix()

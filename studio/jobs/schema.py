@@ -1,6 +1,6 @@
 """The tables of studio.db, and how an older file becomes a newer one. Plain SQL; opens nothing."""
 
-VERSION = 4
+VERSION = 5
 
 # UPGRADES[v] takes a file from version v to v + 1; version 0 is an empty file. Append; never edit a released step.
 UPGRADES: tuple[str, ...] = (
@@ -47,4 +47,20 @@ UPGRADES: tuple[str, ...] = (
     # not listed among the stopped runs: replaced in Live, gone on with, or discarded
     "ALTER TABLE jobs ADD COLUMN dismissed INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX images_by_pixels ON images (sha256)",
+    # What the gallery finds pictures by (`core.gallery.described`); the archive fills it in where words IS NULL.
+    """
+    ALTER TABLE images ADD COLUMN location INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE images ADD COLUMN words TEXT;
+    ALTER TABLE images ADD COLUMN model TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN title TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN task TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN sampler TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN loras TEXT NOT NULL DEFAULT '';
+    ALTER TABLE images ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    CREATE INDEX images_listed ON images (
+        location, created, favourite, width, height, model, title, task, sampler, loras, words, id
+    );
+    CREATE INDEX images_by_path ON images (path, location);
+    CREATE INDEX images_by_parent ON images (parent);
+    """,
 )

@@ -20,11 +20,23 @@ def throw_away(outputs: Path, path: str) -> None:
 
 def take_back(outputs: Path, path: str) -> None:
     """`path` is where it was; StorageError if it is not in the trash any more."""
+    lost = lying(outputs, path)
+    with explained("take the picture out of the trash"):
+        _move(lost, below(outputs, path))
+
+
+def lying(outputs: Path, path: str) -> Path:
+    """The file in the trash; StorageError if it is not there any more."""
     lost = below(outputs / TRASH, path)
     if not lost.is_file():
         raise StorageError("This picture is no longer in the trash.")
-    with explained("take the picture out of the trash"):
-        _move(lost, below(outputs, path))
+    return lost
+
+
+def remove(outputs: Path, path: str) -> None:
+    """Delete a file of the trash for good."""
+    with explained("delete the picture"):
+        lying(outputs, path).unlink()
 
 
 def _move(source: Path, target: Path) -> None:

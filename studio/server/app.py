@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from studio import __version__
 from studio.core.protocol import Studio
+from studio.server.gallery_routes import build_gallery_router
 from studio.server.guard import Guard
 from studio.server.image_routes import build_image_router
 from studio.server.policy import Policy
@@ -26,6 +27,7 @@ def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     add_error_answers(app)
     app.include_router(build_router(studio))
     app.include_router(build_image_router(studio))
+    app.include_router(build_gallery_router(studio))
     app.include_router(build_run_router(studio))
     app.include_router(build_trace_router(studio))
     return Guard(mount(app), policy)

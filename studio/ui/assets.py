@@ -40,6 +40,8 @@ STYLES = (
     "train.css",
     "visualizer.css",
     "lab.css",
+    "gallery.css",
+    "gallery_view.css",
 )
 
 ALL_STYLES = "styles.css"  # all of them in one file, in this order

@@ -10,6 +10,7 @@ from studio.ui.bar import Bar
 from studio.ui.registry import TABS, Tab
 from studio.ui.tabs import (
     controlnet,
+    gallery,
     image_to_image,
     inpaint,
     laboratory,
@@ -32,6 +33,7 @@ ORDER = (
     laboratory.NAME,
     train.NAME,
     models.NAME,
+    gallery.NAME,
 )
 WORKBENCH = "workbench"
 UPLOADS_KEPT_SECONDS = 600

@@ -176,13 +176,21 @@ class Workbench:
                 shown = canvases.show_image(job.id, int(event.index))
                 return {**self._fill(job.request.model_dump(), "Settings restored."), self.canvas: shown}
             image = self.studio.image(str(event.id))
+            task = self._starting_from(image.id, str(event.to or ""))
         except StudioError as error:
             return {self.notice: notice(str(error))}
-        values = image.request.model_dump() | {"seed": image.seed, "count": 1}
+        values = image.request.model_dump() | {"seed": image.seed, "count": 1} | task
         return {
             **self._fill(values, "Settings restored."),
             self.canvas: canvases.show_image(image.job, image.index),
         }
+
+    def _starting_from(self, image_id: str, mode: str) -> dict[str, Any]:
+        """The task of this mode with the picture as the one to start from; nothing without a mode."""
+        kind = self.modes[mode].task if mode in self.modes else ""
+        if not kind:
+            return {}
+        return {"task": {"kind": kind, "image": self.studio.add_input(self.studio.image_file(image_id).read_bytes())}}
 
     def take_settings(self, event: gr.EventData) -> Updates:
         """The settings that the studio read from a picture."""

@@ -11,6 +11,7 @@ const PATHS = {
   check: '<path d="m3.2 8.4 3.2 3.2 6.4-7" stroke-linejoin="round"/>',
   add: '<path d="M8 3v10M3 8h10"/>',
   remove: '<path d="m4 4 8 8M12 4l-8 8"/>',
+  search: '<circle cx="7" cy="7" r="4.6"/><path d="m10.5 10.5 3 3"/>',
   up: '<path d="M4 9.8 8 5.6l4 4.2" stroke-linejoin="round"/>',
   down: '<path d="M4 6.2 8 10.4l4-4.2" stroke-linejoin="round"/>',
   history: '<path d="M2.6 8a5.4 5.4 0 1 0 1.7-3.9L2.6 5.6M2.6 2.6v3h3M8 5v3.2l2.2 1.4"/>',

@@ -11,16 +11,16 @@ const PLACES = [
 ];
 const LOST = "The chosen model has no place for a picture there. Choose another model first.";
 
-/** { text, act } for each tab of the page that starts from a picture; `say` is called where the model takes none. */
+/** { text, act, tab: its name } for each tab of the page that starts from a picture; `say` is called where the model takes none. */
 export function places(workbench, image, say) {
   const found = PLACES.map((place) => ({ ...place, tab: tabs.list.find(({ name }) => name === place.tab) })).filter(({ tab }) => tab);
-  const starts = found.map(({ tab, within }) => ({ text: `Use in ${tab.title}`, act: () => send(workbench, image, tab, within, say) }));
+  const starts = found.map(({ tab, within }) => ({ text: `Use in ${tab.title}`, tab: tab.name, act: () => send(workbench, image, tab, within, say) }));
   const shows = tabs.list.some(({ name }) => name === "visualizer");
   return shows ? [...starts, { text: "Open in Visualizer", act: () => (location.hash = `visualizer?image=${image}`) }] : starts;
 }
 
 async function send(workbench, image, tab, within, say) {
-  await opened(workbench, tab);
+  await opened(tab);
   const place = workbench.root.querySelector(within);
   if (place) workbench.emit("reveal", { element: place });
   if (usePicture(workbench, image, within)) return;
@@ -30,10 +30,10 @@ async function send(workbench, image, tab, within, say) {
   if (!usePicture(workbench, image, within)) say(LOST);
 }
 
-async function opened(workbench, tab) {
-  if (workbench.mode === tab.name) return;
+async function opened(tab) {
+  if (tabs.open === tab) return;
   await new Promise((resolve) => {
-    workbench.addEventListener("mode", resolve, { once: true });
+    tabs.addEventListener("open", resolve, { once: true });
     location.hash = tab.address;
   });
   await frame(); // its controls are shown by then

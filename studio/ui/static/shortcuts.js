@@ -11,6 +11,7 @@ const LISTED = [
   ["At the slider of steps", [[["Home"], "First step"], [["End"], "Last step"]]],
   ["At the picture", [[["+"], "Larger"], [["−"], "Smaller"], [["0"], "Fit it"], [["1"], "Its own pixels"], [["F"], "Full screen"], [["G"], "All images of the run"], [["C"], "Compare with another picture"], [["R"], "Recipe"], [["S"], "Favourite"], [["Delete"], "Move to the trash"]]],
   ["In the painter", KEYS],
+  ["In the gallery", [[["←", "↑", "→", "↓"], "Another picture"], [["Space"], "Choose it too, or no longer"], [["Shift", "→"], "Choose all up to there"], [[CONTROL, "A"], "Choose all"], [["Enter"], "Show it in large"], [["S"], "Favourite"], [["Delete"], "Move to the trash"]]],
   ["At the recent pictures", [[["←"], "The one before"], [["→"], "The one after"], [["Home"], "The newest"], [["Enter"], "Show it and restore its settings"], [["Shift", "click"], "Compare it with the picture shown"]]],
 ];
 

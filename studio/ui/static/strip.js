@@ -18,10 +18,11 @@ export function mount({ element, props, trigger, watch, server }) {
 
   const favourites = () => only.getAttribute("aria-pressed") === "true";
   const choose = (image, event) => {
-    if (image.stopped) trigger("select", { id: image.id, stopped: image.job, index: image.index });
+    if (image.stopped) trigger("select", { id: image.id, stopped: image.job, index: image.index, to: "" });
     else if (event.shiftKey || workbench.comparing) workbench.emit("compare", image);
-    else trigger("select", { id: image.id, stopped: "", index: 0 });
+    else trigger("select", { id: image.id, stopped: "", index: 0, to: "" });
   };
+  workbench.on("restore", ({ id, to }) => trigger("select", { id, stopped: "", index: 0, to })); // from the gallery
   const mark = () => {
     for (const button of list.querySelectorAll("button")) {
       if (button.dataset.id === shown) button.setAttribute("aria-current", "true");
