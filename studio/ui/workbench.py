@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.core.errors import StudioError
+from studio.core.jobs import ImageView
 from studio.core.protocol import Studio
 from studio.ui import canvas as canvases
 from studio.ui.canvas import Canvas
@@ -180,10 +181,16 @@ class Workbench:
         except StudioError as error:
             return {self.notice: notice(str(error))}
         values = image.request.model_dump() | {"seed": image.seed, "count": 1} | task
-        return {
-            **self._fill(values, "Settings restored."),
-            self.canvas: canvases.show_image(image.job, image.index),
-        }
+        filled = self._fill(values, "Settings restored.")
+        return filled | self._shown(image)
+
+    def _shown(self, image: ImageView) -> Updates:
+        """The picture on the canvas, which plays jobs; nothing for one that was found again without its job."""
+        try:
+            self.studio.job(image.job)
+        except StudioError:
+            return {}
+        return {self.canvas: canvases.show_image(image.job, image.index)}
 
     def _starting_from(self, image_id: str, mode: str) -> dict[str, Any]:
         """The task of this mode with the picture as the one to start from; nothing without a mode."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from studio.core.settings import Settings
 from studio.core.tasks import ImageToImage
@@ -17,7 +17,6 @@ from studio.jobs.storage import PRIVATE
 from studio.studio import Studio
 from tests import gallery_pictures as pictures
 from tests.e2e.conftest import served
-from tests.e2e.window import Window
 from tests.jobs.conftest import FixedCatalog
 from tests.jobs.test_gallery import ids
 
@@ -42,7 +41,7 @@ def fill(outputs: Path) -> list[str]:
 
 
 def test_pictures_are_found_chosen_compared_looked_at_deleted_restored_and_sent_on(
-    tmp_path: Path, visit: Callable[..., Window]
+    tmp_path: Path, visit: Callable[..., Page]
 ) -> None:
     saved = fill(tmp_path / "out")
     settings = Settings(outputs=tmp_path / "out", models=(tmp_path / "models",))
@@ -51,7 +50,7 @@ def test_pictures_are_found_chosen_compared_looked_at_deleted_restored_and_sent_
         closing(Studio(settings, catalog=catalog, entry="tests.jobs.fake_worker:main")) as studio,
         served(studio) as address,
     ):
-        page = visit(address, query="#gallery").page
+        page = visit(address, query="#gallery", wait=False)
         tiles, count = page.locator(".gallery-tile"), page.locator(".gallery-count")
         search = page.get_by_label("Search prompts")
         chosen = page.get_by_role("toolbar", name="Chosen pictures")
@@ -133,3 +132,4 @@ def test_pictures_are_found_chosen_compared_looked_at_deleted_restored_and_sent_
         expect(page.get_by_label("Prompt", exact=True)).to_have_value("a olive boat")
         expect(page.locator(".field.is-task-image:visible img")).to_be_visible()
         assert page.url.endswith("#image-to-image")
+        page.close()  # before its studio

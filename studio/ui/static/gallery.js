@@ -32,7 +32,7 @@ class Gallery {
     this.grid = new Grid(this.source, this.selection, { open: (index) => this.open(index), lost: (id) => this.lose(id), keys: this.keys() });
     this.bar = new Bar(this.source, this.selection, this.actions, { open: (index) => this.open(index), compare: (first, second) => this.view.compareTwo(first, second) });
     this.view = new View(this.source, this.actions, { moved: (index) => this.returned(index) });
-    const side = Number(localStorage.getItem(SIDE)) || (NARROW.matches ? 112 : 168);
+    const side = Number(localStorage.getItem(SIDE)) || (NARROW.matches ? 112 : 176);
     this.filters = new Filters({ changed: (query) => this.ask(query), sized: (size) => this.resize(size), side });
     this.count = make("p", { class: "gallery-count", role: "status" });
     this.fresh = make("button", { type: "button", class: "gallery-fresh", text: "New pictures", hidden: true, onclick: () => (this.grid.toTop(), this.source.open()) });

@@ -31,7 +31,7 @@ export class View {
     this.recipe = new RecipePanel(this.panel, { say: (sentence) => this.toast.say(sentence), changed: () => this.render() });
     this.compare = new Compare({ emit: () => this.render() }, this.panel);
     this.ground.append(this.compare.root);
-    this.dialog = make("dialog", { class: "gallery-view", "aria-label": "Picture" }, this.head(), make("div", { class: "view-body" }, this.ground, this.panel.root));
+    this.dialog = make("dialog", { class: "gallery-view", tabindex: -1, "aria-label": "Picture" }, this.head(), make("div", { class: "view-body" }, this.ground, this.panel.root));
     this.zoom = new Zoom(this.ground, this.holder, () => {});
     new ResizeObserver(() => this.fit()).observe(this.ground);
     this.wire();
@@ -60,8 +60,9 @@ export class View {
 
   wire() {
     const keys = { ArrowLeft: () => this.walk(-1), ArrowRight: () => this.walk(1), Home: () => this.show(0), End: () => this.show(this.source.total - 1), r: () => this.press("recipe"), s: () => this.press("favourite"), Delete: () => this.press("trash"), 0: () => this.zoom.to(null), 1: () => this.zoom.to(1 / devicePixelRatio), "+": () => this.zoom.by(1), "-": () => this.zoom.by(-1) };
-    this.dialog.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target) || !keys[event.key] || this.compare.isOpen) return;
+    // On the page, since the focus may have been in what is no longer drawn.
+    document.addEventListener("keydown", (event) => {
+      if (!this.isOpen || document.querySelector("dialog.question[open]") || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event.target) || !keys[event.key] || this.compare.isOpen) return;
       event.preventDefault();
       keys[event.key]();
     });
@@ -122,6 +123,7 @@ export class View {
   /** A relative of the one in view, which the list may leave out. */
   showRelative(image) {
     const index = this.source.find(image.id);
+    this.dialog.focus({ preventScroll: true });
     if (index >= 0) return this.show(index);
     this.index = -1;
     this.put({ title: "", task: "", favourite: false, ...image });
