@@ -30,7 +30,7 @@ export function mount({ element, props, trigger, watch }) {
     button.addEventListener("click", (event) => {
       const image = feed.images.get(0);
       if (event.shiftKey || workbench.comparing) workbench.emit("compare", image);
-      else trigger("select", { id: image.id, stopped: "", index: 0 });
+      else trigger("select", { id: image.id, stopped: "", index: 0, to: "" });
     });
     feeds.push(feed);
     feed.open();
