@@ -101,6 +101,7 @@ def test_the_forward_view_moves_between_steps_and_a_phone_needs_no_sideways_scro
     shown = page.get_by_test_id("vis-forward-cosine")
     expect(shown).to_be_visible()
     slider = page.get_by_role("slider", name="Time")
+    expect(slider).to_have_attribute("max", "1000")
     slider.fill("1000")
     expect(page.locator(".vis-readout")).to_contain_text("0.001")
     clean = page.evaluate("document.querySelector('[data-testid=vis-forward-cosine]').toDataURL()")

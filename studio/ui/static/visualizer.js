@@ -17,6 +17,7 @@ import { lightTerms, lowerIndices } from "./visualizer_math.js";
 import { Picker } from "./visualizer_picker.js";
 import { Reverse } from "./visualizer_reverse.js";
 import { VisualizedRun } from "./visualizer_run.js";
+import { saveMenu } from "./visualizer_save.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
@@ -49,7 +50,8 @@ class Visualizer {
     this.explained = make("aside", { class: "vis-explained", "aria-label": "Explained" });
     this.main = make("div", { class: "vis-main" });
     this.switch = this.viewSwitch();
-    this.head = make("header", { class: "vis-head" }, make("div", {}, this.title, this.words), this.images);
+    this.save = saveMenu(() => this.run);
+    this.head = make("header", { class: "vis-head" }, make("div", {}, this.title, this.words), make("div", { class: "vis-tools" }, this.images, this.save));
     this.body = make("div", { class: "vis-columns" }, this.main, this.explained);
     this.first = make("div", { class: "vis-empty", hidden: true },
       make("p", { text: "There is no run yet: make a picture, and every step of it can be looked at here." }),

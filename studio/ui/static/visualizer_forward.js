@@ -160,12 +160,14 @@ export class Forward {
 /** x_t at about the picture's own contrast: noise past twice its standard deviation is cut off. */
 function paint(canvas, x0, noise, alpha, sigma) {
   const image = new ImageData(SIDE, SIDE);
+  const { data } = image;
   const scale = 127.5 / (1 + sigma);
   for (let pixel = 0, at = 0; pixel < SIDE * SIDE; pixel += 1, at += 3) {
-    for (let channel = 0; channel < 3; channel += 1) {
-      image.data[4 * pixel + channel] = 127.5 + scale * (alpha * x0[at + channel] + sigma * noise[at + channel]);
-    }
-    image.data[4 * pixel + 3] = 255;
+    const to = 4 * pixel;
+    data[to] = 127.5 + scale * (alpha * x0[at] + sigma * noise[at]);
+    data[to + 1] = 127.5 + scale * (alpha * x0[at + 1] + sigma * noise[at + 1]);
+    data[to + 2] = 127.5 + scale * (alpha * x0[at + 2] + sigma * noise[at + 2]);
+    data[to + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }

@@ -14,8 +14,8 @@ const NONE = { real: new Float64Array(SIDE * SIDE), imaginary: new Float64Array(
 
 export class Measures {
   constructor() {
-    this.spread = new Plot("Histogram of x_t", ["x_t", "pure noise"]);
-    this.power = new Plot("Power by frequency", ["x_t", "the picture’s part", "noise floor"], { log: true });
+    this.spread = new Plot("Histogram of x_t", ["x_t", "pure noise"], { range: [0, 1.2] });
+    this.power = new Plot("Power by frequency", ["x_t", "the picture’s part", "noise floor"], { log: true, range: [1e-4, 1e3] });
     this.chained = new Plot("Chain and closed form", ["signal, chain", "noise, chain", "√ᾱ", "√(1 − ᾱ)"]);
     const roots = [this.spread.root, this.power.root, this.chained.root];
     [["x_t", "pure noise"], ["x_t", "the picture’s part", "noise floor"], ["signal, chain", "noise, chain", "√ᾱ", "√(1 − ᾱ)"]].forEach((names, at) => roots[at].append(legend(names)));
@@ -53,19 +53,22 @@ export class Measures {
     this.chained.draw([places.map((at) => (at + 1) / TIMES), ...(walked ? [walked.signal, walked.noise, schedule.alpha, schedule.sigma] : [null, null, null, null]).map(pick)]);
   }
 
+  /** What does not move, once there is room to draw it in. */
   fit() {
-    for (const plot of [this.spread, this.power, this.chained]) plot.fit();
+    const centre = Array.from({ length: BINS }, (_, bin) => ((bin + 0.5) / BINS - 0.5) * 2 * REACH);
+    const none = (row) => row.map(() => null);
+    this.spread.draw([centre, none(centre), centre.map((x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI))]);
+    const cycles = Array.from({ length: SIDE / 2 }, (_, at) => at + 1);
+    this.power.draw([cycles, none(cycles), none(cycles), none(cycles)]);
     if (this.schedule) this.drawChain(this.schedule);
   }
 
   draw({ alpha, sigma }, at) {
     const [a, b] = [alpha[at], sigma[at]];
-    const centre = Array.from({ length: BINS }, (_, bin) => ((bin + 0.5) / BINS - 0.5) * 2 * REACH);
-    const normal = centre.map((x) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI));
-    this.spread.draw([centre, histogram(this.x0, this.noise, a, b, BINS, REACH), normal]);
-    const power = radialPower(this.picture, this.floor, a, b, this.rings, SIDE);
-    const part = this.clean.map((value) => Math.max(1e-8, a * a * value));
-    this.power.draw([power.map((_, index) => index + 1), power, part, power.map(() => Math.max(1e-8, b * b))]);
+    this.spread.move([histogram(this.x0, this.noise, a, b, BINS, REACH)]);
+    const part = this.clean.map((value) => a * a * value);
+    const floor = part.map(() => b * b);
+    this.power.move([radialPower(this.picture, this.floor, a, b, this.rings, SIDE), part, floor].map((row) => row.map((value) => Math.max(1e-4, value))));
     this.chained.at((at + 1) / TIMES);
     this.seen = part.filter((value) => value > b * b).length;
   }

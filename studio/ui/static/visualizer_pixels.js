@@ -6,30 +6,29 @@ const KEPT = 160;
 const HEAT = [[8, 10, 20], [66, 24, 94], [150, 36, 96], [222, 84, 58], [250, 170, 60], [252, 246, 200]];
 const SIGNED = [[33, 92, 170], [125, 172, 214], [240, 240, 236], [232, 150, 112], [178, 34, 42]];
 
-/** 0..1 -> [r, g, b], dark to light. */
-export function heat(share) {
-  return between(HEAT, share);
-}
+const LEVELS = 256;
 
-/** -1..1 -> [r, g, b], blue below zero, red above. */
-export function signed(value) {
-  return between(SIGNED, (value + 1) / 2);
-}
+/** For values from 0 to 1, dark to light; for values from -1 to 1, blue below zero and red above. */
+export const heat = { least: 0, table: tableOf(HEAT) };
+export const signed = { least: -1, table: tableOf(SIGNED) };
 
-function between(colours, share) {
-  const at = Math.max(0, Math.min(share, 1)) * (colours.length - 1);
-  const low = Math.min(Math.floor(at), colours.length - 2);
-  return colours[low].map((from, channel) => from + (at - low) * (colours[low + 1][channel] - from));
+/** The colours between these, as canvases keep them: 0xAABBGGRR. */
+function tableOf(colours) {
+  return Uint32Array.from({ length: LEVELS }, (_, level) => {
+    const at = (level / (LEVELS - 1)) * (colours.length - 1);
+    const low = Math.min(Math.floor(at), colours.length - 2);
+    const [red, green, blue] = colours[low].map((from, channel) => Math.round(from + (at - low) * (colours[low + 1][channel] - from)));
+    return (255 << 24) | (blue << 16) | (green << 8) | red;
+  });
 }
 
 /** Draws the values (height rows of width) into a canvas of that size. */
-export function drawMap(canvas, values, width, height, colour) {
+export function drawMap(canvas, values, width, height, { least, table }) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const image = new ImageData(width, height);
-  for (let at = 0; at < values.length; at += 1) {
-    const [red, green, blue] = colour(values[at]);
-    image.data.set([red, green, blue, 255], 4 * at);
-  }
+  const words = new Uint32Array(image.data.buffer);
+  const scale = (LEVELS - 1) / (1 - least);
+  for (let at = 0; at < words.length; at += 1) words[at] = table[Math.max(0, Math.min(LEVELS - 1, Math.round((values[at] - least) * scale)))];
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
@@ -67,14 +66,14 @@ export function distance(first, second) {
 
 /** { values, most }: the mean absolute difference of the channels at each pixel, as a share of the largest, which is `most` of 255. */
 export function difference(first, second) {
-  const count = first.data.length / 4;
+  const [one, other] = [first.data, second.data];
+  const count = one.length / 4;
   const values = new Float32Array(count);
   let most = 0;
-  for (let pixel = 0; pixel < count; pixel += 1) {
-    let sum = 0;
-    for (let channel = 4 * pixel; channel < 4 * pixel + 3; channel += 1) sum += Math.abs(first.data[channel] - second.data[channel]);
-    values[pixel] = sum / 3;
-    most = Math.max(most, values[pixel]);
+  for (let pixel = 0, at = 0; pixel < count; pixel += 1, at += 4) {
+    const value = (Math.abs(one[at] - other[at]) + Math.abs(one[at + 1] - other[at + 1]) + Math.abs(one[at + 2] - other[at + 2])) / 3;
+    values[pixel] = value;
+    if (value > most) most = value;
   }
   if (most > 0) for (let pixel = 0; pixel < count; pixel += 1) values[pixel] /= most;
   return { values, most };

@@ -9,12 +9,13 @@ export const INKS = ["--accent", "--vis-second", "--vis-third", "--ink-3", "--vi
 
 export class Plot {
   /** `names`: of the curves; `seek(x)`: a person pressed there; `term`: what formulas call it; `wide`: marks for each curve. */
-  constructor(title, names, { seek, log = false, term = null, height = HEIGHT, falls = false } = {}) {
-    Object.assign(this, { names, seek, log, height, falls, x: null });
+  constructor(title, names, { seek, log = false, term = null, height = HEIGHT, falls = false, range = null } = {}) {
+    Object.assign(this, { names, seek, log, height, falls, range, x: null });
     this.holder = make("div", { class: "vis-curve" });
     this.now = make("span", { class: "vis-plot-now" });
     this.root = make("figure", { class: "vis-plot", "data-term": term }, make("figcaption", {}, make("span", { text: title }), this.now), this.holder);
     this.mark = make("div", { class: "vis-mark" });
+    this.moving = make("canvas", { class: "vis-moving" });
     this.dots = names.map((_, index) => make("i", { class: "vis-dot", style: `background: var(${INKS[index]})` }));
     new ResizeObserver(() => this.fit()).observe(this.holder);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(this.data, true));
@@ -23,13 +24,13 @@ export class Plot {
   /** `data`: x, then a row of values for each curve; null is a gap. */
   draw(data, anew = false) {
     this.data = data;
-    const known = data?.slice(1).some((row) => row.some((value) => value !== null));
+    const known = data && (this.range || data.slice(1).some((row) => row.some((value) => value !== null)));
     this.root.hidden = !known;
-    if (!known || !this.holder.clientWidth) return;
+    if (!known || (!this.plot && !this.holder.clientWidth)) return; // a width asked for costs a layout of the page
     if (anew || !this.plot) {
       this.plot?.destroy();
       this.plot = new uPlot(this.options(), data, this.holder);
-      this.plot.over.append(this.mark, ...this.dots);
+      this.plot.over.append(this.moving, this.mark, ...this.dots);
       this.plot.over.addEventListener("pointerdown", (event) => this.press(event));
       this.plot.over.addEventListener("pointermove", (event) => event.buttons && this.press(event));
     } else this.plot.setData(data);
@@ -70,6 +71,24 @@ export class Plot {
     if (this.now.textContent !== text) this.now.textContent = text;
   }
 
+  /** Rows that change with the cursor, over a figure of fixed `range`: its axes, which are slow to draw, stay as they are. */
+  move(rows) {
+    if (!this.plot) return;
+    const { plot, moving } = this;
+    const [width, height] = [plot.bbox.width, plot.bbox.height];
+    if (moving.width !== width || moving.height !== height) Object.assign(moving, { width, height });
+    const pen = moving.getContext("2d");
+    const style = getComputedStyle(this.root);
+    pen.clearRect(0, 0, width, height);
+    pen.lineWidth = 1.75 * devicePixelRatio;
+    rows.forEach((row, index) => {
+      pen.strokeStyle = style.getPropertyValue(INKS[index]);
+      pen.beginPath();
+      row?.forEach((value, at) => pen.lineTo(plot.valToPos(this.data[0][at], "x") * devicePixelRatio, plot.valToPos(value, "y") * devicePixelRatio));
+      pen.stroke();
+    });
+  }
+
   options() {
     const style = getComputedStyle(this.root);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -82,7 +101,7 @@ export class Plot {
       legend: { show: false },
       cursor: { show: false },
       padding: [8, 10, 0, 0],
-      scales: { x: { time: false, dir: this.falls ? -1 : 1 }, y: { distr: this.log ? 3 : 1 } },
+      scales: { x: { time: false, dir: this.falls ? -1 : 1 }, y: { distr: this.log ? 3 : 1, ...(this.range && { range: this.range }) } },
       axes: [axis, { ...axis, size: 48, filter: tens, grid: { ...axis.grid, filter: tens }, values: (_, ticks) => ticks.map(short) }],
       series: [{}, ...this.names.map((label, index) => ({ label, stroke: colour(INKS[index]), width: 1.75, points: { show: false }, spanGaps: true }))],
     };
