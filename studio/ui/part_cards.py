@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.core.fields import specs
-from studio.core.models import ModelInfo
+from studio.core.models import MODEL_KINDS, ModelInfo
 from studio.core.parts import PARTS, PartBase
 from studio.core.protocol import Studio
 from studio.ui.assets import behaviour
@@ -78,8 +78,17 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
         if part.rows and model
         else [],
         "locked": "" if model is None or _taken(kind, model) else f"{model.title} takes no {part.plural}.",
+        "other": [] if model is None or _taken(kind, model) else _another(studio, kind, part),
         "fields": controls,
     }
+
+
+def _another(studio: Studio, kind: str, part: type[PartBase]) -> list[str]:
+    """Id and title of a model that takes this kind of part, rather one that a file here fits; empty where there is none."""
+    usable = (info for info in studio.models() if info.kind in MODEL_KINDS and info.problem is None and not info.hidden)
+    able = [info for info in usable if _taken(kind, info)]
+    best = next((info for info in able if fitting_files(studio, part.model_kind, info)), able[0] if able else None)
+    return [best.id, best.title] if best else []
 
 
 def _row(part: type[PartBase], file: ModelInfo) -> dict[str, Any]:

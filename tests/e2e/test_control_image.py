@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 def studio(tmp_path: Path) -> Iterator[FakeStudio]:
     able = MODELS[0].capabilities.model_copy(update={"parts": ("vae", "controlnet")})
     net = ModelInfo(id="controlnets/edges", title="Edges", kind="controlnet", family="sd1")
-    studio = FakeStudio(tmp_path, models=[MODELS[0].model_copy(update={"capabilities": able}), net])
+    studio = FakeStudio(tmp_path, models=[MODELS[0].model_copy(update={"capabilities": able}), MODELS[1], net])
     yield studio
     studio.close()
 
@@ -32,6 +32,9 @@ def test_an_annotator_makes_the_control_image_at_once(visit: Callable[..., Windo
     picture.save(data, "PNG")
     with served(studio) as address:
         page = visit(address, query="#controlnet").page
+        page.get_by_label("Model", exact=True).select_option("Crayon")  # which takes none
+        page.get_by_role("button", name="Change to Pencil").click()
+        expect(page.get_by_label("Model", exact=True)).to_have_value("starter/pencil")
         page.get_by_role("button", name="Add ControlNet").click()
         card = page.get_by_role("group", name="ControlNet 1")
         card.locator("input[type=file]").first.set_input_files(
@@ -50,6 +53,10 @@ def test_an_annotator_makes_the_control_image_at_once(visit: Callable[..., Windo
         control = (image.get_attribute("src") or "").rsplit("/", 1)[-1]
         made = studio._inputs.open(control)
         assert made.getpixel((0, 0)) == (0, 0, 0) and made.convert("L").getextrema() == (0, 255)
+
+        page.get_by_label("Width", exact=True).fill("192")
+        expect(image).to_have_js_property("naturalWidth", 192)  # made anew at the new size
+        control = (image.get_attribute("src") or "").rsplit("/", 1)[-1]
 
         card.get_by_role("radio", name="Hint").check(force=True)  # beneath its word
         expect(card.get_by_role("spinbutton", name="Weight")).to_have_value("0.3")

@@ -63,9 +63,9 @@ def test_pictures_are_found_chosen_compared_looked_at_deleted_restored_and_sent_
         search.fill("zebra")
         page.get_by_role("button", name="Clear search and filters").click()
         expect(tiles).to_have_count(6)
-        page.get_by_label("Task", exact=True).select_option("image_to_image")
+        page.get_by_label("Filter by task").select_option("image_to_image")
         expect(count).to_have_text("1 of 6 pictures")
-        page.get_by_label("Task", exact=True).select_option("")
+        page.get_by_label("Filter by task").select_option("")
         expect(tiles).to_have_count(6)
 
         tiles.nth(1).click()

@@ -56,6 +56,13 @@ def test_a_menu_of_files_lists_those_that_fit_the_model(studio: FakeStudio) -> N
     assert [choice["name"] for choice in menu["choices"]] == ["vae/sharp", "vae/soft"]
 
 
+def test_where_the_model_takes_no_such_part_another_that_does_is_named(studio: FakeStudio) -> None:
+    assert group(studio, CRAYON, "controlnet")["other"] == [STAGES.id, STAGES.title]
+    assert group(studio, STAGES, "controlnet")["other"] == []
+    studio.offer(CRAYON, STAGES.model_copy(update={"hidden": True}))
+    assert group(studio, CRAYON, "controlnet")["other"] == []
+
+
 def test_a_kind_that_the_model_does_not_take_says_so_and_is_not_sent(studio: FakeStudio) -> None:
     card = {"kind": "vae", "on": True, "model": "vae/sharp"}
     assert group(studio, PENCIL, "vae")["locked"] == ""

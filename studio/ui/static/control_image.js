@@ -6,6 +6,8 @@ import { picture } from "./picture.js";
 import { address, make } from "./workbench.js";
 
 const NONE = "none";
+const SETTLED_MS = 600; // after the last change of the size
+const made = new Map(); // control images as an annotator made them, with nothing painted on: hash -> size
 
 export function control(options) {
   const { props, body, id, workbench, card } = options;
@@ -34,17 +36,32 @@ export function control(options) {
     set({ image: digest, source: "", annotator });
     if (!digest || annotator === NONE) return;
     say(`Making the control image: ${titleOf(annotator)}`, true);
+    const size = wanted().join();
     const answer = await annotated(digest, annotator);
     if (mine !== asked) return;
     say("", false);
-    if (answer.id) set({ image: answer.id, source: digest, annotator });
-    else {
+    if (answer.id) {
+      made.set(answer.id, size);
+      set({ image: answer.id, source: digest, annotator });
+    } else {
       set({ annotator: NONE });
       say(answer.error, false, true);
     }
   }
+  /** Another size of the picture needs another control image; one that was painted on is kept. */
+  let due;
+  const resized = ({ detail: { name } }) => {
+    if (name !== "width" && name !== "height") return;
+    if (!body.isConnected) return workbench.removeEventListener("field", resized); // another control was drawn in its place
+    clearTimeout(due);
+    due = setTimeout(() => {
+      const size = made.get(card.get("image"));
+      if (body.isConnected && size && size !== wanted().join() && card.get("source")) produce(card.get("source"), card.get("annotator"));
+    }, SETTLED_MS);
+  };
+  workbench.addEventListener("field", resized);
   async function annotated(digest, annotator) {
-    const [width, height] = ["width", "height"].map((side) => Number(workbench.fields.get(side)?.words()) || null);
+    const [width, height] = wanted();
     const asking = { annotator, resize: card.get("resize") || "crop", ...(width && height ? { width, height } : {}) };
     const request = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(asking) };
     const answer = await fetch(address(`inputs/${digest}/annotate`), request).catch(() => null);
@@ -67,6 +84,7 @@ export function control(options) {
     holder.setAttribute("aria-busy", String(busy));
     body.classList.toggle("is-making", busy);
   }
+  const wanted = () => ["width", "height"].map((side) => Number(workbench.fields.get(side)?.words()) || null);
   const described = () => props.annotators.find((each) => each.name === (card.get("annotator") || NONE))?.help ?? "";
   function sync() {
     const name = card.get("annotator") || NONE;

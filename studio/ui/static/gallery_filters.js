@@ -8,7 +8,7 @@ const DAY = 86400;
 const SORTS = [["newest", "Newest first"], ["oldest", "Oldest first"], ["largest", "Largest first"]];
 const TIMES = [["", "Any time"], ["0", "Today"], ["7", "Last 7 days"], ["30", "Last 30 days"], ["365", "Last year"], ["between", "Between days"]];
 // Which of the counts each menu offers, and what it says when it filters nothing.
-const MENUS = { model: ["models", "Model", "Any model"], task: ["tasks", "Task", "Any task"], sampler: ["samplers", "Sampler", "Any sampler"], size: ["sizes", "Size", "Any size"], lora: ["loras", "LoRA", "Any LoRA"] };
+const MENUS = { model: ["models", "Filter by model", "Any model"], task: ["tasks", "Filter by task", "Any task"], sampler: ["samplers", "Filter by sampler", "Any sampler"], size: ["sizes", "Filter by size", "Any size"], lora: ["loras", "Filter by LoRA", "Any LoRA"] };
 
 export class Filters {
   /** `changed(query)`: the list is another one; `sized(side)`: the pictures are. */
@@ -16,9 +16,9 @@ export class Filters {
     this.changed = changed;
     this.search = make("input", { type: "search", id: "gallery-search", placeholder: "Words of the prompt; -word leaves out", "aria-label": "Search prompts", autocomplete: "off", spellcheck: "false", enterkeyhint: "search" });
     this.menus = Object.fromEntries(Object.entries(MENUS).map(([name, [, label]]) => [name, menu(label, `gallery-${name}`)]));
-    this.time = menu("Made", "gallery-time", TIMES);
-    this.sort = menu("Sort", "gallery-sort", SORTS);
-    this.days = ["From", "To"].map((label) => make("input", { type: "date", "aria-label": label }));
+    this.time = menu("Filter by date", "gallery-time", TIMES);
+    this.sort = menu("Sort pictures", "gallery-sort", SORTS);
+    this.days = ["First day", "Last day"].map((label) => make("input", { type: "date", "aria-label": label }));
     this.between = make("div", { class: "gallery-days", hidden: true }, this.days[0], make("span", { text: "to" }), this.days[1]);
     this.favourites = make("button", { type: "button", class: "gallery-switch", "aria-pressed": "false", title: "Favourites only" }, icon("favourite"), make("span", { text: "Favourites" }));
     this.trash = make("button", { type: "button", class: "gallery-switch", "aria-pressed": "false" }, icon("trash"), make("span", { text: "Trash" }));

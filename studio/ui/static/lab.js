@@ -51,7 +51,7 @@ export class Laboratory {
     };
     const [density, densityField] = menu("Density", Object.entries(DENSITIES), () => this.showDrawing());
     const [prediction, predictionField] = menu("Prediction", Object.entries(PREDICTIONS).map(([name, [title]]) => [name, title]), () => {});
-    const [run, runField] = menu("Model", [], () => this.choose(this.run.value));
+    const [run, runField] = menu("Trained model", [], () => this.choose(this.run.value));
     Object.assign(this, { density, prediction, run, runField });
     this.start = make("button", { type: "button", class: "train-start", text: "Train", onclick: () => this.train() });
     this.file = make("input", { type: "file", accept: ".safetensors", class: "only-read", "aria-label": "Open a model file", onchange: () => this.openFile() });

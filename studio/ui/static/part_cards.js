@@ -168,8 +168,15 @@ class PartCards {
     const add = make("button", { type: "button", class: "part-add", onclick: () => this.add(group) }, icon("add"), make("span", { text: `Add ${group.title}` }));
     add.hidden = rows || Boolean(group.locked) || (!group.many && cards.length > 0);
     const says = make("p", { class: "part-help", text: group.help });
-    section.append(this.drawHead(group, large, open), make("div", { class: "part-body" }, says, list, ...(rows ? drawRows(this, group) : []), add));
+    const other = large && group.other.length ? [this.drawOther(group.other)] : [];
+    section.append(this.drawHead(group, large, open), make("div", { class: "part-body" }, says, ...other, list, ...(rows ? drawRows(this, group) : []), add));
     return section;
+  }
+
+  /** In a kind's own tab, where the chosen model takes none: the way to one that does. */
+  drawOther([model, title]) {
+    const change = () => this.workbench.fields.get("model").set(model, "choice");
+    return make("button", { type: "button", class: "plain-button part-other", text: `Change to ${title}`, onclick: change });
   }
 
   drawHead(group, large, open) {
