@@ -13,7 +13,7 @@ from studio.core import events
 from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.core.options import find_model
-from studio.core.race import Leg, LegResult, Plan, ReferenceResult, Results, is_stochastic, plan
+from studio.core.race import Lane, Leg, LegResult, Plan, ReferenceResult, Results, is_stochastic, plan, title_of
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.engine.generate import Watch
@@ -161,19 +161,18 @@ class _Racing:
             self._take_reference(end, recipe, self.asked.reference_evaluations, kept=True)
 
     def _keep(self, leg: Leg, made: _Made) -> None:
-        name = f"{leg.lane}-{leg.budget}"
-        self.folder.keep(name, encode_png(made.end.picture, made.recipe))
+        self.folder.keep(leg.picture, encode_png(made.end.picture, made.recipe))
         result = LegResult(
             lane=leg.lane,
             budget=leg.budget,
             steps=leg.request.steps,
             evaluations=made.evaluations,
             seconds=made.seconds,
-            picture=name,
+            picture=leg.picture,
             note=" ".join(made.recipe.notes),
         )
         if not is_stochastic(leg.request.sampler):
-            self.ends[name] = made.end
+            self.ends[leg.picture] = made.end
         self._write(legs=(*self.results.legs, self._measured(result)))
 
     def _take_reference(self, end: End, recipe: Recipe, evaluations: int, *, kept: bool) -> None:
@@ -181,7 +180,12 @@ class _Racing:
         self.folder.keep("reference", encode_png(end.picture, recipe))
         request = recipe.request
         reference = ReferenceResult(
-            sampler=request.sampler, spacing=request.spacing, steps=request.steps, evaluations=evaluations, kept=kept
+            sampler=request.sampler,
+            spacing=request.spacing,
+            title=title_of(Lane(sampler=request.sampler, spacing=request.spacing)),
+            steps=request.steps,
+            evaluations=evaluations,
+            kept=kept,
         )
         self._write(reference=reference, legs=tuple(self._measured(leg) for leg in self.results.legs))
 

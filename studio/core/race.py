@@ -68,6 +68,11 @@ class Leg:
     evaluations: int  # that it takes
     request: GenerationRequest
 
+    @property
+    def picture(self) -> str:
+        """Its name among the race's pictures."""
+        return f"{self.lane}-{self.budget}"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,6 +117,7 @@ class LegResult(_Value):
 class ReferenceResult(_Value):
     sampler: str
     spacing: str
+    title: str  # of both
     steps: int
     evaluations: int
     kept: bool  # from an earlier race
@@ -131,6 +137,16 @@ class LaneView(_Value):
     stochastic: bool
 
 
+class LegView(_Value):
+    """A leg as it is planned, by the name of its picture."""
+
+    picture: str
+    lane: int
+    budget: int
+    steps: int
+    evaluations: int
+
+
 class RaceView(_Value):
     """One race at one moment. `verdicts`: budget -> the sentence that names the best sampler within it."""
 
@@ -141,6 +157,7 @@ class RaceView(_Value):
     model: str  # title
     race: Race
     lanes: tuple[LaneView, ...]
+    legs: tuple[LegView, ...]  # as planned
     results: Results
     planned: int  # evaluations in all, the reference's among them
     note: str = ""  # on what has no error
@@ -237,9 +254,9 @@ def reference_file(request: GenerationRequest) -> str:
 
 
 def title_of(lane: Lane) -> str:
-    """ "DPM++ 2M", or "DPM++ 2M, Karras" """
+    """ "DPM++ 2M", or "DPM++ 2M Karras" """
     title = SOLVERS.get(lane.sampler).title
-    return title if lane.spacing == DEFAULT else f"{title}, {SPACINGS.get(lane.spacing).title}"
+    return title if lane.spacing == DEFAULT else f"{title} {SPACINGS.get(lane.spacing).title}"
 
 
 def best_within(results: Results, budget: int) -> list[LegResult]:
@@ -337,15 +354,21 @@ def _with(
         raise
 
 
+def own_reference_steps(model: ModelInfo) -> int | None:
+    """Steps of a reference unless a person says otherwise; None where no sampler can make one."""
+    if not any(name in REFERENCES for name in legal_samplers(model)):
+        return None
+    return next((steps for size, steps in STEPS_BY_SIZE if model.bytes <= size), FEWEST_REFERENCE_STEPS)
+
+
 def _reference(
     race: Race, base: GenerationRequest, model: ModelInfo, models: Sequence[ModelInfo]
 ) -> GenerationRequest | None:
-    legal = legal_samplers(model)
-    sampler = next((name for name in REFERENCES if name in legal), None)
-    if sampler is None:
+    own, legal = own_reference_steps(model), legal_samplers(model)
+    if own is None:
         return None
+    sampler = next(name for name in REFERENCES if name in legal)
     spacing = next(name for name in REFERENCE_SPACINGS if name in legal_spacings(model, sampler))
-    own = next((steps for size, steps in STEPS_BY_SIZE if model.bytes <= size), FEWEST_REFERENCE_STEPS)
     steps = race.reference_steps if race.reference_steps is not None else own
     if not 1 <= steps <= MOST_REFERENCE:
         raise InvalidRequest(f"{_MALFORMED['reference_steps'][:-1]}; got {steps}.", field="reference_steps")

@@ -22,6 +22,7 @@ from studio.core.race import (
     NO_SOLVER,
     Estimate,
     LaneView,
+    LegView,
     Plan,
     Race,
     RaceView,
@@ -49,6 +50,7 @@ class _Asked(BaseModel):
 
     race: Race
     model: str  # title
+    legs: tuple[LegView, ...]
     planned: int
     created: float
 
@@ -62,7 +64,11 @@ class RaceFolder:
     @classmethod
     def new(cls, races: Path, asked: Plan, model: str) -> "RaceFolder":
         folder = cls(races, f"{KIND}-{secrets.token_hex(8)}")
-        values = _Asked(race=asked.race, model=model, planned=asked.evaluations, created=time.time())
+        names = set(LegView.model_fields) - {"steps"}
+        legs = tuple(
+            LegView(steps=leg.request.steps, **{name: getattr(leg, name) for name in names}) for leg in asked.legs
+        )
+        values = _Asked(race=asked.race, model=model, legs=legs, planned=asked.evaluations, created=time.time())
         with explained("keep the race"):
             write_atomically(folder.path / "race.json", values.model_dump_json().encode())
         return folder
@@ -110,6 +116,7 @@ class RaceFolder:
             model=asked.model,
             race=race,
             lanes=lanes,
+            legs=asked.legs,
             results=results,
             planned=asked.planned,
             note=NO_SOLVER if unsolved else NO_REFERENCE if without else "",

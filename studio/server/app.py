@@ -13,6 +13,7 @@ from studio.server.gallery_routes import build_gallery_router
 from studio.server.guard import Guard
 from studio.server.image_routes import build_image_router
 from studio.server.policy import Policy
+from studio.server.race_routes import build_race_router
 from studio.server.routes import add_error_answers, build_router
 from studio.server.run_routes import build_run_router
 from studio.server.trace_routes import build_trace_router
@@ -29,5 +30,6 @@ def build_app(studio: Studio, mount: Mount, policy: Policy) -> Guard:
     app.include_router(build_image_router(studio))
     app.include_router(build_gallery_router(studio))
     app.include_router(build_run_router(studio))
+    app.include_router(build_race_router(studio))
     app.include_router(build_trace_router(studio))
     return Guard(mount(app), policy)

@@ -42,6 +42,7 @@ STYLES = (
     "lab.css",
     "gallery.css",
     "gallery_view.css",
+    "race.css",
 )
 
 ALL_STYLES = "styles.css"  # all of them in one file, in this order

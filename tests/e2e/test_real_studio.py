@@ -81,3 +81,39 @@ def test_what_is_painted_with_the_mouse_changes_and_every_other_pixel_stays(
     outside[30 - grown : 70 + grown, 20 - grown : 60 + grown] = False
     assert np.array_equal(after[outside], before[outside])
     assert (after[30:70, 20:60] != before[30:70, 20:60]).mean() > 0.5
+
+
+def test_samplers_race_from_one_noise_and_the_best_is_taken_over(studio: Studio, visit: Callable[..., Window]) -> None:
+    with served(studio) as address:
+        page = visit(address, query="#samplers").page
+        race = page.locator(".race-form")
+        expect(race.locator(".race-lanes-form li")).to_have_count(4)  # the model's usual samplers
+        for title, value in (("Prompt", "a red heart"), ("Evaluations", "0")):
+            race.get_by_label(title, exact=True).fill(value)
+        expect(race.get_by_role("alert")).to_have_text("Evaluations must be whole numbers from 1 to 250; got 0.")
+        race.get_by_label("Evaluations", exact=True).fill("2, 3")
+        race.get_by_text("More", exact=True).click()
+        race.get_by_label("Reference steps", exact=True).fill("6")
+        race.get_by_role("button", name="Add a sampler").click()
+        race.get_by_label("Sampler", exact=True).last.select_option("euler_a")
+        expect(race.get_by_role("status")).to_contain_text("6 for the reference")
+        race.get_by_role("button", name="Start the race").click()
+        view = page.locator(".race-view")
+        expect(view.locator(".race-state")).to_have_text("Done")
+        expect(view.locator(".race-verdict")).to_contain_text("Within 3 evaluations,")
+        expect(view.locator(".race-table tbody tr")).to_have_count(4)  # the one that adds noise stands apart
+        expect(view.locator(".race-apart ~ .race-lane")).to_have_count(1)
+        pictures = view.locator("img")
+        assert pictures.evaluate_all("all => all.every((each) => each.decode)") and pictures.count() == 10
+        page.reload()
+        expect(view.locator(".race-verdict")).to_contain_text("Within 3 evaluations,")
+        [made] = studio.races.all()
+        best = min((leg for leg in made.results.legs if leg.error is not None), key=lambda leg: leg.error or 0.0)
+        assert made.verdicts["3"].startswith(f"Within 3 evaluations, {made.lanes[best.lane].title} ")
+        expect(page.locator(".workbench[data-restored]")).to_be_attached()
+        view.get_by_role("button", name="Use it").click()
+        expect(page.get_by_label("Steps", exact=True)).to_have_value(str(best.steps))
+        expect(page.get_by_label("Sampler", exact=True).locator("visible=true")).to_have_value(
+            made.lanes[best.lane].sampler
+        )
+        page.close()

@@ -85,7 +85,7 @@ def test_the_command_prints_errors_against_evaluations_and_keeps_the_reference(
     assert 0 < legs["euler", 5]["error"] < legs["euler", 2]["error"]
     assert set(made["verdicts"]) == {"2", "5"} and "no error can be measured" in made["note"]
     assert made["results"]["reference"] == {
-        "sampler": "dpmpp_2m", "spacing": "karras", "steps": 12, "evaluations": 12, "kept": False,
+        "sampler": "dpmpp_2m", "spacing": "karras", "title": "DPM++ 2M Karras", "steps": 12, "evaluations": 12, "kept": False,
     }  # fmt: skip
     folder = tmp_path / "out" / ".unnoise" / "races" / made["id"]
     assert all((folder / f"{leg['picture']}.png").is_file() for leg in legs.values())

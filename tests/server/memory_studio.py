@@ -13,6 +13,10 @@ from studio.core.jobs import JobView, QueueView
 from studio.core.memory import MemoryView
 from studio.core.pictures import read_header
 from studio.core.request import GenerationRequest
+from studio.jobs.database import Database
+from studio.jobs.log import EventLog
+from studio.jobs.queue import JobQueue
+from studio.jobs.races import Races
 from studio.training.runs import Runs
 from tests.following import Following
 
@@ -23,6 +27,9 @@ class MemoryStudio:
     def __init__(self, folder: Path):
         self.folder = folder
         self.runs = Runs(folder / "runs", folder / "recipes", folder / "models")
+        database = Database(folder / "races.db")
+        queue = JobQueue(database, EventLog(database))
+        self.races = Races(folder / "races", queue, list, lambda request: request, lambda: None)
         self.requests: dict[str, GenerationRequest] = {}
         self.events: dict[str, list[Event]] = {}
         self.frames: dict[tuple[str, int, int, str], bytes] = {}

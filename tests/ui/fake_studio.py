@@ -33,8 +33,12 @@ from studio.core.request import GenerationRequest
 from studio.core.settings import PROJECT
 from studio.core.sketch import PREFIX, is_sketch, sketch_of
 from studio.jobs.annotating import Annotating
+from studio.jobs.database import Database
 from studio.jobs.frames import spread
 from studio.jobs.inputs import InputStore
+from studio.jobs.log import EventLog
+from studio.jobs.queue import JobQueue
+from studio.jobs.races import Races
 from studio.jobs.trash import take_back, throw_away
 from studio.training.runs import Runs
 from tests.following import Following
@@ -134,6 +138,9 @@ class FakeStudio(FakeMemory):
         self._models = self._own_models = models or MODELS
         self._inputs = InputStore(folder / "inputs")
         self.runs = Runs(folder / "runs", PROJECT / "presets" / "training", folder / "models")
+        database = Database(folder / "races.db")
+        queue = JobQueue(database, EventLog(database))
+        self.races = Races(folder / "races", queue, lambda: self._models, lambda request: request, lambda: None)
         self._annotating = Annotating(self._inputs, [folder / "models"])
         self.step_seconds = step_seconds
         self.released, self.finished = threading.Event(), threading.Event()

@@ -1,5 +1,5 @@
 // The button that takes a picture for the settings in it. The file goes to the studio, and the settings that it answers to the
-// form.
+// form; so do settings that another tab has found.
 
 import { address, make, workbenchOf } from "./workbench.js";
 
@@ -10,6 +10,7 @@ export function mount({ element, trigger }) {
   const input = make("input", { type: "file", accept: TYPES, hidden: true });
   const button = make("button", { type: "button", text: "Settings from a picture", onclick: () => input.click() });
   element.querySelector(".from-picture").append(input, button);
+  workbench.on("settings", (values) => trigger("select", { settings: JSON.stringify(values) })); // from another tab
   input.addEventListener("change", async () => {
     const [file] = input.files;
     if (!file) return;

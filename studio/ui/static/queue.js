@@ -121,7 +121,7 @@ class Row {
   draw(job, place, left) {
     const running = job.state === "running";
     const time = left === null ? [] : [running ? `${roughly(left)} left` : `ready in ${roughly(left)}`];
-    const where = isOwn(job.id) ? [] : ["from elsewhere"];
+    const where = isOwn(job.id) || isRace(job) ? [] : ["from elsewhere"];
     this.state.textContent = [title(job.model), running ? progress(job) : place ? `${place} ahead` : "Next", ...time, ...where].join(" · ");
     this.root.dataset.state = job.state;
     this.bar.firstChild.style.transform = `scaleX(${running ? share(job) : 0})`;
@@ -138,9 +138,16 @@ function title(model) {
   return offered?.textContent.replace(" (default)", "") ?? model.split("/").at(-1);
 }
 
-function progress({ latest, count }) {
+/** A sampler race, whose steps are evaluations of all its runs. */
+function isRace({ id }) {
+  return id.startsWith("race-");
+}
+
+function progress(job) {
+  const { latest, count } = job;
   if (!latest) return "Starting";
   if (latest.kind === "loading") return loading(latest);
+  if (isRace(job)) return `Sampler race, evaluation ${latest.index + 1} of ${latest.total}`;
   const step = `Step ${latest.index + 1} of ${latest.total}`;
   return count > 1 ? `Image ${latest.images[0] + 1} of ${count}, ${step.toLowerCase()}` : step;
 }
@@ -156,7 +163,7 @@ function work({ steps, count, pixels }) {
 }
 
 function learnPaces(jobs) {
-  for (const job of jobs) {
+  for (const job of jobs.filter((each) => !isRace(each))) {
     const left = work(job) * (1 - share(job));
     if (job.latest?.remaining && left > 0) paces.set(job.model, job.latest.remaining / left);
   }
@@ -167,7 +174,7 @@ function timesLeft(jobs) {
   let total = 0;
   const times = new Map();
   for (const job of jobs) {
-    const pace = paces.get(job.model);
+    const pace = isRace(job) ? undefined : paces.get(job.model);
     const left = job.latest?.remaining ?? (pace && work(job) ? work(job) * pace : null);
     total = total === null || left === null ? null : total + left;
     times.set(job.id, total);

@@ -2,7 +2,8 @@
 //
 // A run is a process of its own, so nothing here has to stay open for it; what it has written is asked for while the tab is visible.
 
-import { address, make } from "./workbench.js";
+import { ask } from "./ask.js";
+import { make } from "./workbench.js";
 import { RecipeForm } from "./train_form.js";
 import { RunPage } from "./train_run.js";
 import { tabs } from "./tabs.js";
@@ -12,16 +13,6 @@ const LIST_MS = 4000;
 
 export function mount({ element, props }) {
   new Train(element, props.purpose);
-}
-
-/** The answer of one of the studio's routes; what went wrong is an error with a sentence for people. */
-export async function ask(path, content = null) {
-  const how = content === null ? {} : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(content) };
-  const answer = await fetch(address(path), how).catch(() => null);
-  if (!answer) throw new Error("The studio could not be reached.");
-  const values = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(values.error ?? "The studio did not do that."), { field: values.field });
-  return values;
 }
 
 class Train {
