@@ -6,7 +6,7 @@ import { Drawing } from "./lab_drawing.js";
 import { Learned, Mixture, readModel, Schedule, stream } from "./lab_model.js";
 import { Field, Particles, Paths, STEPS } from "./lab_views.js";
 import { places, SOLVERS } from "./lab_solvers.js";
-import { ask } from "./train.js";
+import { ask } from "./ask.js";
 import { stateTitle } from "./train_words.js";
 import { tabs } from "./tabs.js";
 import { address, make } from "./workbench.js";
