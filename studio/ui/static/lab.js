@@ -63,7 +63,7 @@ export class Laboratory {
   timeRow() {
     const range = (title, most, change) => make("input", { type: "range", min: 0, max: most, step: 1, value: 0, "aria-label": title, oninput: change });
     this.play = make("button", { type: "button", class: "browser-button", text: "Play", onclick: () => this.turnPlay() });
-    this.time = range("Time", STEPS, () => this.go(Number(this.time.value)));
+    this.time = range("Moment", STEPS, () => this.go(Number(this.time.value)));
     this.readout = make("p", { class: "lab-note lab-readout" });
     this.trained = range("Training step", 0, () => this.fetchWeights(Number(this.trained.value)));
     this.trainedAt = make("p", { class: "lab-note lab-readout" });

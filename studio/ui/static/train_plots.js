@@ -13,9 +13,11 @@ export class Plots {
     this.validation = [];
     this.loss = new Curve("Loss", ["loss", "smoothed", "validation"], { log: true });
     this.heat = new Heat();
+    this.distance = new Curve("Sliced Wasserstein distance from held-out points", ["samples", "floor"], { log: true });
+    this.offMode = new Curve("Share of samples off the modes", ["samples", "floor"]);
     this.norm = new Curve("Gradient norm", ["norm"], { log: true });
     this.rate = new Curve("Learning rate, share of its peak", ["rate"]);
-    this.root = make("section", { class: "train-plots", "aria-label": "Curves" }, this.loss.root, this.heat.root, this.norm.root, this.rate.root);
+    this.root = make("section", { class: "train-plots", "aria-label": "Curves" }, this.loss.root, this.heat.root, this.distance.root, this.offMode.root, this.norm.root, this.rate.root);
     new ResizeObserver(() => this.draw()).observe(this.root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(true));
   }
@@ -24,6 +26,13 @@ export class Plots {
     if (!rows.length) return;
     for (const row of rows) (row.figures.loss === undefined ? this.validation : this.rows).push(row);
     this.draw();
+  }
+
+  /** A metric of samples beside its floor: what another draw of the data itself gets. */
+  drawMetric(curve, name, anew) {
+    const rows = this.validation.filter(({ figures }) => figures[name] !== undefined);
+    curve.root.hidden = !rows.length;
+    if (rows.length) curve.draw([rows.map(({ step }) => step), rows.map(({ figures }) => figures[name]), rows.map(({ figures }) => figures[`${name}_floor`])], anew);
   }
 
   draw(anew = false) {
@@ -35,6 +44,8 @@ export class Plots {
     const loss = of("loss");
     this.loss.draw([steps, loss, smoothed(loss), steps.map((step) => checked.get(step) ?? null)], anew);
     this.heat.draw(this.rows);
+    this.drawMetric(this.distance, "sliced_wasserstein", anew);
+    this.drawMetric(this.offMode, "off_mode", anew);
     this.norm.draw([steps, of("norm")], anew);
     this.rate.draw([steps, this.rows.map(({ rate }) => rate)], anew);
   }
@@ -70,7 +81,7 @@ class Curve {
   options(width) {
     const style = getComputedStyle(this.root);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const strokes = { loss: [colour("--edge-soft"), 1], smoothed: [colour("--accent"), 2], validation: [colour("--ink"), 1.5] };
+    const strokes = { loss: [colour("--edge-soft"), 1], smoothed: [colour("--accent"), 2], validation: [colour("--ink"), 1.5], floor: [colour("--ink-2"), 1.5] };
     const axis = { stroke: colour("--ink-2"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px sans-serif", size: 34 };
     const figure = (value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(3)).toString());
     const series = this.names.map((name) => {
