@@ -227,6 +227,7 @@ class Visualizer {
     this.anew ??= new Set(this.views);
     if (this.run || view.needsRun === false) this.explain();
     if (view.unit === "step" && this.run) this.cursor.put(this.cursor.step);
+    else this.cursor.changed();
     this.show();
   }
 
