@@ -4,12 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.core.errors import InvalidRequest
-from studio.core.parts import Branch
+from studio.core.parts import Attention, Branch
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request
 
-# What may differ from the branch's first step on; "seed" is that of the noise from there.
-CHANGES = ("prompt", "negative_prompt", "guidance_scale", "guidance_rescale", "clip_skip", "sampler", "syntax", "seed")
+# What may differ from the branch's first step on; "seed" is that of the noise from there, "attention" whether it is recorded.
+CHANGES = (
+    "prompt",
+    "negative_prompt",
+    "guidance_scale",
+    "guidance_rescale",
+    "clip_skip",
+    "sampler",
+    "syntax",
+    "seed",
+    "attention",
+)
 
 
 def branch_of(recipe: Recipe, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
@@ -21,5 +31,7 @@ def branch_of(recipe: Recipe, step: int, changes: Mapping[str, Any]) -> Generati
     request, given = recipe.as_run, {name: value for name, value in changes.items() if value is not None}
     parts = [part.model_dump() for part in request.parts if not isinstance(part, Branch)]
     parts.append({"kind": "branch", "image": recipe.pixels, "step": step, "seed": given.pop("seed", None)})
+    if given.pop("attention", False) and not any(isinstance(part, Attention) for part in request.parts):
+        parts.append({"kind": "attention"})
     own = {"model": recipe.model, "seed": recipe.seed, "count": 1, "batch_size": 1, "parts": parts}
     return parse_request(request.model_dump() | own | given)

@@ -9,6 +9,7 @@ said by its family (`manager/families`), the task and the parts (`engine/effects
 import functools
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,6 +76,13 @@ class Watch:
     def on_decode(self, latents: torch.Tensor, pixels: torch.Tensor) -> None:
         for observer in self.observers:
             observer.on_decode(latents, pixels)
+
+    @contextmanager
+    def watching(self, context: Context) -> Iterator[None]:
+        with ExitStack() as stack:
+            for observer in self.observers:
+                stack.enter_context(observer.watching(context))
+            yield
 
 
 @dataclass(frozen=True)
@@ -193,6 +201,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
         _sentences(),
         attention_as_before(pipeline),
         applied(context),
+        watch.watching(context),
         watched_decoder(pipeline, loaded.family.decoder, loaded.fallbacks, watch.on_decode) as notes,
         with_fallbacks(getattr(pipeline, loaded.family.denoiser), loaded.fallbacks),
         watched_loops(

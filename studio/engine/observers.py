@@ -4,15 +4,23 @@ An observer sees what passes and changes nothing, unless its own file says that 
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from studio.engine.tap import TapStep
 
+if TYPE_CHECKING:
+    from studio.engine.effects import Context
+
 
 class Observer:
     """Override what is of interest. All is called in the run's thread; what takes long belongs elsewhere."""
+
+    def watching(self, context: "Context") -> AbstractContextManager[Any]:
+        """Held during each call of a pipeline; undoes on leaving what it changed. For a run's own observers."""
+        return nullcontext()
 
     def on_step(self, step: TapStep) -> None:
         """A denoising step is done. Its tensors are never to be written to."""

@@ -9,6 +9,8 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,9 +18,12 @@ from typing import Any
 import torch
 
 from studio.core.errors import StudioError
+from studio.core.parts import Attention
 from studio.core.parts.branch import history_of
 from studio.core.recipe import Recipe
 from studio.core.traces import ReadTrace, TraceInfo, metadata_of
+from studio.engine.attention_maps import AttentionMaps
+from studio.engine.effects import Context
 from studio.engine.observers import Observer
 from studio.engine.recorder import norms_of
 from studio.engine.tap import TapStep
@@ -26,6 +31,7 @@ from studio.engine.tap import TapStep
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 512 * 2**20  # of a batch's tensors; a longer or larger run leaves no trace
+ON_DEVICE = 64 * 2**20  # of them that stay in a device's own memory
 NORMS = ("x_t", "x0", "cond", "uncond", "difference")
 
 Keep = Callable[[str, Callable[[Path], None]], None]  # `pixels` of the picture, and what writes the file
@@ -37,24 +43,33 @@ class TraceRecorder(Observer):
     def __init__(self, keep: Keep, read_trace: ReadTrace, prediction: str):
         self._keep, self._read_trace, self._prediction = keep, read_trace, prediction
         self._steps: list[TapStep] = []  # of the batch that runs
-        self._bytes = 0
+        self._bytes = self._on_device = 0
+        self._attention: AttentionMaps | None = None
         self._writer = ThreadPoolExecutor(1, "trace-writer")
         self._written: list[Future[None]] = []
 
+    def watching(self, context: Context) -> AbstractContextManager[Any]:
+        """Attention is recorded where the request has the part for it."""
+        part = next((part for part in context.request.parts if isinstance(part, Attention)), None)
+        self._attention = None if part is None else AttentionMaps(context, part.side)
+        return nullcontext() if self._attention is None else self._attention.watching()
+
     def on_step(self, step: TapStep) -> None:
+        if self._attention is not None:
+            self._attention.step_ended()
         if step.index == 0:
-            self._steps, self._bytes = [], 0
+            self._steps, self._bytes, self._on_device = [], 0, 0
         self._bytes += _bytes(step)
-        if self._bytes <= MOST_BYTES:
-            self._steps.append(step)
-        else:
-            self._steps = []
+        self._steps = [*self._steps, step] if self._bytes <= MOST_BYTES else []
+        self._on_device += _bytes(step) if step.x_t.device.type != "cpu" else 0
+        if self._on_device > ON_DEVICE:
+            self._steps, self._on_device = [_on_cpu(step) for step in self._steps], 0
 
     def finished(self, recipe: Recipe) -> None:
         """The picture of the recipe, of the latest batch, is saved."""
         steps = [step for step in self._steps if recipe.index in step.images]
         if steps and len(steps) == steps[-1].index + 1 and recipe.pixels:
-            self._written.append(self._writer.submit(self._write, steps, recipe))
+            self._written.append(self._writer.submit(self._write, steps, recipe, self._attention))
 
     def __enter__(self) -> "TraceRecorder":
         return self
@@ -68,7 +83,7 @@ class TraceRecorder(Observer):
             if (problem := each.exception()) is not None:
                 log.warning("A trace was not kept: %s", problem, exc_info=not isinstance(problem, StudioError))
 
-    def _write(self, steps: list[TapStep], recipe: Recipe) -> None:
+    def _write(self, steps: list[TapStep], recipe: Recipe, attention: AttentionMaps | None) -> None:
         from safetensors.torch import save_file
 
         resumed, reseeded = history_of(recipe.request, self._read_trace)
@@ -76,8 +91,9 @@ class TraceRecorder(Observer):
         if made is None:
             return
         tensors, info = made
-        info = info.model_copy(update={"resumed": resumed, "reseeded": reseeded})
-        self._keep(recipe.pixels or "", lambda path: save_file(tensors, path, metadata_of(info)))
+        maps, about = attention.tensors(steps[0].images.index(recipe.index)) if attention else ({}, None)
+        info = info.model_copy(update={"resumed": resumed, "reseeded": reseeded, "attention": about})
+        self._keep(recipe.pixels or "", lambda path: save_file(tensors | maps, path, metadata_of(info)))
 
 
 def trace_of(
@@ -178,6 +194,25 @@ def _angle(a: torch.Tensor | None, b: torch.Tensor | None, place: int) -> float 
         return None
     apart, together = (a / a.norm() - b / b.norm()).norm(), (a / a.norm() + b / b.norm()).norm()
     return math.degrees(2 * math.atan2(float(apart), float(together)))
+
+
+def _on_cpu(step: TapStep) -> TapStep:
+    def moved(tensor: torch.Tensor | None) -> torch.Tensor | None:
+        return None if tensor is None else tensor.cpu()
+
+    calls = tuple(
+        replace(call, outputs=tuple(output.cpu() for output in call.outputs), used=call.used.cpu())
+        for call in step.calls
+    )
+    return replace(
+        step,
+        x_t=step.x_t.cpu(),
+        x0=moved(step.x0),
+        cond=moved(step.cond),
+        uncond=moved(step.uncond),
+        guided=moved(step.guided),
+        calls=calls,
+    )
 
 
 def _bytes(step: TapStep) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from studio.core.parts.attention import Attention
 from studio.core.parts.base import PartBase
 from studio.core.parts.branch import Branch
 from studio.core.parts.cascade import Cascade
@@ -13,9 +14,21 @@ from studio.core.parts.embedding import Embedding
 from studio.core.parts.lora import LoRA
 from studio.core.parts.vae import VAE
 
-KINDS: tuple[type[PartBase], ...] = (VAE, LoRA, Embedding, ControlNet, Cascade, Branch)
-Part = Annotated[VAE | LoRA | Embedding | ControlNet | Cascade | Branch, Field(discriminator="kind")]
+KINDS: tuple[type[PartBase], ...] = (VAE, LoRA, Embedding, ControlNet, Cascade, Branch, Attention)
+Part = Annotated[VAE | LoRA | Embedding | ControlNet | Cascade | Branch | Attention, Field(discriminator="kind")]
 
 PARTS: dict[str, type[PartBase]] = {str(kind.model_fields["kind"].default): kind for kind in KINDS}
 
-__all__ = ["KINDS", "PARTS", "VAE", "Branch", "Cascade", "ControlNet", "Embedding", "LoRA", "Part", "PartBase"]
+__all__ = [
+    "KINDS",
+    "PARTS",
+    "VAE",
+    "Attention",
+    "Branch",
+    "Cascade",
+    "ControlNet",
+    "Embedding",
+    "LoRA",
+    "Part",
+    "PartBase",
+]

@@ -15,7 +15,7 @@ from typing import Any
 
 from studio.manager.disk.safe_files import stamp
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = "CREATE TABLE facts (path BLOB PRIMARY KEY, signature TEXT NOT NULL, facts TEXT NOT NULL);"
 _CHUNK = 1 << 22
 

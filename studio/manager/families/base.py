@@ -151,9 +151,9 @@ class Family:
         """Kinds of parts that a model of this variant takes."""
         own = ("vae",) if self.decoder == "vae" else ()
         stages = ("cascade",) if self.enlargers else ()
-        branches = () if self.loops else ("branch",)  # a trace is of one loop
+        traced = () if self.loops else ("branch", "attention")  # a trace is of one loop
         classes = tuple(kind for call in self.calls(variant).values() for kind in call.with_parts)
-        return tuple(dict.fromkeys((*own, *stages, *classes, *self.attachments, *branches)))
+        return tuple(dict.fromkeys((*own, *stages, *classes, *self.attachments, *traced)))
 
     def blueprint_of(self, variant: str) -> Blueprint | None:
         return self.variants.get(variant, self.blueprint)
