@@ -38,4 +38,4 @@ def build(studio: Studio, page: gr.Blocks) -> None:
     Laboratory()
 
 
-TABS.add(NAME, Tab("2-D laboratory", group="explore", address="laboratory", build=build))
+TABS.add(NAME, Tab("2-D lab", group="explore", address="laboratory", build=build))
