@@ -18,7 +18,7 @@ export class Branches {
     this.seed = make("input", { type: "number", min: 0, step: 1, placeholder: "as it was", "aria-label": "Noise from there" });
     this.start = make("button", { type: "submit", class: "train-start" });
     this.problem = make("p", { class: "train-problem", role: "alert" });
-    this.noise = make("label", {}, "Noise from there, as a seed", this.seed);
+    this.noise = make("label", {}, "New noise (seed)", this.seed);
     this.form = make("form", { class: "vis-branch", onsubmit: (event) => (event.preventDefault(), this.branch()) },
       make("label", { class: "is-wide" }, "Prompt from there on", this.prompt), make("label", {}, "CFG", this.cfg), this.noise, this.start, this.problem);
     this.notice = make("p", { class: "vis-notice", role: "status" });
