@@ -164,9 +164,9 @@ def test_many_swaps_leave_no_memory_behind(models: Path, tmp_path: Path) -> None
             with manager.lease(info_of(manager, "ab"[number % 2]), "fp32"):
                 pass
 
-    swap(10)
+    swap(6)
     before = anonymous()
-    swap(40)
+    swap(20)
     assert anonymous() - before < 8 << 20
     assert len(manager.residency.components) <= 3 + KEPT_SHELLS
 
