@@ -5,10 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
 from studio.core.protocol import Studio
 from studio.server.app import build_app
@@ -18,6 +19,7 @@ from tests.e2e.window import Window
 from tests.ui.fake_studio import FakeStudio
 
 PATIENCE_MS = 180_000  # a slow machine is no failure; nothing here waits longer than it must
+SCREEN = {"width": 1280, "height": 800}
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -73,7 +75,58 @@ def studio(session_studio: FakeStudio) -> FakeStudio:
     return session_studio
 
 
-@pytest.fixture(scope="module")  # Playwright keeps an event loop running in this thread, which no later test may find
+class Visitor:
+    """A browser context and a page in it that the tests use one after the other, so that the page's scripts are compiled once.
+
+    Whatever a test does, a page must send no other host a request and raise no error of its own; `faults` lists what did.
+    """
+
+    def __init__(self, browser: Browser):
+        self.browser = browser
+        self.context = browser.new_context(viewport=SCREEN)
+        self.page: Page | None = None
+        self.addresses: list[str] = []  # of the studios that this test visits
+        self.faults: list[str] = []
+
+    def own_page(self, viewport: Any) -> Page:
+        """The page that the tests share, in this size."""
+        if self.page is None or self.page.is_closed():
+            self.page = self.new_page(self.context)
+        self.page.set_viewport_size(viewport)
+        return self.page
+
+    def new_page(self, context: BrowserContext) -> Page:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
+        page.on("request", self._see)
+        return page
+
+    def forget(self) -> None:
+        """Leave the studio, and forget what it kept in this browser and was allowed there."""
+        for page in self.context.pages:
+            if page is not self.page:
+                page.close()
+        if self.page is not None and not self.page.is_closed() and self.page.url.startswith("http"):
+            try:
+                self.page.goto(urljoin(self.page.url, "/health"))  # by then the page has written all that it keeps
+                self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+            except Error:  # its studio is gone, and with it the address under which anything was kept
+                self.page.close()
+        self.context.clear_permissions()
+        self.addresses.clear()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(noise in message.text for noise in NOISE):
+            self.faults.append(f"console: {message.text} {message.location.get('url', '')}")
+
+    def _see(self, request: Request) -> None:
+        if not request.url.startswith((*self.addresses, "data:", "blob:")):
+            self.faults.append(f"asked {request.url}")
+
+
+@pytest.fixture(scope="package")  # Playwright keeps an event loop running in this thread, which no later test may find
 def browser(browser_path: str) -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
@@ -82,46 +135,42 @@ def browser(browser_path: str) -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="package")
+def visitor(browser: Browser) -> Visitor:
+    return Visitor(browser)
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Window]]:
+def visit(visitor: Visitor) -> Iterator[Callable[..., Window]]:
     """Opens the page and waits until it can be used; without `wait` it is the bare page. `context` opens it as another tab of the
-    same visitor. Whatever a test does, the page must send no other host a request and raise no error of its own."""
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
+    same visitor; a second visit without it, or with other options than a `viewport`, is by another visitor."""
+    others: list[BrowserContext] = []
 
     def open_page(
-        address: str, *, context: BrowserContext | None = None, query: str = "", wait: bool = True, **options: Any
+        address: str,
+        *,
+        context: BrowserContext | None = None,
+        query: str = "",
+        wait: bool = True,
+        viewport: Any = SCREEN,
+        **options: Any,
     ) -> Window | Page:
-        if context is None:
-            context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
-            contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        _watch(page, address, faults)
+        if options or (visitor.addresses and context is None):
+            context = visitor.browser.new_context(viewport=viewport, **options)
+            others.append(context)
+        visitor.addresses.append(address)
+        page = visitor.new_page(context) if context else visitor.own_page(viewport)
         page.goto(address + "/" + query, wait_until="commit")
         return Window(page) if wait else page
 
+    visitor.faults.clear()
     yield open_page
-    for context in contexts:
+    for context in others:
         context.close()
-    assert faults == []
+    visitor.forget()
+    assert visitor.faults == []
 
 
 @pytest.fixture
 def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Window:
     return visit(address)
-
-
-def _watch(page: Page, address: str, faults: list[str]) -> None:
-    def console(message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(noise in message.text for noise in NOISE):
-            faults.append(f"console: {message.text} {message.location.get('url', '')}")
-
-    page.on("console", console)
-    page.on("pageerror", lambda error: faults.append(f"page: {error}"))
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith((address, "data:", "blob:")) else faults.append(f"asked {request.url}")
-        ),
-    )

@@ -92,7 +92,10 @@ def test_space_and_arrows_play_wherever_no_text_is_typed(window: Window) -> None
     expect(window.step).to_have_value("12")
 
 
-def test_space_presses_the_button_that_the_tab_key_came_to(window: Window) -> None:
+def test_generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_it(window: Window) -> None:
+    expect(window.generate).to_contain_text("Enter")
+    expect(window.generate).to_have_accessible_name("Generate")
+    expect(window.generate).to_have_attribute("aria-keyshortcuts", "Control+Enter")
     made = window.make("a red heart")
     window.field("Negative prompt").focus()
     window.page.keyboard.press("Tab")
@@ -117,12 +120,6 @@ def test_recent_is_one_stop_of_the_tab_key(window: Window) -> None:
     expect(oldest).not_to_be_focused()
     window.page.keyboard.press("Shift+Tab")
     expect(newest).to_be_focused()
-
-
-def test_the_button_shows_its_keys_and_keeps_its_name(window: Window) -> None:
-    expect(window.generate).to_contain_text("Enter")
-    expect(window.generate).to_have_accessible_name("Generate")
-    expect(window.generate).to_have_attribute("aria-keyshortcuts", "Control+Enter")
 
 
 def test_the_title_and_a_notification_say_that_a_run_has_ended(window: Window, studio: FakeStudio) -> None:

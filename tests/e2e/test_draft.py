@@ -12,9 +12,11 @@ pytestmark = pytest.mark.browser
 Visit = Callable[..., Window]
 
 
-def test_a_reload_keeps_what_was_typed_and_chosen(window: Window) -> None:
+def test_a_reload_keeps_what_was_typed_and_chosen_and_the_task_with_its_settings(window: Window) -> None:
     window.field("Model").select_option("starter/crayon")
     expect(window.field("Steps")).to_have_value("8")
+    window.open_tab("Image to image")
+    window.fill(Strength="0.3")
     window.field("Sampler").select_option("euler")
     window.fill(Prompt="a red h", Negative_prompt="rain", Steps="7", Seed="513x")
     window.page.reload()
@@ -26,15 +28,7 @@ def test_a_reload_keeps_what_was_typed_and_chosen(window: Window) -> None:
     expect(window.field("Steps")).to_have_value("7")
     expect(window.field("Seed")).to_have_value("513x")  # also what no request would take
     expect(window.field("Width")).to_be_disabled()  # as the chosen model has it
-
-
-def test_a_reload_keeps_the_task_and_its_settings(window: Window) -> None:
-    window.open_tab("Image to image")
-    window.fill(Strength="0.3", Prompt="a boat")
-    window.page.reload()
-    window = Window(window.page)
     expect(window.field("Strength")).to_have_value("0.3")
-    expect(window.field("Prompt")).to_have_value("a boat")
 
 
 def test_what_was_typed_before_the_form_was_ready_stays(visit: Visit, address: str, studio: FakeStudio) -> None:
@@ -48,7 +42,7 @@ def test_what_was_typed_before_the_form_was_ready_stays(visit: Visit, address: s
     expect(second.field("Prompt")).to_have_value("quick words")
 
 
-def test_picking_a_result_over_unsaved_words_can_be_undone_and_redone(window: Window) -> None:
+def test_picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -> None:
     window.make("a red heart", Steps="6", Seed="4")
     window.fill(Prompt="a long prompt that nobody has saved", Steps="11", Seed="5")
     window.results.first.click()
@@ -64,9 +58,6 @@ def test_picking_a_result_over_unsaved_words_can_be_undone_and_redone(window: Wi
     expect(window.field("Steps")).to_have_value("6")
     window.generate.click()
     expect(undo).to_be_hidden()
-
-
-def test_a_preset_can_be_undone(window: Window) -> None:
     window.fill(Steps="33")
     window.field("Preset").select_option("quick")
     expect(window.field("Steps")).to_have_value("8")

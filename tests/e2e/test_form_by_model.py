@@ -43,7 +43,9 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(
     expect(window.field("CFG")).to_be_enabled()
 
 
-def test_too_few_steps_are_advised_against_and_made_all_the_same(window: Window, studio: FakeStudio) -> None:
+def test_too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_and_made_all_the_same(
+    window: Window, studio: FakeStudio
+) -> None:
     said = window.page.locator(".block.is-steps .field-note")
     expect(said).to_be_hidden()
     window.field("Sampler").select_option("dpmpp_3m_sde")
@@ -58,9 +60,6 @@ def test_too_few_steps_are_advised_against_and_made_all_the_same(window: Window,
     assert studio.job(window.wait("done")).request.steps == 9
     window.field("Spacing").select_option("trailing")
     expect(said).to_be_hidden()
-
-
-def test_a_size_far_from_the_models_own_is_advised_against(window: Window, studio: FakeStudio) -> None:
     said = window.page.locator(".size-note .field-note")
     expect(said).to_be_hidden()
     window.fill(Width="256")

@@ -123,7 +123,13 @@ def test_on_a_phone_what_is_refused_opens_the_settings(phone: Window) -> None:
     expect(phone.page.locator(".field-error")).to_be_in_viewport()
 
 
-def test_a_question_mark_lists_the_shortcuts_but_not_while_typing(window: Window) -> None:
+def test_keys_generate_stop_and_list_the_shortcuts_but_not_while_typing(window: Window) -> None:
+    window.fill(Prompt="stay")
+    window.page.keyboard.press("Control+Enter")
+    job = window.wait("running")
+    window.page.keyboard.press("Control+Alt+Enter")
+    assert window.wait("cancelled") == job
+    window.fill(Prompt="")
     sheet = window.page.get_by_role("dialog", name="Keyboard shortcuts")
     window.field("Prompt").press("?")
     expect(window.field("Prompt")).to_have_value("?")
@@ -134,11 +140,3 @@ def test_a_question_mark_lists_the_shortcuts_but_not_while_typing(window: Window
     expect(sheet).to_be_hidden()
     window.page.get_by_role("button", name="Keyboard shortcuts").click()
     expect(sheet).to_be_visible()
-
-
-def test_keys_generate_and_stop_from_anywhere(window: Window) -> None:
-    window.fill(Prompt="stay")
-    window.page.keyboard.press("Control+Enter")
-    job = window.wait("running")
-    window.page.keyboard.press("Control+Alt+Enter")
-    assert window.wait("cancelled") == job

@@ -62,7 +62,12 @@ def test_models_are_listed_searched_and_loaded_by_name(window: Window, studio: F
     ]
 
 
-def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: Window, studio: FakeStudio) -> None:
+def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed_failures_and_refusals_too(
+    window: Window, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(command: object) -> None:
+        raise StudioError("The worker is starting; try again in a moment.")
+
     page = tab(window)
     held = page.get_by_role("list", name="Models in memory")
     expect(held).to_contain_text("Pencil")
@@ -83,14 +88,13 @@ def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed(window: 
     expect(crayon.get_by_role("button", name="Unpin Crayon")).to_be_visible()
     expect(crayon.get_by_role("progressbar")).to_have_count(0)
     expect(held).to_contain_text("Shared: Pencil, Crayon")
-
-
-def test_a_load_that_failed_says_so_at_its_model(window: Window, studio: FakeStudio) -> None:
-    page = tab(window)
     studio.change(problems={"starter/crayon": f"It does not fit: {MARKUP}."})
     expect(card(page, "Crayon")).to_contain_text(f"It does not fit: {MARKUP}.")
     expect(card(page, "Pencil")).not_to_contain_text("does not fit")
     expect(page.locator(".browser-card img")).to_have_count(0)
+    monkeypatch.setattr(studio, "manage", refuse)
+    pencil.get_by_role("button", name="Pin Pencil").click()
+    expect(pencil).to_contain_text("The worker is starting; try again in a moment.")
 
 
 def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(
@@ -141,18 +145,6 @@ def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(
     expect(menu).to_have_value("starter/crayon")
 
 
-def test_a_refused_wish_is_told_at_its_model(
-    window: Window, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(command: object) -> None:
-        raise StudioError("The worker is starting; try again in a moment.")
-
-    monkeypatch.setattr(studio, "manage", refuse)
-    page = tab(window)
-    page.get_by_role("button", name="Pin Crayon").click()
-    expect(card(page, "Crayon")).to_contain_text("The worker is starting; try again in a moment.")
-
-
 def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(
     visit: Visit, address: str, studio: FakeStudio
 ) -> None:
@@ -175,7 +167,7 @@ def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(
     assert [command.action for command in studio.commands] == ["import", "cancel_import"]
 
 
-def test_names_are_text_and_bad_files_stand_apart_with_their_reason(
+def test_on_a_phone_names_are_text_bad_files_stand_apart_and_nothing_is_wider_than_the_screen(
     visit: Visit, address: str, studio: FakeStudio
 ) -> None:
     studio.offer(*MODELS, *FILES, *BAD)
@@ -187,6 +179,14 @@ def test_names_are_text_and_bad_files_stand_apart_with_their_reason(
     expect(bad.get_by_role("button")).to_have_text(["Hide", "Hide"])
     assert page.locator(".browser-body b").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    studio.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
+    page.get_by_text("Memory log", exact=True).click()
+    expect(page.locator(".browser-table tbody tr")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="Details Crayon").click()
+    expect(page.locator(".browser-stage")).to_have_count(3)
+    inside = "(() => { const d = document.querySelector('.browser-details'); return d.scrollWidth - d.clientWidth; })()"
+    assert page.evaluate(inside) == 0
 
 
 def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(
@@ -283,15 +283,3 @@ def test_without_any_model_it_says_what_belongs_there(window: Window, studio: Fa
     studio.offer()  # every file was deleted while the page was open
     window.open_tab("Models")
     expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
-
-
-def test_on_a_phone_nothing_is_wider_than_the_screen(visit: Visit, address: str, studio: FakeStudio) -> None:
-    page = tab(visit(address, viewport={"width": 390, "height": 844}))
-    studio.ledger.append(MoveView(time=1e9, move="load", component="unet", predicted=1, measured=2, seconds=0.2))
-    page.get_by_text("Memory log", exact=True).click()
-    expect(page.locator(".browser-table tbody tr")).to_have_count(1)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.get_by_role("button", name="Details Crayon").click()
-    expect(page.locator(".browser-stage")).to_have_count(3)
-    inside = "(() => { const d = document.querySelector('.browser-details'); return d.scrollWidth - d.clientWidth; })()"
-    assert page.evaluate(inside) == 0

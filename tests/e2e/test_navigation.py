@@ -73,22 +73,24 @@ def test_each_tab_has_an_address_that_back_and_reload_keep(window: Window) -> No
     expect(page.get_by_text("Everything that was made")).to_be_visible()
 
 
-def test_opening_a_tab_keeps_the_rest_of_the_address(visit: Visit, address: str, studio: FakeStudio) -> None:
-    window = visit(address, query="?__theme=dark")
+def test_an_address_that_no_tab_has_opens_the_first_and_opening_a_tab_keeps_the_rest_of_it(
+    visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    window = visit(address, query="?__theme=dark#nothing-here")
+    assert heading(window) == "Text to image"
+    expect(_link(window, "Text to image")).to_have_attribute("aria-current", "page")
     window.page.evaluate("window.stayed = true")
     window.open_tab("Gallery")
     expect(window.page).to_have_url(f"{_home(window)}?__theme=dark#gallery")
     assert window.page.evaluate("window.stayed")
 
 
-def test_an_address_that_no_tab_has_opens_the_first(visit: Visit, address: str, studio: FakeStudio) -> None:
-    window = visit(address, query="#nothing-here")
-    assert heading(window) == "Text to image"
-    expect(_link(window, "Text to image")).to_have_attribute("aria-current", "page")
-
-
 def test_the_form_and_the_picture_stay_when_the_task_changes(window: Window, studio: FakeStudio) -> None:
     expect(window.page.get_by_text("Describe a picture")).to_be_visible()
+    window.open_tab("Inpaint")  # the empty canvas says what the open tab is for
+    expect(window.page.get_by_text("Paint over a part of a picture.")).to_be_visible()
+    expect(window.page.get_by_text("Describe a picture")).to_have_count(0)
+    window.open_tab("Text to image")
     window.fill(Steps="7", Seed="5")
     job = window.make("a red heart")
     window.open_tab("Inpaint")
@@ -101,13 +103,7 @@ def test_the_form_and_the_picture_stay_when_the_task_changes(window: Window, stu
     assert window.make("a blue ring") != job  # the same Generate
 
 
-def test_the_empty_canvas_says_what_the_open_tab_is_for(window: Window) -> None:
-    window.open_tab("Inpaint")
-    expect(window.page.get_by_text("Paint over a part of a picture.")).to_be_visible()
-    expect(window.page.get_by_text("Describe a picture")).to_have_count(0)
-
-
-def test_the_keyboard_skips_the_tabs(window: Window) -> None:
+def test_the_keyboard_skips_the_tabs_and_a_narrower_window_shows_only_those_of_the_open_group(window: Window) -> None:
     press = window.page.keyboard.press
     press("Tab")
     expect(window.page.locator(":focus")).to_have_accessible_name("Skip the tabs")
@@ -115,9 +111,6 @@ def test_the_keyboard_skips_the_tabs(window: Window) -> None:
     expect(window.page.get_by_role("heading", level=1)).to_be_focused()
     press("Tab")
     expect(window.field("Prompt")).to_be_focused()
-
-
-def test_a_narrower_window_shows_groups_and_the_names_of_the_open_one(window: Window) -> None:
     window.page.set_viewport_size({"width": 1000, "height": 700})
     expect(_link(window, "Inpaint")).to_be_visible()
     expect(_link(window, "Gallery")).to_be_hidden()

@@ -151,35 +151,29 @@ def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Windo
     assert studio.image_file(image).is_file()
 
 
-@pytest.mark.parametrize("title", ["Image to image", "Inpaint"])
-def test_a_picture_is_used_in_another_tab(window: Window, title: str) -> None:
-    window.make("a red heart")
-    tool(window, "Use this picture").click()
-    window.page.get_by_role("menuitem", name=f"Use in {title}").click()
-    expect(window.page).to_have_title(f"{title} · Unnoise")
-    control = window.page.locator(".field.is-task-image .picture-control")
-    expect(control.locator("img")).to_be_visible()
-    expect(control.locator("img")).to_have_js_property("naturalWidth", 128)
-
-
-def test_where_the_model_takes_no_picture_it_is_said(window: Window) -> None:
+def test_a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window: Window) -> None:
     window.make("a red heart")  # its model takes no ControlNet
+    control = window.page.locator(".field.is-task-image .picture-control")
+    for title in ("Image to image", "Inpaint"):
+        tool(window, "Use this picture").click()
+        window.page.get_by_role("menuitem", name=f"Use in {title}").click()
+        expect(window.page).to_have_title(f"{title} · Unnoise")
+        expect(control.locator("img")).to_be_visible()
+        expect(control.locator("img")).to_have_js_property("naturalWidth", 128)
+        window.page.get_by_role("button", name="Remove picture").first.click()
+        expect(control.locator("img")).to_be_hidden()
+        window.open_tab("Text to image")
     tool(window, "Use this picture").click()
     window.page.get_by_role("menuitem", name="Use in ControlNet").click()
     expect(window.page.get_by_text("The chosen model has no place for a picture there")).to_be_visible()
 
 
-def test_the_path_is_copied_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
+def test_the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     job = window.make("a red heart")
     tool(window, "Open its folder, or copy its path").click()
     expect(window.page.get_by_text("Path copied")).to_be_visible()
     assert studio.job(job).images[0] in window.page.evaluate("navigator.clipboard.readText()")
-
-
-def test_the_picture_itself_is_copied(window: Window) -> None:
-    window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    window.make("a red heart")
     tool(window, "Copy the picture").click()
     expect(window.page.get_by_text("Picture copied.")).to_be_visible()
     types = window.page.evaluate("navigator.clipboard.read().then(([item]) => item.types)")

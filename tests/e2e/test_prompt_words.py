@@ -39,7 +39,7 @@ def test_words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_cli
     expect(page.locator(".prompt-note")).to_be_hidden()
 
 
-def test_what_the_model_can_draw_is_listed_to_click(window: Window) -> None:
+def test_what_the_model_can_draw_is_listed_and_tokens_are_counted(window: Window) -> None:
     page = window.page
     more = page.get_by_role("button", name="What can it draw?")
     expect(more).to_have_attribute("aria-expanded", "false")
@@ -48,10 +48,6 @@ def test_what_the_model_can_draw_is_listed_to_click(window: Window) -> None:
     page.locator(".prompt-groups").get_by_role("button", name="red", exact=True).click()
     page.locator(".prompt-groups").get_by_role("button", name="heart", exact=True).click()
     expect(window.field("Prompt")).to_have_value("red heart")
-
-
-def test_tokens_are_counted_and_what_is_cut_off_is_said(window: Window) -> None:
-    page = window.page
     window.fill(Prompt="a red heart")
     expect(page.locator(".prompt-count")).to_have_text("3 of 30 tokens")
     window.fill(Prompt="a " * 30 + "red heart")

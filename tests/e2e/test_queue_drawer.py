@@ -65,22 +65,16 @@ def test_a_running_job_shows_its_steps_and_what_waits_when_it_will_be_ready(wind
     expect(rows(window)).to_have_count(0)
 
 
-def test_one_job_is_cancelled_and_the_others_stay(window: Window, studio: FakeStudio) -> None:
+def test_one_job_is_cancelled_then_those_that_wait_then_all(window: Window, studio: FakeStudio) -> None:
     running = submit(studio, "wait")
     first, second = submit(studio, "a blue ring"), submit(studio, "a green ring")
-    open_queue(window)
+    drawer = open_queue(window)
     rows(window).nth(1).get_by_role("button").focus()
     window.page.keyboard.press("Enter")
     expect(rows(window)).to_have_count(2)
     expect(rows(window).nth(1).get_by_role("button")).to_be_focused()  # the next one's
     states = [studio.job(job).state for job in (running, first, second)]
     assert states == ["running", "cancelled", "queued"]
-
-
-def test_cancel_waiting_leaves_what_runs_and_cancel_all_does_not(window: Window, studio: FakeStudio) -> None:
-    running = submit(studio, "wait")
-    submit(studio, "a blue ring")
-    drawer = open_queue(window)
     waiting, everything = (drawer.get_by_role("button", name=name) for name in ("Cancel waiting", "Cancel all"))
     waiting.click()
     expect(rows(window)).to_have_count(1)
@@ -93,7 +87,7 @@ def test_cancel_waiting_leaves_what_runs_and_cancel_all_does_not(window: Window,
     expect(everything).to_be_disabled()
 
 
-def test_after_a_reload_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(
+def test_after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(
     window: Window, studio: FakeStudio
 ) -> None:
     generate(window, "wait, a red heart")
@@ -102,6 +96,8 @@ def test_after_a_reload_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_ow
     open_queue(window)
     expect(rows(window)).to_have_count(2)
     expect(rows(window).filter(has_text="from elsewhere")).to_have_count(0)
+    started = studio.job(job).started or 0.0
+    studio._set(job, started=started - 3600)  # it has run for an hour
     window.page.reload(wait_until="commit")
     open_queue(window)
     expect(rows(window)).to_have_count(2)
@@ -110,6 +106,7 @@ def test_after_a_reload_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_ow
     expect(rows(window)).to_have_count(1)
     window.page.keyboard.press("Escape")
     assert window.wait("running") == job
+    expect(window.page.locator(".readout")).to_contain_text("60 min")
     window.stop.click()
     studio.released.set()
     window.wait("cancelled")
@@ -145,18 +142,6 @@ def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, s
     expect(rows(window).nth(1)).to_contain_text("1 ahead")
     studio.released.set()
     assert window.wait("done") == own
-
-
-def test_the_time_of_a_run_goes_on_after_a_reload(window: Window, studio: FakeStudio) -> None:
-    generate(window, "wait, a red heart")
-    job = window.wait("running")
-    started = studio.job(job).started or 0.0
-    studio._set(job, started=started - 3600)  # it has run for an hour
-    window.page.reload(wait_until="commit")
-    assert window.wait("running") == job
-    expect(window.page.locator(".readout")).to_contain_text("60 min")
-    studio.released.set()
-    window.wait("done")
 
 
 def test_on_a_phone_the_queue_is_a_sheet_from_below(visit: Visit, address: str, studio: FakeStudio) -> None:

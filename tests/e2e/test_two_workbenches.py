@@ -93,10 +93,11 @@ def test_an_idle_workbench_leaves_the_others_jobs_alone(page: Page, studio: Fake
     left = make(page, "left", "a red heart")
     expect(canvas(page, "right")).to_have_attribute("data-job", right)
     assert left != right
+    check_ids_and_labels(page)
 
 
-def test_every_id_is_used_once_and_a_label_names_a_control_of_its_own_workbench(page: Page) -> None:
-    make(page, "left", "a red heart")
+def check_ids_and_labels(page: Page) -> None:
+    """Every id is used once, and a label names a control of its own workbench."""
     ids = page.evaluate(
         "[...document.querySelectorAll('[id]')].filter((element) => element.id).map((element) => element.id)"
     )

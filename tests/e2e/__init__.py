@@ -1,0 +1,1 @@
+"""A package, so that a browser can be shared by its tests and by no others."""
