@@ -126,7 +126,9 @@ def picture_window(visit: Callable[..., Window], address: str, studio: Recorder)
     return window
 
 
-def test_a_picture_is_chosen_shown_sent_and_taken_away(picture_window: Window, studio: Recorder) -> None:
+def test_a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refused(
+    picture_window: Window, studio: Recorder
+) -> None:
     window = picture_window
     window.generate.click()
     expect(holder(window, "image").locator(".field-error")).to_have_text("Picture is missing.")
@@ -146,6 +148,10 @@ def test_a_picture_is_chosen_shown_sent_and_taken_away(picture_window: Window, s
     assert (studio.asked[-1].width, studio.asked[-1].height) == (None, None)
     window.page.get_by_role("button", name="Remove picture").click()
     expect(holder(window, "image").locator("img")).to_be_hidden()
+    text = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    window.field("Picture").set_input_files(text)  # type: ignore[arg-type]
+    expect(holder(window, "image").locator(".field-error")).to_contain_text("not a picture that can be read")
+    expect(window.field("Picture")).to_have_attribute("aria-invalid", "true")
 
 
 def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window: Window, studio: Recorder) -> None:
@@ -178,25 +184,11 @@ def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, s
     window.open_tab("Image to image")
     assert window.page.evaluate(use, made) is True
     with Image.open(studio.image_file(made)) as picture:
-        assert colour_of(studio, shown(window, "image")) == picture.convert("RGB").getpixel((0, 0))
-
-
-def test_the_picture_on_the_canvas_is_taken_as_the_one_to_start_from(picture_window: Window, studio: Recorder) -> None:
-    window = picture_window
-    window.open_tab("Text to image")
-    window.make("a green ball, red background")
-    window.open_tab("Image to image")
+        corner = picture.convert("RGB").getpixel((0, 0))
+    assert colour_of(studio, shown(window, "image")) == corner
+    window.page.get_by_role("button", name="Remove picture").click()
     window.page.get_by_role("button", name="Use the picture shown").click()
-    with Image.open(studio.image_file(studio.images()[0].id)) as made:
-        assert colour_of(studio, shown(window, "image")) == made.convert("RGB").getpixel((0, 0))
-
-
-def test_what_is_no_picture_is_refused_in_a_sentence_at_the_control(picture_window: Window) -> None:
-    window = picture_window
-    text = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
-    window.field("Picture").set_input_files(text)  # type: ignore[arg-type]
-    expect(holder(window, "image").locator(".field-error")).to_contain_text("not a picture that can be read")
-    expect(window.field("Picture")).to_have_attribute("aria-invalid", "true")
+    assert colour_of(studio, shown(window, "image")) == corner
 
 
 def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_a_result(
@@ -224,7 +216,7 @@ def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_
     expect(window.field("Strength")).to_have_value("0.4")
 
 
-def test_how_many_steps_will_run_is_said_as_steps_or_strength_change(picture_window: Window) -> None:
+def test_how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(picture_window: Window) -> None:
     window = picture_window
     said = holder(window, "strength").locator(".field-note")
     window.fill(Steps="20", Strength="0.6")
@@ -234,12 +226,6 @@ def test_how_many_steps_will_run_is_said_as_steps_or_strength_change(picture_win
     expect(said).to_have_text("6 of 10 steps will run.")
     window.field("Strength slider").fill("0.05")
     expect(said).to_have_text("No step would run: raise the strength or the steps.")
-
-
-def test_a_model_that_cannot_do_the_task_says_so_before_and_after_it_is_asked(
-    picture_window: Window, studio: Recorder
-) -> None:
-    window = picture_window
     crayon = window.field("Model").locator("option", has_text="Crayon")
     expect(crayon).to_be_disabled()
     window.open_tab("Text to image")
