@@ -416,13 +416,14 @@ class Studio:
     def _recover(self) -> None:
         self._lock.acquire()
         self._archive.finish_saving()
-        self._archive.describe()
         self._archive.prune_thumbnails()
         self._frames.sweep()
         self._queue.recover(self._frames.settle)
         self._frames.forget(self._queue.forget_sketches(keep=0))
         if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
             threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()
+        elif self._archive.undescribed():  # seconds for thousands, once
+            threading.Thread(target=_logged(self._archive.describe), name="describe", daemon=True).start()
 
     def _found(self, model: str) -> tuple[ModelInfo, Path]:
         info = find_model(self._catalog.models(), model)

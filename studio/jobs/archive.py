@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 THUMBNAIL_SIDE = 256
 THUMBNAIL_BYTES = 256 * 2**20  # kept over a start; what is removed is made again when it is looked at
 RELATIVES = 100  # pictures made from one that are listed
+DESCRIBED_AT_ONCE = 200
 LOST_JOB = "lost"  # the job's id for images that were found again after the index was lost
 PNG_LEVEL = 4  # a quarter faster than Pillow's default of 6, files a few per cent larger
 
@@ -237,15 +238,21 @@ class Archive:
                 continue
         return found
 
+    def undescribed(self) -> list[str]:
+        """Ids of images of an older index, which lack what the gallery finds images by."""
+        with self._database.read("read the index of images") as db:
+            return [row["id"] for row in db.execute("SELECT id FROM images WHERE words IS NULL")]
+
     def describe(self) -> int:
-        """Fill in what the gallery finds images by, for those of an older index. Returns how many there were."""
-        with self._database.write("update the index of images") as db:
-            older = [row["id"] for row in db.execute("SELECT id FROM images WHERE words IS NULL")]
-            for image_id in older:
-                recipe = db.execute("SELECT recipe FROM images WHERE id = ?", (image_id,)).fetchone()["recipe"]
-                columns = described(gallery.as_json(recipe))
-                assignments = ", ".join(f"{name} = ?" for name in columns)
-                db.execute(f"UPDATE images SET {assignments} WHERE id = ?", (*columns.values(), image_id))
+        """Fill that in, a few at a time, so that others may write between. Returns how many there were."""
+        older = self.undescribed()
+        for first in range(0, len(older), DESCRIBED_AT_ONCE):
+            with self._database.write("update the index of images") as db:
+                for image_id in older[first : first + DESCRIBED_AT_ONCE]:
+                    recipe = db.execute("SELECT recipe FROM images WHERE id = ?", (image_id,)).fetchone()["recipe"]
+                    columns = described(gallery.as_json(recipe))
+                    assignments = ", ".join(f"{name} = ?" for name in columns)
+                    db.execute(f"UPDATE images SET {assignments} WHERE id = ?", (*columns.values(), image_id))
         return len(older)
 
     def _saving(self) -> set[str]:
