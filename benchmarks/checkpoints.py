@@ -21,11 +21,14 @@ BLUEPRINT = blueprint("sd1")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def write_checkpoint(folder: Path, seed: int, dtype: str = "fp16", scale: float = 1.0) -> Path:
-    """A StableDiffusionPipeline folder; each component's weights differ between seeds. Done already: left as it is."""
+def write_checkpoint(folder: Path, seed: int, dtype: str = "fp16", scale: float = 1.0, device: str = "cpu") -> Path:
+    """A StableDiffusionPipeline folder; each component's weights differ between seeds and are drawn on `device`.
+
+    Done already: left as it is.
+    """
     if (folder / "model_index.json").exists():
         return folder
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(seed)
     index: dict[str, Any] = {"_class_name": BLUEPRINT.pipeline, **BLUEPRINT.arguments}
     for name, (library, class_name) in BLUEPRINT.parts.items():
         index[name] = [library, class_name]
@@ -49,7 +52,8 @@ def build(library: str, class_name: str, config: dict[str, Any], generator: torc
         module = cls.from_config(config) if library == "diffusers" else cls(cls.config_class(**config))
     module = module.to(dtype).to_empty(device="cpu")
     for parameter in module.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator).mul_(0.02).to(dtype)
+        drawn = torch.randn(parameter.shape, generator=generator, device=generator.device)
+        parameter.data = drawn.mul_(0.02).to("cpu", dtype)
     return module
 
 

@@ -45,10 +45,10 @@ def by_manager(manager: Manager, info: ModelInfo, dtype: str) -> None:
             touch(loaded.components[name])
 
 
-def by_diffusers(folder: Path, dtype: torch.dtype) -> None:
+def by_diffusers(folder: Path, dtype: torch.dtype, device: str = "cpu") -> None:
     from diffusers import StableDiffusionPipeline
 
-    pipeline: Any = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    pipeline: Any = StableDiffusionPipeline.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
     for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         touch(module)
     del pipeline
@@ -68,6 +68,8 @@ def seconds(run: Callable[[], None]) -> tuple[float, float]:
     """Wall seconds, and seconds of this process's own CPU time, which a busy machine hardly stretches."""
     wall, cpu = time.perf_counter(), time.process_time()
     run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -83,7 +85,8 @@ def main() -> None:
     common.announce()
     name = f"{arguments.dtype}-{arguments.scale}"
     folders = [
-        write_checkpoint(arguments.folder / name / f"random-{n}", n, arguments.dtype, arguments.scale) for n in (0, 1)
+        write_checkpoint(arguments.folder / name / f"random-{n}", n, arguments.dtype, arguments.scale, arguments.device)
+        for n in (0, 1)
     ]
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[arguments.dtype]
 
@@ -105,7 +108,9 @@ def main() -> None:
     for _ in range(arguments.rounds + 1):
         for info, folder in zip(infos, folders, strict=True):
             times["manager"].append(seconds(lambda info=info: by_manager(manager, info, arguments.dtype)))
-            times["from_pretrained"].append(seconds(lambda folder=folder: by_diffusers(folder, dtype)))
+            times["from_pretrained"].append(
+                seconds(lambda folder=folder: by_diffusers(folder, dtype, arguments.device))
+            )
             times["bytes"].append(seconds(lambda folder=folder: by_bytes(folder)))
     # The first of each model warms up.
     middle = {k: [statistics.median(column) for column in zip(*v[2:], strict=True)] for k, v in times.items()}

@@ -57,6 +57,9 @@ class AutoencoderLearner:
             z = self.model.encoder(x)  # [n, c, h/8, w/8]
         return z, self.model.decoder(z + noise.to(z.dtype))
 
+    def close(self) -> None:
+        self.pictures.close()
+
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x = batch["x"].to(memory_format=torch.channels_last)  # [n, 3, h, w] in [-1, 1]
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)

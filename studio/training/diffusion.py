@@ -97,6 +97,9 @@ class DiffusionLearner:
         generator = torch.Generator(x0.device).manual_seed(self.config.seed * 1_000_003 + step)
         return torch.randn(x0.shape, device=x0.device, generator=generator)
 
+    def close(self) -> None:
+        self.cache.blocks.close()
+
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         x0 = batch["x0"].float()  # [n, c, h, w]
         eps = batch["eps"] if "eps" in batch else self._noise(step, x0)

@@ -13,7 +13,10 @@ from studio.training.optim import Group
 
 
 class Learner(Protocol):
-    """A model with its data and its loss. What happens at a step depends on the config and the step's number alone."""
+    """A model with its data and its loss. What happens at a step depends on the config and the step's number alone.
+
+    One with processes that draw its batches also has `close()`, which ends them when no more are needed.
+    """
 
     def modules(self) -> dict[str, nn.Module]:
         """What is trained, averaged and written to checkpoints, by name."""

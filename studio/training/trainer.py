@@ -104,7 +104,7 @@ class Trainer:
         config = self.config
         sums: dict[str, float] = {}
         counted, since, began, first = 0, time.perf_counter(), time.perf_counter(), self.step
-        with prefetched(self.learner.batch, self.step, config.steps) as batches:
+        with self._workers_ended(), prefetched(self.learner.batch, self.step, config.steps) as batches:
             while self.step < self.config.steps and not self.stopping:
                 for name, value in self._advance(batches()).items():
                     sums[name] = sums.get(name, 0.0) + value
@@ -126,6 +126,14 @@ class Trainer:
             with self.ema.applied():
                 self.learner.export(self.folder / "model")
         yield self._save(final=final)
+
+    @contextmanager
+    def _workers_ended(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if close := getattr(self.learner, "close", None):
+                close()
 
     def _advance(self, batch: dict[str, Tensor]) -> dict[str, float]:
         """One optimizer step."""
