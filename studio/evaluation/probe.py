@@ -7,6 +7,7 @@ Independent of its training data and of prompts.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -108,6 +109,17 @@ class ProbeNet(nn.Module):
         pooled = torch.cat([early.mean((2, 3)), deep.mean((2, 3)), deep.amax((2, 3))], 1)  # [B, C/2 + 4C]
         return self.grid(joined), self.ground(pooled)
 
+    def features(self, x: Tensor) -> Tensor:
+        """Mean and deviation over the picture of each channel, from edges to objects, [B, 8C].
+
+        Blur below a pixel of 128 hardly changes them: the probe has learnt to see through it.
+        """
+        first = self.early[0](x)
+        early = self.early[1](first)
+        late = self.late(early)
+        levels = [level.flatten(2) for level in (first, early, late, self.deep(late))]
+        return torch.cat([level.mean(2) for level in levels] + [level.std(2) for level in levels], 1)
+
 
 def to_tensor(pictures: Sequence[Image.Image | np.ndarray], size: int) -> Tensor:
     """Pictures as [B, 3, size, size] in -1..1; another size is reduced or enlarged smoothly."""
@@ -165,6 +177,22 @@ class Probe:
             grid, ground = self.net(x)
             found += decode(self.spec, grid.float().cpu(), ground.float().cpu())
         return found
+
+    @torch.inference_mode()
+    def features(self, pictures: Sequence[Image.Image | np.ndarray], batch: int = 50) -> np.ndarray:
+        """[n, d] float64, for distances between sets of pictures."""
+        parts = [
+            self.net.features(to_tensor(pictures[start : start + batch], self.spec.size).to(self.device)).double().cpu()
+            for start in range(0, len(pictures), batch)
+        ]
+        return torch.cat(parts).numpy()
+
+    def name(self) -> str:
+        """Names this probe among others: "probe-" and six digits of the hash of its weights in half precision."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.net.state_dict().items()):
+            digest.update(key.encode() + (value.half() if value.is_floating_point() else value).cpu().numpy().tobytes())
+        return f"probe-{digest.hexdigest()[:6]}"
 
 
 def decode(spec: ProbeSpec, grid: Tensor, ground: Tensor) -> list[Findings]:
