@@ -38,8 +38,12 @@ def missing(name: str) -> str | None:
         lacks.append(f"the package {package.replace('_', '-')}")
     if _weights(weights) is None:
         what = "a CLIP model's folder named clip" if name == CLIP else f"the file {weights}"
-        lacks.append(f"{what} in {' or '.join(str(folder) for folder in places())}")
+        lacks.append(f"{what} in {' or '.join(_shown(folder) for folder in places())}")
     return f"{name} needs {' and '.join(lacks)}." if lacks else None
+
+
+def _shown(folder: Path) -> str:
+    return str(folder).replace(str(Path.home()), "~", 1)
 
 
 def _weights(name: str) -> Path | None:

@@ -117,7 +117,7 @@ def test_a_missing_font_and_bad_options_are_named(monkeypatch):
     with pytest.raises(StorageError, match="install it"):
         glyphs.find_font()
     monkeypatch.setenv(glyphs.VARIABLE, "no/such/file.zip")
-    with pytest.raises(StorageError, match="UNNOISE_EMOJI names 'file.zip'"):
+    with pytest.raises(StorageError, match="UNNOISE_EMOJI names"):
         glyphs.find_font()
     monkeypatch.setattr(glyphs, "source", lambda: stand_in)
     with pytest.raises(InvalidRequest, match="one drawing style"):
