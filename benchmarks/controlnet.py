@@ -21,7 +21,7 @@ from studio.evaluation.adherence import score
 from studio.evaluation.expected import Prompt
 from studio.evaluation.maps import edge_f1, nearest, region_iou
 from studio.evaluation.probe import Probe
-from studio.training.adherence import MODEL, PROBE, own_defaults
+from studio.training.adherence import MODEL, read_card
 from studio.training.datasets.tinyworld import canonical_caption, held_out_scenes, maps, parse, render_array
 from studio.training.datasets.tinyworld.draw import contours, object_tones
 from studio.training.datasets.tinyworld.grounds import paint_ground
@@ -73,7 +73,10 @@ def main() -> None:
     common.announce()
     one = args.count // 2
     scenes = [*held_out_scenes("one", one, args.seed), *held_out_scenes("two", args.count - one, args.seed)]
-    probe, guidance = Probe.load(PROBE), own_defaults(args.model).get("guidance_scale", 2.5)
+    probe, guidance = (
+        Probe.load(MODEL.parent / "probe"),
+        read_card(args.model).get("defaults", {}).get("guidance_scale", 2.5),
+    )
     report("true pictures", [render_array(s, SIZE) for s in scenes], scenes, probe)
 
     def make(pipeline, maps_of=None) -> list[np.ndarray]:

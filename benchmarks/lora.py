@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from studio.evaluation.adherence import score
 from studio.evaluation.probe import Probe
-from studio.training.adherence import MODEL, own_defaults
+from studio.training.adherence import MODEL, read_card
 from studio.training.datasets.filters import filters
 from studio.training.datasets.tinyworld import TinyWorld, held_out_prompts, held_out_renders
 from studio.training.pictures import sheet, to_tensor
@@ -102,7 +102,7 @@ def main() -> None:
     if probe is None:
         print(f"content: NOT RUN ({args.probe} is not there; train presets/training/starter-probe-styles.yaml)")
     prompts = held_out_prompts("one", args.count)
-    guidance = own_defaults(args.model).get("guidance_scale", 2.5)
+    guidance = read_card(args.model).get("defaults", {}).get("guidance_scale", 2.5)
 
     def make() -> list[Image.Image]:
         made: list[Image.Image] = []

@@ -207,3 +207,31 @@ def test_the_torch_rule_catches_what_it_is_for() -> None:
     assert foreign_imports(ROOT / "studio/server/x.py", "import gradio as gr") == ["gradio"]
     assert foreign_imports(ROOT / "studio/ui/x.py", "import gradio as gr") == []
     assert foreign_imports(ROOT / "studio/engine/x.py", "import torch") == []
+
+
+def names_of(path: Path) -> set[str]:
+    """What a module's source binds at its top, or imports; of a package its modules too."""
+    found = {each.stem for each in path.parent.iterdir()} if path.name == "__init__.py" else set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
+def test_what_is_not_run_by_tests_imports_names_that_are_there(folder: str) -> None:
+    missing = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(("studio", "tests")):
+                continue
+            source = ROOT / Path(*node.module.split("."))
+            source = source / "__init__.py" if source.is_dir() else source.with_suffix(".py")
+            there = names_of(source) if source.is_file() else set()
+            lazy = "__getattr__" in there  # gives names when they are asked for
+            missing += [f"{path.name}: {node.module}.{a.name}" for a in node.names if a.name not in there and not lazy]
+    assert missing == []
