@@ -30,7 +30,7 @@ from studio.training.pictures import sheet, to_tensor
 
 STYLES = {"blueprint": False, "crayon": True, "comic": True}  # style -> whether it keeps colours
 NAMES = ("none", *STYLES)
-DRAWN, HELD_OUT, STEPS = 120, 60, 150  # of each style; steps of the classifier
+DRAWN, HELD_OUT, STEPS = 240, 60, 600  # of each style; steps of the classifier
 
 
 def drawings(vae: nn.Module, start: int, count: int) -> tuple[Tensor, Tensor]:
@@ -55,12 +55,14 @@ def classifier(vae: nn.Module) -> nn.Module:
     layers = [nn.Conv2d(3, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1)]
     net = nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, len(NAMES)))
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, STEPS)
     x, y = drawings(vae, 0, DRAWN)
     for _ in range(STEPS):
         picks = torch.randint(len(x), (48,))
         noisy = x[picks] * torch.empty(48, 1, 1, 1).uniform_(0.9, 1.1) + torch.randn(48, 3, 1, 1) * 0.05
         F.cross_entropy(net(noisy), y[picks]).backward()
         optimizer.step()
+        rate.step()
         optimizer.zero_grad()
     x, y = drawings(vae, DRAWN, HELD_OUT)
     with torch.no_grad():
