@@ -129,7 +129,7 @@ def test_pictures_are_found_chosen_compared_looked_at_deleted_restored_and_sent_
         tiles.nth(1).click()
         chosen.get_by_role("button", name="Send to").click()
         page.get_by_role("menuitem", name="Use in Image to image").click()
-        expect(page.get_by_label("Prompt", exact=True)).to_have_value("a olive boat")
+        expect(page.locator(".field.is-prompt textarea")).to_have_value("a olive boat")
         expect(page.locator(".field.is-task-image:visible img")).to_be_visible()
         assert page.url.endswith("#image-to-image")
         page.close()  # before its studio
