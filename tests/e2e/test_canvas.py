@@ -49,7 +49,7 @@ def test_a_run_comes_out_of_the_noise_until_another_view_is_chosen(
 
 
 def test_the_stage_has_one_height_from_the_first_visit_on(window: Window) -> None:
-    stage = window.page.locator(".stage")
+    stage = window.page.locator("#workbench .stage")
     before = box(stage)["height"]
     window.make("a red heart")
     assert box(stage)["height"] == before

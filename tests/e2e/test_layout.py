@@ -25,7 +25,7 @@ def box(locator: Locator) -> dict[str, float]:
 
 
 def stage(window: Window) -> dict[str, float]:
-    return box(window.page.locator(".stage"))
+    return box(window.page.locator("#workbench .stage"))
 
 
 def test_the_settings_scroll_by_themselves_and_generate_stays_in_reach(window: Window) -> None:
@@ -85,7 +85,7 @@ def test_the_picture_keeps_its_height_from_run_to_run(window: Window, studio: Fa
 def test_a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(phone: Window) -> None:
     phone.make("a red heart, striped, and a very_long_word_" + "x" * 200)
     expect(phone.results.first).to_be_visible()
-    tops = [box(each)["y"] for each in (phone.field("Prompt"), phone.page.locator(".stage"), phone.results.first)]
+    tops = [box(each)["y"] for each in (phone.field("Prompt"), phone.page.locator("#workbench .stage"), phone.results.first)]
     assert tops == sorted(tops)
     assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for button in (phone.generate, phone.stop):

@@ -31,14 +31,14 @@ def panel(window: Window, title: str) -> Locator:
 def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) -> None:
     window.make("a red heart")
     fitted = width(window)
-    window.page.locator(".stage").click(position={"x": 20, "y": 20})
+    window.page.locator("#workbench .stage").click(position={"x": 20, "y": 20})
     window.page.keyboard.press("1")
     assert width(window) == 128
     window.page.keyboard.press("0")
     assert width(window) == fitted
     tool(window, "Zoom in").click()
     assert width(window) == pytest.approx(fitted * 1.25, abs=2)
-    window.page.locator(".stage").hover()
+    window.page.locator("#workbench .stage").hover()
     window.page.mouse.wheel(0, -400)
     larger = width(window)
     assert larger > fitted * 1.25
