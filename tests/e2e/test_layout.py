@@ -85,7 +85,9 @@ def test_the_picture_keeps_its_height_from_run_to_run(window: Window, studio: Fa
 def test_a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(phone: Window) -> None:
     phone.make("a red heart, striped, and a very_long_word_" + "x" * 200)
     expect(phone.results.first).to_be_visible()
-    tops = [box(each)["y"] for each in (phone.field("Prompt"), phone.page.locator("#workbench .stage"), phone.results.first)]
+    tops = [
+        box(each)["y"] for each in (phone.field("Prompt"), phone.page.locator("#workbench .stage"), phone.results.first)
+    ]
     assert tops == sorted(tops)
     assert phone.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     for button in (phone.generate, phone.stop):
