@@ -59,7 +59,7 @@ def test_the_stage_has_one_height_from_the_first_visit_on(window: Window) -> Non
 
 def test_a_picture_keeps_its_shape_while_one_of_another_shape_is_made(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart", Width="256", Height="128")
-    picture = window.page.locator(".picture img")
+    picture = window.page.locator("#workbench .picture img")
     wide = box(picture)
     assert wide["width"] / wide["height"] == pytest.approx(2, rel=0.02)
     before = window.job

@@ -103,13 +103,13 @@ def test_on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(
     expect(phone.field("Steps")).to_be_hidden()
     settings.click()
     expect(phone.page.get_by_role("button", name="Done")).to_be_focused()
-    sheet, picture = box(phone.page.locator(".settings")), box(phone.page.locator(".picture img"))
+    sheet, picture = box(phone.page.locator(".settings")), box(phone.page.locator("#workbench .picture img"))
     assert picture["y"] >= box(phone.page.locator("#bar"))["height"] - 1
     assert picture["y"] + picture["height"] <= sheet["y"] + 1
     assert sheet["y"] + sheet["height"] <= box(phone.generate)["y"]
     phone.fill(Steps="7")
     phone.wait("done", other_than=first)
-    expect(phone.page.locator(".picture img")).to_be_in_viewport(ratio=0.99)
+    expect(phone.page.locator("#workbench .picture img")).to_be_in_viewport(ratio=0.99)
     phone.page.keyboard.press("Escape")
     expect(phone.field("Steps")).to_be_hidden()
     expect(settings).to_be_focused()

@@ -19,7 +19,7 @@ def tool(window: Window, name: str) -> Locator:
 
 
 def width(window: Window) -> float:
-    found = window.page.locator(".picture").bounding_box()
+    found = window.page.locator("#workbench .picture").bounding_box()
     assert found is not None
     return found["width"]
 
@@ -42,11 +42,11 @@ def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) 
     window.page.mouse.wheel(0, -400)
     larger = width(window)
     assert larger > fitted * 1.25
-    middle = window.page.locator(".picture").bounding_box()
+    middle = window.page.locator("#workbench .picture").bounding_box()
     window.page.mouse.down()
     window.page.mouse.move(700, 300)
     window.page.mouse.up()
-    assert window.page.locator(".picture").bounding_box() != middle
+    assert window.page.locator("#workbench .picture").bounding_box() != middle
     window.step.focus()
     window.page.keyboard.press("ArrowLeft")
     assert width(window) == larger  # a step of the same picture keeps the scale
@@ -147,7 +147,7 @@ def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Windo
     expect(tool(window, "Delete")).to_be_disabled()
     window.page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(window.results).to_have_count(1)
-    expect(window.page.locator(".picture img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
+    expect(window.page.locator("#workbench .picture img")).to_have_attribute("src", f"{_origin(window)}/images/{image}")
     assert studio.image_file(image).is_file()
 
 
@@ -208,7 +208,9 @@ def test_candidates_are_kept_discarded_gone_on_from_and_seen_before_and_after(
     expect(cells).to_have_count(3)
     act("Keep it, discard the others: image 3")
     expect(window.page.get_by_text("2 pictures moved to the trash.")).to_be_visible()
-    expect(window.page.locator(".picture img")).to_have_attribute("src", f"{_origin(window)}/images/{images[2]}")
+    expect(window.page.locator("#workbench .picture img")).to_have_attribute(
+        "src", f"{_origin(window)}/images/{images[2]}"
+    )
     assert [view.id for view in studio.images()] == [images[2]]
     window.page.locator(".toast").get_by_role("button", name="Undo").click()
     expect(window.results).to_have_count(3)

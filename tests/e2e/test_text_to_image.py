@@ -26,7 +26,7 @@ def test_one_click_on_an_example_makes_a_picture(window: Window, studio: FakeStu
     window.page.get_by_role("button", name="a large red heart, striped yellow background").click()
     job = window.wait("done")
     assert studio.job(job).request.prompt == "a large red heart, striped yellow background"
-    expect(window.page.locator(".picture img")).to_have_attribute(
+    expect(window.page.locator("#workbench .picture img")).to_have_attribute(
         "src", f"{_origin(window)}/images/{studio.job(job).images[0]}"
     )
     expect(window.results).to_have_count(1)
@@ -323,7 +323,7 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, studio
         "Width": "64",
     }
     old = window.make(settings["Prompt"], **{name: text for name, text in settings.items() if name != "Prompt"})
-    window.page.get_by_label("Sampler").select_option("euler")
+    window.field("Sampler").select_option("euler")
     window.make("something else", Negative_prompt="", Steps="9", CFG="3", Seed="5", Width="")
     window.results.nth(1).click()
     assert window.wait("done", other_than=studio.jobs(limit=1)[0].id) == old
@@ -368,7 +368,7 @@ def test_several_images_can_be_looked_at_one_by_one(window: Window, studio: Fake
     window.page.get_by_role("button", name="Image 3 of 3, seed 42").click()
     expect(window.page.get_by_role("button", name="Image 3 of 3, seed 42")).to_have_attribute("aria-pressed", "true")
     window.page.get_by_role("button", name="Image 1 of 3, seed 40").click()
-    expect(window.page.locator(".picture img")).to_have_attribute(
+    expect(window.page.locator("#workbench .picture img")).to_have_attribute(
         "src", f"{_origin(window)}/images/{studio.job(job).images[0]}"
     )
 
