@@ -142,7 +142,7 @@ def test_what_changes_acts_from_the_step_on_and_can_be_branched_again(runs: Runs
         info, after = runs.trace(made)
         scale = (after["scale"][:, None, None, None], before["scale"][:, None, None, None])
         states = (after["x_t"].float() * scale[0], before["x_t"].float() * scale[1])
-        assert torch.allclose(states[0][:3], states[1][:3], atol=4e-3), each
+        assert torch.allclose(states[0][:3], states[1][:3], rtol=2e-3, atol=4e-3), each  # kept as fp16
         assert not torch.allclose(states[0][3:], states[1][3:], atol=4e-3), each
         again = runs.branch(made, 3)
         assert again.pixels == made.pixels, each

@@ -116,7 +116,7 @@ tasks = (
     .flatmap(lambda kind: fields_of(TASKS[kind]).map(lambda values: {"kind": kind} | values))
     .filter(goes_together)
 )
-parts = st.lists(st.sampled_from(list(PARTS)), unique=True).flatmap(
+parts = st.lists(st.sampled_from([kind for kind, part in PARTS.items() if part.offered]), unique=True).flatmap(
     lambda kinds: st.tuples(*(fields_of(PARTS[k]).map(lambda values, k=k: {"kind": k} | values) for k in kinds))
 )
 
