@@ -57,13 +57,12 @@ class Window:
         return self.canvas.get_attribute("data-job") or ""
 
     def open_tab(self, title: str) -> None:
-        """By its name, where the window is narrow by its group's first."""
+        """By its name, or a group's; where the window is narrow, its group's first."""
         navigation = self.page.get_by_role("navigation")
-        group = navigation.locator(".group", has=self.page.locator(f".tab-link[data-title='{title}']"))
-        link = group.get_by_role("link", name=title, exact=True)
-        if not link.is_visible():
-            group.locator(".group-link").click()
-        link.click()
+        tab = self.page.locator(f".tab-link[data-title='{title}']")
+        if tab.count() and not tab.is_visible():
+            navigation.locator(".group", has=tab).locator(".group-link").click()
+        navigation.get_by_role("link", name=title, exact=True).click()
 
     def field(self, name: str) -> Locator:
         return self.page.locator("#workbench").get_by_label(name, exact=True)  # another tab may have one of its name
