@@ -55,7 +55,7 @@ def compare(options: Any, folder: Path) -> int:
     def run(request: GenerationRequest, traced: bool = True) -> str:
         events: list[Any] = []
         execute(
-            "bench", resolve(request, info, [info]), manager=manager, catalog=manager.catalog, archive=archive, frames=None,
+            "benchmark", resolve(request, info, [info]), manager=manager, catalog=manager.catalog, archive=archive, frames=None,
             inputs=inputs, emit=events.append, traces=traces if traced else None,
         )  # fmt: skip
         if events[-1].kind != "done":

@@ -28,7 +28,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
-START = 12.0  # seconds that a process takes to load torch and its kin from a cold disk; not the section's own
+START = 12.0  # seconds that a process takes to load torch and diffusers from a cold disk; not the section's own
 # Module -> what pip calls it, in the order in which they build on each other.
 CARRIED = {
     "yaml": "PyYAML", "PIL": "pillow", "psutil": "psutil", "regex": "regex", "requests": "requests", "filelock": "filelock",

@@ -7,7 +7,7 @@ torch, so `compat.prepare()` must be called before.
 import importlib
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -18,12 +18,13 @@ from studio.core.models import ModelInfo
 from studio.core.options import find_model
 from studio.core.request import GenerationRequest
 from studio.core.sketch import is_sketch
-from studio.engine.effects import no_traces
-from studio.engine.generate import Watch
+from studio.engine.effects import TraceFile, no_traces
+from studio.engine.generate import Result, Watch
+from studio.engine.observers import Observer
 from studio.engine.precision import leases
 from studio.engine.previews import Previewer
 from studio.engine.recorder import recorder_for
-from studio.engine.stages import as_written, generate_all, planned
+from studio.engine.stages import Run, as_written, generate_all, planned
 from studio.engine.trace_recorder import TraceRecorder
 from studio.jobs.frames import FrameStore
 from studio.jobs.inputs import InputStore
@@ -106,39 +107,75 @@ def run(
 ) -> None:
     """Pictures of the request. Raises StudioError."""
     models = catalog.models()
-    info = find_model(models, request.model)
-    if info.problem:  # a file that was damaged after the request was queued
-        raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
-    reporter.model = info.title
-    reporter.loading("starting", None)
+    info = usable(models, request.model, reporter)
     previewer = Previewer(archive.private / "previews") if request.previews and reporter.frames is not None else None
-    lease = leases(manager, request.dtype, manager.settings.outputs / PRIVATE / "precision", reporter.loading)
-    recorder_class = recorder_for(manager.device)
-    runs = planned(request, info, models)
+    stages = planned(request, info, models)
     with ExitStack() as stack:
-        traced = traces is not None and traces.keeps and len(runs) == 1 and not is_sketch(reporter.job)
+        traced = traces is not None and traces.keeps and len(stages) == 1 and not is_sketch(reporter.job)
         trace = stack.enter_context(_trace_recorder(traces, info)) if traces is not None and traced else None
+        recorder_class = recorder_for(manager.device)
         recorder = stack.enter_context(recorder_class(previewer, reporter.emit, reporter.put_frame, request.count))
-
-        @contextmanager
-        def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
-            recorder.catch_up()  # the last steps are reported before the wait
-            reporter.model = wanted.title
-            with lease(number, wanted, asked) as loaded:
-                if previewer is not None:
-                    previewer.show(loaded)
-                yield loaded
-
-        observers = tuple(each for each in (recorder, previewer, trace) if each is not None)
-        watch = Watch(observers, reporter.cancelled, inputs.open, traces.path if traces else no_traces)
-        wildcards = Wildcards(manager.settings.wildcards)
-        expand = partial(expanded, lines=wildcards) if is_read(request, info) else as_written
-        for result in generate_all(request, runs, leased, watch, expand=expand):
+        made = pictures(
+            request,
+            info,
+            stages,
+            manager=manager,
+            inputs=inputs,
+            reporter=reporter,
+            observers=[each for each in (recorder, previewer, trace) if each is not None],
+            trace_file=traces.path if traces else no_traces,
+            before_lease=recorder.catch_up,  # the last steps are reported before the wait
+            leased=previewer.show if previewer is not None else None,
+        )
+        for result in made:
             recorder.catch_up()
             if not is_sketch(reporter.job):
                 reporter.emit(archive.save(result.image, result.recipe, reporter.job))
             if trace is not None:
                 trace.finished(result.recipe)
+
+
+def usable(models: list[ModelInfo], name: str, reporter: ProgressReporter) -> ModelInfo:
+    """The model of that name, which is reported as being loaded. Raises ModelError for a file that cannot be used: it may have been
+    damaged after the request was queued."""
+    info = find_model(models, name)
+    if info.problem:
+        raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
+    reporter.model = info.title
+    reporter.loading("starting", None)
+    return info
+
+
+def pictures(
+    request: GenerationRequest,
+    info: ModelInfo,
+    stages: list[Run],
+    *,
+    manager: Manager,
+    inputs: InputStore,
+    reporter: ProgressReporter,
+    observers: Sequence[Observer],
+    trace_file: TraceFile = no_traces,
+    before_lease: Callable[[], None] | None = None,
+    leased: Callable[[Loaded], None] | None = None,
+) -> Iterator[Result]:
+    """The request's pictures one by one, with the models of its stages leased in turn."""
+    settings = manager.settings
+    lease = leases(manager, request.dtype, settings.outputs / PRIVATE / "precision", reporter.loading)
+
+    @contextmanager
+    def reported(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
+        if before_lease is not None:
+            before_lease()
+        reporter.model = wanted.title
+        with lease(number, wanted, asked) as loaded:
+            if leased is not None:
+                leased(loaded)
+            yield loaded
+
+    watch = Watch(tuple(observers), reporter.cancelled, inputs.open, trace_file)
+    expand = partial(expanded, lines=Wildcards(settings.wildcards)) if is_read(request, info) else as_written
+    yield from generate_all(request, stages, reported, watch, expand=expand)
 
 
 def _trace_recorder(traces: TraceStore, info: ModelInfo) -> TraceRecorder:

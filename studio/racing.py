@@ -4,36 +4,26 @@ A runner of `studio.execution`, for the worker and the command line. Importing i
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 from studio.core import events
-from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
-from studio.core.options import find_model
 from studio.core.race import Lane, Leg, LegResult, Plan, ReferenceResult, Results, is_stochastic, plan, title_of
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
-from studio.engine.generate import Watch
-from studio.engine.precision import leases
 from studio.engine.race import End, Measuring, References, latent_error, picture_error
-from studio.engine.stages import as_written, generate_all, planned
+from studio.engine.recorder import PACE
+from studio.engine.stages import planned
 from studio.engine.tap import TapStep
-from studio.execution import ProgressReporter
+from studio.execution import ProgressReporter, pictures, usable
 from studio.jobs.archive import encode_png
 from studio.jobs.inputs import InputStore
 from studio.jobs.races import FOLDER, REFERENCES, RaceFolder
 from studio.jobs.saving import Sink
-from studio.jobs.storage import PRIVATE
 from studio.jobs.traces import TraceStore
 from studio.manager.disk.catalog import Catalog
-from studio.manager.manager import Loaded, Manager
-from studio.prompts.prepare import expanded, is_read
-from studio.prompts.wildcards import Wildcards
-
-PACE = 0.15  # seconds between two reports of progress
+from studio.manager.manager import Manager
 
 
 def run(
@@ -48,12 +38,8 @@ def run(
     """The race of the reporter's job, as its folder has it. Raises as `execution.run` does."""
     folder = RaceFolder(archive.private / FOLDER, reporter.job)
     models = catalog.models()
-    info = find_model(models, request.model)
-    if info.problem:
-        raise ModelError(f"{info.title} cannot be used: {info.problem}", field="model")
+    info = usable(models, request.model, reporter)
     asked = plan(folder.asked().race, info, models)
-    reporter.model = info.title
-    reporter.loading("starting", None)
     sampler = _Sampler(info, models, manager, inputs, reporter, _Progress(asked.evaluations, reporter.emit))
     _Racing(asked, folder, sampler, References(folder.path.parent / REFERENCES)).go()
 
@@ -112,19 +98,16 @@ class _Sampler:
 
     def make(self, request: GenerationRequest) -> _Made:
         measuring = Measuring(self.progress.on_step)
-        settings = self.manager.settings
-        lease = leases(self.manager, request.dtype, settings.outputs / PRIVATE / "precision", self.reporter.loading)
-
-        @contextmanager
-        def leased(number: int, wanted: ModelInfo, asked: GenerationRequest) -> Iterator[Loaded]:
-            self.reporter.model = wanted.title
-            with lease(number, wanted, asked) as loaded:
-                yield loaded
-
-        watch = Watch((measuring,), self.reporter.cancelled, self.inputs.open)
-        expand = partial(expanded, lines=Wildcards(settings.wildcards)) if is_read(request, self.info) else as_written
-        runs = planned(request, self.info, self.models)
-        [result] = generate_all(request, runs, leased, watch, expand=expand)
+        stages = planned(request, self.info, self.models)
+        [result] = pictures(
+            request,
+            self.info,
+            stages,
+            manager=self.manager,
+            inputs=self.inputs,
+            reporter=self.reporter,
+            observers=[measuring],
+        )
         end = End.of(measuring.latents, result.image.convert("RGB"))
         return _Made(end, result.recipe, measuring.evaluations, measuring.seconds)
 

@@ -191,7 +191,7 @@ def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, s
     assert colour_of(studio, shown(window, "image")) == corner
 
 
-def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_a_result(
+def test_the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_and_a_result_brings_it_back(
     picture_window: Window, studio: Recorder
 ) -> None:
     window = picture_window
@@ -200,7 +200,8 @@ def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_
     window.fill(Strength="0.4")
     window.open_tab("Inpaint")
     assert shown(window, "image") == digest
-    expect(window.field("Strength")).to_have_value("0.4")
+    expect(window.field("Strength")).to_have_value("0.75")  # as the intent Fill has it
+    window.fill(Strength="0.5")
     expect(holder(window, "mask")).to_contain_text("White is made anew")
     window.field("Mask").set_input_files(file("white"))  # type: ignore[arg-type]
     mask = shown(window, "mask")
@@ -208,23 +209,24 @@ def test_picture_and_strength_stay_put_when_the_mode_changes_and_come_back_with_
     assert studio.asked[-1].images() == {"task.image": digest, "task.mask": mask}
     window.open_tab("Image to image")
     expect(holder(window, "mask")).to_be_hidden()
+    expect(window.field("Strength")).to_have_value("0.4")
     window.page.get_by_role("button", name="Remove picture").click()
     window.fill(Strength="0.9")
     window.results.first.click()
     expect(window.page).to_have_url(re.compile("#inpaint$"))
     assert (shown(window, "image"), shown(window, "mask")) == (digest, mask)
-    expect(window.field("Strength")).to_have_value("0.4")
+    expect(window.field("Strength")).to_have_value("0.5")
 
 
 def test_how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(picture_window: Window) -> None:
     window = picture_window
-    said = holder(window, "strength").locator(".field-note")
+    said = holder(window, "strength").filter(visible=True).locator(".field-note")
     window.fill(Steps="20", Strength="0.6")
     expect(said).to_have_text("12 of 20 steps will run.")
     expect(window.field("Strength")).to_have_accessible_description("12 of 20 steps will run.")
     window.fill(Steps="10")
     expect(said).to_have_text("6 of 10 steps will run.")
-    window.field("Strength slider").fill("0.05")
+    window.field("Strength slider").filter(visible=True).fill("0.05")
     expect(said).to_have_text("No step would run: raise the strength or the steps.")
     crayon = window.field("Model").locator("option", has_text="Crayon")
     expect(crayon).to_be_disabled()
@@ -331,7 +333,9 @@ def test_a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
     window.open_tab("Grain")
     expect(group).to_have_attribute("data-large", "")
     window.page.get_by_role("button", name="Add Grain", exact=True).click()
-    expect(holder(window, "strength").locator(".field-note")).to_have_text("7 of 12 steps will run.")
+    expect(holder(window, "strength").filter(visible=True).locator(".field-note")).to_have_text(
+        "7 of 12 steps will run."
+    )
     expect(window.field("Model").locator("option:disabled")).to_have_text(["Crayon"])
     window.generate.click()
     expect(window.canvas).to_contain_text(str(studio.refusal))

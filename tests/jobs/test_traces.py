@@ -1,4 +1,4 @@
-"""Traces are kept whole, under a limit, the oldest removed first; what is read of them is checked before it is believed."""
+"""Traces are kept whole, under a limit, the oldest removed first; what is read of them is checked first."""
 
 import json
 import math

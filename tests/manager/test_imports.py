@@ -115,26 +115,28 @@ def test_it_goes_on_in_the_background_and_says_how_far_it_is(
     manager: Manager, make_manager: Callable[..., Manager]
 ) -> None:
     (info,) = manager.catalog.models()
-    told: list[Any] = []
-    manager.imports.changed = lambda: told.extend(manager.imports.views())
+    reported: list[Any] = []
+    manager.imports.changed = lambda: reported.extend(manager.imports.views())
     assert manager.prepared() == ()
     manager.imports.prepare(manager.conversion(info, "bf16"))
     wait_for(lambda: manager.prepared() == (info.id,))
     wait_for(lambda: not running(manager))
     assert manager.imports.views() == ()
-    fractions = [view.fraction for view in told if view.fraction is not None]
-    assert {view.model for view in told} == {info.id} and {view.dtype for view in told} == {"bf16"}
+    fractions = [view.fraction for view in reported if view.fraction is not None]
+    assert {view.model for view in reported} == {info.id} and {view.dtype for view in reported} == {"bf16"}
     assert fractions == sorted(fractions) and len(set(fractions)) >= 3 and 0 <= fractions[0] <= fractions[-1] <= 1
-    assert any(view.what == "converting unet" for view in told)
+    assert any(view.what == "converting unet" for view in reported)
     (folder,) = left(manager)
-    told.clear()
+    reported.clear()
     manager.imports.prepare(manager.conversion(info, "bf16"))
-    assert told == [] and manager.imports.views() == () and not running(manager)
+    assert reported == [] and manager.imports.views() == () and not running(manager)
     again = make_manager()  # as after a restart
     assert again.prepared() == (info.id,)
-    with again.lease(info, "bf16", lambda what, fraction: told.append(what) if "convert" in what else None) as loaded:
+    with again.lease(
+        info, "bf16", lambda what, fraction: reported.append(what) if "convert" in what else None
+    ) as loaded:
         assert loaded.folder.name == folder
-    assert told == []
+    assert reported == []
 
 
 def test_a_cancelled_job_ends_the_conversion_wherever_it_is_and_nothing_stays(
@@ -246,7 +248,7 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
     models = {info.title: info for info in manager.catalog.models()}
     order: list[str] = []
 
-    def told() -> None:
+    def reported() -> None:
         views = [view for view in manager.imports.views() if view.fraction is not None]
         assert len(views) <= 1
         order.extend(view.model for view in views if view.model not in order)
@@ -254,7 +256,7 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
     convert_here(monkeypatch)
     convert, asked = imports.Imports._convert, threading.Event()
     monkeypatch.setattr(imports.Imports, "_convert", lambda self, run: asked.wait(60) and convert(self, run))
-    manager.imports.changed = told
+    manager.imports.changed = reported
     manager.imports.prepare(manager.conversion(models["tiny"], "fp32"))
     wait_for(lambda: order)
     manager.imports.prepare(manager.conversion(models["second"], "fp32"))

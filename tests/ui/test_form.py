@@ -71,7 +71,8 @@ def test_every_field_of_the_core_and_of_every_task_has_a_control_with_its_title(
 
 def test_tasks_share_the_controls_of_fields_that_they_declare_alike(form: Form) -> None:
     first, second = form.tasks["image_to_image"], form.tasks["inpaint"]
-    assert first["strength"] is second["strength"] and "mask" not in first
+    assert first["resize"] is second["resize"] and "mask" not in first
+    assert first["strength"] is not second["strength"]  # which an intent sets
 
 
 def test_the_form_as_drawn_is_a_good_request_with_the_models_own_settings(form: Form) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from studio.core.errors import InvalidRequest
-from studio.core.fields import ImageHash, Integer, extra
+from studio.core.fields import ImageHash, Integer, Number, extra
 from studio.core.intents import INTENTS, settings_of
 from studio.core.pictures import MAX_PIXELS, as_mask
 from studio.core.regions import Box, Sides
@@ -65,6 +65,14 @@ class Inpaint(ImageToImage):
         description="White is made anew, black is kept, grey is changed less. A mask of another size is stretched to the "
         "picture's. Not needed to extend a picture.",
         json_schema_extra=extra(widget="mask", wide=True, infotext="Mask hash"),
+    )
+    strength: Number = Field(
+        0.75,
+        ge=0.01,
+        le=1.0,
+        title="Strength",
+        description="How much of what is in the mask changes: 1 starts from noise alone. The intent sets it as it suits the model.",
+        json_schema_extra=extra(soft=(0.05, 1, 0.05), infotext="Denoising strength"),
     )
     mask_grow: Integer = Field(
         8,

@@ -45,9 +45,9 @@ export class RaceForm {
   async open() {
     if (this.menu) return this.estimate();
     const kept = JSON.parse(localStorage.getItem(KEPT) ?? "null");
-    const bench = kept ? null : currentWorkbench() ?? (await firstWorkbench());
-    const model = kept?.request.model ?? bench?.fields.get("model")?.get();
-    this.prompt.value = kept?.request.prompt ?? bench?.root.querySelector(".is-prompt textarea")?.value ?? "";
+    const workbench = kept ? null : currentWorkbench() ?? (await firstWorkbench());
+    const model = kept?.request.model ?? workbench?.fields.get("model")?.get();
+    this.prompt.value = kept?.request.prompt ?? workbench?.root.querySelector(".is-prompt textarea")?.value ?? "";
     await this.read(model || "default", kept);
     return undefined;
   }
