@@ -1,6 +1,6 @@
 """What tasks without latents share: noise for a batch, the error by noise level, and sampling by a stock scheduler.
 
-Works on data [n, ...] of any shape; independent of networks and objectives.
+Works on data [n, ...] of any shape; independent of networks.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from studio.training.objectives import weight
 
 
 def noise(x0: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -24,6 +26,18 @@ def fixed_noise(x0: Tensor, seed: int) -> dict[str, Tensor]:
     rng = np.random.default_rng((seed, 1))
     u = torch.from_numpy((np.arange(len(x0)) + 0.5) / len(x0))
     return {"x0": x0, "u": u, "eps": torch.from_numpy(rng.standard_normal(tuple(x0.shape), dtype=np.float32))}
+
+
+def errors(
+    batch: dict[str, Tensor], network: Callable[[Tensor, Tensor], Tensor], objective: Any, schedule: Any, weighting: str
+) -> tuple[Tensor, Tensor]:
+    """Of each of a batch's n: the mean squared error of the target that `network(x_t, t)` predicts, and its weight in the loss."""
+    x0, eps = batch["x0"], batch["eps"]
+    t = schedule.times(batch["u"])
+    alpha, sigma = (each.float() for each in schedule.alpha_sigma(t))
+    a, s = (each.view(-1, *(1,) * (x0.ndim - 1)) for each in (alpha, sigma))
+    error = (network(a * x0 + s * eps, t).float() - objective.target(x0, eps, a, s)).square().flatten(1).mean(dim=1)
+    return error, weight(objective, weighting, alpha, sigma)
 
 
 def levels(error: Tensor, u: Tensor, bins: int = 8) -> dict[str, Tensor]:

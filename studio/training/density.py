@@ -16,8 +16,8 @@ from studio.evaluation.points import off_mode, sliced_wasserstein
 from studio.training.backbones.mlp import PointMLP
 from studio.training.config import DensityTask, TrainConfig
 from studio.training.datasets.densities import density
-from studio.training.denoising import fixed_noise, levels, noise, solve
-from studio.training.objectives import objectives, weight
+from studio.training.denoising import errors, fixed_noise, levels, noise, solve
+from studio.training.objectives import objectives
 from studio.training.optim import Group
 from studio.training.pictures import sheet
 from studio.training.scatter import scatter
@@ -68,14 +68,8 @@ class DensityLearner:
         return (error * factor).mean(), levels(error.detach(), batch["u"])
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Squared error of the target [n], and its weight [n]."""
-        x0, eps = batch["x0"], batch["eps"]
-        t = self.schedule.times(batch["u"])
-        alpha, sigma = (s.float() for s in self.schedule.alpha_sigma(t))
-        x_t = alpha[:, None] * x0 + sigma[:, None] * eps
-        out = self.network(x_t, t, batch["label"] if self.task.classes else None)
-        error = (out - self.objective.target(x0, eps, alpha[:, None], sigma[:, None])).square().mean(dim=1)
-        return error, weight(self.objective, self.task.weighting, alpha, sigma)
+        label = batch["label"] if self.task.classes else None
+        return errors(batch, lambda x, t: self.network(x, t, label), self.objective, self.schedule, self.task.weighting)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

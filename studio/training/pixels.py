@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from studio.core.errors import InvalidRequest
 from studio.training.config import PixelsTask, TrainConfig
 from studio.training.datasets import datasets
-from studio.training.denoising import fixed_noise, levels, noise, solve
-from studio.training.objectives import objectives, weight
+from studio.training.denoising import errors, fixed_noise, levels, noise, solve
+from studio.training.objectives import objectives
 from studio.training.optim import Group
 from studio.training.pictures import from_tensor, sheet, to_tensor
 from studio.training.schedules import schedules
@@ -65,14 +65,10 @@ class PixelsLearner:
         return (error * factor).mean(), levels(error.detach(), batch["u"])
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Squared error of the target [n], and its weight [n]."""
-        x0, eps = batch["x0"], batch["eps"]
-        t = self.schedule.times(batch["u"])
-        alpha, sigma = (s.view(-1, 1, 1, 1).float() for s in self.schedule.alpha_sigma(t))
-        x_t = (alpha * x0 + sigma * eps).to(memory_format=torch.channels_last)
-        out = self.network(x_t, t, return_dict=False)[0].float()
-        error = (out - self.objective.target(x0, eps, alpha, sigma)).square().mean(dim=(1, 2, 3))
-        return error, weight(self.objective, self.task.weighting, alpha.flatten(), sigma.flatten())
+        def network(x: Tensor, t: Tensor) -> Tensor:
+            return self.network(x.to(memory_format=torch.channels_last), t, return_dict=False)[0]
+
+        return errors(batch, network, self.objective, self.schedule, self.task.weighting)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

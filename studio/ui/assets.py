@@ -70,6 +70,14 @@ def behaviour(script: str) -> str:
     )
 
 
+def when_opened(script: str, tab: str) -> str:
+    """The same, once the tab is first opened: a page loads the scripts of no tab that nobody looks at."""
+    return (
+        f"import(new URL('{address('tabs.js')}', document.baseURI))"
+        f".then(({{ tabs }}) => tabs.first('{tab}', () => {{ {behaviour(script)} }}));"
+    )
+
+
 def head() -> str:
     """What goes into the page's head: styles first, so that nothing is drawn without them."""
     styles = f'<link rel="stylesheet" href="{address(ALL_STYLES)}">'

@@ -25,7 +25,7 @@ class Page {
     this.none = make("p", { class: "race-none", text: "Choose a prompt and the samplers, then start the race. Every sampler begins with the same noise; its pictures appear here as they are made." });
     this.main = make("div", { class: "race-main" }, this.none);
     root.append(make("p", { class: "race-purpose", text: purpose }), this.alarm,
-      make("div", { class: "race-columns" }, this.side = make("div", { class: "race-side" }, this.past), this.main));
+      make("div", { class: "race-columns" }, make("div", { class: "race-side" }, this.form.root, this.past), this.main));
     tabs.on(() => this.look());
     document.addEventListener("visibilitychange", () => this.look());
   }
@@ -39,7 +39,6 @@ class Page {
     this.looking = this.seen;
     clearTimeout(this.timer);
     if (!this.seen) return;
-    if (!this.form.root.isConnected) this.side.prepend(this.form.root);
     this.form.open();
     await this.refresh();
     const kept = localStorage.getItem(KEPT);

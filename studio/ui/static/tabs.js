@@ -44,6 +44,16 @@ class Tabs extends EventTarget {
     this.addEventListener("open", ({ detail }) => listener(detail));
     if (this.open) listener(this.open);
   }
+
+  /** `act` is called once, when the tab of that name is opened for the first time. */
+  first(name, act) {
+    let opened = false;
+    this.on((tab) => {
+      if (opened || tab.name !== name) return;
+      opened = true;
+      act();
+    });
+  }
 }
 
 export const tabs = new Tabs();

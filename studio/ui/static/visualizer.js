@@ -28,12 +28,8 @@ const GONE = "This run is no longer known to the studio. Choose another one.";
 const BARE = "The frames of this run have been deleted to make room; its curves are still here.";
 const UNSEEN = "This run was made without previews, so there are no frames of its steps; its curves are still here.";
 
-/** What it shows is computed in the page, so nothing is made before the tab is opened. */
 export function mount({ element, props, server }) {
-  let made = null;
-  tabs.on(({ name }) => {
-    if (name === NAME) made ??= new Visualizer(element, props.purpose, server);
-  });
+  new Visualizer(element, props.purpose, server);
 }
 
 class Visualizer {

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.core.protocol import Studio
-from studio.ui.assets import behaviour
+from studio.ui.assets import when_opened
 from studio.ui.registry import TABS, Tab
 
 NAME = "gallery"
@@ -21,7 +21,7 @@ class Gallery(gr.HTML):
         super().__init__(
             value="",
             html_template="<div class='gallery-body'></div>",
-            js_on_load=behaviour("gallery.js"),
+            js_on_load=when_opened("gallery.js", NAME),
             apply_default_css=False,
             elem_id="gallery",
             elem_classes=["gallery-block"],

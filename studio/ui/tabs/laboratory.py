@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.core.protocol import Studio
-from studio.ui.assets import behaviour
+from studio.ui.assets import when_opened
 from studio.ui.registry import TABS, Tab
 
 NAME = "laboratory"
@@ -22,7 +22,7 @@ class Laboratory(gr.HTML):
         super().__init__(
             value="",
             html_template="<div class='lab-body'></div>",
-            js_on_load=behaviour("lab.js"),
+            js_on_load=when_opened("lab.js", NAME),
             apply_default_css=False,
             elem_id="laboratory",
             elem_classes=["lab-block"],

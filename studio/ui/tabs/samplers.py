@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.core.protocol import Studio
-from studio.ui.assets import behaviour
+from studio.ui.assets import when_opened
 from studio.ui.registry import TABS, Tab
 
 NAME = "samplers"
@@ -24,7 +24,7 @@ class SamplerRace(gr.HTML):
         super().__init__(
             value="",
             html_template="<div class='race-body'></div>",
-            js_on_load=behaviour("race.js"),
+            js_on_load=when_opened("race.js", NAME),
             apply_default_css=False,
             elem_id="race",
             elem_classes=["race-block"],

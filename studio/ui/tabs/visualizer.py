@@ -15,7 +15,7 @@ from studio.core.parts.branch import Branch
 from studio.core.protocol import Studio
 from studio.core.samplers import SOLVERS
 from studio.ui.answers import answered
-from studio.ui.assets import behaviour
+from studio.ui.assets import when_opened
 from studio.ui.registry import TABS, Tab
 from studio.ui.strip import recent_images
 
@@ -43,7 +43,7 @@ class Visualizer(gr.HTML):
         super().__init__(
             value="",
             html_template="<div class='vis-body'></div>",
-            js_on_load=behaviour("visualizer.js"),
+            js_on_load=when_opened("visualizer.js", NAME),
             apply_default_css=False,
             elem_id="visualizer",
             elem_classes=["vis-block"],
