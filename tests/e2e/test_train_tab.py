@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from studio.core.settings import Settings
 from studio.studio import Studio
@@ -41,10 +41,10 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def test_a_run_is_started_watched_paused_gone_on_with_and_generated_with(
-    studio: Studio, visit: Callable[..., Window], tmp_path: Path
+    studio: Studio, visit: Callable[..., Page], tmp_path: Path
 ) -> None:
     with served(studio) as address:
-        page = visit(address, query="#train").page
+        page = visit(address, query="#train", wait=False)
         form = page.locator(".train-form")
         form.get_by_label("Steps", exact=True).fill("none")
         page.get_by_role("button", name="Start training").click()
