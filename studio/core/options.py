@@ -226,10 +226,15 @@ def find_model(models: list[ModelInfo], name: str) -> ModelInfo:
         usable = [m for m in models if m.problem is None and m.kind in MODEL_KINDS and not m.hidden]
         if not usable:
             raise InvalidRequest("No usable model was found in the models folders.", field="model")
-        return max(usable, key=lambda m: (m.shipped, len(m.capabilities.tasks)))  # the most able; of equals the first
+        return max(usable, key=ability)  # of equals the first
     if (found := _by_name(models, name)) is not None:
         return found
     raise UnknownName("model", name, [m.id for m in models if m.problem is None and not m.hidden], field="model")
+
+
+def ability(model: ModelInfo) -> tuple[bool, int, int]:
+    """What is better to begin with: a model that is shipped, that can do more tasks, that takes more kinds of parts."""
+    return model.shipped, len(model.capabilities.tasks), len(model.capabilities.parts)
 
 
 def _by_name(models: Sequence[ModelInfo], name: str) -> ModelInfo | None:

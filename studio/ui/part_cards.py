@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.core.fields import specs
 from studio.core.models import MODEL_KINDS, ModelInfo
+from studio.core.options import ability
 from studio.core.parts import PARTS, PartBase
 from studio.core.protocol import Studio
 from studio.ui.assets import behaviour
@@ -87,7 +88,9 @@ def _another(studio: Studio, kind: str, part: type[PartBase]) -> list[str]:
     """Id and title of a model that takes this kind of part, rather one that a file here fits; empty where there is none."""
     usable = (info for info in studio.models() if info.kind in MODEL_KINDS and info.problem is None and not info.hidden)
     able = [info for info in usable if _taken(kind, info)]
-    best = next((info for info in able if fitting_files(studio, part.model_kind, info)), able[0] if able else None)
+    best = max(
+        able, key=lambda info: (bool(fitting_files(studio, part.model_kind, info)), *ability(info)), default=None
+    )
     return [best.id, best.title] if best else []
 
 

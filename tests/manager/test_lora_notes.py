@@ -15,6 +15,8 @@ TAGS = json.dumps({"10_ink": {"ink style": 10, "cat": 3, " tree": 9}, "2_more": 
     ("metadata", "noted", "triggers"),
     [
         ({"ss_tag_frequency": TAGS}, "", ("ink style", "tree")),
+        ({"ss_tag_frequency": TAGS, "ss_num_train_images": "120"}, "", ("ink style",)),  # 10 * 10 + 2 * 2 of 120
+        ({"ss_tag_frequency": TAGS, "ss_num_train_images": "5000"}, "", ()),
         ({"ss_tag_frequency": TAGS, "modelspec.trigger_phrase": "inky"}, "", ("inky",)),
         ({"ss_tag_frequency": TAGS}, "my ink,  of \n mine , my ink", ("my ink", "of mine")),
         ({"ss_tag_frequency": "[" * 100_000}, "", ()),

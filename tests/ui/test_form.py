@@ -25,7 +25,11 @@ from tests.ui.fake_studio import BLOBS, CLASSES, MODELS, STAGES, VAES, FakeStudi
 
 OFFERED = [kind for kind, task in TASKS.items() if task.offered]
 ABLE = MODELS[0].model_copy(
-    update={"id": "other/able", "capabilities": Capabilities(tasks=tuple(OFFERED), parts=tuple(PARTS))}
+    update={
+        "id": "other/able",
+        "shipped": False,
+        "capabilities": Capabilities(tasks=tuple(OFFERED), parts=tuple(PARTS)),
+    }
 )
 PICTURE, MASK = "a" * 64, "b" * 64
 

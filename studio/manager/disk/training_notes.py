@@ -21,24 +21,33 @@ OFTEN = 0.8  # a tag that is at so many of the pictures calls up what was traine
 def triggers_of(metadata: Mapping[str, str], noted: str) -> tuple[str, ...]:
     """The words that call up what was trained: those that were noted, else the header's, else its most frequent tags."""
     given = noted or metadata.get("modelspec.trigger_phrase", "")
-    words = given[:4000].split(",") if given.strip() else _frequent(metadata.get("ss_tag_frequency", ""))
+    words = (
+        given[:4000].split(",")
+        if given.strip()
+        else _frequent(metadata.get("ss_tag_frequency", ""), metadata.get("ss_num_train_images", ""))
+    )
     clean = dict.fromkeys(readable(" ".join(word.split())) for word in words)
     return tuple(word for word in clean if word and len(word) <= LONGEST)[:MOST_TRIGGERS]
 
 
-def _frequent(text: str) -> list[str]:
-    """Of kohya's {folder: {tag: count}} the tags that are at most of the pictures."""
+def _frequent(text: str, pictures: str) -> list[str]:
+    """Of kohya's {"<repeats>_<folder>": {tag: count}} the tags that are at most of the pictures; of how many, repeats included,
+    is in `pictures`. Where that cannot be known, those that are about as frequent as the most frequent one."""
     try:
         table: Any = json.loads(text) if 0 < len(text) <= MOST_TAGS else {}
     except (ValueError, RecursionError):
         return []
     counts: Counter[str] = Counter()
-    for tags in table.values() if isinstance(table, dict) else ():
+    counted = re.fullmatch("[1-9][0-9]{0,8}", pictures) is not None
+    for folder, tags in table.items() if isinstance(table, dict) else ():
+        repeats = re.match("([1-9][0-9]{0,3})_", folder)
+        counted = counted and repeats is not None
         for tag, count in tags.items() if isinstance(tags, dict) else ():
             if type(count) is int and 0 < count < 10**9:
-                counts[tag.strip()] += count
+                counts[tag.strip()] += count * (int(repeats[1]) if repeats else 1)
     most = max(counts.values(), default=0)
-    return [tag for tag, count in counts.most_common(MOST_TRIGGERS) if count >= OFTEN * most]
+    least = OFTEN * (max(most, int(pictures)) if counted else most)
+    return [tag for tag, count in counts.most_common(MOST_TRIGGERS) if count >= least]
 
 
 def training_of(metadata: Mapping[str, str]) -> str:
