@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from studio.server import connections
-from studio.server.connections import HEADER_SECONDS, STALL_SECONDS, Connection
+from studio.server.connections import HEADER_SECONDS, PIECE, STALL_SECONDS, Connection
 
 
 class Loop:
@@ -114,19 +114,30 @@ def test_a_request_whose_headers_are_there_has_all_the_time_it_needs(server: Ser
     assert not transport.closed
 
 
-def test_a_body_may_be_long_but_may_not_stall(server: Server) -> None:
-    connection, transport = server.connect()
-    connection.data_received(b"POST /inputs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n")
+def test_a_body_may_be_long_but_may_neither_stall_nor_drip(server: Server) -> None:
+    steady, dripping = server.connect(), server.connect()
+    for connection, _ in (steady, dripping):
+        connection.data_received(b"POST /inputs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n")
     for _ in range(20):
         server.loop.pass_by(STALL_SECONDS - 1)
-        connection.data_received(b"1234567890")
-    assert not transport.closed
-    connection.flow.read_paused = True  # the application has not read what came so far
+        steady[0].data_received(b"x" * PIECE)
+        if not dripping[1].closed:
+            dripping[0].data_received(b"x")
+    assert dripping[1].closed and not steady[1].closed
+    steady[0].flow.read_paused = True  # the application has not read what came so far
     server.loop.pass_by(STALL_SECONDS)
-    assert not transport.closed
-    connection.flow.read_paused = False
+    assert not steady[1].closed
+    steady[0].flow.read_paused = False
     server.loop.pass_by(STALL_SECONDS)
-    assert transport.closed
+    assert steady[1].closed
+
+
+def test_a_body_that_is_whole_has_all_the_time_it_needs(server: Server) -> None:
+    connection, transport = server.connect()
+    connection.data_received(b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nab")
+    connection.data_received(b"cd")
+    server.loop.pass_by(100 * STALL_SECONDS)
+    assert not transport.closed
 
 
 def test_connections_are_counted_in_all_and_by_address(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
