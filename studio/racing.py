@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from studio.core import events
 from studio.core.models import ModelInfo
-from studio.core.race import Lane, Leg, LegResult, Plan, ReferenceResult, Results, is_stochastic, plan, title_of
+from studio.core.race import Lane, LegResult, ReferenceResult, Results, is_stochastic, title_of
+from studio.core.race_plan import Leg, Plan, plan
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest
 from studio.engine.race import End, Measuring, References, latent_error, picture_error

@@ -15,7 +15,8 @@ from studio.cli.settings import add_settings, settings_from
 from studio.core import events
 from studio.core.errors import InvalidRequest, StudioError
 from studio.core.options import find_model
-from studio.core.race import BUDGETS, Race, RaceView, base_of, lanes_of, parse_race, plan
+from studio.core.race import BUDGETS, Race, RaceView, lanes_of, parse_race
+from studio.core.race_plan import base_of, plan
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.jobs.inputs import InputStore

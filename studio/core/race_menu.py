@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 from studio.core.models import MODEL_KINDS, Choice, Defaults, ModelInfo
 from studio.core.options import find_model, options_for
-from studio.core.race import BUDGETS, Lane, is_stochastic, own_reference_steps, usual_lanes
+from studio.core.race import BUDGETS, Lane, is_stochastic
+from studio.core.race_plan import own_reference_steps, usual_lanes
 from studio.core.samplers import SOLVERS
 
 

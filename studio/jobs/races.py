@@ -23,17 +23,15 @@ from studio.core.race import (
     Estimate,
     LaneView,
     LegView,
-    Plan,
     Race,
     RaceView,
     Results,
-    base_of,
     is_stochastic,
-    plan,
     reference_file,
     title_of,
     verdicts,
 )
+from studio.core.race_plan import Plan, base_of, plan
 from studio.core.request import GenerationRequest
 from studio.jobs.queue import JobQueue
 from studio.jobs.storage import explained, write_atomically

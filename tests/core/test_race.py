@@ -6,7 +6,8 @@ import pytest
 
 from studio.core.errors import InvalidRequest
 from studio.core.models import Capabilities, Defaults, ModelInfo
-from studio.core.race import LegResult, Plan, Results, best_within, lanes_of, parse_race, plan, verdicts
+from studio.core.race import LegResult, Results, best_within, lanes_of, parse_race, verdicts
+from studio.core.race_plan import Plan, plan
 from studio.core.samplers import evaluations_of, steps_within
 
 MODEL = ModelInfo(id="a/model", title="Model", kind="diffusers", family="sd1", defaults=Defaults(width=64, height=64))

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from studio.__main__ import main
-from studio.core.race import Race, plan
+from studio.core.race import Race
+from studio.core.race_plan import plan
 from studio.core.request import GenerationRequest
 from studio.core.samplers import evaluations_of, steps_within
 from studio.engine.generate import Piece, Watch, sample
