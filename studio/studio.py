@@ -15,7 +15,7 @@ import PIL.Image
 from pydantic import ValidationError
 
 from studio.core.annotators import Annotation, AnnotatorView
-from studio.core.branching import branch_of
+from studio.core.branching import attention_of, branch_of
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.events import Event, Failed
 from studio.core.gallery import GalleryCounts, GalleryPage, GalleryQuery, Relatives
@@ -158,6 +158,9 @@ class Studio:
 
     def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
         return branch_of(self._archive.recipe(image_id), step, changes)
+
+    def attention_request(self, image_id: str, values: Mapping[str, Any]) -> GenerationRequest:
+        return attention_of(self._archive.recipe(image_id), values)
 
     def race(
         self,

@@ -1,4 +1,4 @@
-"""The request of a branch, made from the recipe of the picture that it leaves. Pure."""
+"""Requests made from the recipe of a picture: that of a branch, and that of the same run with its attention recorded. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,9 +29,23 @@ def branch_of(recipe: Recipe, step: int, changes: Mapping[str, Any]) -> Generati
     if recipe.pixels is None:
         raise InvalidRequest("The recipe does not say which picture it is of, so no trace can be found.")
     request, given = recipe.as_run, {name: value for name, value in changes.items() if value is not None}
-    parts = [part.model_dump() for part in request.parts if not isinstance(part, Branch)]
+    parts = [part.model_dump() for part in request.parts if not isinstance(part, Branch | Attention)]
     parts.append({"kind": "branch", "image": recipe.pixels, "step": step, "seed": given.pop("seed", None)})
-    if given.pop("attention", False) and not any(isinstance(part, Attention) for part in request.parts):
-        parts.append({"kind": "attention"})
-    own = {"model": recipe.model, "seed": recipe.seed, "count": 1, "batch_size": 1, "parts": parts}
-    return parse_request(request.model_dump() | own | given)
+    if given.pop("attention", False):
+        parts.append({"kind": "attention", "image": recipe.pixels})
+    return parse_request(_alone(recipe) | {"parts": parts} | given)
+
+
+def attention_of(recipe: Recipe, values: Mapping[str, Any]) -> GenerationRequest:
+    """The run of the recipe's one image once more, with its attention recorded; `values` are the part's. Raises InvalidRequest."""
+    if (unknown := next((name for name in values if name not in ("side", "heads")), None)) is not None:
+        raise InvalidRequest(f"Attention has no setting {unknown[:40]!r}. It has: side, heads.")
+    parts = [part.model_dump() for part in recipe.request.parts if not isinstance(part, Attention)]
+    parts.append({"kind": "attention", "image": recipe.pixels} | dict(values))
+    return parse_request(_alone(recipe) | {"parts": parts})
+
+
+def _alone(recipe: Recipe) -> dict[str, Any]:
+    """The fields of the recipe's request for this image and no other."""
+    own = {"model": recipe.model, "seed": recipe.seed, "count": 1, "batch_size": 1}
+    return recipe.as_run.model_dump() | own

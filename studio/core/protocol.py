@@ -140,6 +140,10 @@ class Studio(Protocol):
         """The request of an image's run from a step on: the steps before are played back from its trace. `changes` are those of
         `core.branching.CHANGES`, by name. Raises InvalidRequest."""
 
+    def attention_request(self, image_id: str, values: Mapping[str, Any]) -> GenerationRequest:
+        """The request that makes an image again and adds its attention to its trace; `values`: "side", "heads". Raises
+        InvalidRequest."""
+
     def relatives(self, image_id: str) -> Relatives:
         """What a picture was made from, and what was made from it."""
 

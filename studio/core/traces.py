@@ -29,19 +29,23 @@ class NoTrace(NotFound):
 
 
 class AttentionLayer(BaseModel):
-    """A layer whose attention was recorded, as the tensor `attention.<its number>`: (steps, tokens, height, width)."""
+    """A layer whose attention was recorded, as the tensor `attention.<its number>`: (steps, heads, words, height, width)."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     height: int
     width: int
+    heads: int = 1  # 1: their mean
 
 
 class Attention(BaseModel):
+    """At each place the shares of all words sum to 1. Of joint attention, the last "word" is the picture itself."""
+
     model_config = ConfigDict(frozen=True)
 
-    words: tuple[str, ...]  # of the prompt's tokens
+    words: tuple[str, ...]  # the prompt's tokens; those that pad it are one
+    marks: tuple[int, ...] = ()  # which of them are no words of the prompt: start, end, padding, the picture
     layers: tuple[AttentionLayer, ...]
 
 

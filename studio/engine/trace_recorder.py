@@ -51,7 +51,7 @@ class TraceRecorder(Observer):
     def watching(self, context: Context) -> AbstractContextManager[Any]:
         """Attention is recorded where the request has the part for it."""
         part = next((part for part in context.request.parts if isinstance(part, Attention)), None)
-        self._attention = None if part is None else AttentionMaps(context, part.side)
+        self._attention = None if part is None else AttentionMaps(context, part)
         return nullcontext() if self._attention is None else self._attention.watching()
 
     def on_step(self, step: TapStep) -> None:

@@ -62,9 +62,14 @@ class Archive:
         return self.private / "tmp"
 
     def save(self, image: Image.Image, recipe: Recipe, job: str) -> events.Image:
-        """Write the picture with its recipe, add it to the index, and return the event that reports it."""
+        """Write the picture with its recipe, add it to the index, and return the event that reports it. One that the run was to
+        make again, and that came out the same, is not written a second time."""
         if recipe.pixels is None:
             recipe = recipe.model_copy(update={"pixels": pixel_hash(image.mode, image.size, image.tobytes())})
+        if any(part.repeats == recipe.pixels for part in recipe.request.parts) and (
+            known := self._view_of(recipe.pixels)
+        ):
+            return _saved(known.id, recipe, image, known.path)
         image_id, now = secrets.token_hex(6), time.time()
         name = time.strftime(f"%Y-%m-%d/%H%M%S-{recipe.seed}-{image_id}.png", time.localtime(now))
         path = self.outputs / name
@@ -75,15 +80,7 @@ class Archive:
             except StorageError:
                 path.unlink(missing_ok=True)  # an image that is not in the index would never be listed
                 raise
-        return events.Image(
-            id=image_id,
-            index=recipe.index,
-            seed=recipe.seed,
-            width=image.width,
-            height=image.height,
-            path=self._relative(path),
-            sha256=recipe.pixels or "",
-        )
+        return _saved(image_id, recipe, image, self._relative(path))
 
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         """Newest first; images whose files were deleted are left out. `favourites`: no others."""
@@ -319,12 +316,30 @@ class Archive:
             ).fetchone()
         return row
 
+    def _view_of(self, pixels: str | None) -> ImageView | None:
+        """The picture with that hash, if its file is here."""
+        row = self._row_of(pixels or "")
+        view = None if row is None or row["location"] != HERE else _view_if_readable(row)
+        return view if view is not None and self._exists(view) else None
+
     def _rows(self, before: float | None, limit: int, favourites: bool) -> list[sqlite3.Row]:
         with self._database.read("read the index of images") as db:
             return db.execute(
                 "SELECT * FROM images WHERE created < ? AND favourite >= ? ORDER BY created DESC, rowid DESC LIMIT ?",
                 (before if before is not None else float("inf"), int(favourites), limit),
             ).fetchall()
+
+
+def _saved(image_id: str, recipe: Recipe, image: Image.Image, path: str) -> events.Image:
+    return events.Image(
+        id=image_id,
+        index=recipe.index,
+        seed=recipe.seed,
+        width=image.width,
+        height=image.height,
+        path=path,
+        sha256=recipe.pixels or "",
+    )
 
 
 def encode_png(image: Image.Image, recipe: Recipe) -> bytes:

@@ -1,4 +1,4 @@
-"""HTTP routes of traces and branches: the record of an archived picture's run, and going on from one of its steps."""
+"""HTTP routes of traces: the record of an archived picture's run, its attention, and going on from one of its steps."""
 
 from typing import Annotated, Any
 
@@ -41,5 +41,11 @@ def build_trace_router(studio: Studio) -> APIRouter:
             return studio.submit(studio.branch_request(image, step, values))
 
         return {"id": await run_in_threadpool(submitted)}
+
+    @router.post("/images/{image}/attention", status_code=202)
+    async def attention(image: Id, request: Request) -> dict[str, str]:
+        """Queue the picture's run once more, whose attention its trace gains; the body may hold "side" and "heads"."""
+        values: dict[str, Any] = await json_object(request)
+        return {"id": await run_in_threadpool(lambda: studio.submit(studio.attention_request(image, values)))}
 
     return router

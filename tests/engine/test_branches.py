@@ -216,21 +216,3 @@ def test_with_the_shipped_models(sampler: str, tmp_path: Path) -> None:
         for task in ({"kind": "text_to_image"}, {"kind": "image_to_image", "image": DIGEST, "strength": 0.8}):
             first = runs.make(model, sampler=sampler, task=task)
             assert runs.branch(first, 2).pixels == first.pixels, (model, task)
-
-
-@pytest.mark.parametrize("model", ["sd1", "pixart"])
-def test_attention_is_recorded_when_asked_for_and_sums_to_one(runs: Runs, model: str) -> None:
-    plain = runs.make(model)
-    first = runs.make(model, parts=[{"kind": "attention", "side": 4}])
-    assert first.pixels == plain.pixels
-    info, tensors = runs.trace(first)
-    assert info.attention is not None and info.attention.words[1:3] == ("a", "red")
-    for number, layer in enumerate(info.attention.layers):
-        maps = tensors[f"attention.{number}"]
-        assert maps.shape == (STEPS, len(info.attention.words), layer.height, layer.width) and layer.width <= 4
-        assert torch.allclose(maps.sum(1), torch.ones(()), atol=1e-5)
-    branch = runs.branch(first, 2, prompt="a blue star", attention=True)
-    maps = runs.trace(branch)[1]["attention.0"]
-    assert torch.isnan(maps[:2]).all() and torch.isfinite(maps[2:]).all()
-    with pytest.raises(InvalidRequest, match=r"takes no|cross-attention"):
-        runs.make("ddpm", prompt="", parts=[{"kind": "attention"}])

@@ -72,6 +72,17 @@ def test_a_saved_image_carries_its_recipe_twice_and_is_found_again(archive: Arch
         assert again.tobytes() == image.tobytes()
 
 
+def test_a_picture_that_was_made_again_is_not_archived_twice(archive: Archive) -> None:
+    first = archive.save(picture(), recipe(), "job")
+    again = recipe()
+    again = again.model_copy(
+        update={"request": again.request.changed(parts=[{"kind": "attention", "image": first.sha256}])}
+    )
+    assert archive.save(picture(), again, "job2") == first
+    other = archive.save(picture().rotate(180), again, "job3")  # it came out otherwise
+    assert other.id != first.id and len(archive.images()) == 2
+
+
 def test_images_are_paged_newest_first(archive: Archive) -> None:
     ids = [archive.save(picture(), recipe(k), "job").id for k in range(5)]
     first = archive.images(limit=2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from studio.core.branching import branch_of
+from studio.core.branching import attention_of, branch_of
 from studio.core.request import GenerationRequest
 from studio.core.traces import NoTrace
 from studio.server.app import build_app
@@ -31,6 +31,9 @@ class Traced:
 
     def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
         return branch_of(recipe(), step, changes)
+
+    def attention_request(self, image_id: str, values: Mapping[str, Any]) -> GenerationRequest:
+        return attention_of(recipe(), values)
 
     def submit(self, request: GenerationRequest) -> str:
         self.queued.append(request)
@@ -66,3 +69,9 @@ def test_traces_and_branches(tmp_path: Path) -> None:
         refused = call("POST", "/images/one/branch", json=body)
         assert refused.status_code == 422 and refused.json()["field"] == field and refused.json()["error"]
     assert call("POST", "/images/one/branch", json={"step": 1, "image_id": "x"}).status_code == 422
+
+    queued = call("POST", "/images/one/attention", json={"heads": True})
+    assert (queued.status_code, queued.json()) == (202, {"id": "job1"})
+    assert [part.repeats for part in studio.queued[-1].parts] == [PIXELS]
+    refused = call("POST", "/images/one/attention", json={"depth": 3})
+    assert refused.status_code == 422 and "It has: side, heads." in refused.json()["error"]

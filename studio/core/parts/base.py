@@ -41,6 +41,11 @@ class PartBase(BaseModel):
         """`pixels` of the picture that the run goes on from, where the part says so."""
         return None
 
+    @property
+    def repeats(self) -> str | None:
+        """`pixels` of the picture that the run makes again for another record of it, where the part says so."""
+        return None
+
     @classmethod
     def implied(cls, request: "GenerationRequest", model: "ModelInfo") -> "PartBase | None":
         """The part that the model brings with it where the request has none of the kind; None for most."""

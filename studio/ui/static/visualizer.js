@@ -7,6 +7,7 @@ import { isSketch } from "./feed.js";
 import { playByKeys } from "./play_keys.js";
 import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
+import { Attention } from "./visualizer_attention.js";
 import { Branches } from "./visualizer_branches.js";
 import { Cursor } from "./visualizer_cursor.js";
 import { Forward } from "./visualizer_forward.js";
@@ -21,7 +22,7 @@ import { saveMenu } from "./visualizer_save.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
-const VIEWS = [Reverse, Forward, Guidance, Latents, Branches];
+const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches];
 const NAME = "visualizer";
 const LINK_MS = 300; // the address follows the cursor once it rests
 const GONE = "This run is no longer known to the studio. Choose another one.";

@@ -47,8 +47,8 @@ function half(word) {
 }
 
 /** The trace of an archived picture. Rejects with a sentence where none is kept, or it is of another version. */
-export async function readTrace(image) {
-  const answer = await fetch(address(`traces/${encodeURIComponent(image)}`)).catch(() => null);
+export async function readTrace(image, { fresh = false } = {}) {
+  const answer = await fetch(address(`traces/${encodeURIComponent(image)}`), { cache: fresh ? "reload" : "default" }).catch(() => null);
   if (!answer) throw new Error("The studio could not be reached.");
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? "There is no trace of this run.");
   return new Trace(parse(await answer.arrayBuffer()));

@@ -8,8 +8,16 @@ const UNSAVED = "There is no trace of this run: it was stopped before its pictur
 const known = new Map(); // image id -> promise of its trace: the latest few
 const KEPT = 3;
 
+const stale = new Set(); // image ids whose trace was written anew
+
+/** The trace of this picture has changed: it is fetched again when it is next asked for. */
+export function forget(image) {
+  known.delete(image);
+  stale.add(image);
+}
+
 function traceOf(image) {
-  if (!known.has(image)) known.set(image, readTrace(image));
+  if (!known.has(image)) known.set(image, readTrace(image, { fresh: stale.delete(image) }));
   const found = known.get(image);
   found.catch(() => known.delete(image)); // it may be there the next time
   if (known.size > KEPT) known.delete(known.keys().next().value);
@@ -17,9 +25,9 @@ function traceOf(image) {
 }
 
 export class Traced {
-  /** `ready(trace)`: the trace of the run in view is here; `drawn`: what is shown only with one. */
-  constructor(root, drawn, ready) {
-    Object.assign(this, { drawn, ready, trace: null, of: null });
+  /** `ready(trace)`: the trace of the run in view is here; `drawn`: what is shown only with one; `lacks()`: there is none. */
+  constructor(root, drawn, ready, lacks = () => {}) {
+    Object.assign(this, { drawn, ready, lacks, trace: null, of: null });
     this.notice = make("p", { class: "vis-notice", role: "status" });
     root.prepend(this.notice);
   }
@@ -47,6 +55,7 @@ export class Traced {
     Object.assign(this, { trace: null, of: id });
     this.notice.textContent = sentence;
     this.drawn.hidden = true;
+    this.lacks();
   }
 }
 
