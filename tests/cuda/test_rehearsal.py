@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.sweeps import one_in
 
+
+@pytest.mark.sweep
 def test_speed_and_training_are_measured_and_the_model_comes_in_pieces(root: Path, tmp_path: Path) -> None:
     command = [sys.executable, "scripts/cuda.py", "--rehearse", "--only", "b,c", "--minutes", "60"]
     folders = ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
@@ -37,7 +40,7 @@ def test_what_a_machine_lacks_is_named_and_nothing_else_is_begun(root: Path, tmp
     assert "NOT RUN: this machine lacks opencv-python-headless" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["sd1", "sdxl", "flux"])
+@pytest.mark.parametrize("name", one_in(3, ["sd1", "sdxl", "flux"]))
 def test_the_full_sizes_are_those_that_were_published(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(root / "scripts"))
     import cuda_speed

@@ -39,6 +39,7 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
         yield studio
 
 
+@pytest.mark.sweep
 def test_a_model_is_loaded_given_another_vae_pinned_and_let_go_while_a_file_is_prepared(
     studio: Studio, visit: Callable[..., Window]
 ) -> None:

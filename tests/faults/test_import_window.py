@@ -117,6 +117,7 @@ def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, model
     assert isinstance(list(studio.follow(studio.submit(requested(FOLDER))))[-1], Done)
 
 
+@pytest.mark.sweep
 def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, model: str, file: Path, hold: Path) -> None:
     before = left(studio)
     ask(started(studio), "import", model)
@@ -134,6 +135,7 @@ def test_stopped_by_a_person_and_failed_for_a_reason(studio: Studio, model: str,
     until(studio, lambda view: left(studio) == before)
 
 
+@pytest.mark.sweep
 def test_an_import_dies_with_the_worker_and_leaves_nothing(studio: Studio, model: str, hold: Path) -> None:
     before = left(studio)
     job = studio.submit(requested(model))

@@ -134,6 +134,7 @@ def test_batches_are_made_in_order_and_their_errors_reach_the_caller():
             take()
 
 
+@pytest.mark.sweep  # test_runs.py pauses a run in the same way
 def test_sigterm_writes_a_checkpoint_and_exits_in_order(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(config(AUTOENCODER, steps=100_000).to_yaml())
