@@ -31,6 +31,7 @@ from studio.training.worlds import worlds
 
 RUINED = 0.08  # share of the pictures that are ruined and labelled "unclear"
 EVERY = 50  # steps between rows of metrics
+MEASURED = 500  # held-out renders of each kind that a trained net's accuracy is measured on
 DECODED = 8  # one picture in this many goes through the autoencoder, where there is one
 IGNORED = -100  # cross entropy's own mark for "no label here"
 
@@ -254,7 +255,7 @@ def _finish(net: ProbeNet, config: ProbeConfig) -> dict[str, float]:
     probe = Probe(net)
     accuracy = {}
     for kind in ("one", "two"):
-        images, prompts = worlds.get(config.data).renders(kind, 500, 1, config.size)
+        images, prompts = worlds.get(config.data).renders(kind, MEASURED, 1, config.size)
         accuracy[kind] = score(images, prompts, probe).rates()
     net.spec = probe.spec = replace(probe.spec, accuracy=accuracy)
     probe.save(config.out)

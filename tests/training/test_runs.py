@@ -3,16 +3,19 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from studio.core.errors import InvalidRequest, NotFound
+from studio.training.cli import main
 from studio.training.config import parse
 from studio.training.form import fields
-from studio.training.runs import LOCK, Runs, held
+from studio.training.runs import LOCK, LOG, Runs, held
+from studio.training.runs import RECIPE as RECIPE_FILE
 
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "name": "dots",
     "title": "Dots",
     "about": {"makes": "Almost nothing."},
@@ -56,6 +59,8 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def test_a_run_is_started_paused_gone_on_with_and_exported(runs: Runs, tmp_path: Path) -> None:
+    from studio.training.trainer import Trainer
+
     run = runs.start("dots", {"optimizer.learning_rate": 0.002, "seed": 3})
     assert runs.get(run).state == "running"
     with pytest.raises(InvalidRequest, match="running already"):
@@ -77,8 +82,7 @@ def test_a_run_is_started_paused_gone_on_with_and_exported(runs: Runs, tmp_path:
     copy = runs.fork(run)
     config = yaml.safe_load((tmp_path / "runs" / copy / "config.yaml").read_text())
     (tmp_path / "runs" / copy / "config.yaml").write_text(yaml.safe_dump(config | {"steps": paused.step + 3}))
-    runs.resume(copy)
-    until(lambda: runs.get(copy).state != "running")
+    list(Trainer(runs.config(copy), tmp_path / "runs" / copy, resume=True).run())  # here, which spares a process
     assert runs.get(copy).state == "done", runs.get(copy).message
     assert runs.get(run).step == paused.step
     model = runs.export(copy)
@@ -89,11 +93,15 @@ def test_a_run_is_started_paused_gone_on_with_and_exported(runs: Runs, tmp_path:
     assert [view.id for view in runs.all()] == [copy]
 
 
-def test_a_run_that_cannot_go_on_says_why(runs: Runs) -> None:
-    run = runs.start("dots", {"task.objective": "flow"})
-    until(lambda: runs.get(run).state != "running")
-    assert runs.get(run).state == "failed"
-    assert "choose one of them" in runs.get(run).message
+def test_a_run_that_cannot_go_on_says_why(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What its process does, done in this one."""
+    folder = tmp_path / "runs" / "flow"
+    folder.mkdir(parents=True)
+    (folder / RECIPE_FILE).write_text(yaml.safe_dump(RECIPE | {"task": RECIPE["task"] | {"objective": "flow"}}))
+    assert main([str(folder / RECIPE_FILE), "--run", str(folder), "--json"]) == 2
+    (folder / LOG).write_text(capsys.readouterr().err)
+    assert runs.get("flow").state == "failed"
+    assert "choose one of them" in runs.get("flow").message
 
 
 def test_recipes_that_cannot_start_say_so_beforehand(runs: Runs) -> None:

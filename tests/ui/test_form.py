@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -34,9 +34,9 @@ ABLE = MODELS[0].model_copy(
 PICTURE, MASK = "a" * 64, "b" * 64
 
 
-@pytest.fixture
-def form(tmp_path: Path) -> Iterator[Form]:
-    studio = FakeStudio(tmp_path, models=[*MODELS, BLOBS, CLASSES, STAGES, ABLE, *VAES])
+@pytest.fixture(scope="module")  # reading and filling leave it as it was drawn
+def form(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Form]:
+    studio = FakeStudio(tmp_path_factory.mktemp("studio"), models=[*MODELS, BLOBS, CLASSES, STAGES, ABLE, *VAES])
     yield drawn(studio)
     studio.close()
 
@@ -126,7 +126,7 @@ parts = st.lists(st.sampled_from([kind for kind, part in PARTS.items() if part.o
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=10)
 @given(task=tasks, parts=parts)
 def test_reading_is_the_inverse_of_filling_for_every_task_and_part(
     form: Form, task: dict[str, Any], parts: tuple[dict[str, Any], ...]
