@@ -6,6 +6,7 @@ from typing import Any
 
 from studio.core.annotators import Annotate
 from studio.core.errors import InvalidRequest, StudioError, UnknownName
+from studio.core.fields import specs
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.parts import PARTS, PartBase
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
@@ -140,7 +141,7 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
             f"{model.title} is set to run with the {part.title} {name}, which is not here.", field="model"
         )
     if found is None:
-        raise UnknownName(part.title, name, [each.id for each in fitting if fits(each, model)], field="model")
+        raise UnknownName(_file_title(part), name, [each.id for each in fitting if fits(each, model)], field="model")
     if found.problem:
         raise InvalidRequest(f"{found.title} cannot be used: {found.problem}", field="model")
     if not fits(found, model):
@@ -151,13 +152,18 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
     return part.model_copy(update={"model": found.id})
 
 
+def _file_title(part: PartBase) -> str:
+    """What its files are called: a reference's is an IP-Adapter."""
+    return specs(type(part))["model"].title
+
+
 def _only_one(part: PartBase, fitting: Sequence[ModelInfo], model: ModelInfo) -> str:
     """The file of a part that names none, where there is no choice."""
     if not fitting:
-        raise InvalidRequest(f"There is no {part.title} here that fits {model.title}.", field="model")
+        raise InvalidRequest(f"There is no {_file_title(part)} here that fits {model.title}.", field="model")
     if len(fitting) > 1:
         names = ", ".join(each.id for each in fitting[:20])
-        raise InvalidRequest(f"Say which {part.title}: {names}.", field="model")
+        raise InvalidRequest(f"Say which {_file_title(part)}: {names}.", field="model")
     return fitting[0].id
 
 

@@ -72,6 +72,8 @@ class AttentionMaps:
             names[:] = names or list(inspect.signature(layer.forward).parameters)
             given = dict(zip(names, args, strict=False)) | kwargs
             words = given.get("encoder_hidden_states")
+            if isinstance(words, tuple):  # with an IP-Adapter: the text, and the pictures that are looked at beside it
+                words = given["encoder_hidden_states"] = words[0]
             if name in self._now or (words is None and not self._tokens):
                 return
             self._tokens = self._tokens if words is None else words.shape[1]

@@ -196,7 +196,7 @@ def _denoise_and_decode(request: GenerationRequest, loaded: Loaded, piece: Piece
     layout = GuidanceLayout(loaded.family.guidance, loaded.family.conditional_first)
     changing = observers_of(context)
     conditioning = Conditioning(context)
-    watch = replace(watch, observers=(conditioning, *watch.observers))
+    watch = replace(watch, observers=(conditioning, *changing, *watch.observers))
     with (
         _sentences(),
         attention_as_before(pipeline),

@@ -61,11 +61,12 @@ def _group(studio: Studio, kind: str, part: type[PartBase], model: ModelInfo | N
         drawn["placeholder"] = own.get(name, spec.extra.placeholder)
         if drawn["kind"] == "mask":
             drawn["over"] = next((n for n, other in specs(part).items() if other.extra.widget == "control"), "")
+            drawn["drawable"] = not drawn["over"]
         if drawn["kind"] == "control":
             drawn["annotators"] = [view.model_dump() for view in studio.annotators()]
         if spec.kind == "model":
             drawn["choices"] = file_choices(studio, spec.extra.model_kind, model) if model else []
-            drawn["empty"] = f"No {part.title} here that fits"
+            drawn["empty"] = f"No {spec.title} here that fits"
         controls.append(drawn)
     return {
         "kind": kind,

@@ -11,11 +11,14 @@ from studio.core.parts.branch import Branch
 from studio.core.parts.cascade import Cascade
 from studio.core.parts.controlnet import ControlNet
 from studio.core.parts.embedding import Embedding
+from studio.core.parts.ip_adapter import IPAdapter
 from studio.core.parts.lora import LoRA
 from studio.core.parts.vae import VAE
 
-KINDS: tuple[type[PartBase], ...] = (VAE, LoRA, Embedding, ControlNet, Cascade, Branch, Attention)
-Part = Annotated[VAE | LoRA | Embedding | ControlNet | Cascade | Branch | Attention, Field(discriminator="kind")]
+KINDS: tuple[type[PartBase], ...] = (VAE, LoRA, Embedding, ControlNet, IPAdapter, Cascade, Branch, Attention)
+Part = Annotated[
+    VAE | LoRA | Embedding | ControlNet | IPAdapter | Cascade | Branch | Attention, Field(discriminator="kind")
+]
 
 PARTS: dict[str, type[PartBase]] = {str(kind.model_fields["kind"].default): kind for kind in KINDS}
 
@@ -28,6 +31,7 @@ __all__ = [
     "Cascade",
     "ControlNet",
     "Embedding",
+    "IPAdapter",
     "LoRA",
     "Part",
     "PartBase",

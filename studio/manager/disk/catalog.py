@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from studio.core.cascade import Cascade, Enlarger
 from studio.core.models import ModelInfo
 from studio.core.request import DEFAULT
+from studio.manager.disk import image_encoders
 from studio.manager.disk.cards import Overrides
 from studio.manager.disk.companions import Companions, Origin
 from studio.manager.disk.describe import describe_path, unforeseen
@@ -83,6 +84,8 @@ class Catalog:
             try:
                 single = info.problem is None and info.kind in ("checkpoint", "gguf")
                 problem = companions.problem(info) if single else info.problem
+                if info.kind == "ip_adapter" and problem is None:
+                    problem = image_encoders.problem(self._paths[model_id], self._paths.values())
                 completed[model_id] = _with_cascade(info.model_copy(update={"problem": problem}), found)
             except Exception as error:
                 problem = unforeseen(self._paths[model_id], error)
@@ -101,6 +104,10 @@ class Catalog:
         if model_id not in self._paths:
             self.models()
         return self._paths.get(model_id)
+
+    def image_encoder(self, adapter: Path) -> image_encoders.Encoder | None:
+        """For an IP-Adapter's file; None if none here fits. Raises ModelError for one that takes no picture."""
+        return image_encoders.find(adapter, self._paths.values())
 
     def remember_problem(self, model_id: str, problem: str) -> None:
         """What only a load could find: the model is listed with it until its files, or the user's settings, change."""

@@ -42,7 +42,7 @@ SD1 = register(
         name="sd1",
         title="Stable Diffusion 1.x",
         tasks=CALLS,
-        attachments=("lora", "embedding"),
+        attachments=("lora", "embedding", "ip_adapter"),
         variant_tasks={"inpaint": {"text_to_image": CALLS["inpaint"], "inpaint": CALLS["inpaint"]}},
         fits=lambda configs: _text_width(configs) != 1024,
         defaults=Defaults(sampler="dpmpp_2m", steps=20, guidance_scale=7.0, width=512, height=512),
@@ -85,7 +85,7 @@ register(
         name="sdxl",
         title="Stable Diffusion XL",
         tasks=XL_CALLS,
-        attachments=("lora", "embedding"),
+        attachments=("lora", "embedding", "ip_adapter"),
         variant_tasks={
             "inpaint": {"text_to_image": XL_CALLS["inpaint"], "inpaint": XL_CALLS["inpaint"]},
             "refiner": {

@@ -249,6 +249,8 @@ def set_attention(denoiser: Any, kernel: str, device: torch.device) -> str:
                 return kernel
         except (ImportError, NotImplementedError, RuntimeError, ValueError, OSError):
             raise InvalidRequest(f"xformers does not run on {device}; start with --attention sdpa.") from None
+    if getattr(getattr(denoiser, "config", None), "encoder_hid_dim_type", None) == "ip_image_proj":
+        return "sdpa"  # an IP-Adapter attends by processors of its own, which another kernel would take the place of
     if kernel == "sliced" and hasattr(denoiser, "set_attention_slice"):
         denoiser.set_attention_slice("auto")
         return kernel

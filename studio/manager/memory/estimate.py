@@ -122,6 +122,7 @@ class Run:
     attached: Mapping[str, Weights] = field(default_factory=dict)  # to components; in memory in every stage
     extra_elements: int = 0  # in memory while they are attached, beside those of their files
     streamable: bool = True  # whether the denoiser may be streamed
+    encoders: frozenset[str] = frozenset()  # beside the family's
     keys: Mapping[str, str] = field(
         default_factory=dict
     )  # component -> the planner's key for it; its own name if not given
@@ -142,8 +143,9 @@ class Run:
             name: Part(self.keys.get(name, name), w.elements * item, 2 * w.widest * item if name == streamed else None)
             for name, w in weights.items()
         }
-        encoders, decoder = [name for name in family.encoders if name in parts], family.decoder or ""
-        denoise = [name for name in parts if name == family.denoiser or name not in (*family.encoders, decoder)]
+        known, decoder = self.encoders.union(family.encoders), family.decoder or ""
+        encoders = [name for name in parts if name in known]
+        denoise = [name for name in parts if name == family.denoiser or name not in (*known, decoder)]
         named = [
             ("encode", encoders, _encode_elements([weights[name] for name in encoders], self.shape)),
             ("denoise", denoise, _denoise_elements(weights, weights.get(family.denoiser), self.shape)),
@@ -168,7 +170,8 @@ def run_of(parts: ModelParts, shape: Shape, dtype: str, device: str, known: Mapp
         for name, source in parts.sources.items()
     }
     attached = {name: weights_of([file]) for name, file in parts.attachments.items()}
-    return Run(parts.family, weights, shape, dtype, device, attached, parts.extra_elements, parts.streamable)
+    attaching = (attached, parts.extra_elements, parts.streamable, parts.encoders)
+    return Run(parts.family, weights, shape, dtype, device, *attaching)
 
 
 def working_bytes(traced: int, device: str) -> int:

@@ -50,6 +50,9 @@ class Support:
     """One kind of part. A kind overrides what it needs; `part` is its value in the request."""
 
     streamable = True  # whether the denoiser's weights may be streamed while the part is attached
+    encoders: tuple[
+        str, ...
+    ] = ()  # those of its components that are called before the denoiser, with the text encoders
 
     def components(self, part: Any, context: Context) -> dict[str, Source]:
         """Components by the names that pipelines have for them; one that the model has is replaced. Raises ModelError."""
@@ -77,6 +80,14 @@ class Support:
         """Attached to those of `modules` that it concerns, for the length of a `with`; afterwards they are as before, to
         the last bit. Called with what is in memory: all of the model's components, or those of the stage that runs."""
         return nullcontext()
+
+    @contextmanager
+    def attach_all(self, parts: Sequence[Any], context: Context, modules: Mapping[str, Any]) -> Iterator[None]:
+        """The same for all parts of the kind; one after the other by default."""
+        with ExitStack() as stack:
+            for part in parts:
+                stack.enter_context(self.attach(part, context, modules))
+            yield
 
 
 SUPPORTS: Registry[Support] = Registry("kind of part")
@@ -124,6 +135,12 @@ class ModelParts:
         """Whether the denoiser's weights may be streamed."""
         return all(support.streamable for _, support, _ in self._used)
 
+    @property
+    def encoders(self) -> frozenset[str]:
+        """Components that are called before the denoiser."""
+        more = (run for _, support, names in self._used for name, run in names.items() if name in support.encoders)
+        return frozenset((*self.family.encoders, *more))
+
     def pipeline_arguments(self, modules: Mapping[str, Any]) -> dict[str, Any]:
         """Constructor arguments of the pipeline from all parts; `modules` are the run's components."""
         out: dict[str, Any] = {}
@@ -144,6 +161,8 @@ class ModelParts:
         """All attachments on `modules`, for the length of a `with`. In an order of their own: sums of floating-point numbers
         depend on it, and the picture must not depend on the order in which parts were listed."""
         with ExitStack() as stack:
-            for part, support, _ in sorted(self._used, key=lambda used: used[0].model_dump_json()):
-                stack.enter_context(support.attach(part, self._context, {**self._adapted, **modules}))
+            used = sorted(self._used, key=lambda used: used[0].model_dump_json())  # which begins with the kind
+            for support, own in itertools.groupby(used, key=lambda used: used[1]):
+                parts = [part for part, _, _ in own]
+                stack.enter_context(support.attach_all(parts, self._context, {**self._adapted, **modules}))
             yield
