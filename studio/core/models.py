@@ -44,6 +44,7 @@ class Capabilities(BaseModel):
 
     tasks: tuple[str, ...] = ("text_to_image",)  # kinds of `core.tasks`
     parts: tuple[str, ...] = ()  # kinds of `core.parts`
+    excluded: tuple[tuple[str, str], ...] = ()  # (task, part) that no pipeline of the family has together
     prediction: str = "epsilon"  # epsilon | v_prediction | sample | flow_prediction | consistency
     spacing: str = ""  # the spacing that its own scheduler's configuration names; empty if it names none
     solvers: tuple[str, ...] | None = None  # a family's own allow-list of samplers; None: any legal for the prediction

@@ -105,6 +105,9 @@ def resolve_parts(
     for number, part in enumerate((*request.parts, *implied)):
         if part.kind not in model.capabilities.parts:
             raise InvalidRequest(f"{model.title} takes no {part.plural}.", field=f"parts.{number}")
+        if (request.task.kind, part.kind) in model.capabilities.excluded:
+            task = request.task.title.lower()
+            raise InvalidRequest(f"{model.title} takes no {part.plural} in {task}.", field=f"parts.{number}")
         try:
             found = _with_file(part, model, models, own=number >= len(request.parts))
             resolved.append(found.resolved(request, model))
@@ -149,7 +152,7 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
             f"{found.title} is made for {found.family}, and {model.title} is {model.family}; they do not fit.",
             field="model",
         )
-    return part.model_copy(update={"model": found.id})
+    return part.with_file(found, model)
 
 
 def _file_title(part: PartBase) -> str:

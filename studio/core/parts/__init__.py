@@ -13,11 +13,23 @@ from studio.core.parts.controlnet import ControlNet
 from studio.core.parts.embedding import Embedding
 from studio.core.parts.ip_adapter import IPAdapter
 from studio.core.parts.lora import LoRA
+from studio.core.parts.t2i_adapter import T2IAdapter
 from studio.core.parts.vae import VAE
 
-KINDS: tuple[type[PartBase], ...] = (VAE, LoRA, Embedding, ControlNet, IPAdapter, Cascade, Branch, Attention)
+KINDS: tuple[type[PartBase], ...] = (
+    VAE,
+    LoRA,
+    Embedding,
+    ControlNet,
+    T2IAdapter,
+    IPAdapter,
+    Cascade,
+    Branch,
+    Attention,
+)
 Part = Annotated[
-    VAE | LoRA | Embedding | ControlNet | IPAdapter | Cascade | Branch | Attention, Field(discriminator="kind")
+    VAE | LoRA | Embedding | ControlNet | T2IAdapter | IPAdapter | Cascade | Branch | Attention,
+    Field(discriminator="kind"),
 ]
 
 PARTS: dict[str, type[PartBase]] = {str(kind.model_fields["kind"].default): kind for kind in KINDS}
@@ -35,4 +47,5 @@ __all__ = [
     "LoRA",
     "Part",
     "PartBase",
+    "T2IAdapter",
 ]

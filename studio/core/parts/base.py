@@ -37,6 +37,15 @@ class PartBase(BaseModel):
         return {name: digest for name in pictures if (digest := getattr(self, name))}
 
     @property
+    def call_kind(self) -> str:
+        """What a family names the pipeline class by that it needs; its kind, where all files of the kind need one."""
+        return self.kind
+
+    def with_file(self, file: "ModelInfo", model: "ModelInfo") -> Self:
+        """The part with the file that its `model` names. Raises InvalidRequest at the part's own field."""
+        return self.model_copy(update={"model": file.id})
+
+    @property
     def parent(self) -> str | None:
         """`pixels` of the picture that the run goes on from, where the part says so."""
         return None

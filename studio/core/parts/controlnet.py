@@ -1,24 +1,31 @@
 """A ControlNet (Zhang et al. 2023): a picture, such as edges or depth, that the result is to follow."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from studio.core.annotators import NONE, Annotate, Annotation
 from studio.core.errors import InvalidRequest
-from studio.core.fields import ImageHash, Name, Number, extra
-from studio.core.parts.base import PartBase
+from studio.core.fields import Integer, Name, Number, extra
+from studio.core.parts.control_unit import ControlUnit
 
 if TYPE_CHECKING:
     from studio.core.models import ModelInfo
     from studio.core.request import GenerationRequest
 
 
-# How closely to follow, in words; the last is stronger than what most ControlNets were trained for.
-STOPS = ((0.3, "Hint"), (0.6, "Loose"), (0.8, "Balanced"), (1.0, "Close"), (1.4, "Strict"))
+UNION = "union"  # the variant of a file for several kinds of control
+# family -> annotator's name up to the first "_" -> number of the kind, as the files' publishers count them: xinsir's for
+# SDXL, InstantX' and Shakker's for FLUX.1.
+MODES: dict[str, dict[str, int]] = {
+    "sdxl": {
+        "openpose": 0, "depth": 1, "softedge": 2, "scribble": 2, "canny": 3, "threshold": 3, "invert": 3, "lineart": 3,
+        "mlsd": 3, "normal": 4, "segmentation": 5, "blur": 6,
+    },
+    "flux": {"canny": 0, "depth": 2, "blur": 3, "openpose": 4},
+}  # fmt: skip
 
 
-class ControlNet(PartBase):
+class ControlNet(ControlUnit):
     kind: Literal["controlnet"] = "controlnet"
     title: ClassVar[str] = "ControlNet"
     plural: ClassVar[str] = "ControlNets"
@@ -27,37 +34,11 @@ class ControlNet(PartBase):
     flag: ClassVar[str] = "control"
     model_kind: ClassVar[str] = "controlnet"
 
-    image: ImageHash = Field(
-        title="Control image",
-        description="The picture to follow. It is used as it is, or an annotator makes the control image from it.",
-        json_schema_extra=extra(widget="control", wide=True),
-    )
-    source: ImageHash | None = Field(
-        None,
-        title="Source",
-        description="The picture that the control image was made from. Empty: with an annotator, the control image has "
-        "still to be made from the picture given; without one, it was made elsewhere.",
-        json_schema_extra=extra(widget="image", within="image"),
-    )
-    annotator: Name = Field(
-        NONE,
-        title="Annotator",
-        description="What made the control image from the source.",
-        json_schema_extra=extra(within="image"),
-    )
     model: Name = Field(
         "",
         title="ControlNet",
         description="The ControlNet's file or folder. Empty: the only one here that fits the model.",
         json_schema_extra=extra(widget="model", model_kind="controlnet"),
-    )
-    weight: Number = Field(
-        1.0,
-        ge=0.0,
-        le=2.0,
-        title="Weight",
-        description="How closely to follow the control image.",
-        json_schema_extra=extra(soft=(0, 2, 0.05), stops=STOPS),
     )
     start: Number = Field(
         0.0,
@@ -75,34 +56,36 @@ class ControlNet(PartBase):
         description="The share of the steps after which it no longer acts.",
         json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
     )
-    mask: ImageHash | None = Field(
+    control_mode: Integer | None = Field(
         None,
-        title="Mask of effect",
-        description="Where it acts: white is followed, black is not, grey in part. Empty: everywhere.",
-        json_schema_extra=extra(widget="mask", wide=True, advanced=True),
+        ge=0,
+        le=63,
+        title="Control mode",
+        description="Of a ControlNet for several kinds of control (union): the number of the kind. Empty: the annotator's.",
+        json_schema_extra=extra(advanced=True, placeholder="the annotator's"),
     )
-    resize: Literal["crop", "pad", "stretch"] = Field(
-        "crop",
-        title="Resize",
-        description="How a control image of another shape is brought to width and height.",
-        json_schema_extra=extra(
-            choices=(("crop", "Crop to fit"), ("pad", "Pad to fit"), ("stretch", "Stretch")), advanced=True
-        ),
-    )
+
+    @property
+    def call_kind(self) -> str:
+        return self.kind if self.control_mode is None else "controlnet_union"
+
+    def with_file(self, file: "ModelInfo", model: "ModelInfo") -> Self:
+        """A union's kind of control is chosen from the annotator; for others there is none."""
+        mode = self.control_mode
+        if file.variant != UNION:
+            mode = None
+        elif mode is None:
+            known = MODES.get(model.family or "", {})
+            mode = known.get(self.annotator.partition("_")[0])
+            if mode is None:
+                raise InvalidRequest(
+                    f"{file.title} is for several kinds of control: choose an annotator that it knows "
+                    f"({', '.join(known)}), or give the number of the kind as control mode.",
+                    field="control_mode",
+                )
+        return self.model_copy(update={"model": file.id, "control_mode": mode})
 
     def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "ControlNet":
         if self.start >= self.end:
             raise InvalidRequest(f"Start must lie before End; got {self.start:g} and {self.end:g}.", field="start")
         return self
-
-    def images(self) -> dict[str, str]:
-        """Without the source, which is a record alone."""
-        return {name: digest for name, digest in super().images().items() if name != "source"}
-
-    def prepared(self, request: "GenerationRequest", annotate: Annotate) -> Self:
-        """With the control image made, where a picture and an annotator were given."""
-        if self.annotator == NONE or self.source:
-            return self
-        size: dict[str, Any] = {"width": request.width, "height": request.height}
-        asked = Annotation(annotator=self.annotator, resize=self.resize, **size)
-        return self.model_copy(update={"image": annotate(self.image, asked), "source": self.image})

@@ -20,6 +20,8 @@ def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]
         "control_guidance_start": [part.start for part in parts],
         "control_guidance_end": [part.end for part in parts],
     }
+    if context.takes("control_mode") and any(part.control_mode is not None for part in parts):
+        values["control_mode"] = [part.control_mode for part in parts]
     return {name: rows[0] if len(rows) == 1 else rows for name, rows in values.items()}
 
 

@@ -90,7 +90,9 @@ def controlnet(view: View) -> Sniffed | None:
     ):
         return None
     family = next((family for family, words in SIGNATURES["control_families"] if view.contains(*words)), None)
-    return Sniffed("controlnet", family or _context_family(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$"))
+    union = view.contains("control_add_embedding.", "controlnet_mode_embedder.")
+    family = family or _context_family(view, r"transformer_blocks\.0\.attn2\.to_k\.weight$")
+    return Sniffed("controlnet", family, "union" if union else "")
 
 
 def _context_family(view: View, pattern: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from studio.core.errors import InvalidRequest
 from studio.core.models import Capabilities, Defaults
+from studio.core.parts import PARTS
 from studio.core.registry import Registry
 from studio.core.request import GenerationRequest
 from studio.core.samplers import spacing_of
@@ -152,7 +153,7 @@ class Family:
         own = ("vae",) if self.decoder == "vae" else ()
         stages = ("cascade",) if self.enlargers else ()
         traced = () if self.loops else ("branch", "attention")  # a trace is of one loop
-        classes = tuple(kind for call in self.calls(variant).values() for kind in call.with_parts)
+        classes = tuple(kind for call in self.calls(variant).values() for kind in call.with_parts if kind in PARTS)
         return tuple(dict.fromkeys((*own, *stages, *classes, *self.attachments, *traced)))
 
     def blueprint_of(self, variant: str) -> Blueprint | None:
@@ -227,13 +228,17 @@ def calls_of(
     arguments: CallArguments = prompt_arguments,
     tasks: Collection[str] = tuple(IMAGE_TASKS),
     controlnet: Collection[str] = tuple(IMAGE_TASKS),  # the tasks that can be done with one
+    union: bool = False,  # whether ControlNets for several kinds of control have pipelines of their own
+    adapter: bool = False,  # whether a T2I-Adapter has one
 ) -> dict[str, Call]:
     """The usual tasks by pipelines of one stem: StableDiffusionPipeline, StableDiffusionControlNetImg2ImgPipeline, ..."""
     return {
         task: Call(
             f"{stem}{IMAGE_TASKS[task]}Pipeline",
             arguments,
-            {"controlnet": f"{stem}ControlNet{IMAGE_TASKS[task]}Pipeline"} if task in controlnet else {},
+            ({"controlnet": f"{stem}ControlNet{IMAGE_TASKS[task]}Pipeline"} if task in controlnet else {})
+            | ({"controlnet_union": f"{stem}ControlNetUnion{IMAGE_TASKS[task]}Pipeline"} if union else {})
+            | ({"t2i_adapter": f"{stem}AdapterPipeline"} if adapter and not IMAGE_TASKS[task] else {}),
         )
         for task in tasks
     }
@@ -259,6 +264,12 @@ def capabilities_of(
     return Capabilities(
         tasks=tuple(calls),
         parts=family.parts(variant),
+        excluded=tuple(
+            (task, kind)
+            for kind in dict.fromkeys(kind for call in calls.values() for kind in call.with_parts)
+            for task, call in calls.items()
+            if kind not in call.with_parts
+        ),
         prediction=prediction,
         spacing=spacing_of(scheduler),
         solvers=solvers,

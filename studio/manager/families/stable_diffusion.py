@@ -19,7 +19,7 @@ XL_LATENT = LatentFormat(
     rgb=((0.4706, 0.4706, 0.4706), (-0.4706, -0.0392, 0.0784), (0.1961, 0.1176, -0.0392), (-0.5490, -0.3922, -0.2745)),
     bias=(0.1765, 0.0980, 0.0196),
 )
-CALLS, XL_CALLS = calls_of("StableDiffusion"), calls_of("StableDiffusionXL")
+CALLS, XL_CALLS = calls_of("StableDiffusion", adapter=True), calls_of("StableDiffusionXL", union=True, adapter=True)
 LCM_CALLS = calls_of("LatentConsistencyModel", tasks=("text_to_image", "image_to_image"), controlnet=())
 
 

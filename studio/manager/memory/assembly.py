@@ -216,7 +216,7 @@ class Loaded:
             raise InvalidRequest(
                 f"{self.info.title} cannot do {request.task.title.lower()}; it does: {does}.", field="model"
             )
-        return calls[request.task.kind].having(part.kind for part in request.parts)
+        return calls[request.task.kind].having(kind for part in request.parts for kind in (part.call_kind, part.kind))
 
     def pipeline(self, call: Call | None = None) -> Any:
         """A fresh shell of the call's class, or of the first task's, over the shared modules, with schedulers of its own."""

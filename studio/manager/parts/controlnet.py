@@ -17,6 +17,8 @@ CLASSES = {
     "SD3Transformer2DModel": "SD3ControlNetModel",
     "FluxTransformer2DModel": "FluxControlNetModel",
 }
+# By the same: that of those for several kinds of control, where it is another.
+UNIONS = {"UNet2DConditionModel": "ControlNetUnionModel"}
 # Of the denoiser's configuration what says nothing of its encoder: models that differ in it share a ControlNet.
 OTHER_HALF = frozenset({"sample_size", "out_channels", "up_block_types"})
 ORIGINAL = "control_model."  # how the publishers' own files begin their tensors' names
@@ -55,18 +57,28 @@ class ControlNetSupport(Support):
         if (file.parent / "config.json").is_file():
             config = read_json(file.parent / "config.json")
             named = str(config.get("_class_name", class_name))
+            if part.control_mode is not None:
+                class_name = UNIONS.get(own.class_name, class_name)
             if named != class_name:
                 title = context.info.title
                 raise ModelError(
                     f"The ControlNet {file.parent.name} is a {named}, and {title} takes a {class_name} alone."
                 )
             return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
+        if part.control_mode is not None:
+            raise ModelError(
+                f"The ControlNet {file.stem} is a union; put the config.json that it is published with beside it."
+            )
         config = {name: value for name, value in own.config.items() if name not in OTHER_HALF}
         return {"controlnet": ControlNetFile("controlnet", "diffusers", class_name, own.folder, (file,), config)}
 
     def pipeline_arguments(self, parts: Sequence[ControlNet], modules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """One as itself; pipelines make one of several themselves."""
         found = [module["controlnet"] for module in modules]
+        if len({type(net) for net in found}) > 1:
+            raise ModelError(
+                "ControlNets for several kinds of control (union) and others do not go together in one picture."
+            )
         return {"controlnet": found[0] if len(found) == 1 else found}
 
 
