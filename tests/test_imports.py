@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str] | None] = {
     "manager": frozenset({"core", "compat"}),
     "studio": frozenset({"core", "jobs", "manager", "metadata", "prompts", "training"}),
     "engine": frozenset({"core", "compat", "manager", "annotators", "prompts"}),
-    "training": frozenset({"core", "compat", "engine", "evaluation"}),
+    "training": frozenset({"core", "compat", "engine", "evaluation", "metadata"}),
     "ui": frozenset({"core"}),
     "server": frozenset({"core"}),
     "cli": None,

@@ -38,7 +38,7 @@ class Extra:
 
     per_model: bool = False  # a value that is not given is the model's own
     # "image", "mask", "control": a picture of the input store; "model": the id of a file of `model_kind`; "box": a
-    # rectangle that can be drawn; "intent": a choice that sets other fields (`TaskBase.resolved`)
+    # rectangle that can be drawn; "intent": a choice that sets other fields (`TaskBase.resolved`); "pictures": a folder or zip
     widget: str = ""
     model_kind: str = ""  # "vae", "lora", "controlnet": which files of the catalog the menu lists
     within: str = ""  # the field whose control draws this one too

@@ -62,6 +62,32 @@ class RunView(BaseModel):
     exportable: bool = False  # it has ended with a model that pipelines can load
 
 
+class PictureView(BaseModel):
+    """A picture as it is trained on, small."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str  # of its file; empty where it was drawn
+    caption: str
+    picture: str  # data:image/jpeg;base64,...
+    width: int
+    height: int
+
+
+class DataView(BaseModel):
+    """What a recipe would be trained on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pictures: int | None  # None: without end
+    captioned: int = 0
+    small: int = 0  # pictures that have fewer pixels than they are trained with
+    buckets: tuple[tuple[int, int, int], ...] = ()  # width, height, pictures
+    first: tuple[PictureView, ...] = ()
+    bad: tuple[tuple[str, str], ...] = ()  # the first files that were left out, and why
+    bad_count: int = 0
+
+
 class Runs(Protocol):
     """The studio's training runs. Every method raises StudioError with one sentence for a person."""
 
@@ -84,8 +110,20 @@ class Runs(Protocol):
     def weights(self, run: str, step: int) -> Path:
         """The averaged weights at that sample, of a run whose task keeps them (densities do), as safetensors."""
 
-    def start(self, recipe: str, changes: dict[str, Any]) -> str:
-        """Start a run of the recipe with `changes` by dotted name; its id."""
+    def look(self, recipe: str, changes: dict[str, Any], *, anywhere: bool = True) -> DataView:
+        """The data of the recipe with `changes`: counts, the first pictures, what was left out.
+
+        Unless `anywhere`, a person's own pictures must have been uploaded.
+        """
+
+    def new_upload(self) -> Path:
+        """Where to write a zip that is being uploaded."""
+
+    def keep_upload(self, part: Path, name: str) -> str:
+        """Keep an uploaded zip of pictures, or remove it and raise; what `data.folder` is to be."""
+
+    def start(self, recipe: str, changes: dict[str, Any], *, anywhere: bool = True) -> str:
+        """Start a run of the recipe with `changes` by dotted name; its id. `anywhere` as for `look`."""
 
     def pause(self, run: str) -> None:
         """Ask the run for a checkpoint and its end; `resume` goes on from there."""

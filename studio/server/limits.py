@@ -6,6 +6,7 @@ from typing import Any
 from studio.server.policy import Refusal
 
 PICTURE_BYTES = 64 * 2**20
+ZIP_BYTES = 2 * PICTURE_BYTES  # of pictures to train on; for more, a folder is chosen at the machine
 PICTURE_PATHS = frozenset({"/inputs", "/settings"})
 OTHER_BYTES = 2**20  # a form with long prompts is some thousand bytes
 ALL_BYTES = 4 * PICTURE_BYTES  # of bodies that are being received or answered at the same time
@@ -20,6 +21,8 @@ CLOSED = ("/file=", "/proxy=", "/stream/", "/monitoring", "/custom_component/")
 
 def body_limit(path: str) -> int:
     """The most bytes that a request to `path` may send."""
+    if path == "/pictures":
+        return ZIP_BYTES
     return PICTURE_BYTES if path in PICTURE_PATHS else OTHER_BYTES
 
 

@@ -1,3 +1,3 @@
 """Import the parts that register themselves by name, so that recipes find them."""
 
-from studio.training import autoencoder, controlnet, density, diffusion, inpainting, lora, pixels, text  # noqa: F401
+from studio.training import autoencoder, controlnet, density, diffusion, full, inpainting, lora, pixels, text  # noqa: F401

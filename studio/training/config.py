@@ -11,9 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from studio.core.errors import InvalidRequest, StorageError
+from studio.core.fields import extra
 from studio.training.datasets.densities import DRAWING, check_drawing, densities
 
 Names = tuple[str, ...]
+FOLDER = "folder"  # the data set of a person's own pictures
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
@@ -21,9 +23,9 @@ class Plain(BaseModel):
     """Base of all parts of a recipe: frozen; undeclared fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    unused: ClassVar[frozenset[str]] = (
-        frozenset()
-    )  # of a task: settings of the recipe, by dotted name, that it does not read
+    # Of a task: settings of the recipe, by dotted name, that it does not read; whether pipelines load a folder of its or a file.
+    unused: ClassVar[frozenset[str]] = frozenset()
+    exports: ClassVar[str] = "folder"
 
 
 class DataConfig(Plain):
@@ -36,6 +38,29 @@ class DataConfig(Plain):
     objects: tuple[float, float, float] = Field(
         (0.5, 0.38, 0.12), title="Objects", description="Shares of pictures with one, two and three objects."
     )
+    folder: str = Field(
+        "",
+        max_length=1000,
+        title="Your pictures",
+        description="Folder or zip of your own pictures; captions in .txt files beside them, in a .csv, or by folder.",
+        json_schema_extra=extra(widget="pictures"),
+    )
+    crop: Literal["centre", "buckets"] = Field(
+        "centre", title="Crop", description="centre: all square. buckets: by ratio of sides, little is cut off."
+    )
+    flip: bool = Field(False, title="Mirror", description="Also train on every picture mirrored.")
+
+    def not_read(self) -> frozenset[str]:
+        """The settings that this data set does not read."""
+        return frozenset({"styles", "objects"} if self.name == FOLDER else {"folder", "crop", "flip"})
+
+    def options(self) -> dict[str, Any]:
+        """What the data set is made with."""
+        return self.model_dump(exclude={"name", *self.not_read()})
+
+    def key(self) -> dict[str, Any]:
+        """What its pictures depend on, as plain values."""
+        return self.model_dump(mode="json", exclude=set(self.not_read() & {"folder", "crop", "flip"}))
 
 
 class OptimizerConfig(Plain):
@@ -152,6 +177,7 @@ class ControlNetTask(FinetuningTask):
 class LoraTask(FinetuningTask):
     """Low-rank updates of a U-Net's layers."""
 
+    exports: ClassVar[str] = "file"
     kind: Literal["lora"] = "lora"
     rank: int = Field(8, ge=1, le=320, title="Rank", description="Of the updates.")
     alpha: float = Field(8.0, gt=0, title="Alpha", description="The updates are scaled by alpha / rank.")
@@ -160,8 +186,18 @@ class LoraTask(FinetuningTask):
         title="Layers",
         description="Ends of the names of the U-Net's layers that are updated.",
     )
+    text_encoder: bool = Field(
+        False, title="Text encoder", description="Update the text encoders' attention too: learns new words better."
+    )
+    text_rate: float = Field(0.5, gt=0, le=1, title="Text rate", description="The text encoders' share of the rate.")
     filter: str = Field("none", title="Filter", description="A registered drawing filter over the pictures.")
     trigger: str = Field("", title="Trigger", description="Words before every caption; empty for none.")
+
+
+class FullTask(FinetuningTask):
+    """All weights of a U-Net."""
+
+    kind: Literal["full"] = "full"
 
 
 class PixelsTask(Plain):
@@ -208,7 +244,15 @@ class DensityTask(Plain):
 
 
 Task = Annotated[
-    AutoencoderTask | TextTask | DiffusionTask | PixelsTask | DensityTask | InpaintingTask | ControlNetTask | LoraTask,
+    AutoencoderTask
+    | TextTask
+    | DiffusionTask
+    | PixelsTask
+    | DensityTask
+    | InpaintingTask
+    | ControlNetTask
+    | LoraTask
+    | FullTask,
     Field(discriminator="kind"),
 ]
 
@@ -244,6 +288,12 @@ class TrainConfig(Plain):
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     task: Task
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.data.crop == "buckets" and not isinstance(self.task, LoraTask | FullTask):
+            raise ValueError("data.crop: buckets are for LoRA and full fine-tuning; choose centre")
+        return self
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -15,13 +15,11 @@ from torch import Tensor, nn
 
 from studio.core.errors import InvalidRequest
 from studio.training.config import ControlNetTask, TrainConfig
-from studio.training.finetuning import Finetuning
+from studio.training.finetuning import Finetuning, in_parts
 from studio.training.pictures import to_tensor
 from studio.training.pretrained import prepare
 from studio.training.rows import Arrays, Captions
 from studio.training.tasks import learners
-
-ENCODED_AT_ONCE = 32
 
 
 @learners.register("controlnet")
@@ -52,11 +50,10 @@ class ControlNetLearner(Finetuning):
     def row_key(self) -> list[Any]:
         return [*super().row_key(), self.task.control]
 
-    def make_rows(self, rows: range) -> tuple[Arrays, Captions]:
+    def make_rows(self, rows: Sequence[int]) -> tuple[Arrays, Captions]:
         retell = getattr(self.data, "retellings", None)
         latents, captions, controls = [], [], []
-        for start in range(rows.start, rows.stop, ENCODED_AT_ONCE):
-            part = range(start, min(start + ENCODED_AT_ONCE, rows.stop))
+        for part in in_parts(rows):
             examples = [self.data[i] for i in part]
             latents.append(self.base.encode(to_tensor(np.stack([e.image for e in examples]))).cpu().numpy())
             for i, example in zip(part, examples, strict=True):
@@ -67,7 +64,7 @@ class ControlNetLearner(Finetuning):
         return {"x0": np.concatenate(latents).astype(np.float16), "control": pictures}, captions
 
     def predict(self, x_t: Tensor, t: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        conditions = self.base.conditions(batch, self.config.data.size)
+        conditions = self.base.conditions(batch)
         control = batch["control"].float() / 255  # as the stock pipelines have it
         down, mid = self.network(x_t, t, controlnet_cond=control, **conditions, return_dict=False)
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}

@@ -76,7 +76,7 @@ def _end_with_parent() -> None:
 @cache
 def dataset(data: DataConfig, split: str = "train") -> Any:
     """A data set by its recipe, one a process."""
-    return datasets.get(data.name)(**data.model_dump(exclude={"name"}), split=split)
+    return datasets.get(data.name)(**data.options(), split=split)
 
 
 @dataclass(frozen=True)

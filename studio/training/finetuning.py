@@ -3,7 +3,9 @@
 A subclass says what is trained, which arrays a row has and how they enter the prediction. Independent of those.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,38 @@ from studio.training.config import FinetuningTask, TrainConfig
 from studio.training.datasets import datasets
 from studio.training.export import file_hash
 from studio.training.optim import Group
-from studio.training.pictures import sheet
+from studio.training.pictures import sheet, to_tensor
 from studio.training.pretrained import Pretrained
 from studio.training.rows import Arrays, Captions, Rows
 
 FIRST_ROWS = 512  # pictures before the first step; the rest are made as the run goes on
+ENCODED_AT_ONCE = 32
 ENDS = ("conv_in.", "conv_out.", "time_embedding.")
 
 # Uniform variates to fractions of the longest time. Cubic: Mou et al. 2023 (T2I-Adapter), section 3.3.
 timesteps: Registry[Any] = Registry("distribution of timesteps")
 timesteps.add("uniform", lambda u: u)
 timesteps.add("cubic", lambda u: 1 - u**3)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of one shape. `order` names those of a data set that ends, each as often as it counts."""
+
+    rows: Rows
+    order: list[int] = field(default_factory=list)
+
+    @property
+    def share(self) -> int:
+        return len(self.order) or 1
+
+    def pick(self, most: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """The numbers of n of the first `most` rows, which are made where they are not yet."""
+        order = [row for row in self.order if row < most]
+        rows = max(order) + 1 if order else most
+        self.rows.grow(rows)
+        picks = rng.integers(0, len(order) or rows, n)
+        return np.array(order)[picks] if order else picks
 
 
 class Finetuning:
@@ -43,9 +66,29 @@ class Finetuning:
             raise InvalidRequest(f"The size must be a multiple of {2 * self.base.factor}.", field="data.size")
         if self.options.gradient_checkpointing:
             self.base.unet.enable_gradient_checkpointing()
-        self.data = datasets.get(config.data.name)(**config.data.model_dump(exclude={"name"}))
-        self.rows = Rows(folder.parent / "rows", self.row_key(), self.make_rows)
+        self.data = datasets.get(config.data.name)(**config.data.options())
+        self.pools = self._pools(folder.parent / "rows")
+        self.shares = np.array([pool.share for pool in self.pools], float)
         torch.manual_seed(config.seed)
+
+    def _pools(self, folder: Path) -> "list[Pool]":
+        """The rows, apart by the shape of their pictures: a batch is of one shape."""
+        buckets, key = getattr(self.data, "buckets", None), self.row_key()
+        if buckets is None:
+            return [Pool(Rows(folder, key, self.make_rows))]
+        pools = []
+        for shape, indices in buckets.items():
+            if any(side % (2 * self.base.factor) for side in shape):
+                raise InvalidRequest(
+                    f"This base needs a larger size for buckets than {self.config.data.size}.", field="data.size"
+                )
+            make = partial(self._rows_of, indices)
+            rows = Rows(folder, [*key, self.data.version, *shape], make, len(indices))
+            pools.append(Pool(rows, [row for row, i in enumerate(indices) for _ in range(self.data.repeats(i))]))
+        return pools
+
+    def _rows_of(self, indices: Sequence[int], rows: range) -> tuple[Arrays, Captions]:
+        return self.make_rows([indices[i] for i in rows])
 
     # What a subclass gives:
 
@@ -57,14 +100,35 @@ class Finetuning:
         """The network's output for noised latents."""
         raise NotImplementedError
 
-    def make_rows(self, rows: range) -> tuple[Arrays, Captions]:
+    def picture(self, index: int, image: np.ndarray) -> np.ndarray:
+        """What is learned of a picture [h, w, 3] of the data set."""
+        return image
+
+    def caption(self, text: str) -> str:
+        """What is learned of a caption."""
+        return text
+
+    def embed(self, caption: str) -> dict[str, Tensor]:
+        """What a batch holds of a caption."""
+        return dict(self.base.embed(caption))
+
+    def make_rows(self, rows: Sequence[int]) -> tuple[Arrays, Captions]:
         """The arrays of the rows, `x0` (latents) among them, and their captions."""
-        raise NotImplementedError
+        retell = getattr(self.data, "retellings", None)
+        latents, captions = [], []
+        for part in in_parts(rows):
+            examples = [self.data[i] for i in part]
+            pictures = [self.picture(i, e.image) for i, e in zip(part, examples, strict=True)]
+            latents.append(self.base.encode(to_tensor(np.stack(pictures))).cpu().numpy())
+            for i, example in zip(part, examples, strict=True):
+                more = retell(i, self.options.captions - 1) if retell else []
+                captions.append([self.caption(text) for text in (example.caption, *more)])
+        return {"x0": np.concatenate(latents).astype(np.float16)}, captions
 
     def row_key(self) -> list[Any]:
         """All that the rows depend on."""
         task, base = self.options, Path(self.options.base)
-        return [task.kind, file_hash(base / "vae"), self.config.data.model_dump(mode="json"), task.captions]
+        return [task.kind, file_hash(base / "vae"), self.config.data.key(), task.captions]
 
     def hidden(self, name: str, parameter: Tensor) -> bool:
         """Whether Muon may take the parameter."""
@@ -85,16 +149,15 @@ class Finetuning:
     def batch(self, step: int) -> dict[str, Tensor]:
         n, task = self.config.batch, self.options
         rng = np.random.default_rng((self.config.seed, step))
-        rows = min(task.pictures, FIRST_ROWS + step * n // 2)
-        self.rows.grow(rows)
-        picks = rng.integers(0, rows, n)
-        choices = [self.rows.captions[i] for i in picks]
+        pool = self.pools[int(rng.choice(len(self.pools), p=self.shares / self.shares.sum())) if self.pools[1:] else 0]
+        picks = pool.pick(min(task.pictures, FIRST_ROWS + step * n // 2), n, rng)
+        choices = [pool.rows.captions[i] for i in picks]
         texts = [several[int(k * len(several))] for several, k in zip(choices, rng.random(n), strict=True)]
         left_out = rng.random(n) < task.unconditional
-        embedded = [self.base.embed("" if out else text) for text, out in zip(texts, left_out, strict=True)]
+        embedded = [self.embed("" if out else text) for text, out in zip(texts, left_out, strict=True)]
         u = (rng.permutation(n) + rng.random(n)) / n  # stratified: every batch sees all noise levels
         last = len(self.base.alphas) - 1
-        arrays = {name: torch.from_numpy(array[picks]) for name, array in self.rows.arrays.items()}
+        arrays = {name: torch.from_numpy(array[picks]) for name, array in pool.rows.arrays.items()}
         eps = rng.standard_normal(arrays["x0"].shape, dtype=np.float32)
         return {
             **arrays,
@@ -126,3 +189,9 @@ class Finetuning:
 
     def compiled(self, module: nn.Module) -> Any:
         return torch.compile(module) if self.config.compile else module
+
+
+def in_parts(rows: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many as are encoded at once."""
+    for start in range(0, len(rows), ENCODED_AT_ONCE):
+        yield rows[start : start + ENCODED_AT_ONCE]

@@ -9,13 +9,18 @@ from studio.core.training import FieldView
 from studio.training.config import TrainConfig
 
 # What a first look needs; everything else is behind a fold.
-FIRST = frozenset({"name", "seed", "steps", "batch", "optimizer.learning_rate", "task.density"})
+FIRST = frozenset(
+    {"name", "seed", "steps", "batch", "optimizer.learning_rate", "task.density"}
+    | {"data.folder", "data.size", "data.crop", "data.flip"}
+    | {"task.base", "task.trigger", "task.rank", "task.alpha", "task.text_encoder"}
+)
 FIXED = frozenset({"about", "title"})
 
 
 def fields(config: TrainConfig) -> tuple[FieldView, ...]:
-    """Every leaf by its dotted name, in the order of declaration, less what the task does not read."""
-    return tuple(row for row in _rows(config, "", "") if row.name not in config.task.unused)
+    """Every leaf by its dotted name, in the order of declaration, less what the task and the data set do not read."""
+    unused = config.task.unused | {f"data.{name}" for name in config.data.not_read()}
+    return tuple(row for row in _rows(config, "", "") if row.name not in unused)
 
 
 def _rows(value: BaseModel, path: str, group: str) -> list[FieldView]:
@@ -36,7 +41,7 @@ def _row(spec: FieldSpec, dotted: str, group: str, current: Any) -> FieldView:
         name=dotted,
         title=spec.title,
         help=spec.help,
-        kind=spec.kind if not spec.several else "values",
+        kind=spec.extra.widget or (spec.kind if not spec.several else "values"),
         value=list(current) if isinstance(current, tuple) else current,
         least=spec.least,
         most=spec.most,

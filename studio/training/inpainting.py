@@ -71,7 +71,7 @@ class InpaintingLearner(Finetuning):
     def row_key(self) -> list[Any]:
         return [*super().row_key(), self.task.masks]
 
-    def make_rows(self, rows: range) -> tuple[Arrays, Captions]:
+    def make_rows(self, rows: Sequence[int]) -> tuple[Arrays, Captions]:
         pictures, holes, captions = zip(*(self._row(i) for i in rows), strict=True)
         mask = np.stack(holes)[:, None]  # [n, 1, H, W]
         parts: dict[str, list[np.ndarray]] = {"x0": [], "masked": []}
@@ -98,7 +98,7 @@ class InpaintingLearner(Finetuning):
 
     def predict(self, x_t: Tensor, t: Tensor, batch: dict[str, Tensor]) -> Tensor:
         x = torch.cat([x_t, batch["mask"].float(), batch["masked"].float()], dim=1)
-        return self.network(x, t, **self.base.conditions(batch, self.config.data.size), return_dict=False)[0]
+        return self.network(x, t, **self.base.conditions(batch), return_dict=False)[0]
 
     def pipeline(self) -> Any:
         cls = StableDiffusionXLInpaintPipeline if self.base.xl else StableDiffusionInpaintPipeline

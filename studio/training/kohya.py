@@ -17,12 +17,19 @@ from studio.training.pretrained import Pretrained
 MOST_TAGS = 400
 
 
-def tensors(updates: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """peft's names ("down_blocks.0...to_q.lora_A.default.weight") to kohya's, in half precision, each layer with its alpha."""
+def tensors(updates: Mapping[str, Tensor], alpha: float, xl: bool = False) -> dict[str, Tensor]:
+    """The component's and peft's names ("unet.down_blocks.0...to_q.lora_A.default.weight") to kohya's, in half precision, each
+    layer with its alpha."""
+    prefixes = {
+        "unet": "lora_unet_",
+        "text_encoder": f"lora_te{'1' if xl else ''}_text_model_",
+        "text_encoder_2": "lora_te2_text_model_",
+    }
     out: dict[str, Tensor] = {}
     for name, value in updates.items():
-        layer, _, factor = name.partition(".lora_")
-        stem = "lora_unet_" + layer.replace(".", "_")
+        part, _, rest = name.partition(".")
+        layer, _, factor = rest.partition(".lora_")
+        stem = prefixes[part] + layer.removeprefix("text_model.").replace(".", "_")
         out[f"{stem}.lora_{'down' if factor.startswith('A') else 'up'}.weight"] = (
             value.detach().half().cpu().contiguous()
         )
@@ -39,7 +46,9 @@ def base_version(base: Pretrained) -> str:
     return "sd_v1"
 
 
-def metadata(config: TrainConfig, task: LoraTask, base: Pretrained, tags: Mapping[str, int]) -> dict[str, str]:
+def metadata(
+    config: TrainConfig, task: LoraTask, base: Pretrained, tags: Mapping[str, int], pictures: int
+) -> dict[str, str]:
     """What sd-scripts writes down, and what model browsers show."""
     common = dict(sorted(tags.items(), key=lambda item: -item[1])[:MOST_TAGS])
     size, optimizer = config.data.size, config.optimizer
@@ -52,13 +61,14 @@ def metadata(config: TrainConfig, task: LoraTask, base: Pretrained, tags: Mappin
         "ss_network_alpha": task.alpha,
         "ss_v2": base_version(base).startswith("sd_v2"),
         "ss_tag_frequency": json.dumps({f"1_{config.data.name}": common}),
-        "ss_num_train_images": task.pictures,
+        "ss_num_train_images": min(task.pictures, pictures),
         "ss_resolution": f"({size}, {size})",
         "ss_batch_size_per_device": config.batch,
         "ss_steps": config.steps,
         "ss_max_train_steps": config.steps,
         "ss_learning_rate": optimizer.learning_rate,
         "ss_unet_lr": optimizer.learning_rate,
+        "ss_text_encoder_lr": optimizer.learning_rate * task.text_rate if task.text_encoder else "",
         "ss_optimizer": optimizer.name,
         "ss_lr_warmup_steps": optimizer.warmup,
         "ss_seed": config.seed,
@@ -82,6 +92,7 @@ def save(
     task: LoraTask,
     base: Pretrained,
     tags: Mapping[str, int],
+    pictures: int,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors(updates, task.alpha), path, metadata(config, task, base, tags))
+    save_file(tensors(updates, task.alpha, base.xl), path, metadata(config, task, base, tags, pictures))

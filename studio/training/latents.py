@@ -35,11 +35,13 @@ class LatentCache:
         workers: int = 0,  # processes that draw
         rows: int | None = None,  # nothing beyond is drawn ahead
     ):
-        dataset(data)  # what is wrong with it is said at once
         self.vae, self.precision = vae, precision
         self.blocks = Ahead(Pictures(data, captions), workers)
         self.end = None if rows is None else -(-rows // CHUNK) * (CHUNK // BLOCK)
-        key = json.dumps([vae_hash, data.model_dump(mode="json"), captions, precision], sort_keys=True)
+        version = getattr(dataset(data), "version", None)  # what is wrong with the data is said at once
+        key = json.dumps(
+            [vae_hash, data.key() | ({"version": version} if version else {}), captions, precision], sort_keys=True
+        )
         self.folder = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
         self.chunks: list[np.ndarray] = []  # each [CHUNK, c, h, w], fp16
         self.captions: list[list[str]] = []

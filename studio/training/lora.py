@@ -1,6 +1,6 @@
-"""Trains a LoRA (Hu et al. 2021) on a U-Net's layers through peft, on pictures in a style. The file is kohya's.
+"""Trains a LoRA (Hu et al. 2021) on a U-Net's layers, and on the text encoders' if asked, through peft. The file is kohya's.
 
-Independent of how a style is drawn.
+Independent of the pictures, and of how a style is drawn.
 """
 
 from collections import Counter
@@ -19,11 +19,10 @@ from studio.training import kohya
 from studio.training.config import LoraTask, TrainConfig
 from studio.training.datasets.filters import filters
 from studio.training.finetuning import Finetuning
-from studio.training.pictures import to_tensor
-from studio.training.rows import Arrays, Captions
+from studio.training.optim import Group
 from studio.training.tasks import learners
 
-ENCODED_AT_ONCE = 32
+TEXT_LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 @learners.register("lora")
@@ -34,49 +33,55 @@ class LoraLearner(Finetuning):
         assert isinstance(config.task, LoraTask)
         self.task, self.filter = config.task, filters.get(config.task.filter, field="task.filter")
         super().__init__(config, folder)
-        names = [name for name, _ in self.base.unet.named_modules() if name.endswith(self.task.layers)]
+        updated = {"unet": self._adapt(self.base.unet, self.task.layers, "task.layers")}
+        if self.task.text_encoder:
+            for name, encoder in self.base.text_encoders().items():
+                updated[name] = self._adapt(encoder, TEXT_LAYERS, "task.text_encoder")
+        self.names = [f"{part}.{n}" for part, named in updated.items() for n, _ in named]
+        self.updates = nn.ParameterList([p for named in updated.values() for _, p in named])
+        self.network = self.compiled(self.base.unet)
+
+    def _adapt(self, module: Any, layers: tuple[str, ...], field: str) -> list[tuple[str, nn.Parameter]]:
+        names = [name for name, _ in module.named_modules() if name.endswith(layers)]
         if not names:
-            raise InvalidRequest("The base has no layers of these names.", field="task.layers")
-        self.base.unet.add_adapter(
+            raise InvalidRequest("The base has no layers of these names.", field=field)
+        module.add_adapter(
             LoraConfig(r=self.task.rank, lora_alpha=self.task.alpha, target_modules=names, init_lora_weights="gaussian")
         )
-        named = [(n, p) for n, p in self.base.unet.named_parameters() if p.requires_grad]
-        self.names, self.updates = [n for n, _ in named], nn.ParameterList([p for _, p in named])
-        self.network = self.compiled(self.base.unet)
+        return [(n, p) for n, p in module.named_parameters() if p.requires_grad]
 
     def trained(self) -> nn.Module:
         return self.updates
 
-    def hidden(self, name: str, parameter: Tensor) -> bool:
-        return False  # low-rank factors are no hidden matrices
+    def groups(self) -> list[Group]:
+        """No factor is a hidden matrix, which Muon would take."""
+        pairs = list(zip(self.names, self.updates, strict=True))
+        of_text = tuple(pair for pair in pairs if not pair[0].startswith("unet."))
+        groups = [Group(tuple(pair for pair in pairs if pair[0].startswith("unet.")))]
+        return groups + ([Group(of_text, self.task.text_rate)] if of_text else [])
 
     def row_key(self) -> list[Any]:
         return [*super().row_key(), self.task.filter, self.task.trigger]
 
-    def make_rows(self, rows: range) -> tuple[Arrays, Captions]:
-        retell = getattr(self.data, "retellings", None)
-        latents, captions = [], []
-        for start in range(rows.start, rows.stop, ENCODED_AT_ONCE):
-            part = range(start, min(start + ENCODED_AT_ONCE, rows.stop))
-            examples = [self.data[i] for i in part]
-            styled = [self.filter(e.image, np.random.default_rng((self.config.data.seed, i, 3)))
-                      for i, e in zip(part, examples, strict=True)]  # fmt: skip
-            latents.append(self.base.encode(to_tensor(np.stack(styled))).cpu().numpy())
-            for i, example in zip(part, examples, strict=True):
-                more = retell(i, self.task.captions - 1) if retell else []
-                captions.append([self._triggered(text) for text in (example.caption, *more)])
-        return {"x0": np.concatenate(latents).astype(np.float16)}, captions
+    def picture(self, index: int, image: np.ndarray) -> np.ndarray:
+        return self.filter(image, np.random.default_rng((self.config.data.seed, index, 3)))
 
-    def _triggered(self, text: str) -> str:
-        return f"{self.task.trigger}, {text}" if self.task.trigger else text
+    def caption(self, text: str) -> str:
+        return ", ".join(part for part in (self.task.trigger, text) if part)
+
+    def embed(self, caption: str) -> dict[str, Tensor]:
+        return self.base.tokens(caption) if self.task.text_encoder else super().embed(caption)
 
     def predict(self, x_t: Tensor, t: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        return self.network(x_t, t, **self.base.conditions(batch, self.config.data.size), return_dict=False)[0]
+        text = self.base.encode_tokens(batch) if self.task.text_encoder else {}
+        return self.network(x_t, t, **self.base.conditions(batch | text), return_dict=False)[0]
 
     def draw(self, prompts: Sequence[str], generators: list[torch.Generator], **options: Any) -> list[Image.Image]:
-        return self.base.pipeline([self._triggered(p) for p in prompts], generator=generators, **options).images
+        return self.base.pipeline([self.caption(p) for p in prompts], generator=generators, **options).images
 
     def export(self, folder: Path) -> None:
-        tags = Counter(tag for texts in self.rows.captions for tag in texts[0].split(", "))
+        captions = [texts for pool in self.pools for texts in pool.rows.captions]
+        tags = Counter(tag for texts in captions for tag in texts[0].split(", ") if tag)
         values = dict(zip(self.names, self.updates, strict=True))
-        kohya.save(folder / f"{self.config.name}.safetensors", values, self.config, self.task, self.base, tags)
+        path = folder / f"{self.config.name}.safetensors"
+        kohya.save(path, values, self.config, self.task, self.base, tags, len(captions))

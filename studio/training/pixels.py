@@ -38,14 +38,14 @@ class PixelsLearner:
                 "DDPM's pipeline samples epsilon, x0 and v; choose one of them.", field="task.objective"
             )
         self.schedule = schedules.get(self.task.schedule)(**self.task.schedule_options)
-        options = config.data.model_dump(exclude={"name"})
-        make = datasets.get(config.data.name)
-        self.data = make(**options)
+        make, options = datasets.get(config.data.name), config.data.options()
+        self.data = make(**options, split="train")
         held_out = make(**options, split="held_out")
         self.model = UNet2DModel(sample_size=config.data.size, in_channels=3, out_channels=3, **self.task.model)
         self.model.to(config.device, memory_format=torch.channels_last)
         self.network = torch.compile(self.model) if config.compile else self.model
-        self.x = to_tensor(np.stack([self.data[i].image for i in range(self.task.pictures)]))
+        count = min(self.task.pictures, len(self.data) if hasattr(self.data, "__len__") else self.task.pictures)
+        self.x = to_tensor(np.stack([self.data[i].image for i in range(count)]))
         unseen = to_tensor(np.stack([held_out[i].image for i in range(HELD_OUT)]))
         self.validation = fixed_noise(unseen, config.seed)
 

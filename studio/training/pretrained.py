@@ -67,15 +67,40 @@ class Pretrained:
         keep = 0.0 if not caption and self.pipeline.config.force_zeros_for_empty_prompt else 1.0
         return {"text": text[0] * keep, "pooled": pooled[0] * keep}
 
+    def text_encoders(self) -> dict[str, nn.Module]:
+        names = ("text_encoder", "text_encoder_2") if self.xl else ("text_encoder",)
+        return {name: getattr(self.pipeline, name) for name in names}
+
+    def tokens(self, caption: str) -> dict[str, Tensor]:
+        """A caption for `encode_tokens`, where the text encoders are trained: [encoders, tokens] ids, and whether it counts."""
+        tokenizers = [self.pipeline.tokenizer, self.pipeline.tokenizer_2] if self.xl else [self.pipeline.tokenizer]
+        ids = [
+            t(caption, padding="max_length", max_length=t.model_max_length, truncation=True).input_ids
+            for t in tokenizers
+        ]
+        keep = 0.0 if self.xl and not caption and self.pipeline.config.force_zeros_for_empty_prompt else 1.0
+        return {"ids": torch.tensor(ids), "keep": torch.tensor([keep])}
+
+    def encode_tokens(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The embeddings of `tokens`, as the stock pipelines make them, with gradients."""
+        ids, keep = batch["ids"], batch["keep"]  # [n, encoders, tokens], [n, 1]
+        encoders = list(self.text_encoders().values())
+        if not self.xl:
+            return {"text": encoders[0](ids[:, 0])[0]}
+        out = [encoder(ids[:, k], output_hidden_states=True) for k, encoder in enumerate(encoders)]
+        text = torch.cat([each.hidden_states[-2] for each in out], dim=-1)
+        return {"text": text * keep[..., None], "pooled": out[1][0] * keep}
+
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise scales [n, 1, 1, 1] at the times t [n]."""
         return self.alphas[t].view(-1, 1, 1, 1), self.sigmas[t].view(-1, 1, 1, 1)
 
-    def conditions(self, batch: Mapping[str, Tensor], size: int) -> dict[str, Any]:
+    def conditions(self, batch: Mapping[str, Tensor]) -> dict[str, Any]:
         """What the U-Net and a ControlNet take beside latents and times."""
         out: dict[str, Any] = {"encoder_hidden_states": batch["text"]}
         if self.xl:  # sizes of the original and the target, and the crop's corner
-            sizes = torch.tensor([size, size, 0, 0, size, size], dtype=torch.float32, device=self.device)
+            height, width = (self.factor * side for side in batch["x0"].shape[-2:])
+            sizes = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32, device=self.device)
             out["added_cond_kwargs"] = {
                 "text_embeds": batch["pooled"],
                 "time_ids": sizes.repeat(len(batch["text"]), 1),

@@ -21,9 +21,12 @@ Arrays = dict[str, np.ndarray]
 class Rows:
     """Rows 0, 1, 2, ... of arrays and captions; `grow` makes them as they are needed, by `make(range)`."""
 
-    def __init__(self, folder: Path, key: Any, make: Callable[[range], tuple[Arrays, Captions]]):
+    def __init__(
+        self, folder: Path, key: Any, make: Callable[[range], tuple[Arrays, Captions]], most: int | None = None
+    ):
         text = json.dumps(key, sort_keys=True)
         self.folder, self.make = folder / hashlib.sha256(text.encode()).hexdigest()[:16], make
+        self.most = most  # there are no further rows
         self.arrays: Arrays = {}  # name -> [rows, ...]
         self.captions: Captions = []
 
@@ -43,7 +46,8 @@ class Rows:
     def _chunk(self, number: int) -> tuple[Arrays, Captions]:
         if (stored := chunks.read(self.folder, number)) is not None:
             return stored
-        arrays, captions = self.make(range(number * CHUNK, (number + 1) * CHUNK))
+        end = (number + 1) * CHUNK
+        arrays, captions = self.make(range(number * CHUNK, end if self.most is None else min(end, self.most)))
         # An array that is read back is contiguous, and sums depend on the layout.
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         chunks.write(self.folder, number, arrays, captions)

@@ -21,11 +21,14 @@ from typing import Any
 
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.settings import PROJECT
-from studio.core.training import RecipeView, RunView
-from studio.training.config import TrainConfig, load, parse
+from studio.core.training import DataView, RecipeView, RunView
+from studio.training.config import FOLDER, TrainConfig, load, parse
+from studio.training.datasets.folder import listing
 from studio.training.form import fields
+from studio.training.look import look
 from studio.training.report import report
 
+UPLOADS = "pictures"  # folder of uploaded zips, beside the runs
 LOCK = "run.lock"
 LOCKED = "UNNOISE_RUN_NICENESS"  # set for a process that inherits the lock
 CONFIG, RECIPE, METRICS, LOG = "config.yaml", "recipe.yaml", "metrics.jsonl", "run.log"
@@ -96,14 +99,52 @@ class Runs:
             raise NotFound("weights", str(step))
         return path
 
-    def start(self, recipe: str, changes: dict[str, Any]) -> str:
-        """Start a new run of the recipe with `changes` by dotted name ("optimizer.learning_rate"); its id."""
+    def look(self, recipe: str, changes: dict[str, Any], *, anywhere: bool = True) -> DataView:
+        """The data of the recipe with `changes`; unless `anywhere`, a person's own pictures must have been uploaded."""
+        return look(self._changed_recipe(recipe, changes, anywhere).data)
+
+    def new_upload(self) -> Path:
+        """Where to write a zip that is being uploaded."""
+        folder = self.folder / UPLOADS
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f".{secrets.token_hex(8)}.part"
+
+    def keep_upload(self, part: Path, name: str) -> str:
+        """Keep an uploaded zip of pictures, or remove it and raise InvalidRequest; what `data.folder` is to be."""
+        stem = re.sub(r"[^\w-]+", "-", Path(name).stem)[:40].strip("-") or "pictures"
+        target = part.with_name(f"{stem}-{secrets.token_hex(4)}.zip")
+        try:
+            os.replace(part, target)
+            listing(str(target.resolve()))
+        except OSError as error:
+            raise StorageError(f"The zip could not be kept: {error.strerror}.") from None
+        except StudioError as error:
+            target.unlink(missing_ok=True)
+            raise InvalidRequest(str(error).replace(target.name, name[:80]), field="data.folder") from None
+        finally:
+            part.unlink(missing_ok=True)
+        return str(target.resolve())
+
+    def _changed_recipe(self, recipe: str, changes: dict[str, Any], anywhere: bool) -> TrainConfig:
         view = next((each for each in self.recipes() if each.name == recipe), None)
         if view is None:
             raise NotFound("recipe", recipe)
         if view.problem:
             raise InvalidRequest(view.problem)
         config = parse(json.loads(json.dumps(view.config)), changes)
+        if config.data.name == FOLDER:
+            folder = (PROJECT / Path(config.data.folder.strip()).expanduser()).resolve()
+            if not anywhere and not folder.is_relative_to((self.folder / UPLOADS).resolve()):
+                raise InvalidRequest(
+                    "A folder of the studio's machine can be chosen at that machine alone; upload a zip here.",
+                    field="data.folder",
+                )
+            listing(config.data.folder)
+        return config
+
+    def start(self, recipe: str, changes: dict[str, Any], *, anywhere: bool = True) -> str:
+        """Start a new run of the recipe with `changes` by dotted name ("optimizer.learning_rate"); its id."""
+        config = self._changed_recipe(recipe, changes, anywhere)
         run = f"{config.name}-{time.strftime('%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         path = self.folder / run
         try:
@@ -153,18 +194,26 @@ class Runs:
         view, path = self.get(run), self._path(run)
         if not view.exportable:
             raise InvalidRequest("This run has no model that pictures can be made with yet.")
-        target = self._models / "trained" / run
+        config, target = self.config(run), self._models / "trained" / run
         part = target.with_name(f".{run}.{os.getpid()}.part")
-        card = {"title": view.title, "description": f"Trained here: {view.step:,} steps of {self.config(run).name}."}
+        card = {"title": view.title, "description": f"Trained here: {view.step:,} steps of {config.name}."}
+        text = json.dumps(card, indent=2) + "\n"
         try:
-            shutil.copytree(path / "model", part)
-            (part / "unnoise.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(part, target)
+            if config.task.exports == "file":
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(_file(path / "model"), part)
+                target.with_name(f"{run}.unnoise.json").write_text(text, encoding="utf-8")
+                os.replace(part, target.with_name(f"{run}.safetensors"))
+            else:
+                shutil.copytree(path / "model", part)
+                (part / "unnoise.json").write_text(text, encoding="utf-8")
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(part, target)
         except OSError as error:
             raise StorageError(f"The model could not be written: {error.strerror}.") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            part.unlink(missing_ok=True)
         return f"trained/{run}"
 
     def _path(self, run: str) -> Path:
@@ -222,9 +271,18 @@ class Runs:
             changed=max(_changed(path / METRICS), _changed(path / LOCK)),
             samples=tuple(samples),
             message=message,
-            model=exported if (self._models / exported).is_dir() else "",
-            exportable=ended and (path / "model" / "model_index.json").is_file(),
+            model=exported if any((self._models / f"{exported}{end}").exists() for end in ("", ".safetensors")) else "",
+            exportable=ended and _exportable(config, path / "model"),
         )
+
+
+def _exportable(config: TrainConfig, model: Path) -> bool:
+    return _file(model).is_file() if config.task.exports == "file" else (model / "model_index.json").is_file()
+
+
+def _file(model: Path) -> Path:
+    """What a task has made that makes a file."""
+    return next(iter(sorted(model.glob("*.safetensors"))), model / "none")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 // The form of a new run: the settings of a recipe, the first few at once and the rest behind folds by their group.
 
+import { DataLook, uploader } from "./train_data.js";
 import { make } from "./workbench.js";
 
 export class RecipeForm {
@@ -13,9 +14,11 @@ export class RecipeForm {
     const first = recipe.fields.filter((field) => field.first);
     const groups = Map.groupBy(recipe.fields.filter((field) => !field.first), ({ group }) => group || "Run");
     const folds = [...groups].map(([title, fields]) => make("details", { class: "train-fold" }, make("summary", { text: title }), this.grid(fields)));
+    const look = new DataLook({ request: () => ({ recipe: recipe.name, changes: this.changes() }), complain: (...said) => this.complain(...said) });
+    look.root.hidden = Boolean(recipe.problem) || !recipe.fields.some(({ name }) => name === "data.name");
     this.root = make("form", { class: "train-form", novalidate: true },
       make("h2", { text: recipe.title }), make("p", { class: "train-note", text: recipe.problem || recipe.about }),
-      this.grid(first), ...folds, this.alarm, this.button);
+      this.grid(first), look.root, ...folds, this.alarm, this.button);
     this.root.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit(start);
@@ -32,7 +35,8 @@ export class RecipeForm {
     const help = make("p", { class: "train-help", id: `${id}-help`, text: field.help });
     input.setAttribute("aria-describedby", help.id);
     const holder = make("div", { class: "train-field" }, make("label", { for: id, text: field.title }), input, help);
-    if (field.kind === "values") holder.classList.add("is-wide");
+    if (field.kind === "pictures") input.after(uploader(input, (...said) => this.complain(...said)));
+    if (field.kind === "values" || field.kind === "pictures") holder.classList.add("is-wide");
     this.inputs.set(field.name, { input, field, holder });
     return holder;
   }
@@ -87,13 +91,13 @@ function control(field, id) {
     area.value = JSON.stringify(field.value, null, 1).replace(/\n\s*/g, " ");
     return area;
   }
-  return make("input", { id, type: "text", inputmode: field.kind === "text" ? "text" : "decimal", value: field.value ?? "", autocomplete: "off" });
+  return make("input", { id, type: "text", inputmode: field.kind === "text" || field.kind === "pictures" ? "text" : "decimal", value: field.value ?? "", autocomplete: "off" });
 }
 
 function read(input, field) {
   if (field.kind === "boolean") return input.checked;
   const text = input.value.trim();
-  if (field.kind === "text" || field.kind === "choice") return text === "" && field.value === null ? null : text;
+  if (["text", "choice", "pictures"].includes(field.kind)) return text === "" && field.value === null ? null : text;
   if (field.kind === "values") {
     try {
       return JSON.parse(text);

@@ -103,6 +103,10 @@ export class RunPage {
 
   async export() {
     const { model } = await this.ask(`runs/${this.id}/export`, {});
+    if (this.run.kind === "lora") {
+      location.hash = "#lora"; // where it is added to a picture of its base
+      return;
+    }
     location.hash = "#text-to-image";
     eachWorkbench((workbench) => {
       let chosen = false;

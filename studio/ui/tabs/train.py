@@ -12,7 +12,7 @@ from studio.ui.assets import when_opened
 from studio.ui.registry import TABS, Tab
 
 NAME = "train"
-PURPOSE = "Train a small model from nothing, on this machine, and watch it learn."
+PURPOSE = "Train a small model from nothing, or a LoRA on your own pictures, on this machine, and watch it learn."
 
 
 class Trainer(gr.HTML):
