@@ -106,7 +106,7 @@ def test_bit_identical_where_the_scheduler_draws_its_own_noise(studio: Studio) -
 
 
 @pytest.mark.parametrize(
-    "sampler", one_in(2, ["euler_a", "dpmpp_2m_sde", "dpmpp_sde", "dpmpp_2s_a", "dpm_adaptive", "sa_solver", "ddpm"])
+    "sampler", one_in(3, ["euler_a", "dpm_adaptive", "dpmpp_2s_a", "dpmpp_sde", "sa_solver", "dpmpp_2m_sde", "ddpm"])
 )
 def test_image_k_of_a_batch_is_the_image_of_seed_plus_k(studio: Studio, sampler: str) -> None:
     """Up to the order in which a kernel sums a batch, which may move a pixel by one step of 255."""
@@ -117,7 +117,7 @@ def test_image_k_of_a_batch_is_the_image_of_seed_plus_k(studio: Studio, sampler:
     assert gap.max() <= 1
 
 
-@pytest.mark.parametrize("name", ["sd1", "pixart", "ddpm", "dit"])
+@pytest.mark.parametrize("name", one_in(2, ["sd1", "pixart", "dit", "ddpm"]))
 def test_initial_noise_is_bitwise_that_of_the_seed_whatever_the_batch(studio: Studio, name: str) -> None:
     def first_states(**values: Any) -> list[torch.Tensor]:
         steps: list[Any] = []
@@ -147,8 +147,8 @@ def test_every_legal_sampler_runs_on_a_real_pipeline(studio: Studio) -> None:
     """A picture, and as many steps reported as were asked for."""
     for sampler in legal_samplers(studio.info("sd1")):
         steps: list[Any] = []
-        result = studio.run("sd1", callbacks={"on_step": steps.append}, sampler=sampler, steps=10)[0]
-        asked = len(steps) if SOLVERS.get(sampler).adaptive else 10
+        result = studio.run("sd1", callbacks={"on_step": steps.append}, sampler=sampler, steps=4)[0]
+        asked = len(steps) if SOLVERS.get(sampler).adaptive else 4
         assert [s.index for s in steps] == list(range(asked)) and steps[-1].total == asked, sampler
         assert np.asarray(result.image).std() > 0
 

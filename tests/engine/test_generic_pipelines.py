@@ -76,11 +76,13 @@ OFFERED = TRANSFORMERS.keys() | {
 }  # fmt: skip
 
 
-def every(names: Collection[str] = NAMES, *, without: Collection[str] = ()) -> pytest.MarkDecorator:
-    """A test of each pipeline; the representatives run by default, the others in the sweep."""
+def every(
+    names: Collection[str] = NAMES, *, without: Collection[str] = (), default: Collection[str] = REPRESENTATIVES
+) -> pytest.MarkDecorator:
+    """A test of each pipeline; those of `default` run by default, the others in the sweep."""
     marks = {True: (), False: (pytest.mark.sweep,)}
     chosen = sorted(set(names) & set(NAMES) - set(without))
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=marks[n in REPRESENTATIVES]) for n in chosen])
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=marks[n in default]) for n in chosen])
 
 
 def some(*names: str) -> pytest.MarkDecorator:
@@ -267,7 +269,7 @@ def test_a_cancel_takes_effect_within_one_step_in_every_loop(pipelines: Pipeline
         assert len(seen) == last
 
 
-@every(without={"Kandinsky5T2IPipeline"})
+@every(without={"Kandinsky5T2IPipeline"}, default={"QwenImagePipeline", "KandinskyV22CombinedPipeline"})
 def test_a_budget_for_one_stage_leaves_the_picture_as_it_is_and_unloading_leaves_nothing(
     pipelines: Pipelines, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,7 +382,7 @@ def test_latents_without_a_prompt_run_with_every_sampler(pipelines: Pipelines) -
             assert np.array_equal(np.asarray(made.image), np.asarray(output.images[0]))
 
 
-@some("KandinskyV22CombinedPipeline", "WuerstchenCombinedPipeline")
+@some("WuerstchenCombinedPipeline")
 def test_a_map_that_is_learned_from_runs_shows_the_picture_that_comes(
     pipelines: Pipelines, name: str, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ import torch  # noqa: E402
 
 from studio.engine.generate import generate  # noqa: E402
 from tests.models.calls import arguments_of  # noqa: E402
+from tests.sweeps import one_in  # noqa: E402
 
 T5_TOKENIZER = {"flux": "tokenizer_2", "sd3": "tokenizer_3"}
 SIZE = 32
@@ -54,7 +55,7 @@ def models(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-@pytest.mark.parametrize(("family", "layout"), [("flux", "comfy"), ("sd3", "one file")])
+@pytest.mark.parametrize(("family", "layout"), one_in(2, [("sd3", "one file"), ("flux", "comfy")]))
 def test_a_file_is_found_imported_run_and_unloaded(
     family: str, layout: str, sources: dict[str, Path], models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
