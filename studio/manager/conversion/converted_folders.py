@@ -21,7 +21,7 @@ from studio.core.errors import ModelError, StorageError, StudioError
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.companions import Origin, files_of
-from studio.manager.disk.safe_files import readable
+from studio.manager.disk.safe_files import readable, stamp
 from studio.manager.families import Blueprint, family_for
 
 PARTIAL = ".partial-"  # a folder is built under its name and this, and renamed when complete
@@ -29,6 +29,7 @@ LOCK = ".lock"
 MAX_NAME = 80  # bytes of a folder's name that are its original's; with all that is put behind, a disk takes 255
 NOTE = "converted_from.json"
 IMPORTED = "imported"  # where they lie, below our own folder of the outputs
+DTYPES = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Conversion:
 
     info: ModelInfo
     file: Path
-    dtype: str  # fp32, bf16, fp16
+    dtype: str  # of DTYPES
     target: Path
     beside: Mapping[str, Origin] = field(default_factory=dict)  # the components that other files have
 
@@ -67,31 +68,9 @@ class Conversion:
         """That of the same files as they are now; raises ModelError where one is gone."""
         return conversion_of(self.info, self.file, self.dtype, self.target.parent, self.beside)
 
-    def replaces(self, other: "Conversion") -> bool:
-        """Whether the other folder was made of the same for the same, but for what lies beside it."""
-        mine, theirs = ((one.file, one.dtype, _identified(one.info)) for one in (self, other))
-        return mine == theirs and self.target != other.target
-
     def note(self) -> dict[str, Any]:
-        """What it is made of, as plain values; JSON of them is to be ASCII, for names on disk are not always text."""
-        return {
-            "info": self.info.model_dump(mode="json"),
-            "file": str(self.file),
-            "dtype": self.dtype,
-            "origins": {
-                name: [[str(file) for file in origin.files], origin.prefix, origin.folder and str(origin.folder)]
-                for name, origin in self.beside.items()
-            },
-        }
-
-    @classmethod
-    def of_note(cls, note: dict[str, Any], target: Path) -> "Conversion":
-        origins = note.get("origins", {"": [note.get("beside", ()), "", None]})  # earlier versions: the files alone
-        beside = {
-            name: Origin(tuple(map(Path, files)), prefix, Path(folder) if folder else None)
-            for name, (files, prefix, folder) in origins.items()
-        }
-        return cls(ModelInfo.model_validate(note["info"]), Path(note["file"]), str(note["dtype"]), target, beside)
+        """What it is made of; JSON of it is to be ASCII, for names on disk are not always text."""
+        return {"dtype": self.dtype, "files": [stamp(file.absolute()) for file in (self.file, *files_of(self.beside))]}
 
 
 def blueprint_of(info: ModelInfo) -> Blueprint:
@@ -105,22 +84,15 @@ def blueprint_of(info: ModelInfo) -> Blueprint:
 def conversion_of(info: ModelInfo, file: Path, dtype: str, place: Path, beside: Mapping[str, Origin]) -> Conversion:
     """The conversion of a file, with those `beside` it, as they are now, to a folder below `place`; raises ModelError."""
     file, place = file.absolute(), place.absolute()
-    try:
-        stat, others = file.stat(), [(other.absolute(), other.stat()) for other in files_of(beside)]
-    except OSError:
-        raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.") from None
+    stamps = [stamp(path.absolute()) for path in (file, *files_of(beside))]
+    if any(size < 0 for _, size, _ in stamps):
+        raise ModelError(f"{info.title}, or a file that it needs, is no longer in the models folders.")
     completed_by = json.dumps(asdict(blueprint_of(info)), sort_keys=True, default=sorted)  # sets have no order
-    sizes = [(str(other), found.st_size, found.st_mtime_ns) for other, found in others]
-    made_from = (str(file), stat.st_size, stat.st_mtime_ns, *_identified(info), dtype, *sizes)
-    stamp = hashlib.sha256(f"{made_from} {completed_by}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    made_from = (stamps, info.family, info.variant, info.capabilities.prediction, dtype, completed_by)
+    digest = hashlib.sha256(repr(made_from).encode("utf-8", "surrogateescape")).hexdigest()[:12]
     words = re.sub(r"[^\w.-]+", "_", file.stem).replace(PARTIAL, "_")
     name = words.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore")
-    return Conversion(info, file, dtype, place / f"{name}-{stamp}", beside)
-
-
-def _identified(info: ModelInfo) -> tuple[str | None, ...]:
-    """What the file is taken for, which decides how it is converted."""
-    return info.family, info.variant, info.capabilities.prediction
+    return Conversion(info, file, dtype, place / f"{name}-{digest}", beside)
 
 
 def check_room(file: Path, need: int, place: Path) -> None:
@@ -132,15 +104,15 @@ def check_room(file: Path, need: int, place: Path) -> None:
 
 
 def prepared_in(place: Path, catalog: Catalog) -> tuple[str, ...]:
-    """Ids of the models that have a folder here, made from their file and what is beside it as these are now."""
-    notes = [note for folder in place.absolute().glob("*") if (note := _read(folder)) is not None and note.complete]
-    made, known = {note.target for note in notes}, {info.id: info for info in catalog.models()}
+    """Ids of the single files that have a folder here, made from them and what is beside them as these are now."""
     found = set()
-    for note in notes:
-        info, path = known.get(note.info.id), catalog.path(note.info.id)
+    for info in catalog.models() if place.is_dir() else ():
+        path = catalog.path(info.id)
         with suppress(StudioError):
-            if info and path and conversion_of(info, path, note.dtype, place, catalog.beside(info)).target in made:
-                found.add(info.id)
+            if info.kind in ("checkpoint", "gguf") and info.problem is None and path is not None:
+                beside = catalog.beside(info)
+                if any(conversion_of(info, path, dtype, place, beside).complete for dtype in DTYPES):
+                    found.add(info.id)
     return tuple(sorted(found))
 
 
@@ -155,28 +127,30 @@ def sweep(place: Path) -> None:
 
     A folder is kept while its original's folder cannot be seen, as with a disk that is not plugged in.
     """
-    with (
-        suppress(OSError),
-        claimed(place, wait=False) as alone,
-    ):  # a folder that cannot be written costs room, nothing else
-        if alone:  # else somebody converts just now, and sees to it
+    # A folder that cannot be written costs room, nothing else; and who converts just now sees to it.
+    with suppress(OSError), claimed(place, wait=False) as alone:
+        if alone:
             sweep_claimed(place)
 
 
 def sweep_claimed(place: Path, made: Conversion | None = None) -> None:
     """The same for who holds the claim already; and what a conversion just `made` replaces."""
     for path in place.iterdir():
-        known = _read(path)
-        if known is None:
-            useless = path.name != LOCK
-        else:
-            seen = all(file.parent.is_dir() for file in (known.file, *files_of(known.beside)))
-            useless = (seen and not known.current) or (made is not None and made.replaces(known))
-        if useless and path.is_dir():
+        if path.name != LOCK and _is_useless(path, made):
             shutil.rmtree(path, ignore_errors=True)
-        elif useless:
-            with suppress(OSError):
-                path.unlink()
+
+
+def _is_useless(folder: Path, made: Conversion | None) -> bool:
+    try:
+        note = json.loads((folder / NOTE).read_bytes())
+        files = [(Path(file), size, changed) for file, size, changed in note["files"]]
+        of_same = made is not None and (note["dtype"], files[0][0]) == (made.dtype, made.file)
+    except (OSError, ValueError, LookupError, TypeError):
+        return True
+    seen = all(file.parent.is_dir() for file, _, _ in files)
+    changed = any(stamp(file)[1:] != (size, changed) for file, size, changed in files)
+    replaced = made is not None and of_same and folder != made.target
+    return PARTIAL in folder.name or (seen and changed) or replaced
 
 
 @contextmanager
@@ -196,13 +170,3 @@ def claimed(place: Path, *, wait: bool) -> Iterator[bool]:
         except BlockingIOError:
             mine = False
         yield mine
-
-
-def _read(folder: Path) -> Conversion | None:
-    """What a finished folder's note says; None where there is none."""
-    if PARTIAL in folder.name:
-        return None
-    try:
-        return Conversion.of_note(json.loads((folder / NOTE).read_bytes()), folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

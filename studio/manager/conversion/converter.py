@@ -1,8 +1,8 @@
 """Turns a single-file checkpoint into a diffusers folder in the run's dtype, in a process of its own.
 
-`python -m studio.manager.conversion.converter` reads what to do from standard input and writes its progress to standard
-output, a JSON object a line, at last either "done" or a "problem". Only `imports` starts it. It runs at a low priority,
-and ends at once when the process that started it does.
+`python -m studio.manager.conversion.converter` reads what to do from standard input, pickled by `imports`, which alone
+starts it, and writes its progress to standard output, a JSON object a line, at last either "done" or a "problem". It runs
+at a low priority, and ends at once when the process that started it does.
 
 What the file leaves out comes from the family's blueprint, and from the other files that the conversion names. The folder
 appears under its name only when complete; the originals are only read.
@@ -11,6 +11,7 @@ appears under its name only when complete; the originals are only read.
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import sys
 import threading
@@ -60,13 +61,12 @@ def main() -> int:
         except OSError:
             os._exit(1)  # nobody listens any more
 
-    task = json.loads(sys.stdin.readline())
+    conversion, folders = pickle.loads(bytes.fromhex(sys.stdin.readline()))
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(NICE)
         Path("/proc/self/oom_score_adj").write_text(LIKELY_VICTIM)
-    conversion = Conversion.of_note(task, Path(task["target"]))
-    outcome = carry_out(conversion, tuple(map(Path, task["folders"])), emit)
+    outcome = carry_out(conversion, folders, emit)
     emit(**outcome)
     return 1 if "problem" in outcome else 0
 
@@ -126,14 +126,14 @@ def _explained(conversion: Conversion, error: Exception) -> StudioError:
 class Progress:
     """How far a conversion of `size` bytes is: another kind of work at once, else a few times a second."""
 
-    def __init__(self, emit: Callable[..., None]):
-        self.size, self._done, self._emit, self._last, self._at = 1, 0, emit, "", 0.0
+    def __init__(self, emit: Callable[..., None], size: int):
+        self._size, self._done, self._emit, self._last, self._at = max(size, 1), 0, emit, "", 0.0
 
     def add(self, what: str, done: int) -> None:
         self._done += done
         if what != self._last or time.monotonic() - self._at >= TICK:
             self._last, self._at = what, time.monotonic()
-            self._emit(what=what, fraction=round(min(self._done / self.size, 1.0), 3))
+            self._emit(what=what, fraction=round(min(self._done / self._size, 1.0), 3))
 
 
 def import_checkpoint(
@@ -142,7 +142,7 @@ def import_checkpoint(
     emit: Callable[..., None] = lambda **words: None,
 ) -> None:
     """Makes the folder. Raises ModelError for a file that does not fit its family, StorageError if it cannot be written."""
-    blueprint, made, progress = blueprint_of(conversion.info), conversion.unfinished, Progress(emit)
+    blueprint, made = blueprint_of(conversion.info), conversion.unfinished
     has = carried(blueprint, read_header(conversion.file).tensors)  # a file that is gone or cut short needs no torch
     compat.prepare()
     import torch
@@ -166,8 +166,9 @@ def import_checkpoint(
     try:
         shutil.rmtree(made, ignore_errors=True)
         _write_configs(made, conversion.info, blueprint, origins, folders)
-        progress.size = max(sum(component.bytes for component in components if twin(component) is None), 1)
-        check_room(conversion.file, int(progress.size * ROOM), made.parent)
+        size = sum(component.bytes for component in components if twin(component) is None)
+        check_room(conversion.file, int(size * ROOM), made.parent)
+        progress = Progress(emit, size)
         for component in components:
             wrote = partial(progress.add, f"converting {component.title}")
             wrote(0)

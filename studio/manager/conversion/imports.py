@@ -8,6 +8,7 @@ Handles processes and progress; reads no tensor. No torch.
 import json
 import logging
 import os
+import pickle
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 CHILD = "studio.manager.conversion.converter"
 LOOK = 0.25  # seconds between two looks of a job at how far its conversion is
 LEAVE = 0.5  # seconds that a job which leaves gives the child to end and to remove what it had half made
+MOVE = "import"  # what the ledger calls a conversion
+START_SECONDS = 4.0  # until the converter has its libraries
+RATE = 150e6  # bytes a second on an ordinary disk, where nothing was converted yet
+SHORTEST = 0.2  # seconds of work from which a rate can be computed
 Report = Callable[[str, float | None], None]
 
 
@@ -45,28 +50,27 @@ class Run:
     over: bool = False
     error: StudioError | None = None
 
+    @property
+    def model(self) -> str:
+        return self.conversion.info.id
+
     def view(self) -> ImportView:
-        info, dtype = self.conversion.info, self.conversion.dtype
         if self.error is not None:
-            return ImportView(model=info.id, dtype=dtype, problem=str(self.error))
-        return ImportView(model=info.id, dtype=dtype, what=self.what, fraction=self.fraction)
+            return ImportView(model=self.model, dtype=self.conversion.dtype, problem=str(self.error))
+        return ImportView(model=self.model, dtype=self.conversion.dtype, what=self.what, fraction=self.fraction)
 
 
 class Imports:
     """`folders` are where a child may look for tokenizers; `changed` is called, from any thread, when `views` has changed,
     and `made` with the seconds that a conversion took when it is done."""
 
-    def __init__(
-        self,
-        folders: tuple[Path, ...],
-        made: Callable[[Conversion, float], None] = lambda conversion, seconds: None,
-    ):
+    def __init__(self, folders: tuple[Path, ...], made: Callable[[Conversion, float], None]):
         self.changed: Callable[[], None] = lambda: None
         self._folders, self._made = folders, made
         self._lock = threading.Condition()
         self._waiting: list[Run] = []
         self._running: Run | None = None
-        self._failed: dict[str, tuple[ImportView, Conversion | None]] = {}
+        self._failed: dict[str, tuple[ImportView, Conversion | None]] = {}  # None: it could not even be begun
         self._thread: threading.Thread | None = None
 
     def prepare(self, conversion: Conversion) -> None:
@@ -87,7 +91,11 @@ class Imports:
         try:
             over = False
             while not over:
-                report(*self._progress(run))
+                with self._lock:
+                    what, fraction, other = run.what, run.fraction, self._running
+                if other not in (run, None):
+                    what, fraction = f"waiting until {other.conversion.info.title} is converted", None
+                report(what, fraction)
                 with self._lock:
                     over = self._lock.wait_for(lambda: run.over, timeout=LOOK)
         finally:
@@ -105,7 +113,7 @@ class Imports:
         with self._lock:
             self._failed.pop(model, None)
             for run in self._runs():
-                if run.conversion.info.id == model:
+                if run.model == model:
                     self._drop(run)
         self._emit()
 
@@ -118,9 +126,10 @@ class Imports:
     def views(self) -> tuple[ImportView, ...]:
         """What is under way, what waits, what failed and has not been tried again since."""
         with self._lock:
-            for model, (_, failed) in list(self._failed.items()):
-                if failed is not None and (failed.complete or not failed.current):
-                    del self._failed[model]
+            failed = self._failed.items()
+            self._failed = {
+                model: (view, c) for model, (view, c) in failed if c is None or (c.current and not c.complete)
+            }
             runs = [run.view() for run in self._runs() if not run.dropped and not run.conversion.complete]
             return (*runs, *(view for view, _ in self._failed.values()))
 
@@ -132,8 +141,8 @@ class Imports:
         same = (run for run in self._runs() if run.conversion.target == conversion.target and not run.dropped)
         run = next(same, None) or Run(conversion)
         if run is not self._running and (first or run not in self._waiting):
-            self._waiting = [other for other in self._waiting if other is not run]
-            self._waiting.insert(0 if first else len(self._waiting), run)
+            others = [other for other in self._waiting if other is not run]
+            self._waiting = [run, *others] if first else [*others, run]
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="imports", daemon=True)
             self._thread.start()
@@ -141,20 +150,12 @@ class Imports:
 
     def _drop(self, run: Run) -> None:
         """The thread does the rest when the child has ended."""
-        if run.over:
-            return
         run.dropped = True
         if run.process is not None:
             run.process.kill()
         elif run in self._waiting:
             self._waiting.remove(run)
             self._conclude(run, None)
-
-    def _progress(self, run: Run) -> tuple[str, float | None]:
-        with self._lock:
-            if run is not self._running and self._running is not None:
-                return f"waiting until {self._running.conversion.info.title} is converted", None
-            return run.what, run.fraction
 
     def _conclude(self, run: Run, error: StudioError | None) -> None:
         if run.dropped and not run.conversion.complete:
@@ -163,7 +164,7 @@ class Imports:
         if error is not None and not run.dropped:
             log.warning("%s", error)
             with suppress(StudioError):  # a file that is gone is listed no more
-                self._failed[run.conversion.info.id] = (run.view(), run.conversion.again())
+                self._failed[run.model] = (run.view(), run.conversion.again())
         self._lock.notify_all()
 
     def _emit(self) -> None:
@@ -183,7 +184,7 @@ class Imports:
                 run = self._running = self._waiting.pop(0)
                 run.what, run.fraction = "starting the converter", 0.0
             self._emit()
-            began = time.monotonic()
+            began, error = time.monotonic(), None
             try:
                 error = self._convert(run)
                 if error is None:
@@ -201,8 +202,7 @@ class Imports:
 
     def _convert(self, run: Run) -> StudioError | None:
         """Start the child and listen to it to its end; what went wrong, if anything did."""
-        folders = [str(folder.absolute()) for folder in self._folders]
-        task = run.conversion.note() | {"target": str(run.conversion.target), "folders": folders}
+        task = pickle.dumps((run.conversion, tuple(folder.absolute() for folder in self._folders)))
         process = subprocess.Popen(
             [sys.executable, "-m", CHILD],
             stdin=subprocess.PIPE,
@@ -221,7 +221,7 @@ class Imports:
         ending: dict[str, Any] = {}
         with process:  # its standard input stays open until it ends: it ends when that does
             with suppress(OSError):  # of one that is dead already; its exit status says the rest
-                process.stdin.write(json.dumps(task) + "\n")
+                process.stdin.write(task.hex() + "\n")
                 process.stdin.flush()
             for line in process.stdout:
                 with suppress(ValueError):  # half a line of a killed child
@@ -239,19 +239,10 @@ def outcome(conversion: Conversion, ending: dict[str, Any], status: int) -> Stud
         return None
     if "problem" in ending:
         return (StorageError if ending.get("storage") else ModelError)(ending["problem"])
-    why = {
-        -9: "was killed, as the system does when memory runs out",
-        -7: "could not read on: the file was cut short meanwhile",
-    }.get(status, f"stopped (exit code {status})")
+    killed = "was killed, as the system does when memory runs out"
+    cut = "could not read on: the file was cut short meanwhile"
+    why = {-9: killed, -7: cut}.get(status, f"stopped (exit code {status})")
     return ModelError(f"The converter of {conversion.name} {why}. Nothing half made was left; try again.")
-
-
-# ---- how long it takes ---------------------------------------------------------------------------------------------
-
-MOVE = "import"  # what the ledger calls a conversion
-START_SECONDS = 4.0  # until the converter has its libraries
-RATE = 150e6  # bytes a second on an ordinary disk, where nothing was converted yet
-SHORTEST = 0.2  # seconds of work from which a rate can be computed
 
 
 def expected_seconds(size: int, rows: Iterable[Mapping[str, Any]]) -> float:

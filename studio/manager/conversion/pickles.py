@@ -26,9 +26,7 @@ REASON = "refused: "  # how the child's last line begins where it can still say 
 CONSENT = "Reading a pickle can run code that its author hid in it. Say --trust only if you trust where it came from."
 
 MOST_DEPTH = 4
-MOST_ENTRIES = 200_000
-MOST_PICKLE = 256 << 20  # of the part that lists the tensors; the tensors themselves lie beside it
-MOST_GROWTH = 4  # honest files are not compressed at all
+MOST_PICKLE = 256 << 20  # bytes of the part that lists the tensors, which lie beside it, not compressed
 # Left in checkpoints by their trainers (CompVis, Lightning, early textual inversion), and of no use to anybody.
 LEFTOVERS = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
@@ -73,12 +71,8 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
             env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         )
         if done.returncode != 0:
-            last = done.stdout.strip().rpartition("\n")[2]
-            why = (
-                last.removeprefix(REASON)
-                if last.startswith(REASON)
-                else "the converter died, perhaps for want of memory."
-            )
+            _, said, why = done.stdout.rpartition(REASON)
+            why = why.strip() if said else "the converter died, perhaps for want of memory."
             raise ModelError(f"{name} could not be converted: {why}")
         os.replace(unfinished, target)
     except subprocess.TimeoutExpired:
@@ -91,10 +85,9 @@ def convert_pickle(source: Path, *, consent: bool) -> Path:
 
 
 def _limit_child(most: int) -> None:
-    """No core dump of what it read, no file but one of a checkpoint's size, no more memory than a checkpoint takes."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    """No core dump of what it read, no file larger than a checkpoint, no more memory than one takes."""
+    for limit, size in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_BYTES), (resource.RLIMIT_DATA, most)):
+        resource.setrlimit(limit, (size, size))
 
 
 # ---- the child -----------------------------------------------------------------------------------------------------
@@ -162,8 +155,10 @@ def _check_archive(source: Path) -> None:
     pickles = [entry.file_size for entry in entries if entry.filename.endswith("data.pkl")]
     if not pickles:
         raise Refused("it is an archive, but not one of PyTorch's.")
-    most, whole = MOST_GROWTH * source.stat().st_size + MOST_PICKLE, sum(entry.file_size for entry in entries)
-    if len(entries) > MOST_ENTRIES or max(pickles) > MOST_PICKLE or whole > most:
+    if (
+        max(pickles) > MOST_PICKLE
+        or sum(entry.file_size for entry in entries) > 4 * source.stat().st_size + MOST_PICKLE
+    ):
         raise Refused("it unpacks to far more than it holds.")
 
 
