@@ -53,9 +53,8 @@ class Source:
         module, report = load_folder(self.folder, self.library, self.class_name, **options)
         missing = sorted(report["missing_keys"])
         if missing:  # the libraries would go on with random numbers in their place
-            raise ModelError(
-                f"The {self.title} ({self.class_name}) lacks {len(missing)} of its tensors, such as {missing[0]}."
-            )
+            lacks = f"lacks {len(missing)} of its tensors, such as {missing[0]}"
+            raise ModelError(f"The {self.title} ({self.class_name}) {lacks}.")
         return module
 
     def empty(self, dtype: Any) -> Any:
@@ -73,9 +72,7 @@ class Source:
                 config = cls.config_class.from_pretrained(str(self.folder), **own)
                 try:
                     module = cls(config)
-                except (
-                    AttributeError
-                ):  # an encoder may come with the configuration of the whole model that it is half of
+                except AttributeError:  # an encoder may come with the configuration of the model that it is half of
                     module = cls(config.encoder)
         in_fp32 = set(getattr(cls, "_keep_in_fp32_modules", None) or ()) if hasattr(cls, "from_config") else set()
         for prefix, layer in module.named_modules():

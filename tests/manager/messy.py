@@ -61,7 +61,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str | None]] = {
     "Stable-diffusion/lying length.safetensors": (lambda p: raw(p, struct.pack("<Q", 2**63) + b"{}" * 20), "claims 9,223,372,036,854,775,808 bytes"),
     "Stable-diffusion/deep.safetensors": (lambda p: header(p, deep(200)), "wrong at 'a'"),
     "Stable-diffusion/deeper.safetensors": (lambda p: header(p, deep(100_000)), "not valid JSON"),
-    "Stable-diffusion/twice.safetensors": (lambda p: header(p, b'{"a":1,"a":2}'), "names 'a' twice"),
+    "Stable-diffusion/twice.safetensors": (lambda p: header(p, b'{"a":1,"a":2}'), "wrong at 'a'"),
     "Stable-diffusion/nul.safetensors": (lambda p: header(p, b'{"\\u0000":1,"\0":2}'), "not valid JSON"),
     "Stable-diffusion/dtype.safetensors": (lambda p: header(p, {"w": {"dtype": "Q9", "shape": [1], "data_offsets": [0, 1]}}, b"\0"), "dtype Q9 is not known"),
     "Stable-diffusion/unet only.safetensors": (lambda p: write_sparse(p, xl()), "lacks its VAE"),

@@ -17,9 +17,7 @@ FILE = Path(__file__).with_name("pipelines.json")
 class Row:
     """One pipeline class. The file leaves out a fact that is as its default here."""
 
-    refused: str = (
-        ""  # why it does not make an image from a prompt alone; the facts below are then left out, save `takes`
-    )
+    refused: str = ""  # why it does not make an image from a prompt alone; what is below is then left out, save `takes`
     takes: tuple[str, ...] = ()  # of the table's `parameters`, those that its call has
     loops: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"scheduler": ("transformer",)})
     # scheduler -> the components that predict in its denoising loop, in the order in which the loops run

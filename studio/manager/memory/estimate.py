@@ -123,9 +123,7 @@ class Run:
     extra_elements: int = 0  # in memory while they are attached, beside those of their files
     streamable: bool = True  # whether the denoiser may be streamed
     encoders: frozenset[str] = frozenset()  # beside the family's
-    keys: Mapping[str, str] = field(
-        default_factory=dict
-    )  # component -> the planner's key for it; its own name if not given
+    keys: Mapping[str, str] = field(default_factory=dict)  # component -> the planner's key; its own name if not given
     measured: int | None = None  # working memory of the hungriest stage, if such a run was made before
 
     @property
@@ -182,9 +180,7 @@ def working_bytes(traced: int, device: str) -> int:
 def _encode_elements(encoders: Sequence[Weights], shape: Shape) -> int:
     widest = 0
     for encoder in encoders:
-        own = encoder.config.get(
-            "text_config"
-        )  # of the language model, where it is part of one that also sees pictures
+        own = encoder.config.get("text_config")  # of a language model that is part of one that also sees pictures
         inner = own if isinstance(own, dict) else encoder.config
         widest = max(widest, inner.get("hidden_size") or inner.get("d_model") or 768)
     return TEXT_TOKENS * TEXT_ELEMENTS * widest * (2 if shape.guided else 1)

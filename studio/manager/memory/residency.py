@@ -71,9 +71,8 @@ class Component:
             names = {name for name, _ in module.named_buffers()}
             for file in self.source.files if names else ():
                 with safe_open(file, framework="pt") as opened:
-                    for name in names & set(
-                        opened.keys()
-                    ):  # statistics, read without the module being called: they stay
+                    found = names & set(opened.keys())  # statistics, read without the module being called: they stay
+                    for name in found:
                         owner, _, leaf = name.rpartition(".")
                         tensor = opened.get_tensor(name)
                         own = self.dtype if tensor.is_floating_point() else tensor.dtype

@@ -5,19 +5,16 @@ memory of its own rather than through a mapping, whose touched pages would count
 stays mapped. Does not depend on components or on a budget.
 """
 
-import json
 import math
 import os
-from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
 
 from studio.core.errors import ModelError
-from studio.manager.disk.headers import read_header
+from studio.manager.disk.headers import Tensor, read_header
 from studio.manager.disk.safe_files import shown
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -43,27 +40,6 @@ def changed_in_place(path: Path, before: os.stat_result) -> bool:
 # -- reading
 
 
-class _Entry(NamedTuple):
-    """Where a tensor is in its file. `dtype` as the format spells it."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    bytes: int
-
-
-def _entries(opened: BufferedReader) -> dict[str, _Entry]:
-    """Every tensor of a safetensors file that `read_header` has accepted."""
-    length = int.from_bytes(opened.read(8), "little")
-    table = json.loads(opened.read(length))
-    table.pop("__metadata__", None)
-    return {
-        name: _Entry(entry["dtype"], tuple(entry["shape"]), 8 + length + begin, end - begin)
-        for name, entry in table.items()
-        for begin, end in [entry["data_offsets"]]
-    }
-
-
 def _read(opened: BufferedReader, offset: int, size: int, scratch: torch.Tensor) -> torch.Tensor:
     """Bytes of the file, in `scratch` until the next are read."""
     opened.seek(offset)
@@ -80,26 +56,22 @@ def read_weights(
     Raises ModelError and OSError.
     """
 
-    def changes(entry: _Entry) -> bool:
+    def changes(entry: Tensor) -> bool:
         other = DTYPES.get(entry.dtype, dtype) != dtype or (channels_last and len(entry.shape) == 4)
         return device.type == "cpu" and entry.dtype in DTYPES and other
 
     out: dict[str, torch.Tensor] = {}
     for file in files:
-        read_header(file)
+        found = read_header(file).tensors
         with file.open("rb") as opened:
-            found = _entries(opened)
             copied = {name: entry for name, entry in found.items() if changes(entry)}
             mapped = load_file(file, str(device)) if len(copied) < len(found) else {}
             # One for all: small holes between the copies would never go back to the system.
             scratch = torch.empty(max((entry.bytes for entry in copied.values()), default=0), dtype=torch.uint8)
             for name, entry in found.items():
                 if name in copied:
-                    tensor = (
-                        _read(opened, entry.offset, entry.bytes, scratch).view(DTYPES[entry.dtype]).view(entry.shape)
-                    )
-                else:
-                    tensor = mapped[name]
+                    data = _read(opened, entry.offset, entry.bytes, scratch)
+                tensor = data.view(DTYPES[entry.dtype]).view(entry.shape) if name in copied else mapped[name]
                 # `to`, as modules do it: `contiguous` leaves a 1x1 kernel's strides as they are, and another kernel would run.
                 layout = torch.channels_last if channels_last and tensor.ndim == 4 else torch.preserve_format
                 own = dtype if tensor.is_floating_point() else None
@@ -147,33 +119,24 @@ def first_unsound(files: tuple[Path, ...], dtype: torch.dtype) -> tuple[str, str
     """(tensor, what is wrong with it) of the first that cannot be used in `dtype`; None if all can. Raises ModelError.
 
     Weights that hold NaN load without a word and paint black. A pass of minimum and maximum finds NaN, infinity and what the
-    dtype cannot hold; 2 GB take about a fifth of a second beyond reading them.
+    dtype cannot hold; 2 GB take about a fifth of a second beyond reading them. A few megabytes are held at a time.
     """
-    limit = torch.finfo(dtype).max
+    limit, scratch = torch.finfo(dtype).max, torch.empty(CHUNK, dtype=torch.uint8)
     worst: tuple[str, str] | None = None
     for file in files:
-        read_header(file)
         try:
-            for name, largest in _largest(file):
-                if not math.isfinite(largest):
-                    return name, "NaN" if math.isnan(largest) else "infinity"
-                if largest > limit and worst is None:
-                    worst = name, LARGE
+            tensors = {name: each for name, each in read_header(file).tensors.items() if each.dtype in DTYPES}
+            with file.open("rb") as opened:
+                for name, entry in tensors.items():
+                    largest = torch.zeros((), dtype=DTYPES[entry.dtype])
+                    for done in range(0, entry.bytes, CHUNK):
+                        piece = _read(opened, entry.offset + done, min(entry.bytes - done, CHUNK), scratch)
+                        low, high = torch.aminmax(piece.view(largest.dtype))
+                        largest = torch.maximum(largest, torch.maximum(-low, high))  # both keep NaN
+                    if not math.isfinite(largest):
+                        return name, "NaN" if math.isnan(largest) else "infinity"
+                    if largest > limit and worst is None:
+                        worst = name, LARGE
         except OSError as error:
             raise ModelError(f"{file.parent.name}/{file.name} cannot be read: {error.strerror}.") from None
     return worst
-
-
-def _largest(file: Path) -> Iterator[tuple[str, float]]:
-    """The largest magnitude of each floating-point tensor; NaN where it holds one. A few megabytes are held at a time."""
-    scratch = torch.empty(CHUNK, dtype=torch.uint8)
-    with file.open("rb") as opened:
-        for name, entry in _entries(opened).items():
-            if entry.dtype not in DTYPES:
-                continue
-            largest = torch.zeros((), dtype=DTYPES[entry.dtype])
-            for done in range(0, entry.bytes, CHUNK):
-                piece = _read(opened, entry.offset + done, min(entry.bytes - done, CHUNK), scratch)
-                low, high = torch.aminmax(piece.view(largest.dtype))
-                largest = torch.maximum(largest, torch.maximum(-low, high))  # both keep NaN
-            yield name, float(largest)
