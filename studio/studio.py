@@ -50,7 +50,7 @@ from studio.manager.conversion.imports import expected_seconds
 from studio.manager.disk.cards import check_override
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.folders import check_request
-from studio.manager.disk.sidecars import small_preview
+from studio.manager.disk.notes import small_preview
 from studio.manager.disk.traces import read_trace, read_trace_of
 from studio.manager.families import FAMILIES
 from studio.manager.memory import planning

@@ -6,8 +6,7 @@
 Every key is optional. "vocabulary" lists all words that the model knows, in groups by title ("" for those that name
 nothing). "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
 autoencoder's file that decodes in place of its own; "hidden" keeps it out of lists and menus, and a shipped file that is
-hidden is no model at all. The user's settings are written into the card, or into a file of ours where nothing may be
-written beside the model, or where the model is shipped.
+hidden is no model at all. The user's settings go before the card, and are kept in a file of ours.
 """
 
 import json
@@ -85,44 +84,35 @@ def _place(error: ValidationError) -> str:
 
 
 class Overrides:
-    """The user's settings; `file` keeps what cannot lie beside a model, None: nothing is kept there. Safe to use from several
-    threads."""
+    """The user's settings, by the models' paths, in `file`; None: nothing is kept. Safe to use from several threads."""
 
     def __init__(self, file: Path | None):
         self._file = file
         self._lock = threading.Lock()
 
     def kept(self) -> dict[str, dict[str, Any]]:
-        """Model's path -> fields of its card that our file keeps, which go before the card's; a file that is not understood
-        keeps nothing."""
+        """Model's path -> fields of its card; a file that is not understood keeps nothing."""
         rows = json_or_nothing(self._file) if self._file else {}
         return {model: _known(row) for model, row in rows.items() if isinstance(row, dict)}
 
     def write(self, model: Path, changes: Override) -> None:
-        """Keep the fields that are given; None takes one back. Raises StorageError, or ModelError for a broken card."""
-        values = changes.model_dump(exclude_unset=True)
-        card, key = card_of(model), str(model.absolute())
+        """Keep the fields that are given; None takes one back, first the user's own, then the card's. Raises StorageError, or
+        ModelError for a broken card."""
+        if self._file is None:
+            raise StorageError("The model's settings cannot be kept: there is no folder for them.")
+        beside = read_json(card_of(model)) if os.path.lexists(card_of(model)) else {}
         with self._lock:
-            mine = self.kept().get(key, {})
-            if not mine and not read_card(card).shipped and _write_beside(card, values):
-                return
-            beside = read_json(card) if os.path.lexists(card) else {}
-            for name, value in values.items():
+            rows = self.kept()
+            mine = rows.pop(key := str(model.absolute()), {})
+            for name, value in changes.model_dump(exclude_unset=True).items():
                 if value is None and (name in mine or name not in beside):
                     mine.pop(name, None)
                 else:
                     mine[name] = value
-            self._keep(key, mine)
-
-    def _keep(self, key: str, values: dict[str, Any]) -> None:
-        if self._file is None:
-            raise StorageError("The model's folder may not be written to, so its settings cannot be kept.")
-        rows = {model: row for model, row in self.kept().items() if model != key}
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._file, rows | ({key: values} if values else {}))
-        except OSError as error:
-            raise StorageError(f"The model's settings could not be kept: {error.strerror or error}.") from None
+            try:
+                write_json(self._file, rows | ({key: mine} if mine else {}))
+            except OSError as error:
+                raise StorageError(f"The model's settings could not be kept: {error.strerror or error}.") from None
 
 
 def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) -> None:
@@ -141,6 +131,7 @@ def check_override(info: ModelInfo, changes: Override, models: list[ModelInfo]) 
 
 def write_json(file: Path, values: dict[str, Any]) -> None:
     """The file is there whole or not at all, and on the disk when this returns. Raises OSError."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name[:80]}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as out:
@@ -151,20 +142,6 @@ def write_json(file: Path, values: dict[str, Any]) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def _write_beside(card: Path, changes: dict[str, Any]) -> bool:
-    """Put the changes into the card, its other keys untouched; False where its folder refuses."""
-    values = (read_json(card) if os.path.lexists(card) else {}) | changes
-    values = {name: value for name, value in values.items() if name not in changes or value is not None}
-    try:
-        if values:
-            write_json(card, values)
-        else:
-            card.unlink(missing_ok=True)  # an empty card says nothing
-    except OSError:
-        return False
-    return True
 
 
 def _known(row: dict[str, Any]) -> dict[str, Any]:

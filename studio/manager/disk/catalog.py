@@ -47,8 +47,8 @@ class Catalog:
         """Every model found, shipped ones first, then usable ones, each id once."""
         with self._scanning:  # whoever asks meanwhile is answered from what this scan learns
             found = self._scan()
-            if self._hashing and not self._hashing.is_alive() and self._unhashed(found):
-                self._hash(self._unhashed(found))
+            if self._hashing and not self._hashing.is_alive():
+                self._hash(found)
         return sorted(found.values(), key=lambda info: (not info.shipped, info.problem is not None, info.id))
 
     def _scan(self) -> dict[str, ModelInfo]:
@@ -122,19 +122,18 @@ class Catalog:
         From then on a scan that finds a file without one starts another.
         """
         with self._scanning:
-            return self._hash(self._unhashed(self._scan()))
+            return self._hash(self._scan())
 
     def close(self) -> None:
         self._closing.set()
 
-    def _hash(self, files: list[Path]) -> threading.Thread:
-        self._hashing = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
-        self._hashing.start()
-        return self._hashing
-
-    def _unhashed(self, found: dict[str, ModelInfo]) -> list[Path]:
+    def _hash(self, found: dict[str, ModelInfo]) -> threading.Thread:
         missing = [self._paths[name] for name, info in found.items() if info.sha256 is None]
-        return [path for path in missing if os.path.isfile(path) and stamp(path) not in self._unhashable]
+        files = [path for path in missing if os.path.isfile(path) and stamp(path) not in self._unhashable]
+        if files or self._hashing is None:
+            self._hashing = threading.Thread(target=self._hash_all, args=(files,), name="hashing", daemon=True)
+            self._hashing.start()
+        return self._hashing
 
     def _hash_all(self, files: list[Path]) -> None:
         for file in files:

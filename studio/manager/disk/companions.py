@@ -16,9 +16,9 @@ from studio.core.errors import ModelError
 from studio.core.models import ModelInfo
 from studio.manager.disk.folder_parts import components_of, weight_files
 from studio.manager.disk.headers import read_header
-from studio.manager.disk.names import shards_of
 from studio.manager.disk.safe_files import read_json
 from studio.manager.disk.tokenizers import clip_vocabulary, find_t5_tokenizer
+from studio.manager.disk.walk import shards_of
 from studio.manager.families import Blueprint, Family, family_for
 from studio.manager.families.blueprints import Companion
 

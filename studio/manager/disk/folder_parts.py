@@ -1,7 +1,6 @@
 """What lies in a diffusers folder, and whether it may be loaded. Opens JSON and file headers only; no torch, no diffusers.
 
-Refuses code, classes of foreign libraries, parts that are missing, pickled or incomplete, and configurations that would
-make a loader allocate more than the weights call for.
+Refuses code, classes of foreign libraries, parts that are missing, pickled or incomplete, and implausible configurations.
 """
 
 import importlib.util
@@ -36,12 +35,6 @@ LIMITS = (
     ("channels", 16_384), ("hidden_size", 65_536), ("intermediate_size", 65_536), ("d_model", 65_536), ("d_ff", 65_536),
     ("_dim", 65_536), ("vocab_size", 2_000_000), ("max_position_embeddings", 20_000_000), ("", 10**9),
 )  # fmt: skip
-# Widths that some tensor of the weights must have, or they are not these weights' configuration.
-WIDTHS = (
-    "block_out_channels", "hidden_size", "intermediate_size", "vocab_size", "d_model", "d_ff", "num_class_embeds",
-    "num_embeds_ada_norm",
-)  # fmt: skip
-DEPTHS = ("layers", "layers_per_block", "transformer_layers_per_block")  # how many layers there are, or on each level
 NUMBERS = ("scaling_factor", "shift_factor")
 # A transformer's table of positions, made at loading, has the square of these; but AuraFlow's has as many as it says.
 SQUARED = ("sample_size", "pos_embed_max_size")
@@ -112,8 +105,7 @@ def check_folder(
         if not os.access(folder / name, os.R_OK | os.X_OK):
             raise ModelError(f"Its folder {name}/ cannot be read: Permission denied.")
         check_sizes(name, configs[name])
-        widest, tensors = _check_weights(folder, name)
-        _check_network(name, configs[name], widest, tensors)
+        _check_weights(folder / name)
         if library == "transformers" and "Tokenizer" in class_name and class_name not in OF_BYTES:
             _check_vocabulary(folder / name)
     _check_needs(folder, family, components, not_needed)
@@ -146,54 +138,29 @@ def _pipeline_modules() -> frozenset[str]:
     return frozenset(path.parent.name for place in places for path in Path(place).glob("pipelines/**/__init__.py"))
 
 
-def _check_weights(folder: Path, name: str) -> tuple[int, int]:
-    """The longest side of any of its tensors, and how many there are. Refuses missing, pickled and incomplete weights."""
-    part = folder / name
+def _check_weights(part: Path) -> None:
+    """Refuse missing, pickled and incomplete weights."""
     files, _ = weight_files(part)
     if not files and os.path.lexists(part / "config.json"):
         pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
-        what = (
-            "holds only pickle files, which are not read; fetch its safetensors files" if pickled else "has no weights"
-        )
-        raise ModelError(f"Its {name} {what}.")
-    widest, count = 0, 0
+        only = "holds only pickle files, which are not read; fetch its safetensors files"
+        raise ModelError(f"Its {part.name} {only if pickled else 'has no weights'}.")
     for file in files:
         try:
-            tensors = read_header(file).tensors.values()
+            read_header(file)
         except ModelError as error:
-            raise ModelError(f"{name}/{file.name}: {error}") from None
-        widest, count = max(widest, *(max(t.shape, default=0) for t in tensors), 0), count + len(tensors)
+            raise ModelError(f"{part.name}/{file.name}: {error}") from None
     for table in part.glob("*.safetensors.index.json"):
         shards = read_json(table).get("weight_map")
         if not isinstance(shards, dict) or not all(isinstance(s, str) and s == Path(s).name for s in shards.values()):
-            raise ModelError(f"{name}/{shown(table.name)} does not list the files of its weights.")
+            raise ModelError(f"{part.name}/{shown(table.name)} does not list the files of its weights.")
         missing = sorted(shard for shard in set(shards.values()) if not os.path.isfile(part / shard))
         if missing and files:
-            raise ModelError(f"Its {name} is incomplete: {shown(missing[0])} is missing.")
-    return widest, count
-
-
-def _check_network(name: str, config: dict[str, Any], widest: int, tensors: int) -> None:
-    """Refuse a configuration whose network would be wider than its weights, or have more layers than they could make: any
-    layer has two tensors at least."""
-    levels = config.get("block_out_channels")
-    embeds = str(config.get("norm_type")) in ("ada_norm", "ada_norm_zero")  # else PixArt and others do nothing with it
-    for key, value in config.items():
-        numbers = [number for number in (value if isinstance(value, list) else [value]) if isinstance(number, int)]
-        wide = key.endswith(WIDTHS) and (embeds or key != "num_embeds_ada_norm")
-        if wide and max(numbers, default=0) > widest > 0:
-            found = f"no tensor of its weights is wider than {widest:,}"
-            raise ModelError(f"Its {name} is set to {shown(key)} = {max(numbers):,}, but {found}.")
-        counts = key.endswith(DEPTHS) and not key.startswith("max_")  # max_window_layers is not a count
-        if tensors and counts and isinstance(value, int):
-            layers = value * (len(levels) if "per_block" in key and isinstance(levels, list) else 1)
-            if 2 * layers > tensors:
-                found = f"its weights hold only {tensors} tensors"
-                raise ModelError(f"Its {name} is set to {shown(key)} = {value:,}, but {found}.")
+            raise ModelError(f"Its {part.name} is incomplete: {shown(missing[0])} is missing.")
 
 
 def check_sizes(name: str, config: dict[str, Any]) -> None:
-    """Bound what a configuration may make the loader allocate."""
+    """Bound what a configuration may make the loader allocate; that it fits the weights is checked when they are loaded."""
     _check_value(name, "", config, 0)
     if not name.startswith("transformer") or config.get("_class_name") == "AuraFlowTransformer2DModel":
         return
@@ -201,25 +168,20 @@ def check_sizes(name: str, config: dict[str, Any]) -> None:
         sides = config.get(key)
         for side in sides if isinstance(sides, list) else [sides]:
             if isinstance(side, int | float) and side > MAX_SQUARED:
-                raise _implausible(name, key, f" = {side:,}", f" (limit {MAX_SQUARED})")
+                raise ModelError(f"Its {name} is set to {key} = {side:,}, which is implausible (limit {MAX_SQUARED}).")
 
 
 def _check_value(name: str, key: str, value: Any, depth: int) -> None:
+    limit = next(limit for part, limit in LIMITS if part in key)
     if isinstance(value, dict | list):
         if depth > MAX_DEPTH or (isinstance(value, list) and len(value) > MAX_LENGTH):
-            raise _implausible(name, key)
+            raise ModelError(f"Its {name} is set to {shown(key)}, which is implausible.")
         for inner, row in value.items() if isinstance(value, dict) else ((key, row) for row in value):
             _check_value(name, inner, row, depth + 1)
     elif key in NUMBERS and value is not None and not isinstance(value, int | float):
         raise ModelError(f"Its {name} is set to {key} = {shown(str(value))!r}, which is not a number.")
-    elif isinstance(value, int | float):
-        limit = next(limit for part, limit in LIMITS if part in key)
-        if not abs(value) <= limit and value not in (float("inf"), float("-inf")):
-            raise _implausible(name, key, f" = {value:,}", f" (limit {limit:,})")
-
-
-def _implausible(name: str, key: str, value: str = "", limit: str = "") -> ModelError:
-    return ModelError(f"Its {name} is set to {shown(key)}{value}, which is implausible{limit}.")
+    elif isinstance(value, int | float) and not (abs(value) <= limit or value in (float("inf"), float("-inf"))):
+        raise ModelError(f"Its {name} is set to {shown(key)} = {value:,}, which is implausible (limit {limit:,}).")
 
 
 def _check_vocabulary(part: Path) -> None:

@@ -14,8 +14,8 @@ from studio.manager.disk.cards import Card
 from studio.manager.disk.defaults import FLOW, defaults_of, few_step_defaults, named_few_step, solvers_of
 from studio.manager.disk.folder_parts import check_folder, component_config, components_of, weight_bytes, weight_files
 from studio.manager.disk.headers import read_header
+from studio.manager.disk.notes import preview_beside
 from studio.manager.disk.safe_files import read_json, readable, shown
-from studio.manager.disk.sidecars import preview_beside
 from studio.manager.families import Family, capabilities_of, family_for, family_of, fitted, generic_family, refusal
 from studio.manager.families.base import INDEX
 

@@ -26,12 +26,10 @@ class Sniffed:
 
 
 class Notes(NamedTuple):
-    """What lies beside a file says of it (see `sidecars`); empty where nothing says any."""
+    """What lies beside a file says of it (see `notes`); empty where nothing says any."""
 
     base: str = ""  # its base model, as Civitai calls it
     description: str = ""  # a line or two on it
-    predicts_v: bool = False
-    scale: object = None  # of an autoencoder's latents
     folders: str = ""  # the names of the two above it
     triggers: str = ""  # trigger words, with commas between them
 

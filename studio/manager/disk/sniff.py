@@ -125,7 +125,6 @@ def unet(view: View) -> Sniffed | None:
     variant = "refiner" if label == 2560 else UNET_INPUT.get(view.size(stem + first, 1), "")
     prediction = _unet_prediction(view, family, variant)
     if not variant:
-        prediction = "v_prediction" if view.notes.predicts_v else prediction
         variant = "v-prediction" if prediction == "v_prediction" else "few-step" if _few_step(view, family) else ""
     return Sniffed("checkpoint", family, variant, prediction, problem=_unet_problem(view, stem, family, label))
 
@@ -172,17 +171,16 @@ def vae(view: View) -> Sniffed | None:
 
 
 def _vae_family(view: View, channels: int) -> str | None:
-    """By its configuration's scale, then its name's, its base model's, its folder's words, then its shape."""
-    scales: dict[object, str] = SIGNATURES["vae_families"].get(channels, {})
-    name, scale = f"{view.name} {view.metadata('modelspec.architecture')}", view.notes.scale
+    """By its name, its base model, its folder's words, then its shape."""
+    families = SIGNATURES["vae_families"].get(channels, [])
+    name = f"{view.name} {view.metadata('modelspec.architecture')}"
     said = [
-        scales.get(scale) if isinstance(scale, float) else None,
         *(family for words, _, family in SIGNATURES["vae_names"] if re.search(words, name, re.IGNORECASE)),
         view.notes.family,
         *(f for _, words, f in SIGNATURES["vae_names"] if re.search(words, view.notes.folders, re.IGNORECASE)),
-        *scales.values(),
+        *families,
     ]
-    return next((family for family in said if family in scales.values()), None)
+    return next((family for family in said if family in families), None)
 
 
 def component(view: View) -> Sniffed | None:

@@ -7,7 +7,6 @@ tokenizer. Never fetched.
 import json
 import os
 import shutil
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from studio.manager.disk.safe_files import json_or_nothing, listed, read_json
 
 SIZE = 49408
 START, END = "<|startoftext|>", "<|endoftext|>"
-PACKED = "bpe_simple_vocab_16e6.txt.gz"  # as OpenAI publishes it with CLIP
-MAX_PACKED = 4 << 20  # bytes of its text; the part that CLIP uses has half a megabyte
-CLIP_FILES = (PACKED, "vocab.json", "tokenizer.json")
+CLIP_FILES = ("vocab.json", "tokenizer.json")
 T5_FILES = ("spiece.model", "tokenizer.json", "special_tokens_map.json", "added_tokens.json")
 MISSING = (
     "A single file does not carry CLIP's tokenizer, and none was found here. Fetch vocab.json and merges.txt of "
@@ -47,7 +44,7 @@ def clip_vocabulary(folders: tuple[Path, ...]) -> Vocabulary | None:
             vocab, lines = _read(file)
             if len(vocab) == SIZE and vocab.get(END) == SIZE - 1:
                 return vocab, [(a, b) for line in lines for a, b in [line.split()]]
-        except (ModelError, OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
+        except (ModelError, OSError, ValueError, LookupError, TypeError, AttributeError):
             continue  # another tokenizer's, or damaged
     return None
 
@@ -60,23 +57,11 @@ def vocabulary_places(folders: tuple[Path, ...]) -> list[Path]:
 
 def _read(file: Path) -> tuple[dict[str, int], list[str]]:
     """Its words, and a line for each merge."""
-    if file.name == PACKED:
-        return _unpacked(file)
     if file.name == "vocab.json":
         lines = file.with_name("merges.txt").read_text(encoding="utf-8").splitlines()
         return read_json(file), [line for line in lines if line and not line.startswith("#version")]
     model = read_json(file)["model"]
     return model["vocab"], [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
-
-
-def _unpacked(file: Path) -> tuple[dict[str, int], list[str]]:
-    """A line of version, then merges; the words follow from them, as openai/CLIP's simple_tokenizer has it."""
-    text = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read_bytes(), MAX_PACKED)
-    lines = text.decode("utf-8", "ignore").split("\n")[1 : SIZE - 512 - 2 + 1]
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    letters = [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *(line.replace(" ", "") for line in lines), START, END]
-    return {word: number for number, word in enumerate(words)}, lines
 
 
 def find_t5_tokenizer(folders: tuple[Path, ...]) -> Path | None:
