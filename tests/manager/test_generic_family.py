@@ -35,17 +35,16 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", TAKEN)
-def test_a_pipeline_that_makes_an_image_from_a_prompt_is_taken(name: str) -> None:
-    family = generic_family(name)
-    assert family is not None
-    assert {task: call.pipeline for task, call in family.tasks.items()} == {"text_to_image": name}
+def test_a_pipeline_that_makes_an_image_from_a_prompt_is_taken() -> None:
+    for name in TAKEN:
+        family = generic_family(name)
+        assert family is not None, name
+        assert {task: call.pipeline for task, call in family.tasks.items()} == {"text_to_image": name}
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_any_other_is_refused_with_what_it_does_instead(name: str) -> None:
-    assert generic_family(name) is None
-    assert refusal(name) == REFUSED[name]
+def test_any_other_is_refused_with_what_it_does_instead() -> None:
+    assert {name: refusal(name) for name in REFUSED} == REFUSED
+    assert not any(map(generic_family, REFUSED))
 
 
 def test_the_table_is_what_the_installed_diffusers_says(capsys: pytest.CaptureFixture[str]) -> None:

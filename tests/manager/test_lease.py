@@ -52,7 +52,13 @@ def render(manager: Manager, info: ModelInfo, dtype: str = "fp32", **values: Any
         return pipeline(**arguments | {"output_type": "np"}, generator=generator).images[0]
 
 
-@pytest.mark.parametrize("name", sorted(tiny_models.BUILDERS))
+# The pictures of all families are compared with bare diffusers' in tests/engine/test_families.py.
+EVERY = [
+    pytest.param(name, marks=() if name in ("sdxl", "dit") else pytest.mark.sweep) for name in tiny_models.BUILDERS
+]
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_each_layout_is_found_described_loaded_and_run(manager: Manager, name: str) -> None:
     info = info_of(manager, name)
     family = {"consistency": "consistency_classes"}.get(name, name)  # the tiny one has classes

@@ -6,7 +6,7 @@ import pytest
 
 from studio.core.errors import InvalidRequest, UnknownName
 from studio.core.parts import LoRA
-from studio.manager.disk.training_notes import MOST_TAGS, training_of, triggers_of
+from studio.manager.disk.notes import MOST_TAGS, training_of, triggers_of
 
 TAGS = json.dumps({"10_ink": {"ink style": 10, "cat": 3, " tree": 9}, "2_more": {"ink style": 2, "tree": 1}})
 

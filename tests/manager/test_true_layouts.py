@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from studio.manager.disk.files import SD2_TELLTALE
+from studio.manager.disk.describe import SD2_TELLTALE
 from studio.manager.disk.folder_parts import check_sizes
 from tests.models import published_layouts as published
 from tests.models.published_layouts import SD1_TEXT, SD2_TEXT, SDXL_TEXT, P, Shapes, checkpoint, kohya, prefixed
@@ -188,17 +188,16 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
     return {row["id"]: row for row in rows}
 
 
-@pytest.mark.parametrize("path", FILES)
-def test_each_file_is_known_for_what_it_is(path: str, listed: dict[str, dict[str, Any]]) -> None:
-    row = listed[str(Path(path).with_suffix(""))]
-    _, _, dtype, *expected = FILES[path]
-    assert [row["kind"], row["family"], row["variant"], row["capabilities"]["prediction"]] == expected
+def test_each_file_is_known_for_what_it_is(listed: dict[str, dict[str, Any]]) -> None:
     spelled = {"F16": "fp16", "F32": "fp32", "BF16": "bf16", "F8_E4M3": "fp8_e4m3", "U8": "u8"}
-    assert row["dtype"] == spelled[dtype]
-    if path in REFUSED:
-        assert REFUSED[path] in row["problem"]
-    elif row["kind"] != "checkpoint":
-        assert row["problem"] is None
+    for path, (_, _, dtype, *expected) in FILES.items():
+        row = listed[str(Path(path).with_suffix(""))]
+        assert [row["kind"], row["family"], row["variant"], row["capabilities"]["prediction"]] == expected, path
+        assert row["dtype"] == spelled[dtype], path
+        if path in REFUSED:
+            assert REFUSED[path] in row["problem"], path
+        elif row["kind"] != "checkpoint":
+            assert row["problem"] is None, path
 
 
 def test_no_network_of_diffusers_is_past_the_limits_of_what_is_believed() -> None:

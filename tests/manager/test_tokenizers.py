@@ -1,4 +1,4 @@
-"""T5's tokenizer in the form that published folders have it, a spiece.model alone: read offline, found for single files."""
+"""T5's and CLIP's tokenizers as people have them: read offline, found for single files."""
 
 import io
 import json
@@ -8,6 +8,7 @@ import pytest
 
 from studio import compat
 from studio.core.errors import ModelError
+from studio.manager.disk import tokenizers
 from studio.manager.disk.tokenizers import find_t5_tokenizer, write_t5_tokenizer
 from studio.manager.loading import load_folder
 
@@ -62,3 +63,16 @@ def test_a_single_file_borrows_it_from_any_folder_that_has_one(spiece: Path, tmp
 def test_without_one_the_message_names_what_to_fetch(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"spiece\.model of google/t5-v1_1-xxl into models/tokenizers/t5/"):
         write_t5_tokenizer(tmp_path / "made", (tmp_path,))
+
+
+def test_clip_s_words_are_read_back_from_the_folder_that_is_written_and_others_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizers, "SIZE", 4)
+    words = ({"a": 0, "b": 1, "ab": 2, tokenizers.END: 3}, [("a", "b")])
+    (tmp_path / "models/tokenizers/clip").mkdir(parents=True)
+    (tmp_path / "models/tokenizers/clip/tokenizer.json").write_text('{"model": 3}')
+    with pytest.raises(ModelError, match=r"Fetch vocab\.json and merges\.txt"):
+        tokenizers.find_vocabulary((tmp_path / "models",))
+    tokenizers.write_tokenizer(tmp_path / "models/sd/tokenizer", words, tokenizers.END)
+    assert tokenizers.find_vocabulary((tmp_path / "models",)) == words
