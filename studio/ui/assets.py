@@ -24,6 +24,7 @@ STYLES = (
     "part_cards.css",
     "part_rows.css",
     "weight_strip.css",
+    "folder_batch.css",
     "control_image.css",
     "canvas.css",
     "tools.css",

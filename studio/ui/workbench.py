@@ -17,14 +17,17 @@ from gradio.components import Component
 from studio.core.errors import StudioError
 from studio.core.jobs import ImageView
 from studio.core.protocol import Studio
+from studio.core.request import GenerationRequest
 from studio.ui import canvas as canvases
+from studio.ui import folder_batch
 from studio.ui.canvas import Canvas
 from studio.ui.draft import Draft, kept
 from studio.ui.fields import Switch
 from studio.ui.fold import fold
+from studio.ui.folder_batch import FolderBatch
 from studio.ui.form import NONE, Form
 from studio.ui.from_picture import FromPicture
-from studio.ui.mode import Mode, ModeSwitch
+from studio.ui.mode import Mode, ModeSwitch, panel
 from studio.ui.notice import Notice, notice
 from studio.ui.prepare import Prepare
 from studio.ui.prompt_words import PromptWords
@@ -84,6 +87,8 @@ class Workbench:
     def _draw_settings(self) -> None:
         with gr.Column(elem_classes=["settings"]):
             self.form.draw_tasks()
+            with panel(*(name for name, mode in self.modes.items() if mode.task == folder_batch.TASK)):
+                self.batch = FolderBatch()
             self.form.draw("model")
             Prepare(self.studio)
             self._draw_pairs(("preset", "style"))
@@ -117,6 +122,9 @@ class Workbench:
         filled = [*form.inputs(), self.mode, self.notice, self.model]
         fields["parts"].select(
             self.compare_weights, inputs=everything, outputs=[self.weights, self.canvas], trigger_mode="once", **quiet
+        )
+        self.batch.select(
+            self.make_each, inputs=everything, outputs=[self.batch, self.canvas], trigger_mode="once", **quiet
         )
         self.weights.select(self.pick, outputs=[*filled, self.canvas], trigger_mode="multiple", **quiet)
         fields["model"].input(
@@ -155,6 +163,19 @@ class Workbench:
             return {self.weights: queued(self.studio, request, place, list(event.weights))}
         except StudioError as error:
             return {self.canvas: canvases.refuse(error)}
+
+    def make_each(self, data: dict[Component, Any], event: gr.EventData) -> Updates:
+        """A job for each of the stored pictures that the page names, in place of the one to start from."""
+        source = self.form.tasks[folder_batch.TASK]["image"]
+
+        def request_of(digest: str) -> GenerationRequest:
+            return self.form.read({**data, source: digest}, data[self.mode])
+
+        try:
+            made = folder_batch.queued(self.studio, request_of, list(event.pictures))
+        except StudioError as error:
+            return {self.canvas: canvases.refuse(error)}
+        return {self.batch: made, self.canvas: canvases.show(made["jobs"][0]["job"])}
 
     def choose_model(self, data: dict[Component, Any]) -> Updates:
         chosen = str(data[self.form.fields["model"]])
