@@ -83,7 +83,9 @@ class Visitor:
 
     def __init__(self, browser: Browser):
         self.browser = browser
-        self.context = browser.new_context(viewport=SCREEN)
+        self.context = browser.new_context(
+            viewport=SCREEN, reduced_motion="reduce"
+        )  # nothing to wait for but what is asked
         self.page: Page | None = None
         self.addresses: list[str] = []  # of the studios that this test visits
         self.faults: list[str] = []
@@ -156,7 +158,7 @@ def visit(visitor: Visitor) -> Iterator[Callable[..., Window]]:
         **options: Any,
     ) -> Window | Page:
         if options or (visitor.addresses and context is None):
-            context = visitor.browser.new_context(viewport=viewport, **options)
+            context = visitor.browser.new_context(viewport=viewport, reduced_motion="reduce", **options)
             others.append(context)
         visitor.addresses.append(address)
         page = visitor.new_page(context) if context else visitor.own_page(viewport)

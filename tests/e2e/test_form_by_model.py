@@ -17,9 +17,7 @@ def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Wi
     return visit(address)
 
 
-def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(
-    window: Window, studio: FakeStudio
-) -> None:
+def a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(window: Window, studio: FakeStudio) -> None:
     window.fold("Advanced").click()
     window.fill(Prompt="a red heart", Negative_prompt="rain")
     window.field("Model").select_option("other/blobs")
@@ -30,8 +28,9 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(
         "This model takes no prompt: it makes pictures of its one kind."
     )
     expect(window.page.locator(".block.is-guidance_scale")).to_contain_text("This model takes no guidance.")
+    before = window.job
     window.generate.click()
-    made = studio.job(window.wait("done")).request
+    made = studio.job(window.wait("done", other_than=before)).request
     assert (made.prompt, made.negative_prompt) == ("", "")
     window.field("Model").select_option("other/classes")
     expect(window.field("Prompt")).to_be_enabled()
@@ -43,7 +42,7 @@ def test_a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(
     expect(window.field("CFG")).to_be_enabled()
 
 
-def test_too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_and_made_all_the_same(
+def too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_and_made_all_the_same(
     window: Window, studio: FakeStudio
 ) -> None:
     said = window.page.locator(".block.is-steps .field-note")
@@ -55,9 +54,7 @@ def test_too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_an
     expect(window.field("Steps")).to_have_accessible_description(
         "Below 10 steps, DPM++ 3M SDE with Karras spacing leaves noise or grey in the picture."
     )
-    window.fill(Prompt="a red heart")
-    window.generate.click()
-    assert studio.job(window.wait("done")).request.steps == 9
+    assert studio.job(window.make("a red heart")).request.steps == 9
     window.field("Spacing").select_option("trailing")
     expect(said).to_be_hidden()
     said = window.page.locator(".size-note .field-note")
@@ -70,3 +67,12 @@ def test_too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_an
     expect(said).to_have_text("Pencil is made for 128 × 128; smaller pictures lose their form.")
     window.field("Model").select_option("starter/crayon")  # which makes only its own size
     expect(said).to_be_hidden()
+    window.field("Model").select_option("starter/pencil")
+    expect(window.field("Width")).to_be_enabled()
+    window.fill(Width="", Height="")
+
+
+def test_the_form_follows_the_model(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    too_few_steps_and_a_size_far_from_the_models_own_are_advised_against_and_made_all_the_same(window, studio)
+    a_model_that_takes_no_words_says_so_and_gives_them_back_to_the_next(window, studio)

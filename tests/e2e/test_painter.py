@@ -65,9 +65,7 @@ def sent_mask(window: Window, studio: FakeStudio) -> np.ndarray[Any, Any]:
         return np.asarray(picture).astype(int)
 
 
-def test_a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(
-    window: Window, studio: FakeStudio
-) -> None:
+def a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window: Window, studio: FakeStudio) -> None:
     painter = Painter(window)  # it opens by itself over a picture without a mask
     painter.tool("Rectangle").click()
     painter.drag((40.5, 30.5), (120.5, 90.5))
@@ -203,7 +201,7 @@ LAYERS = """async () => {
 }"""
 
 
-def test_layers_history_and_files_of_the_painter(window: Window) -> None:
+def layers_history_and_files_of_the_painter(window: Window) -> None:
     seen = window.page.evaluate(LAYERS)
     with Image.open(io.BytesIO(bytes(seen.pop("png")))) as picture:
         assert (picture.mode, picture.size) == ("L", (7, 5))
@@ -221,7 +219,13 @@ def test_layers_history_and_files_of_the_painter(window: Window) -> None:
     }
 
 
-def test_two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window: Window) -> None:
+def test_a_mask_of_the_mouse_and_the_layers_beneath(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window, studio)
+    layers_history_and_files_of_the_painter(window)
+
+
+def two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window: Window) -> None:
     painter = Painter(window)
     scale = painter.root.locator(".is-percent")
     before = scale.text_content()
@@ -252,7 +256,7 @@ def test_two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window
     assert size.input_value() == pytest.approx(float(now), abs=0.02) or float(size.input_value()) < 1
 
 
-def test_an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window, studio: FakeStudio) -> None:
+def an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window, studio: FakeStudio) -> None:
     painter = Painter(window)
     remove, add = (settings_of(intent, MODELS[0]) for intent in ("remove", "add"))
     window.page.get_by_role("radio", name="Remove").check(force=True)
@@ -280,3 +284,9 @@ def test_an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window,
     window.results.first.click()
     expect(window.field("Strength")).to_have_value(shown(add.strength))
     expect(sets.locator(".is-overruled")).to_have_text("Context Box")
+
+
+def test_fingers_a_pen_and_an_intent(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window)
+    an_intent_sets_its_knobs_and_shows_which_were_overruled(window, studio)

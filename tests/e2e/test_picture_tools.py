@@ -28,7 +28,7 @@ def panel(window: Window, title: str) -> Locator:
     return window.page.get_by_role("complementary", name=title)
 
 
-def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) -> None:
+def zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) -> None:
     window.make("a red heart")
     fitted = width(window)
     window.page.locator("#workbench .stage").click(position={"x": 20, "y": 20})
@@ -54,8 +54,8 @@ def test_zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) 
     assert width(window) == fitted
 
 
-def test_several_images_are_a_grid_and_a_click_enlarges_one(window: Window, studio: FakeStudio) -> None:
-    job = window.make("a red heart", Count="3", Seed="40")
+def several_images_are_a_grid_and_a_click_enlarges_one(window: Window, studio: FakeStudio) -> None:
+    job = window.make("a red heart", Count="3", Seed="40", Steps="12")
     cells = window.page.locator(".grid-picture")
     expect(cells).to_have_count(3)
     expect(cells.locator("img")).to_have_count(3)
@@ -73,7 +73,7 @@ def test_several_images_are_a_grid_and_a_click_enlarges_one(window: Window, stud
     expect(window.step).to_have_value("11")
 
 
-def test_the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> None:
+def the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     window.make("a red heart", Steps="7")
     tool(window, "Recipe").click()
@@ -92,7 +92,7 @@ def test_the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> No
     expect(recipe).to_be_hidden()
 
 
-def test_two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, studio: FakeStudio) -> None:
+def two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart", Seed="1", Steps="7")
     window.make("a blue ring", Seed="2", Steps="7")
     window.page.wait_for_function("document.querySelectorAll('.results button').length === 2")
@@ -119,23 +119,24 @@ def test_two_pictures_are_compared_with_a_divider_and_what_differs(window: Windo
     expect(comparison).to_be_hidden()
 
 
-def test_a_favourite_has_a_star_and_a_list_of_its_own(window: Window, studio: FakeStudio) -> None:
+def a_favourite_has_a_star_and_a_list_of_its_own(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart")
     kept = studio.images()[0].id
     tool(window, "Favourite").click()
     expect(tool(window, "Favourite")).to_have_attribute("aria-pressed", "true")
     window.make("a blue ring")
-    expect(window.results).to_have_count(2)
     expect(tool(window, "Favourite")).to_have_attribute("aria-pressed", "false")
+    made = len(studio.images())
+    expect(window.results).to_have_count(made)
     window.page.get_by_role("button", name="Favourites only").click()
     expect(window.results).to_have_count(1)
     expect(window.results.first).to_have_attribute("data-id", kept)
     window.page.get_by_role("button", name="Favourites only").click()
-    expect(window.results).to_have_count(2)
+    expect(window.results).to_have_count(made)
     assert [view.id for view in studio.images(favourites=True)] == [kept]
 
 
-def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Window, studio: FakeStudio) -> None:
+def a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart")
     [image] = studio.job(job).images
     expect(window.results).to_have_count(1)
@@ -151,7 +152,7 @@ def test_a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Windo
     assert studio.image_file(image).is_file()
 
 
-def test_a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window: Window) -> None:
+def a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window: Window) -> None:
     window.make("a red heart")  # its model takes no ControlNet
     control = window.page.locator(".field.is-task-image .picture-control")
     for title in ("Image to image", "Inpaint"):
@@ -168,7 +169,17 @@ def test_a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_s
     expect(window.page.get_by_text("The chosen model has no place for a picture there")).to_be_visible()
 
 
-def test_the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
+def test_one_picture_is_deleted_taken_back_zoomed_starred_and_used_elsewhere(
+    window: Window, studio: FakeStudio
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window, studio)
+    zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window)
+    a_favourite_has_a_star_and_a_list_of_its_own(window, studio)
+    a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window)
+
+
+def the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     job = window.make("a red heart")
     tool(window, "Open its folder, or copy its path").click()
@@ -178,6 +189,14 @@ def test_the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window
     expect(window.page.get_by_text("Picture copied.")).to_be_visible()
     types = window.page.evaluate("navigator.clipboard.read().then(([item]) => item.types)")
     assert types == ["image/png"]
+
+
+def test_pictures_are_compared_read_copied_and_seen_as_a_grid(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    two_pictures_are_compared_with_a_divider_and_what_differs(window, studio)
+    the_recipe_is_read_copied_and_follows_the_picture(window)
+    the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window, studio)
+    several_images_are_a_grid_and_a_click_enlarges_one(window, studio)
 
 
 def _origin(window: Window) -> str:

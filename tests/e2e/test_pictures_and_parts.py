@@ -126,7 +126,7 @@ def picture_window(visit: Callable[..., Window], address: str, studio: Recorder)
     return window
 
 
-def test_a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refused(
+def a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refused(
     picture_window: Window, studio: Recorder
 ) -> None:
     window = picture_window
@@ -154,7 +154,7 @@ def test_a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refus
     expect(window.field("Picture")).to_have_attribute("aria-invalid", "true")
 
 
-def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window: Window, studio: Recorder) -> None:
+def a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window: Window, studio: Recorder) -> None:
     window = picture_window
     give(window, ".is-task-image .picture-control", "dragover", "red")
     expect(window.page.locator(".overlay")).to_be_hidden()  # the one for pictures whose settings are wanted
@@ -167,9 +167,10 @@ def test_a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window:
     )
     assert colour_of(studio, shown(window, "image")) == (0, 0, 255)
     expect(window.page.locator(".notice-body span")).to_be_empty()
+    window.page.get_by_role("button", name="Remove picture").click()
 
 
-def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, studio: Recorder) -> None:
+def a_result_is_used_as_the_picture_to_start_from(picture_window: Window, studio: Recorder) -> None:
     window = picture_window
     window.open_tab("Text to image")
     window.make("a green ball, red background")
@@ -191,7 +192,14 @@ def test_a_result_is_used_as_the_picture_to_start_from(picture_window: Window, s
     assert colour_of(studio, shown(window, "image")) == corner
 
 
-def test_the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_and_a_result_brings_it_back(
+def test_a_picture_is_given_in_every_way(picture_window: Window, studio: Recorder) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refused(picture_window, studio)
+    a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window, studio)
+    a_result_is_used_as_the_picture_to_start_from(picture_window, studio)
+
+
+def the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_and_a_result_brings_it_back(
     picture_window: Window, studio: Recorder
 ) -> None:
     window = picture_window
@@ -218,8 +226,9 @@ def test_the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_
     expect(window.field("Strength")).to_have_value("0.5")
 
 
-def test_how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(picture_window: Window) -> None:
+def how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(picture_window: Window) -> None:
     window = picture_window
+    window.open_tab("Image to image")
     said = holder(window, "strength").filter(visible=True).locator(".field-note")
     window.fill(Steps="20", Strength="0.6")
     expect(said).to_have_text("12 of 20 steps will run.")
@@ -242,6 +251,16 @@ def test_how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(pic
     expect(window.page.locator(".is-model .field-error")).to_contain_text("Crayon cannot do image to image.")
 
 
+def test_a_picture_stays_with_its_tasks_and_the_steps_that_run_are_said(
+    picture_window: Window, studio: Recorder
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_and_a_result_brings_it_back(
+        picture_window, studio
+    )
+    how_many_steps_will_run_is_said_and_that_a_model_cannot_do_the_task(picture_window)
+
+
 def cards(window: Window) -> Locator:
     return window.page.locator("[data-kind=grain] .card")
 
@@ -250,10 +269,7 @@ def unfold(window: Window, title: str) -> None:
     window.page.locator(".part-group .fold-button", has_text=title).click()
 
 
-def test_cards_are_added_changed_ordered_turned_off_and_removed(
-    visit: Callable[..., Window], address: str, studio: Recorder
-) -> None:
-    window = visit(address)
+def cards_are_added_changed_ordered_turned_off_and_removed(window: Window, studio: Recorder) -> None:
     unfold(window, "Grain")
     add = window.page.get_by_role("button", name="Add Grain", exact=True)
     add.click()
@@ -283,14 +299,10 @@ def test_cards_are_added_changed_ordered_turned_off_and_removed(
     expect(window.page.locator("[data-kind=grain] .fold-summary")).to_have_text("1 off")
 
 
-def test_a_refused_field_of_a_card_is_named_at_the_card(
-    visit: Callable[..., Window], address: str, studio: Recorder
-) -> None:
-    window = visit(address)
+def a_refused_field_of_a_card_is_named_at_the_card(window: Window, studio: Recorder) -> None:
     unfold(window, "Grain")
-    for _ in range(3):
+    for _ in range(2):
         window.page.get_by_role("button", name="Add Grain", exact=True).click()
-    window.page.get_by_label("Use Grain 1").uncheck()
     unfold(window, "Grain")
     studio.refusal = InvalidRequest("Weight is too much.", field="parts.1.weight")  # of those that were sent
     window.generate.click()
@@ -301,12 +313,13 @@ def test_a_refused_field_of_a_card_is_named_at_the_card(
     expect(error).to_have_count(0)
 
 
-def test_cards_that_the_next_model_does_not_take_stand_aside_and_come_back(
-    visit: Callable[..., Window], address: str, studio: Recorder
-) -> None:
-    window = visit(address)
-    unfold(window, "VAE")
-    window.page.get_by_role("button", name="Add VAE", exact=True).click()
+def test_cards_are_changed_and_refused_fields_named(window: Window, studio: Recorder) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    cards_are_added_changed_ordered_turned_off_and_removed(window, studio)
+    a_refused_field_of_a_card_is_named_at_the_card(window, studio)
+
+
+def cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window: Window, studio: Recorder) -> None:
     expect(window.page.get_by_role("button", name="Add VAE", exact=True)).to_be_hidden()  # one is all that there may be
     group = window.page.locator("[data-kind=vae]")
     window.field("Model").select_option("starter/crayon")
@@ -319,7 +332,7 @@ def test_cards_that_the_next_model_does_not_take_stand_aside_and_come_back(
     before = window.job
     window.generate.click()
     window.wait("done", other_than=before)
-    assert [part.model_dump() for part in studio.asked[-1].parts] == [{"kind": "vae", "model": "vae/sharp"}]
+    assert [part.model_dump() for part in studio.asked[-1].parts] == [{"kind": "vae", "model": "vae/soft"}]
 
 
 def test_a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
@@ -345,22 +358,18 @@ def test_a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
     expect(window.page.locator("[data-kind=grain] .fold-summary")).to_have_text("1")
 
 
-def test_all_parts_come_back_with_a_result(visit: Callable[..., Window], address: str, studio: Recorder) -> None:
-    window = visit(address)
+def all_parts_come_back_with_a_result(window: Window, studio: Recorder) -> None:
     unfold(window, "VAE")
     window.page.get_by_role("button", name="Add VAE", exact=True).click()
     window.page.get_by_label("VAE", exact=True).select_option("vae/soft")
-    window.make("a red heart")
+    job = window.make("a red heart")
     window.page.get_by_role("button", name="Remove VAE 1").click()
     expect(window.page.locator(".card")).to_have_count(0)
-    window.results.first.click()
+    window.latest_result(studio.job(job).images[0]).click()
     expect(window.page.get_by_label("VAE", exact=True)).to_have_value("vae/soft")
 
 
-def test_settings_of_upper_stages_come_and_go_with_the_model(
-    visit: Callable[..., Window], address: str, studio: Recorder
-) -> None:
-    window = visit(address)
+def settings_of_upper_stages_come_and_go_with_the_model(window: Window, studio: Recorder) -> None:
     expect(window.field("Upper stages' steps")).to_be_hidden()
     window.field("Model").select_option("other/stages")
     expect(window.field("Upper stages' steps")).to_have_attribute("placeholder", "30")
@@ -372,3 +381,11 @@ def test_settings_of_upper_stages_come_and_go_with_the_model(
     window.field("Model").select_option("starter/pencil")
     expect(window.field("Noise level")).to_be_hidden()
     expect(window.page.locator(".block.is-width .field-note")).to_be_empty()
+
+
+def test_cards_follow_the_model_and_come_back(window: Window, studio: Recorder) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    all_parts_come_back_with_a_result(window, studio)
+    cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window, studio)
+    window.page.get_by_role("button", name="Remove VAE 1").click()
+    settings_of_upper_stages_come_and_go_with_the_model(window, studio)

@@ -18,7 +18,7 @@ def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Wi
     return visit(address)
 
 
-def test_words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_click(window: Window) -> None:
+def words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_click(window: Window) -> None:
     page, marks = window.page, window.page.locator(".prompt-marks mark")
     window.fill(Prompt="a red astronaut 😀 and a hart")
     expect(marks).to_have_text(["astronaut", "😀", "hart"])
@@ -39,7 +39,7 @@ def test_words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_cli
     expect(page.locator(".prompt-note")).to_be_hidden()
 
 
-def test_what_the_model_can_draw_is_listed_and_tokens_are_counted(window: Window) -> None:
+def what_the_model_can_draw_is_listed_and_tokens_are_counted(window: Window) -> None:
     page = window.page
     more = page.get_by_role("button", name="What can it draw?")
     expect(more).to_have_attribute("aria-expanded", "false")
@@ -54,3 +54,9 @@ def test_what_the_model_can_draw_is_listed_and_tokens_are_counted(window: Window
     expect(page.locator(".prompt-count")).to_have_text("32 of 30 tokens")
     expect(page.locator(".prompt-note")).to_have_text("The model stops reading at “red heart”.")
     expect(page.locator(".prompt-marks .is-late")).to_have_text("red heart")
+
+
+def test_the_prompt_is_read_as_it_is_typed(window: Window) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    what_the_model_can_draw_is_listed_and_tokens_are_counted(window)
+    words_that_the_model_does_not_know_are_underlined_and_replaced_by_a_click(window)

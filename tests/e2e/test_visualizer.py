@@ -64,7 +64,7 @@ def module(page: Page, name: str, code: str, argument: Any = None) -> Any:
     return page.evaluate(load, argument)
 
 
-def test_scrubbing_shows_the_frames_of_the_step_without_asking_the_server(page: Page) -> None:
+def scrubbing_shows_the_frames_of_the_step_without_asking_the_server(page: Page) -> None:
     slider = page.get_by_role("slider", name="Time")
     at_step(page, STEPS)
     asked: list[str] = []
@@ -84,7 +84,7 @@ def test_scrubbing_shows_the_frames_of_the_step_without_asking_the_server(page: 
     expect(page).to_have_url(re.compile(r"#visualizer\?image=\w+&step=5$"))
 
 
-def test_a_held_step_is_compared_and_playing_ends_at_the_last(page: Page) -> None:
+def a_held_step_is_compared_and_playing_ends_at_the_last(page: Page) -> None:
     page.get_by_role("button", name="Hold this step").click()
     page.get_by_role("slider", name="Time").focus()
     page.keyboard.press("Home")
@@ -94,6 +94,12 @@ def test_a_held_step_is_compared_and_playing_ends_at_the_last(page: Page) -> Non
     at_step(page, STEPS)
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert "Euler" in page.locator(".vis-explained").inner_text()
+
+
+def test_the_steps_of_a_run_are_scrubbed_held_and_played(page: Page) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    scrubbing_shows_the_frames_of_the_step_without_asking_the_server(page)
+    a_held_step_is_compared_and_playing_ends_at_the_last(page)
 
 
 def test_the_forward_view_moves_between_steps_and_a_phone_needs_no_sideways_scrolling(page: Page) -> None:

@@ -27,12 +27,10 @@ class Window:
 
     def __init__(self, page: Page):
         self.page = page
-        expect(self.canvas).to_be_attached()
-        expect(self.stop).to_have_attribute("aria-disabled", "true")
-        for name in ("Prompt", "Steps", "Seed"):
-            expect(self.field(name)).to_be_attached()
+        # Late answers must not change what a test sets. Found by style alone: names are costly to look up in a page that is being drawn.
+        page.wait_for_selector(".workbench[data-restored]", state="attached")
         expect(page.locator(".bar-queue")).not_to_be_empty()
-        expect(page.locator(".workbench[data-restored]")).to_be_attached()  # no late answer changes what a test sets
+        expect(self.stop).to_have_attribute("aria-disabled", "true")
 
     @property
     def canvas(self) -> Locator:
@@ -89,10 +87,19 @@ class Window:
 
     def make(self, prompt: str, **values: str) -> str:
         """Generate, and wait until it is done."""
+        return self.begin(prompt, "done", **values)
+
+    def begin(self, prompt: str, phase: str = "running", **values: str) -> str:
+        """Generate, and wait until the new job is in this phase."""
         before = self.job
         self.fill(Prompt=prompt, **values)
         self.generate.click()
-        return self.wait("done", other_than=before)
+        return self.wait(phase, other_than=before)
+
+    def latest_result(self, image: str) -> Locator:
+        """The newest of the recent results, once that is this image."""
+        expect(self.results.first).to_have_attribute("data-id", image)
+        return self.results.first
 
     def picture(self) -> str:
         """What is shown: the address of the picture on the canvas."""
