@@ -166,8 +166,10 @@ class PartCards {
     section.toggleAttribute("data-folded", !open);
     const list = make("ol", { class: "cards" }, ...cards.map((card, place) => this.drawCard(card, group, place, cards.length)));
     const add = make("button", { type: "button", class: "part-add", onclick: () => this.add(group) }, icon("add"), make("span", { text: `Add ${group.title}` }));
-    add.hidden = rows || Boolean(group.locked) || (!group.many && cards.length > 0);
-    const says = make("p", { class: "part-help", text: group.help });
+    const file = group.fields.find(({ kind }) => kind === "file");
+    const none = !rows && file && !file.choices.length ? file.empty : "";
+    add.hidden = rows || Boolean(none) || Boolean(group.locked) || (!group.many && cards.length > 0);
+    const says = make("p", { class: "part-help", text: none && !group.locked ? `${group.help} ${none}.` : group.help });
     const other = large && group.other.length ? [this.drawOther(group.other)] : [];
     section.append(this.drawHead(group, large, open), make("div", { class: "part-body" }, says, ...other, list, ...(rows ? drawRows(this, group) : []), add));
     return section;
