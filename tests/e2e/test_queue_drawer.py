@@ -37,7 +37,7 @@ def rows(window: Window) -> Locator:
     return window.page.get_by_role("list", name="Jobs").get_by_role("listitem")
 
 
-def test_the_drawer_lists_every_job_with_its_place(window: Window, studio: FakeStudio) -> None:
+def the_drawer_lists_every_job_with_its_place(window: Window, studio: FakeStudio) -> None:
     generate(window, "wait, a red heart")
     window.wait("running")
     for prompt in ("a blue ring", "a green ring"):
@@ -51,24 +51,27 @@ def test_the_drawer_lists_every_job_with_its_place(window: Window, studio: FakeS
     expect(rows(window).nth(2)).to_contain_text("2 ahead")
     studio.released.set()
     expect(drawer).to_contain_text("Nothing runs, and nothing waits.")
+    studio.released.clear()
+    window.page.keyboard.press("Escape")
 
 
-def test_a_running_job_shows_its_steps_and_what_waits_when_it_will_be_ready(window: Window, studio: FakeStudio) -> None:
-    window.fill(Steps="900")
-    generate(window, "slow, a red heart")
-    window.wait("running")
+def a_running_job_shows_its_steps_and_what_waits_when_it_will_be_ready(window: Window, studio: FakeStudio) -> None:
+    window.begin("slow, a red heart", Steps="900")
     submit(studio, "a blue ring")
     open_queue(window)
     expect(rows(window).nth(0)).to_contain_text(" of 900 · about")
     expect(rows(window).nth(1)).to_contain_text("ready in about")
     rows(window).nth(0).get_by_role("button", name="Cancel slow, a red heart").click()
     expect(rows(window)).to_have_count(0)
+    window.page.keyboard.press("Escape")
+    window.fill(Steps="12")
 
 
-def test_one_job_is_cancelled_then_those_that_wait_then_all(window: Window, studio: FakeStudio) -> None:
+def one_job_is_cancelled_then_those_that_wait_then_all(window: Window, studio: FakeStudio) -> None:
     running = submit(studio, "wait")
     first, second = submit(studio, "a blue ring"), submit(studio, "a green ring")
     drawer = open_queue(window)
+    expect(rows(window)).to_have_count(3)
     rows(window).nth(1).get_by_role("button").focus()
     window.page.keyboard.press("Enter")
     expect(rows(window)).to_have_count(2)
@@ -85,6 +88,8 @@ def test_one_job_is_cancelled_then_those_that_wait_then_all(window: Window, stud
     expect(rows(window)).to_have_count(0)
     assert studio.job(running).state == "cancelled"
     expect(everything).to_be_disabled()
+    studio.released.clear()
+    window.page.keyboard.press("Escape")
 
 
 def test_after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(
@@ -113,7 +118,7 @@ def test_after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_
     assert [view.state for view in studio.jobs()] == ["cancelled", "cancelled"]
 
 
-def test_stop_says_so_where_the_run_in_view_is_anothers(window: Window, studio: FakeStudio) -> None:
+def stop_says_so_where_the_run_in_view_is_anothers(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart")
     job = submit(studio, "wait, a blue ring")
     assert window.wait("running") == job  # it had nothing to do, and so turned to the run
@@ -124,6 +129,14 @@ def test_stop_says_so_where_the_run_in_view_is_anothers(window: Window, studio: 
     window.page.keyboard.press("Enter")
     studio.released.set()
     window.wait("cancelled")
+
+
+def test_the_drawer_lists_cancels_and_counts(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    the_drawer_lists_every_job_with_its_place(window, studio)
+    a_running_job_shows_its_steps_and_what_waits_when_it_will_be_ready(window, studio)
+    one_job_is_cancelled_then_those_that_wait_then_all(window, studio)
+    stop_says_so_where_the_run_in_view_is_anothers(window, studio)
 
 
 def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, studio: FakeStudio) -> None:

@@ -67,7 +67,7 @@ def make(page: Page, name: str, prompt: str, phase: str = "done") -> str:
     return canvas(page, name).get_attribute("data-job") or ""
 
 
-def test_two_jobs_are_shown_at_once_and_each_is_stopped_by_its_own_button(page: Page, studio: FakeStudio) -> None:
+def two_jobs_are_shown_at_once_and_each_is_stopped_by_its_own_button(page: Page, studio: FakeStudio) -> None:
     left = make(page, "left", "wait, a red heart", "running")
     right = make(page, "right", "a blue ring", "queued")
     assert left != right
@@ -87,7 +87,7 @@ def test_two_jobs_are_shown_at_once_and_each_is_stopped_by_its_own_button(page: 
         expect(page.locator(f"#{name} .picture img")).to_have_attribute("src", f"{page.url}images/{image}")
 
 
-def test_an_idle_workbench_leaves_the_others_jobs_alone(page: Page, studio: FakeStudio) -> None:
+def an_idle_workbench_leaves_the_others_jobs_alone(page: Page, studio: FakeStudio) -> None:
     right = make(page, "right", "a blue ring")
     expect(canvas(page, "left")).to_have_attribute("data-phase", "idle")
     left = make(page, "left", "a red heart")
@@ -115,8 +115,9 @@ def check_ids_and_labels(page: Page) -> None:
     assert kinds == 2  # one choice of frames a workbench, not one for the page
 
 
-def test_what_is_remembered_and_what_a_key_does_belong_to_one_workbench(page: Page, studio: FakeStudio) -> None:
+def what_is_remembered_and_what_a_key_does_belong_to_one_workbench(page: Page, studio: FakeStudio) -> None:
     left, right = make(page, "left", "a red heart"), make(page, "right", "a blue ring")
+    before = len(studio.jobs())
     page.reload(wait_until="commit")
     expect(canvas(page, "left")).to_have_attribute("data-job", left)
     expect(canvas(page, "right")).to_have_attribute("data-job", right)
@@ -124,4 +125,11 @@ def test_what_is_remembered_and_what_a_key_does_belong_to_one_workbench(page: Pa
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(f'#right [data-testid=canvas][data-phase=done]:not([data-job="{right}"])')
     expect(canvas(page, "left")).to_have_attribute("data-job", left)
-    assert len(studio.jobs()) == 3
+    assert len(studio.jobs()) == before + 1
+
+
+def test_two_workbenches_on_one_page_have_nothing_in_common(page: Page, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    an_idle_workbench_leaves_the_others_jobs_alone(page, studio)
+    two_jobs_are_shown_at_once_and_each_is_stopped_by_its_own_button(page, studio)
+    what_is_remembered_and_what_a_key_does_belong_to_one_workbench(page, studio)
