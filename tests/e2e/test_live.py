@@ -112,6 +112,7 @@ def test_an_arrow_key_moves_a_slider_and_the_full_run_follows(window: Window, st
     assert studio.job(window.job).request.guidance_scale == 4.5
 
 
+@pytest.mark.sweep
 def test_a_sketch_is_not_what_a_reloaded_page_or_another_one_shows(
     window: Window, visit: Visit, address: str, studio: FakeStudio
 ) -> None:

@@ -261,6 +261,7 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(
     expect(details).to_be_focused()
 
 
+@pytest.mark.sweep
 def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(
     visit: Visit, address: str, studio: FakeStudio
 ) -> None:

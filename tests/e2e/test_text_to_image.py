@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from studio.core.request import MAX_SEED
 from tests.e2e.window import NAMED, Window
+from tests.sweeps import one_in
 from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
@@ -111,7 +112,7 @@ def test_a_seed_is_reused_and_drawn_anew_and_the_largest_goes_through_the_page_u
     window.page.get_by_role("button", name="Reuse seed").click()
     expect(window.field("Seed")).to_have_value(str(MAX_SEED))
     window.fill(Seed="1")
-    window.results.first.click()
+    window.latest_result(studio.job(job).images[0]).click()
     expect(window.field("Seed")).to_have_value(str(MAX_SEED))
 
 
@@ -395,7 +396,7 @@ def test_all_of_it_by_keyboard_alone(window: Window) -> None:
     window.wait("done", other_than=job)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", one_in(2, ["dark", "light"]))
 def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, studio: FakeStudio, theme: str) -> None:
     window = visit(address, query=f"?__theme={theme}")
     dark = window.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
