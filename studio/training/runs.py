@@ -70,7 +70,10 @@ class Runs:
         """Figures from byte `after` of the log on, whole lines only, and the position to ask from next."""
         try:
             with (self._path(run) / METRICS).open("rb") as file:
-                file.seek(max(after, 0))
+                after = (
+                    after if 0 <= after <= file.seek(0, os.SEEK_END) else 0
+                )  # a resumed run drops what it does again
+                file.seek(after)
                 data = file.read()
         except OSError:
             return 0, []

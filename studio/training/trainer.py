@@ -76,10 +76,11 @@ class Trainer:
         self.trained = [p for g in self.learner.groups() for _, p in g.parameters]
         self.ema = EMA(parameters, config.ema)
         self.optimizers = optimizers.get(config.optimizer.name)(self.learner.groups(), config.optimizer)
-        self.step = 0
+        self.step, self.counted = 0, 0
+        self.sums: dict[str, float] = {}
         if resume:
             self._restore()
-        (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        self._keep_config()
 
     def stop(self) -> None:
         """Request a checkpoint and the end after the current step. Safe from a signal handler."""
@@ -97,24 +98,30 @@ class Trainer:
         if steps > self._most:
             raise InvalidRequest(f"The run can be shortened only: it began with {self._most} steps.", field="steps")
         self.config = self.config.model_copy(update={"steps": steps})
-        (self.folder / "config.yaml").write_text(self.config.to_yaml(), encoding="utf-8")
+        self._keep_config()
+
+    def _keep_config(self) -> None:
+        """Written whole or not at all: without it a run cannot be resumed."""
+        part = self.folder / "config.part"
+        part.write_text(self.config.to_yaml(), encoding="utf-8")
+        part.replace(self.folder / "config.yaml")
 
     def run(self) -> Iterator[Report]:
         """Train to the last step, or until stopped; the last report is the final or the stopping checkpoint."""
         config = self.config
-        sums: dict[str, float] = {}
-        counted, since, began, first = 0, time.perf_counter(), time.perf_counter(), self.step
+        since, began, first = time.perf_counter(), time.perf_counter(), self.step
         with self._workers_ended(), prefetched(self.learner.batch, self.step, config.steps) as batches:
             while self.step < self.config.steps and not self.stopping:
                 for name, value in self._advance(batches()).items():
-                    sums[name] = sums.get(name, 0.0) + value
-                counted += 1
+                    self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counted += 1
                 if self.step % config.log_every == 0 or self.step == self.config.steps:
                     now = time.perf_counter()
-                    figures = {name: value / counted for name, value in sums.items()}
+                    figures = {name: value / self.counted for name, value in self.sums.items()}
                     left = (now - began) / (self.step - first) * (self.config.steps - self.step)
-                    yield self._log(figures, (now - since) / counted, left)
-                    sums, counted, since = {}, 0, now
+                    seconds = (now - since) / min(self.counted, self.step - first)
+                    self.sums, self.counted, since = {}, 0, now
+                    yield self._log(figures, seconds, left)
                 if self.sampling or self.step % config.sample_every == 0 or self.step == self.config.steps:
                     self.sampling = False
                     yield from self._show()
@@ -189,12 +196,14 @@ class Trainer:
             "modules": {name: m.state_dict() for name, m in self.learner.modules().items()},
             "optimizers": [o.state_dict() for o in self.optimizers],
             "ema": self.ema.state_dict(),
+            "figures": {"sums": self.sums, "counted": self.counted},  # since the last report
         }
         return Checkpoint(self.step, str(checkpoint.save(self.folder / "checkpoints", self.step, state)), final)
 
     def _restore(self) -> None:
         path = checkpoint.newest(self.folder / "checkpoints")
         if path is None:
+            self._cut_log()
             return
         state = checkpoint.load(path)
         for name, module in self.learner.modules().items():
@@ -203,6 +212,27 @@ class Trainer:
             optimizer.load_state_dict(stored)
         self.ema.load_state_dict(state["ema"])
         self.step = int(state["step"])
+        figures = state.get("figures", {"sums": {}, "counted": 0})
+        self.sums, self.counted = figures["sums"], figures["counted"]
+        self._cut_log()
+
+    def _cut_log(self) -> None:
+        """Figures of steps after the checkpoint are of a process that ended without one; the steps are done again."""
+        path = self.folder / "metrics.jsonl"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return
+        part = path.with_suffix(".part")
+        part.write_text("".join(f"{line}\n" for line in lines if _step_of(line) <= self.step), encoding="utf-8")
+        part.replace(path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")  # half a line
 
 
 def _check_same(config: TrainConfig, folder: Path) -> None:

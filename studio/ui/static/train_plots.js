@@ -24,7 +24,11 @@ export class Plots {
 
   add(rows) {
     if (!rows.length) return;
-    for (const row of rows) (row.figures.loss === undefined ? this.validation : this.rows).push(row);
+    for (const row of rows) {
+      const kept = row.figures.loss === undefined ? this.validation : this.rows;
+      while (kept.length && kept.at(-1).step >= row.step) kept.pop(); // a resumed run does steps again
+      kept.push(row);
+    }
     this.draw();
   }
 
@@ -51,14 +55,15 @@ export class Plots {
   }
 }
 
-function smoothed(values) {
+export function smoothed(values) {
   let last = null;
   return values.map((value) => (last = value === null ? last : last === null ? value : SMOOTH * last + (1 - SMOOTH) * value));
 }
 
-class Curve {
-  constructor(title, names, { log = false } = {}) {
-    Object.assign(this, { names, log });
+/** Lines over steps. `strokes`: the colour and width of each, where the names do not say. */
+export class Curve {
+  constructor(title, names, { log = false, strokes = [] } = {}) {
+    Object.assign(this, { names, log, strokes });
     this.holder = make("div", { class: "train-curve" });
     this.root = make("figure", { class: "train-plot" }, make("figcaption", { text: title }), this.holder);
   }
@@ -84,8 +89,8 @@ class Curve {
     const strokes = { loss: [colour("--edge-soft"), 1], smoothed: [colour("--accent"), 2], validation: [colour("--ink"), 1.5], floor: [colour("--ink-2"), 1.5] };
     const axis = { stroke: colour("--ink-2"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 }, font: "12px sans-serif", size: 34 };
     const figure = (value) => (value === null || value === undefined ? "–" : Number(value.toPrecision(3)).toString());
-    const series = this.names.map((name) => {
-      const [stroke, thick] = strokes[name] ?? [colour("--accent"), 1.5];
+    const series = this.names.map((name, k) => {
+      const [stroke, thick] = this.strokes[k] ?? strokes[name] ?? [colour("--accent"), 1.5];
       const points = { show: name === "validation", size: 5 };
       return { label: name, stroke, width: thick, spanGaps: true, points, value: (_, value) => figure(value) };
     });
