@@ -16,6 +16,10 @@ from studio.training.datasets.densities import DRAWING, check_drawing, densities
 
 Names = tuple[str, ...]
 FOLDER = "folder"  # the data set of a person's own pictures
+Loss = Annotated[
+    Literal["mse", "l1", "huber"],
+    Field(title="Loss", description="Of a difference: mse squares it; l1 and huber mind outliers less."),
+]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
@@ -125,6 +129,7 @@ class DiffusionTask(Plain):
     schedule: str = Field("scaled_linear", title="Schedule", description="How signal turns into noise.")
     schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
     weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    loss: Loss = "mse"
     unconditional: float = Field(0.1, ge=0, le=1, title="Dropout", description="Share of captions left out (for CFG).")
     autoencoder: str = Field(..., title="Autoencoder", description="Folder of the trained autoencoder.")
     text: str = Field(..., title="Text", description="Folder of the trained tokenizer and text encoder.")
@@ -209,6 +214,7 @@ class PixelsTask(Plain):
     schedule: str = Field("linear", title="Schedule", description="How signal turns into noise.")
     schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
     weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    loss: Loss = "mse"
     pictures: int = Field(1500, ge=16, title="Pictures", description="Pictures that are trained on.")
     sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
 
@@ -230,6 +236,7 @@ class DensityTask(Plain):
     schedule: str = Field("flow", title="Schedule", description="How signal turns into noise.")
     schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
     weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    loss: Loss = "mse"
     sample_steps: int = Field(25, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
 
     @model_validator(mode="after")
@@ -293,6 +300,10 @@ class TrainConfig(Plain):
     def _fits(self) -> Self:
         if self.data.crop == "buckets" and not isinstance(self.task, LoraTask | FullTask):
             raise ValueError("data.crop: buckets are for LoRA and full fine-tuning; choose centre")
+        if getattr(self.task, "objective", "") == "epsilon" and getattr(self.task, "schedule_options", {}).get(
+            "zero_terminal_snr"
+        ):
+            raise ValueError("where the last step is noise alone, epsilon says nothing of the picture; choose v or x0")
         return self
 
     def to_yaml(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio.training.objectives import weight
+from studio.training.objectives import losses, weight
 
 
 def noise(x0: Tensor, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -29,15 +29,20 @@ def fixed_noise(x0: Tensor, seed: int) -> dict[str, Tensor]:
 
 
 def errors(
-    batch: dict[str, Tensor], network: Callable[[Tensor, Tensor], Tensor], objective: Any, schedule: Any, weighting: str
+    batch: dict[str, Tensor],
+    network: Callable[[Tensor, Tensor], Tensor],
+    objective: Any,
+    schedule: Any,
+    weighting: str,
+    loss: str = "mse",
 ) -> tuple[Tensor, Tensor]:
-    """Of each of a batch's n: the mean squared error of the target that `network(x_t, t)` predicts, and its weight in the loss."""
+    """Of each of a batch's n: the mean error of the target that `network(x_t, t)` predicts, and its weight in the loss."""
     x0, eps = batch["x0"], batch["eps"]
     t = schedule.times(batch["u"])
     alpha, sigma = (each.float() for each in schedule.alpha_sigma(t))
     a, s = (each.view(-1, *(1,) * (x0.ndim - 1)) for each in (alpha, sigma))
-    error = (network(a * x0 + s * eps, t).float() - objective.target(x0, eps, a, s)).square().flatten(1).mean(dim=1)
-    return error, weight(objective, weighting, alpha, sigma)
+    difference = network(a * x0 + s * eps, t).float() - objective.target(x0, eps, a, s)
+    return losses.get(loss)(difference).flatten(1).mean(dim=1), weight(objective, weighting, alpha, sigma)
 
 
 def levels(error: Tensor, u: Tensor, bins: int = 8) -> dict[str, Tensor]:

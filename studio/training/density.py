@@ -69,7 +69,14 @@ class DensityLearner:
 
     def _errors(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         label = batch["label"] if self.task.classes else None
-        return errors(batch, lambda x, t: self.network(x, t, label), self.objective, self.schedule, self.task.weighting)
+        return errors(
+            batch,
+            lambda x, t: self.network(x, t, label),
+            self.objective,
+            self.schedule,
+            self.task.weighting,
+            self.task.loss,
+        )
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

@@ -18,7 +18,7 @@ from studio.training.backbones import Backbone, backbones
 from studio.training.config import DiffusionTask, TrainConfig
 from studio.training.export import file_hash, stock_pipeline
 from studio.training.latents import LatentCache
-from studio.training.objectives import objectives, weight
+from studio.training.objectives import losses, objectives, weight
 from studio.training.optim import Group
 from studio.training.pictures import sheet
 from studio.training.schedules import schedules
@@ -108,7 +108,9 @@ class DiffusionLearner:
         x_t = alpha * x0 + sigma * eps
         text = self.backbone.encode(self.text, batch["ids"], batch["mask"])
         out = self.backbone.predict(self.network, x_t, t, text, batch["mask"]).float()
-        error = (out - self.objective.target(x0, eps, alpha, sigma)).square().mean(dim=(1, 2, 3))  # [n]
+        error = losses.get(self.task.loss)(out - self.objective.target(x0, eps, alpha, sigma)).mean(
+            dim=(1, 2, 3)
+        )  # [n]
         weighted = error * weight(self.objective, self.task.weighting, alpha.flatten(), sigma.flatten())
         early = batch["u"] > 0.6  # mostly noise: where the text decides
         return weighted.mean(), {"noisy": error[early].mean().detach(), "clear": error[~early].mean().detach()}

@@ -63,11 +63,24 @@ objectives.add(
     ),
 )
 
+HUBER = 0.5  # differences below it are squared, those above grow linearly
+
 # Weights of the error of x0 by the signal-to-noise ratio of a noise level. None: the loss is not weighted.
 weightings: Registry[Callable[[Tensor], Tensor] | None] = Registry("loss weighting")
 weightings.add("uniform", None)
 weightings.add("min_snr", lambda snr: snr.clamp(max=5.0))  # Hang et al. 2023
 weightings.add("soft_min_snr", lambda snr: 5.0 * snr / (snr + 5.0))  # Crowson et al. 2024
+weightings.add(
+    "p2", lambda snr: snr / (1.0 + snr)
+)  # Choi et al. 2022, k = 1 and gamma = 1, of epsilon's error 1 / (1 + snr)
+weightings.add("edm", lambda snr: snr + 4.0)  # Karras et al. 2022, (sigma^2 + s^2) / (sigma s)^2 with deviation s = 0.5
+
+# Of the differences from the target, elementwise.
+Loss = Callable[[Tensor], Tensor]
+losses: Registry[Loss] = Registry("loss")
+losses.add("mse", torch.square)
+losses.add("l1", torch.abs)
+losses.add("huber", lambda d: torch.where(d.abs() < HUBER, d.square(), HUBER * (2 * d.abs() - HUBER)))
 
 
 def weight(objective: Objective, weighting: str, alpha: Tensor, sigma: Tensor) -> Tensor:

@@ -21,7 +21,15 @@ from studio.training.tasks import learners
 
 HELD_OUT = 64
 SAMPLES = 16
-_TRAINED = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
+_TRAINED = (
+    "num_train_timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "trained_betas",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+)
 _ENDS = ("conv_in.", "conv_out.", "time_embedding.")
 
 
@@ -68,7 +76,7 @@ class PixelsLearner:
         def network(x: Tensor, t: Tensor) -> Tensor:
             return self.network(x.to(memory_format=torch.channels_last), t, return_dict=False)[0]
 
-        return errors(batch, network, self.objective, self.schedule, self.task.weighting)
+        return errors(batch, network, self.objective, self.schedule, self.task.weighting, self.task.loss)
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:

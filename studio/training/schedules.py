@@ -31,9 +31,13 @@ schedules: Registry[Callable[..., Schedule]] = Registry("noise schedule")
 class Discrete:
     """Variance preserving, with the 1,000 integer times of DDPM (Ho et al. 2020)."""
 
-    def __init__(self, name: str, betas: Tensor, beta_start: float, beta_end: float):
-        self.name, self.beta_start, self.beta_end = name, beta_start, beta_end
+    def __init__(self, betas: Tensor, zero_terminal_snr: float = 0, **stock: Any):
+        """`stock` is what a diffusers scheduler is made with for these betas."""
+        self.stock = stock
         alpha_bar = torch.cumprod(1 - betas.double(), dim=0)
+        if zero_terminal_snr:
+            alpha_bar = with_zero_terminal_snr(alpha_bar)
+            self.stock = stock | {"rescale_betas_zero_snr": True}
         self.alphas = alpha_bar.sqrt().float()
         self.sigmas = (1 - alpha_bar).sqrt().float()
 
@@ -48,25 +52,52 @@ class Discrete:
 
         return DPMSolverMultistepScheduler(
             num_train_timesteps=STEPS,
-            beta_schedule=self.name,
-            beta_start=self.beta_start,
-            beta_end=self.beta_end,
             prediction_type=prediction,
             timestep_spacing="trailing",
             steps_offset=1,
+            **self.stock,
         )
 
 
+def with_zero_terminal_snr(alpha_bar: Tensor) -> Tensor:
+    """Square roots shifted so that the last is 0, scaled so that the first is as before (Lin et al. 2024, algorithm 1)."""
+    roots = alpha_bar.sqrt()
+    return ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])).square()
+
+
+def betas_of(alpha_bar: Callable[[Tensor], Tensor]) -> Tensor:
+    """The betas of a continuous alpha_bar(t), t in [0, 1], none above 0.999 (Nichol & Dhariwal 2021, section 3.2)."""
+    values = alpha_bar(torch.arange(STEPS + 1, dtype=torch.float64) / STEPS)
+    return (1 - values[1:] / values[:-1]).clamp(max=0.999)
+
+
 @schedules.register("linear")
-def linear(beta_start: float = 1e-4, beta_end: float = 0.02) -> Schedule:
-    return Discrete("linear", torch.linspace(beta_start, beta_end, STEPS), beta_start, beta_end)
+def linear(beta_start: float = 1e-4, beta_end: float = 0.02, zero_terminal_snr: float = 0) -> Schedule:
+    betas = torch.linspace(beta_start, beta_end, STEPS)
+    return Discrete(betas, zero_terminal_snr, beta_schedule="linear", beta_start=beta_start, beta_end=beta_end)
 
 
 @schedules.register("scaled_linear")
-def scaled_linear(beta_start: float = 0.00085, beta_end: float = 0.012) -> Schedule:
+def scaled_linear(beta_start: float = 0.00085, beta_end: float = 0.012, zero_terminal_snr: float = 0) -> Schedule:
     """Stable Diffusion's: the square roots of the betas are linear."""
     roots = torch.linspace(beta_start**0.5, beta_end**0.5, STEPS, dtype=torch.float64)
-    return Discrete("scaled_linear", roots.square(), beta_start, beta_end)
+    ends = {"beta_start": beta_start, "beta_end": beta_end}
+    return Discrete(roots.square(), zero_terminal_snr, beta_schedule="scaled_linear", **ends)
+
+
+@schedules.register("cosine")
+def cosine(zero_terminal_snr: float = 0) -> Schedule:
+    """Nichol & Dhariwal 2021, equation 17, with their offset of 0.008."""
+    betas = betas_of(lambda t: ((t + 0.008) / 1.008 * torch.pi / 2).cos().square())
+    return Discrete(betas, zero_terminal_snr, beta_schedule="squaredcos_cap_v2")
+
+
+@schedules.register("sigmoid")
+def sigmoid(start: float = -3, end: float = 3, tau: float = 1, zero_terminal_snr: float = 0) -> Schedule:
+    """Jabri et al. 2022, algorithm 2: favours neither end; a larger `tau` is closer to a straight line."""
+    first, last = (torch.tensor(each / tau, dtype=torch.float64).sigmoid() for each in (start, end))
+    betas = betas_of(lambda t: (last - ((t * (end - start) + start) / tau).sigmoid()) / (last - first))
+    return Discrete(betas, zero_terminal_snr, trained_betas=betas.tolist())
 
 
 @schedules.register("flow")

@@ -9,10 +9,12 @@ from studio import compat
 
 compat.prepare()
 
-from studio.training.objectives import objectives, weight, weightings  # noqa: E402
+from studio.core.errors import InvalidRequest  # noqa: E402
+from studio.training.config import parse  # noqa: E402
+from studio.training.objectives import losses, objectives, weight, weightings  # noqa: E402
 from studio.training.schedules import schedules  # noqa: E402
 
-PAIRS = [(o, s) for o in ("epsilon", "x0", "v") for s in ("linear", "scaled_linear")]
+PAIRS = [(o, s) for o in ("epsilon", "x0", "v") for s in ("linear", "scaled_linear", "cosine", "sigmoid")]
 PAIRS += [("flow", "flow"), ("epsilon", "flow"), ("x0", "flow")]
 
 
@@ -63,3 +65,55 @@ def test_a_discrete_schedule_and_its_stock_scheduler_agree(name):
     torch.testing.assert_close(alpha.square(), scheduler.alphas_cumprod, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(alpha.square() + sigma.square(), torch.ones(1000))
     assert scheduler.config.prediction_type == "v_prediction"
+
+
+def test_cosine_and_sigmoid_are_their_papers_curves_and_the_stock_schedulers():
+    t = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    f = lambda u: torch.cos((u + 0.008) / 1.008 * torch.pi / 2) ** 2  # noqa: E731
+    g = lambda u: (torch.tanh(torch.tensor(1.5)) - torch.tanh(3 * u - 1.5)) / (2 * torch.tanh(torch.tensor(1.5)))  # noqa: E731
+    first = f(torch.tensor(0.0, dtype=torch.float64))
+    for name, closed, below in (("cosine", f(t) / first, 990), ("sigmoid", g(t), 990)):
+        made = schedules.get(name)()
+        alpha, sigma = made.alpha_sigma(torch.arange(1000))
+        torch.testing.assert_close(alpha[:below].double() ** 2, closed[:below], rtol=0, atol=1e-6)
+        torch.testing.assert_close(sigma[:below].double() ** 2, 1 - closed[:below], rtol=0, atol=1e-6)
+        stock = made.scheduler("v_prediction").alphas_cumprod.double()
+        torch.testing.assert_close(stock, alpha.double() ** 2, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["linear", "scaled_linear", "cosine", "sigmoid"])
+def test_with_zero_terminal_snr_the_last_step_is_noise_alone_and_the_first_as_before(name):
+    plain, made = schedules.get(name)(), schedules.get(name)(zero_terminal_snr=1)
+    (a, _), (b, sigma) = (each.alpha_sigma(torch.arange(1000)) for each in (plain, made))
+    assert (float(b[-1]), float(sigma[-1])) == (0.0, 1.0)
+    closed = a.double()[0] * (a.double() - a.double()[-1]) / (a.double()[0] - a.double()[-1])
+    torch.testing.assert_close(b.double(), closed, rtol=0, atol=1e-6)
+    stock = made.scheduler("v_prediction").alphas_cumprod
+    torch.testing.assert_close(stock, b.square(), rtol=0, atol=1e-5)
+    torch.manual_seed(0)
+    scheduler = made.scheduler("v_prediction")
+    scheduler.set_timesteps(10)
+    x = torch.randn(1, 4)
+    for t in scheduler.timesteps:
+        x = scheduler.step(torch.zeros(1, 4), t, x).prev_sample
+    assert torch.isfinite(x).all()
+
+
+def test_weights_and_losses_are_their_closed_forms():
+    alpha, sigma = schedules.get("linear")().alpha_sigma(torch.arange(0, 1000, 37))
+    alpha, sigma = alpha.double(), sigma.double()
+    snr, s = (alpha / sigma) ** 2, sigma / alpha
+    epsilon, x0 = objectives.get("epsilon"), objectives.get("x0")
+    torch.testing.assert_close(weight(epsilon, "p2", alpha, sigma), 1 / (1 + snr), rtol=1e-6, atol=1e-6)
+    edm = (s**2 + 0.25) / (s * 0.5) ** 2
+    torch.testing.assert_close(weight(x0, "edm", alpha, sigma), edm, rtol=1e-6, atol=1e-6)
+    d = torch.tensor([-2.0, -0.25, 0.0, 0.5, 1.0])
+    torch.testing.assert_close(losses.get("mse")(d), d * d)
+    torch.testing.assert_close(losses.get("l1")(d), d.abs())
+    torch.testing.assert_close(losses.get("huber")(d), 2 * torch.nn.functional.huber_loss(d, 0 * d, "none", 0.5))
+
+
+def test_epsilon_is_refused_where_the_last_step_is_noise_alone():
+    task = {"kind": "pixels", "objective": "epsilon", "schedule_options": {"zero_terminal_snr": 1}}
+    with pytest.raises(InvalidRequest, match="choose v or x0"):
+        parse({"name": "a", "task": task})
