@@ -4,6 +4,7 @@
 
 import { ask } from "./ask.js";
 import { make } from "./workbench.js";
+import { ComparePage } from "./train_compare.js";
 import { RecipeForm } from "./train_form.js";
 import { RunPage } from "./train_run.js";
 import { tabs } from "./tabs.js";
@@ -25,8 +26,9 @@ class Train {
     this.runList = make("ul", { class: "train-runs", "aria-label": "Runs" });
     this.none = make("p", { class: "train-note", text: "No run yet. Choose a recipe: the first one learns to draw digits in a few minutes." });
     this.main = make("div", { class: "train-main" });
+    this.compare = make("button", { type: "button", class: "browser-button train-compare", text: "Compare runs", onclick: () => this.show(new ComparePage(this.runs)) });
     const side = make("div", { class: "train-side" },
-      make("section", {}, make("h2", { text: "Runs" }), this.none, this.runList),
+      make("section", {}, make("h2", { text: "Runs" }), this.none, this.runList, this.compare),
       make("section", {}, make("h2", { text: "New run" }), this.recipeList));
     element.querySelector(".train-body").append(make("p", { class: "train-purpose", text: purpose }), this.notice, make("div", { class: "train-columns" }, side, this.main));
     tabs.on(() => this.look());
@@ -80,6 +82,7 @@ class Train {
 
   draw() {
     this.none.hidden = this.runs.length > 0;
+    this.compare.hidden = this.runs.length < 2;
     const focused = document.activeElement?.dataset?.run;
     this.runList.replaceChildren(...this.runs.map((run) => this.runRow(run)));
     if (focused) this.runList.querySelector(`[data-run="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
