@@ -1,4 +1,5 @@
-"""The command line of training: `studio train RECIPE [--run DIR] [--resume] [--dry-run] [--json] [--set key=value]`.
+"""The command line of training: `studio train RECIPE [--run DIR] [--resume] [--dry-run] [--json] [--set key=value]`,
+and `studio train --speedrun TRACK`.
 
 Reads flags, prints reports and passes SIGTERM on as a request to stop. Independent of how training works.
 """
@@ -6,7 +7,7 @@ Reads flags, prints reports and passes SIGTERM on as a request to stop. Independ
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,13 @@ from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest, StudioError
 from studio.training.config import TrainConfig, load
 from studio.training.runs import held
+from studio.training.speedrun import TRACKS, record, row, speedrun
 
 if TYPE_CHECKING:
     from studio.training.trainer import Report
 
 
-def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[Report]":
+def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Generator[Report]":
     """Train `config` in `run_dir`; SIGTERM and Ctrl+C write a checkpoint and end it."""
     from studio import compat
 
@@ -44,7 +46,11 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Iterator[R
 
 def parser() -> Parser:
     out = Parser(prog="python -m studio train", description="Train a model by a recipe.")
-    out.add_argument("recipe", type=Path, metavar="RECIPE", help="YAML file, as under presets/training/")
+    out.add_argument("recipe", type=Path, nargs="?", metavar="RECIPE", help="YAML file, as under presets/training/")
+    out.add_argument(
+        "--speedrun", metavar="TRACK", help=f"clock the recipe, or the track's own, to a target: {', '.join(TRACKS)}"
+    )
+    out.add_argument("--record", action="store_true", help="add the speedrun to docs/speedrun.md")
     out.add_argument("--run", type=Path, metavar="DIR", help="run folder (default: runs/NAME)")
     out.add_argument("--resume", action="store_true", help="go on from the folder's newest checkpoint")
     out.add_argument("--dry-run", action="store_true", help="print the resolved recipe and stop")
@@ -71,6 +77,10 @@ def changes(assignments: list[str]) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if args.speedrun is not None:
+        return _speedrun(args)
+    if args.recipe is None:
+        raise InvalidRequest("Name a recipe; those that are shipped lie in presets/training.")
     if not args.recipe.is_file():
         raise InvalidRequest(
             f"There is no recipe {args.recipe.name!r}; those that are shipped lie in presets/training."
@@ -87,6 +97,19 @@ def main(argv: list[str] | None = None) -> int:
     except StudioError as error:
         print(json.dumps({"error": str(error)}) if args.json else error, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 1
+    return 0
+
+
+def _speedrun(args: Any) -> int:
+    from studio import compat
+
+    compat.prepare()
+    from studio.training import builtin, trainer  # noqa: F401  (loading torch is not clocked)
+
+    result = speedrun(args.speedrun, changes(args.set), run, args.run or Path("runs/speedrun"), args.recipe)
+    print(json.dumps(asdict(result)) if args.json else row(result).rstrip())
+    if args.record:
+        record(result)
     return 0
 
 
