@@ -5,7 +5,7 @@ Converts between HTTP and the Studio's values. Errors are JSON: `{"error": sente
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, FastAPI, Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +14,7 @@ from pydantic import StringConstraints, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from studio import __version__
+from studio.core.animation import FORMATS, animation
 from studio.core.annotators import Annotation
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.fields import explain
@@ -110,6 +111,15 @@ def build_router(studio: Studio) -> APIRouter:
             media_type="application/octet-stream",
             headers=FOREVER if over else NEVER,
         )
+
+    @router.get("/frames/{job}/{image}.{format}")
+    def animated(job: Id, image: Number, format: Literal["gif", "webp"], kind: FrameName = X0.name) -> Response:
+        """The same as one picture that moves."""
+        over = studio.job(job).state in TERMINAL
+        frames = list(studio.film(job, image, kind))
+        if not frames:
+            return Response(status_code=404, headers=NEVER)
+        return Response(animation(frames, format), media_type=FORMATS[format], headers=FOREVER if over else NEVER)
 
     @router.get("/images/{image}")
     def image(image: Id, download: bool = False) -> Response:

@@ -1,6 +1,7 @@
 """The window over the real studio: its queue, its worker process, a real (if tiny and untrained) Stable Diffusion."""
 
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
+from safetensors.numpy import load_file
 
 from studio.core.race import best_within
+from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.studio import Studio
 from tests.e2e.conftest import served
@@ -117,4 +120,83 @@ def test_samplers_race_from_one_noise_and_the_best_is_taken_over(studio: Studio,
         view.get_by_role("button", name="Use it").click()
         expect(page.locator(".is-steps input[type=number]")).to_have_value(str(best.steps))
         expect(page.locator(".is-sampler select")).to_have_value(made.lanes[best.lane].sampler)
+        page.close()
+
+
+HEAT = ((8, 10, 20), (66, 24, 94), (150, 36, 96), (222, 84, 58), (250, 170, 60), (252, 246, 200))
+PIXELS = "canvas => [canvas.width, ...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+
+
+def drawn_as_heat(canvas: Locator, values: np.ndarray, most: float | None = None) -> None:
+    """The canvas shows these values, the largest (or `most`) brightest."""
+    level = np.round(values / (most or values.max()) * 255) / 255 * (len(HEAT) - 1)
+    expected = np.stack([np.interp(level, range(len(HEAT)), channel) for channel in zip(*HEAT, strict=True)], axis=-1)
+    width, *pixels = canvas.evaluate(PIXELS)
+    shown = np.array(pixels).reshape(-1, width, 4)[..., :3]
+    assert shown.shape == expected.shape and np.abs(shown - expected).max() <= 3
+
+
+def test_every_view_of_the_visualizer_shows_what_the_trace_holds(studio: Studio, visit: Callable[..., Any]) -> None:
+    job = studio.submit(GenerationRequest(model="tiny", prompt="a red heart", steps=4, seed=5, guidance_scale=4.0))
+    assert list(studio.follow(job))[-1].kind == "done"
+    [image] = studio.job(job).images
+    plain = load_file(studio.trace_file(image))
+    with served(studio) as address:
+        page = visit(address, query=f"#visualizer?image={image}&step=2&view=guidance", wait=False)
+
+        def view(name: str) -> None:
+            page.locator(f".vis-views label:has([value={name}])").click()
+
+        uncond, cond = plain["raw"].reshape(-1, 2, *plain["raw"].shape[1:])[1].astype(float)
+        expect(page.get_by_test_id("vis-difference")).to_be_visible()
+        drawn_as_heat(page.get_by_test_id("vis-difference"), np.sqrt(((cond - uncond) ** 2).mean(0)))
+
+        view("latents")
+        expect(page.get_by_test_id("vis-x0-0")).to_be_visible()
+        said = page.locator(
+            "figure:has([data-testid=vis-x0-0]) .vis-note"
+        ).inner_text()  # "mean 0.123, deviation 0.456"
+        numbers = [float(each.split()[-1]) for each in said.split(", ")]
+        x0 = plain["x0"][1, 0].astype(float)
+        assert numbers == pytest.approx([x0.mean(), x0.std()], rel=0.05, abs=1e-3)
+
+        view("attention")
+        page.get_by_role("button", name="Record attention").click()
+        expect(page.locator(".vis-word")).to_have_text(["start", "a", "red", "heart", "end", "padding"])
+        assert len(studio.images()) == len({each.sha256 for each in studio.images()})  # no second picture
+        traced = load_file(studio.trace_file(image))
+        assert np.array_equal(traced["raw"], plain["raw"])
+        page.get_by_role("button", name="heart", exact=True).first.click()
+        page.get_by_label("Layer", exact=True).select_option("0")
+        maps = traced["attention.0"][1].mean(0)  # (words, height, width)
+        drawn_as_heat(page.get_by_test_id("vis-attention"), maps[3])
+        stage = page.locator(".vis-stage")
+        box = stage.bounding_box()
+        stage.click(position={"x": 0.9 * box["width"], "y": 0.1 * box["height"]})
+        here = maps[:, int(0.1 * maps.shape[1]), int(0.9 * maps.shape[2])]
+        order = [["start", "a", "red", "heart", "end", "padding"][at] for at in np.argsort(-here)]
+        expect(page.locator(".vis-ranked button").first).to_have_text(order[0])
+        expect(page.get_by_test_id("vis-sum")).to_contain_text("add up to 1;")
+        page.keyboard.press("ArrowLeft")  # the marked place moves, and the time does not
+        expect(page.locator(".vis-body")).to_have_attribute("data-step", "2")
+
+        view("branches")
+        page.get_by_label("CFG of the branch").fill("9")
+        page.get_by_role("button", name="Branch from step 2").click()
+        expect(page.locator(".vis-tree-row")).to_have_count(2)
+        expect(page.locator(".vis-tree-name").last).to_have_text("from step 2: CFG 9")
+
+        view("prompts")
+        expect(page.get_by_test_id("vis-parted")).to_be_visible()
+        branch = load_file(studio.trace_file(studio.images(limit=1)[0].id))
+        apart = np.sqrt(((branch["x0"].astype(float) - plain["x0"].astype(float)) ** 2).mean(1))
+        assert apart[0].max() == 0 < apart[1].max()
+        drawn_as_heat(page.get_by_test_id("vis-parted"), apart[1], apart.max())
+
+        for name, endings in (("Film as GIF", ("gif",)), (re.compile("Film as (MP4|WebM)"), ("mp4", "webm"))):
+            page.get_by_role("button", name="Save", exact=True).click()
+            with page.expect_download() as saved:
+                page.get_by_role("menuitem", name=name).click()
+            stem, _, ending = saved.value.suggested_filename.rpartition(".")
+            assert stem == image and ending in endings and saved.value.path().stat().st_size > 500
         page.close()

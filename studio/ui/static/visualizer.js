@@ -16,13 +16,14 @@ import { Guidance } from "./visualizer_guidance.js";
 import { Latents } from "./visualizer_latents.js";
 import { lightTerms, lowerIndices } from "./visualizer_math.js";
 import { Picker } from "./visualizer_picker.js";
+import { Prompts } from "./visualizer_prompts.js";
 import { Reverse } from "./visualizer_reverse.js";
 import { VisualizedRun } from "./visualizer_run.js";
 import { saveMenu } from "./visualizer_save.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
-const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches];
+const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches, Prompts];
 const NAME = "visualizer";
 const LINK_MS = 300; // the address follows the cursor once it rests
 const GONE = "This run is no longer known to the studio. Choose another one.";
@@ -47,7 +48,7 @@ class Visualizer {
     this.explained = make("aside", { class: "vis-explained", "aria-label": "Explained" });
     this.main = make("div", { class: "vis-main" });
     this.switch = this.viewSwitch();
-    this.save = saveMenu(() => this.run);
+    this.save = saveMenu(() => this.run, (sentence) => this.say(sentence));
     this.head = make("header", { class: "vis-head" }, make("div", {}, this.title, this.words), make("div", { class: "vis-tools" }, this.images, this.save));
     this.body = make("div", { class: "vis-columns" }, this.main, this.explained);
     this.first = make("div", { class: "vis-empty", hidden: true },
@@ -221,6 +222,7 @@ class Visualizer {
     this.main.replaceChildren(view.root);
     const radio = this.switch.querySelector(`[value="${view.name}"]`);
     if (!radio.checked) radio.checked = true;
+    this.switch.scrollLeft = radio.parentElement.offsetLeft - this.switch.clientWidth / 2; // on a narrow page it may be out of sight
     this.anew ??= new Set(this.views);
     if (this.run || view.needsRun === false) this.explain();
     if (view.unit === "step" && this.run) this.cursor.put(this.cursor.step);

@@ -6,6 +6,15 @@ import { address, make } from "./workbench.js";
 
 const WAIT = "A run can be branched when its picture is saved.";
 
+/** Starts a branch of a picture; resolves to its job's id, rejects with a sentence. */
+export async function branchFrom(image, changes) {
+  const how = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(changes) };
+  const answer = await fetch(address(`images/${image}/branch`), how);
+  const { id, error } = await answer.json();
+  if (!answer.ok) throw new Error(error ?? "The studio did not start the branch.");
+  return id;
+}
+
 export class Branches {
   name = "branches";
   title = "Branches";
@@ -72,11 +81,7 @@ export class Branches {
     this.problem.textContent = "";
     this.start.disabled = true;
     try {
-      const how = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(changes) };
-      const answer = await fetch(address(`images/${this.run.saved.id}/branch`), how);
-      const { id, error } = await answer.json();
-      if (!answer.ok) throw new Error(error ?? "The studio did not start the branch.");
-      this.job = id;
+      const id = (this.job = await branchFrom(this.run.saved.id, changes));
       const row = this.add({ job: id, index: 0, step: changes.step, depth: (this.rows.get(this.run.job)?.node.depth ?? 0) + 1, words: "Being made" });
       this.rows.get(this.run.job)?.root.after(row.root);
       row.root.scrollIntoView({ block: "nearest" });

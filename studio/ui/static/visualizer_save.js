@@ -1,26 +1,48 @@
-// Takes a run along: its numbers as CSV, all its steps as one picture, its trace as safetensors.
+// Takes a run along: its film as GIF, WebP or video, its numbers as CSV, all its steps as one picture, its trace as safetensors.
 
 import { icon } from "./icons.js";
 import { menuButton } from "./menu.js";
+import { video, videoType } from "./visualizer_film.js";
 import { address, make } from "./workbench.js";
 
 const SIDE = 128; // pixels of a step on the contact sheet
 const COLUMNS = 10;
 const NUMBERS = ["x_t", "x0", "cond", "uncond", "difference"];
 
-/** `run()`: the one in view. */
-export function saveMenu(run) {
-  const button = make("button", { type: "button", class: "tool", "aria-label": "Save", title: "Save numbers, contact sheet or trace" }, icon("download"));
+/** `run()`: the one in view; `say(sentence)`: what a person is to know. */
+export function saveMenu(run, say) {
+  const button = make("button", { type: "button", class: "tool", "aria-label": "Save", title: "Save the film, numbers, contact sheet or trace" }, icon("download"));
   return menuButton(button, () => {
     const { job, image, saved } = run();
     const name = saved?.id ?? `${job}-${image}`;
+    const films = run().hasFrames && !run().isBare ? filmItems(run(), name, say) : [];
     const items = [
+      ...films,
       { text: "Numbers as CSV", act: () => save(`${name}.csv`, new Blob([csv(run())], { type: "text/csv" })) },
       { text: "Contact sheet as PNG", act: () => sheet(run()).toBlob((blob) => save(`${name}-steps.png`, blob)) },
     ];
     if (saved && run().ended) items.push({ text: "Trace as safetensors", act: () => follow(address(`traces/${saved.id}`), `${name}.safetensors`) });
     return items;
   });
+}
+
+function filmItems(run, name, say) {
+  const { job, image } = run;
+  const pictures = [...run.steps.keys()].map((step) => run.picture(step, "x0")).filter(Boolean);
+  const items = ["GIF", "WebP"].map((kind) => ({ text: `Film as ${kind}`, act: () => follow(address(`frames/${job}/${image}.${kind.toLowerCase()}?kind=x0`), `${name}.${kind.toLowerCase()}`) }));
+  const type = videoType();
+  if (type && pictures.length) items.push({ text: `Film as ${type[1] === "mp4" ? "MP4" : "WebM"}`, act: () => recordFilm(pictures, type, name, say) });
+  return items;
+}
+
+async function recordFilm(pictures, type, name, say) {
+  say("The film is being recorded, in as long as it lasts. Keep this page in view.");
+  try {
+    save(`${name}.${type[1]}`, await video(pictures, type));
+    say("");
+  } catch {
+    say("This browser could not record the film. GIF and WebP are made by the studio.");
+  }
 }
 
 /** One row a step; what a step has no number for is left empty. */

@@ -16,7 +16,7 @@ export function forget(image) {
   stale.add(image);
 }
 
-function traceOf(image) {
+export function traceOf(image) {
   if (!known.has(image)) known.set(image, readTrace(image, { fresh: stale.delete(image) }));
   const found = known.get(image);
   found.catch(() => known.delete(image)); // it may be there the next time
