@@ -9,6 +9,7 @@ import { studio } from "./studio.js";
 import { tabs } from "./tabs.js";
 import { Attention } from "./visualizer_attention.js";
 import { Branches } from "./visualizer_branches.js";
+import { Breaks } from "./visualizer_breaks.js";
 import { Cursor } from "./visualizer_cursor.js";
 import { Forward } from "./visualizer_forward.js";
 import { texts } from "./visualizer_formulas.js";
@@ -20,10 +21,11 @@ import { Prompts } from "./visualizer_prompts.js";
 import { Reverse } from "./visualizer_reverse.js";
 import { VisualizedRun } from "./visualizer_run.js";
 import { saveMenu } from "./visualizer_save.js";
+import { Tour } from "./visualizer_tour.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
-const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches, Prompts];
+const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches, Prompts, Breaks];
 const NAME = "visualizer";
 const LINK_MS = 300; // the address follows the cursor once it rests
 const GONE = "This run is no longer known to the studio. Choose another one.";
@@ -48,14 +50,15 @@ class Visualizer {
     this.explained = make("aside", { class: "vis-explained", "aria-label": "Explained" });
     this.main = make("div", { class: "vis-main" });
     this.switch = this.viewSwitch();
+    this.tour = new Tour({ run: () => this.run, show: (name) => this.choose(this.views.find((view) => view.name === name)) });
     this.save = saveMenu(() => this.run, (sentence) => this.say(sentence));
-    this.head = make("header", { class: "vis-head" }, make("div", {}, this.title, this.words), make("div", { class: "vis-tools" }, this.images, this.save));
+    this.head = make("header", { class: "vis-head" }, make("div", {}, this.title, this.words), make("div", { class: "vis-tools" }, this.images, this.tour.button, this.save));
     this.body = make("div", { class: "vis-columns" }, this.main, this.explained);
     this.first = make("div", { class: "vis-empty", hidden: true },
       make("p", { text: "There is no run yet: make a picture, and every step of it can be looked at here." }),
       make("a", { class: "train-start", href: `${location.pathname}${location.search}#text-to-image`, text: "Text to image" }));
     this.root = element.querySelector(".vis-body");
-    this.root.append(make("p", { class: "vis-purpose", text: purpose }), this.picker.root, this.first, this.notice, this.head, this.switch, this.transport.root, this.body);
+    this.root.append(make("p", { class: "vis-purpose", text: purpose }), this.picker.root, this.first, this.notice, this.head, this.tour.root, this.switch, this.transport.root, this.body);
     lightTerms(this.root);
     this.cursor.on(() => this.draw());
     this.choose(this.views[0]);
@@ -143,6 +146,7 @@ class Visualizer {
     if (!known) return void (run.close(), this.say(GONE));
     this.run?.close();
     Object.assign(this, { run, asked: step, fresh: true, drawnImage: null });
+    this.tour.end(); // its questions are of the run before
     this.say("");
     this.cursor.stop();
     this.changed(run);

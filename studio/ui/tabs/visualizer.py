@@ -129,6 +129,9 @@ def _changes(view: ImageView, parent: ImageView, part: Branch | None) -> str:
     """What a branch changed, in words."""
     now, was = view.request, parent.request
     changes = [now.prompt or "no prompt"] if now.prompt != was.prompt else []
+    changes += (
+        [f"negative prompt: {now.negative_prompt or 'none'}"] if now.negative_prompt != was.negative_prompt else []
+    )
     changes += [f"CFG {now.guidance_scale:g}"] if now.guidance_scale != was.guidance_scale else []
     changes += [SOLVERS.get(now.sampler).title] if now.sampler != was.sampler and now.sampler in SOLVERS else []
     changes += [f"noise {part.seed}"] if part and part.seed is not None else []
