@@ -1,4 +1,4 @@
-"""What a trace costs a run, how large it is, and what a branch costs against its share of a run.
+"""What a trace costs a run, how large it is, what recorded attention adds, and what a branch costs against its share of a run.
 
 Targets: a traced run at most 1.10 of an untraced one; a branch at step k of n at most 1.10 (n - k) / n of one; 50 steps of a
 512x512 latent model under 20 MB (reported for the model that is run, and computed for one of 4 x 64 x 64 latents).
@@ -29,7 +29,7 @@ def main() -> int:
 
 
 def compare(options: Any, folder: Path) -> int:
-    from studio.core.branching import branch_of
+    from studio.core.branching import attention_of, branch_of
     from studio.core.options import find_model, resolve
     from studio.core.request import GenerationRequest
     from studio.core.settings import Settings
@@ -66,8 +66,16 @@ def compare(options: Any, folder: Path) -> int:
     size = traces.path(recipe.pixels or "").stat().st_size
     places = [options.steps // 4, options.steps // 2, 3 * options.steps // 4]
     runs = {"untraced": lambda: run(asked, traced=False), "traced": lambda: run(asked)}
+    runs |= {
+        "attention": lambda: run(attention_of(recipe, {})),
+        "heads": lambda: run(attention_of(recipe, {"heads": True})),
+    }
     runs |= {f"from {k}": lambda k=k: run(branch_of(recipe, k, {"guidance_scale": 7.0})) for k in places}
     times = in_turn(runs, options.rounds)
+    sizes = {}
+    for each in ("attention", "heads"):
+        runs[each]()
+        sizes[each] = traces.path(recipe.pixels or "").stat().st_size - size
     same = archive.recipe(run(branch_of(recipe, places[1], {}))).pixels == recipe.pixels
     database.close()
     print(
@@ -78,6 +86,11 @@ def compare(options: Any, folder: Path) -> int:
     for clock, word in enumerate(("wall", "CPU ")):
         middle, low, high = ratio(times, "traced", "untraced", clock)
         print(f"  traced {word} ratio {middle:.3f} (quartiles {low:.3f} to {high:.3f}); target 1.10")
+        for each, more in sizes.items():
+            middle, low, high = ratio(times, each, "traced", clock)
+            print(
+                f"  {each} {word} ratio {middle:.3f} to a traced run ({low:.3f} to {high:.3f}); {more / MB:.2f} MB more"
+            )
         for k in places:
             middle, low, high = ratio(times, f"from {k}", "untraced", clock)
             share = (options.steps - k) / options.steps

@@ -193,6 +193,19 @@ def test_every_view_of_the_visualizer_shows_what_the_trace_holds(studio: Studio,
         assert apart[0].max() == 0 < apart[1].max()
         drawn_as_heat(page.get_by_test_id("vis-parted"), apart[1], apart.max())
 
+        view("breaks")
+        broken = page.locator("[data-fault=cancelled]")
+        broken.get_by_role("button", name="Break it").click()
+        expect(broken.locator(".vis-symptom")).to_contain_text("has a size of 0 at most")
+
+        page.get_by_role("button", name="Tour", exact=True).click()
+        tour = page.get_by_role("region", name="Tour")
+        expect(tour).to_contain_text("Stop 1 of 10")
+        left = np.sqrt(((plain["x0"].astype(float) - plain["x0"][-1].astype(float)) ** 2).mean((1, 2, 3)))
+        step = int(np.argmax(left <= left[0] / 2))
+        tour.locator(".vis-chip").nth(min(2, 3 * step // 4)).click()
+        expect(tour.get_by_role("status")).to_contain_text(f"Right. At step {step + 1} of 4")
+
         for name, endings in (("Film as GIF", ("gif",)), (re.compile("Film as (MP4|WebM)"), ("mp4", "webm"))):
             page.get_by_role("button", name="Save", exact=True).click()
             with page.expect_download() as saved:

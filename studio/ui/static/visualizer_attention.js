@@ -75,12 +75,14 @@ export class Attention {
 
   lacks() {
     this.maps = null;
+    if (this.here) this.here.root.hidden = true;
     this.record.root.hidden = true;
   }
 
   ready(trace) {
     this.maps = trace.info.attention ? new AttentionMaps(trace) : null;
     this.drawn.hidden = !this.maps;
+    if (this.here) this.here.root.hidden = !this.maps;
     this.record.show(this.run, this.has);
     if (!this.maps) return;
     const { words, marks, layers } = this.maps;
@@ -205,13 +207,20 @@ export class Attention {
     const joint = ["flow_prediction"].includes(run?.facts.prediction);
     const says = ["In each layer every place of the picture asks with a query q, and every word answers with a key k. The softmax turns their products into shares that add up to 1: so much of each word flows into that place."];
     if (joint) says.push("Where prompt and picture attend together, the share that a place gives to the picture itself is one of the row.");
+    this.here = new Card({
+      title: "At the marked place",
+      says: [["“", live("word"), "” has a share of ", live("share"), ", and all shares add up to ", live("total"), "."]],
+      formulas: [math("∑", sub("A", "i j"), "=", slot("total"))],
+    });
+    this.here.root.hidden = !this.maps;
     return [
       new Card({
         title: "Where a word acts",
-        says: [...says, ["At the marked place “", live("word"), "” has a share of ", live("share"), "; all shares there add up to ", live("total"), "."]],
-        formulas: [math(sub("A", "i j"), "=", "softmax", parts(frac(row(sub("q", "i"), sub("k", "j")), sqrt("d")))), math("∑", sub("A", "i j"), "=", slot("total"))],
+        says,
+        formulas: [math(sub("A", "i j"), "=", "softmax", parts(frac(row(sub("q", "i"), sub("k", "j")), sqrt("d"))))],
         paper: joint ? "Esser et al. 2024, Scaling Rectified Flow Transformers, section 4" : "Rombach et al. 2022, section 3.3; Tang et al. 2023, What the DAAM",
       }),
+      this.here,
       new Card({
         title: "Start, end and padding",
         says: ["The model reads these tokens too. A place that needs no word rests on them, so in many layers they have the largest shares; a word’s own share is often small, and its shape says more than its size."],

@@ -15,8 +15,8 @@ export class Record {
     this.start = make("button", { type: "submit", class: "train-start", text: "Record attention" });
     this.progress = make("p", { class: "vis-note", role: "status" });
     this.problem = make("p", { class: "train-problem", role: "alert" });
-    const choice = make("label", { class: "vis-choice" }, this.heads, "each head by itself");
-    this.root = make("form", { class: "vis-record", onsubmit: (event) => (event.preventDefault(), this.record()) }, this.cost, make("div", { class: "vis-controls" }, this.start, choice, this.progress), this.problem);
+    this.choice = make("label", { class: "vis-choice" }, this.heads, "each head by itself");
+    this.root = make("form", { class: "vis-record", onsubmit: (event) => (event.preventDefault(), this.record()) }, this.cost, make("div", { class: "vis-controls" }, this.start, this.choice, this.progress), this.problem);
   }
 
   /** `has`: "nothing", or "means" where only the means of the heads are recorded, or "heads". */
@@ -26,7 +26,7 @@ export class Record {
     const able = run.ended && run.saved;
     this.root.hidden = !able || has === "heads";
     this.heads.checked = has === "means" || this.heads.checked;
-    this.heads.disabled = has === "means";
+    this.choice.hidden = has === "means";
     const took = run.steps.reduce((sum, step) => sum + (step?.seconds ?? 0), 0);
     const time = took ? `, which took ${figure(took)} s,` : "";
     this.cost.textContent =
