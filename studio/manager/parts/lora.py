@@ -15,7 +15,6 @@ from studio.manager.parts import lora_deltas
 from studio.manager.parts.base import Context, Support, register
 from studio.manager.parts.lora_files import (
     accepted_by,
-    check_shapes,
     checked_header,
     lora_pipeline,
     placed,
@@ -60,8 +59,7 @@ def _wrapped(file: Path, context: Context, modules: Mapping[str, Any], weights: 
         for name, weight in weights.items():
             if not parts[name] or (module := modules.get(name)) is None:
                 continue
-            own, others = placed(parts[name], name, module)
-            check_shapes(file.stem, name, module, own)
+            own, others = placed(file.stem, parts[name], name, module)
             lost += others
             known += len(own)
             if own and weight:
@@ -93,9 +91,7 @@ def _replaced(file: Path, context: Context, modules: Mapping[str, Any], weights:
         raise ModelError(f"The LoRA {file.stem} cannot be used: {error}.") from None
     known, lost = 0, list(found.pop("", {}))
     with ExitStack() as stack:
-        for name, layers in found.items():
-            if modules.get(name) is None:
-                continue
+        for name, layers in ((name, layers) for name, layers in found.items() if modules.get(name) is not None):
             others = stack.enter_context(lora_deltas.replaced(file.stem, modules[name], layers, weights[name]))
             known += len(layers) - len(others)
             lost += others
@@ -120,12 +116,8 @@ def _judge(
 def _load(cls: Any, name: str, denoises: bool, module: Any, states: Any, alphas: Any, adapter: str) -> None:
     if denoises:
         load = getattr(cls, f"load_lora_into_{name}")
-        load(
-            states,
-            **{name: module},
-            adapter_name=adapter,
-            **accepted_by(load, network_alphas=alphas, low_cpu_mem_usage=True),
-        )
+        options = accepted_by(load, network_alphas=alphas, low_cpu_mem_usage=True)
+        load(states, **{name: module}, adapter_name=adapter, **options)
     else:
         options = {"prefix": name, "adapter_name": adapter, "low_cpu_mem_usage": True}
         cls.load_lora_into_text_encoder(states, alphas, module, **options)

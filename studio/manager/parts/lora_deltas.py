@@ -39,9 +39,8 @@ def changes_whole_weights(header: Header) -> bool:
 
 def replaced_elements(header: Header) -> int:
     """How many numbers the new weights of all its layers have, from the shapes alone."""
-    return sum(
-        math.prod(_shape({leaf: t.shape for leaf, t in found.items()})) for found in grouped(header.tensors).values()
-    )
+    layers = grouped(header.tensors).values()
+    return sum(math.prod(_shape({leaf: tensor.shape for leaf, tensor in leaves.items()})) for leaves in layers)
 
 
 def grouped(tensors: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -62,22 +61,15 @@ def by_component(
     """Component -> {layer's flattened name: its tensors}; "" for layers of no component that is known. Raises ModelError."""
     from diffusers.loaders.lora_conversion_utils import _maybe_map_sgm_blocks_to_diffusers
 
-    flat = {
-        key.replace("lycoris_", "lora_unet_", 1) if key.startswith("lycoris_") else key: t for key, t in tensors.items()
-    }
+    flat = {re.sub("^lycoris_", "lora_unet_", key): tensor for key, tensor in tensors.items()}
     if all(key.startswith("lora_") for key in flat):
         layout: Any = SimpleNamespace(**{"layers_per_block": 2} | dict(config))
         try:
             flat = _maybe_map_sgm_blocks_to_diffusers(dict(flat), layout)
         except (ValueError, LookupError) as error:
             raise ModelError("its layers' names are not understood") from error
-    prefixes = {
-        "lora_unet_": denoiser,
-        "lora_transformer_": denoiser,
-        "base_model.model.": denoiser,
-        f"{denoiser}.": denoiser,
-    }
-    prefixes |= {"diffusion_model.": denoiser}
+    stems = ("lora_unet_", "lora_transformer_", "base_model.model.", f"{denoiser}.", "diffusion_model.")
+    prefixes = dict.fromkeys(stems, denoiser)
     for number, name in enumerate(encoders, 1):
         prefixes |= {f"lora_te{number}_": name, f"{name}.": name} | ({"lora_te_": name} if number == 1 else {})
     out: dict[str, dict[str, Leaves]] = {}
@@ -105,10 +97,10 @@ def replaced(title: str, module: Any, layers: Mapping[str, Leaves], weight: floa
     import torch
 
     named = {name.replace(".base_layer", "").replace(".", "_"): layer for name, layer in module.named_modules()}
-    found = {
-        name: layer for name in layers if (layer := named.get(name) or named.get(name.removeprefix("text_model_")))
+    every = {name: named.get(name) or named.get(name.removeprefix("text_model_")) for name in layers}
+    found: dict[str, Any] = {
+        name: getattr(layer, "base_layer", layer) for name, layer in every.items() if layer is not None
     }
-    found = {name: getattr(layer, "base_layer", layer) for name, layer in found.items()}
     for name, layer in found.items():
         _check(title, name, layer, layers[name])
     kept: list[tuple[Any, str, Any]] = []
@@ -191,13 +183,8 @@ def _difference(leaves: Leaves, own: Any) -> Any:
         one = product(part["hada_w1_a"], part["hada_w1_b"], part.get("hada_t1"))
         made, rank = one * product(part["hada_w2_a"], part["hada_w2_b"], part.get("hada_t2")), len(part["hada_w1_b"])
     elif "down" in part:
-        up, down = part["up"].flatten(1), part["down"]
-        made = (
-            torch.einsum("ij...,pi,jr->pr...", part["mid"], up, down.flatten(1))
-            if "mid" in part
-            else up @ down.flatten(1)
-        )
-        rank = len(down)
+        up, down, rank = part["up"].flatten(1), part["down"].flatten(1), len(part["down"])
+        made = torch.einsum("ij...,pi,jr->pr...", part["mid"], up, down) if "mid" in part else up @ down
     else:
         factors = [part.get("lokr_w1"), part.get("lokr_w2")]
         rank = next((len(part[name]) for name in ("lokr_w1_b", "lokr_w2_b") if name in part), 0)

@@ -22,6 +22,7 @@ RAW_PEFT = "base_model.model."  # how peft itself begins its names, which say no
 CONFIG = "adapter_config.json"  # peft's, beside the weights
 IN_HEADER = "lora_adapter_metadata"  # diffusers' copy of it, in the header
 LAYER = re.compile(r"(.+?)[._]lora(_A|_B|_linear_layer)?\..*")
+OUT_OF = re.compile(r"lora_B\.|\.up\.")
 ATTENTION = {
     "to_q": "q_proj",
     "to_k": "k_proj",
@@ -99,9 +100,8 @@ def _configured_alphas(states: Mapping[str, Any], configs: Mapping[str, dict[str
         for name, value in patterns.items() if isinstance(patterns, dict) else ():
             if _positive(value) and (stem == name or stem.endswith(f".{name}")):
                 alpha = value
-        alphas[f"{key.removesuffix('.lora_A.weight')}.alpha"] = (
-            alpha * math.sqrt(rank) if config.get("use_rslora") is True else alpha
-        )
+        scaled = alpha * math.sqrt(rank) if config.get("use_rslora") is True else alpha
+        alphas[f"{key.removesuffix('.lora_A.weight')}.alpha"] = scaled
     ranks = {key: tensor.shape[0] for key, tensor in states.items()}
     plain = all(ranks[f"{key.removesuffix('.alpha')}.lora_A.weight"] == alpha for key, alpha in alphas.items())
     return None if plain else alphas
@@ -111,43 +111,27 @@ def _positive(value: Any) -> bool:
     return type(value) in (int, float) and 0 < value < 10**6
 
 
-def placed(states: Mapping[str, Any], component: str, module: Any) -> tuple[dict[str, Any], list[str]]:
-    """(those of the component's tensors that have a layer in the module, names of layers that it does not have)."""
-    layers = _layers(module)
+def placed(title: str, states: Mapping[str, Any], component: str, module: Any) -> tuple[dict[str, Any], list[str]]:
+    """(those of the component's tensors that have a layer in the module, names of layers that it does not have). Raises
+    ModelError, before anything is attached, for a matrix that does not fit its layer."""
+    # also where another LoRA has wrapped the layer
+    layers = {name.replace(".base_layer", ""): layer for name, layer in module.named_modules()}
     found, lost = {}, dict[str, None]()
     for key, tensor in states.items():
         named = LAYER.fullmatch(key.removeprefix(f"{component}."))
-        if named is None or _layer(named[1], layers) is not None:
-            found[key] = tensor
-        else:
+        layer = _layer(named[1], layers) if named else None
+        if named and layer is None:
             lost[named[1]] = None
-    return found, list(lost)
-
-
-def check_shapes(title: str, component: str, module: Any, states: Mapping[str, Any]) -> None:
-    """Refuse matrices that do not fit their layers, before anything is attached. Raises ModelError."""
-    layers = _layers(module)
-    for key, tensor in states.items():
-        named = LAYER.fullmatch(key.removeprefix(f"{component}."))
-        weight = getattr(_layer(named[1], layers), "weight", None) if named else None
-        into = any(mark in key for mark in ("lora_A.", ".down."))
-        if (
-            named is None
-            or weight is None
-            or min(weight.ndim, tensor.ndim) < 2
-            or not (into or re.search(r"lora_B\.|\.up\.", key))
-        ):
+            continue
+        found[key] = tensor
+        weight, into = getattr(layer, "weight", None), "lora_A." in key or ".down." in key
+        if named is None or weight is None or min(weight.ndim, tensor.ndim) < 2 or not (into or OUT_OF.search(key)):
             continue
         has, takes = (tensor.shape[1], weight.shape[1]) if into else (tensor.shape[0], weight.shape[0])
         if has != takes and named[1] != "x_embedder":  # which diffusers widens for control LoRAs
-            raise ModelError(
-                f"The LoRA {title} does not fit this model: {shown(named[1])} takes {takes} numbers here and {has} in the file."
-            )
-
-
-def _layers(module: Any) -> dict[str, Any]:
-    """Name -> layer, also where another LoRA has wrapped it."""
-    return {name.replace(".base_layer", ""): layer for name, layer in module.named_modules()}
+            misfit = f"{shown(named[1])} takes {takes} numbers here and {has} in the file"
+            raise ModelError(f"The LoRA {title} does not fit this model: {misfit}.")
+    return found, list(lost)
 
 
 def _layer(name: str, layers: Mapping[str, Any]) -> Any:
