@@ -15,6 +15,7 @@ from studio.jobs.database import Database
 from studio.jobs.log import EventLog
 from studio.jobs.queue import JobQueue, waiting
 from tests.models import tiny_models
+from tests.sweeps import one_in
 
 compat.prepare()
 
@@ -116,7 +117,7 @@ class Wire:
         return True
 
 
-@pytest.mark.parametrize("waits", ["a", "b"])
+@pytest.mark.parametrize("waits", one_in(2, "ab"))
 def test_the_worker_looks_at_the_queue_before_each_job(
     waits: str, models: Path, room_for_two: int, tmp_path: Path
 ) -> None:

@@ -273,26 +273,29 @@ def test_one_at_a_time_and_a_job_goes_first(manager: Manager, monkeypatch: Any) 
 
 
 def test_the_converter_dies_with_who_started_it_and_the_next_start_sweeps(manager: Manager, hold: Path) -> None:
-    hold.write_text("unet")
+    (models,), place = manager.settings.models, manager.settings.outputs / ".unnoise/imported"
     program = f"""
 import os, time
 from pathlib import Path
-from studio import compat; compat.prepare()
-from studio.core.settings import Settings
 from studio.manager.conversion import imports
-from studio.manager.manager import Manager
+from studio.manager.conversion.converted_folders import conversion_of
+from studio.manager.disk.catalog import Catalog
 from tests.manager import small_child
 small_child.shrink_families()
 imports.CHILD = small_child.__name__
-manager = Manager(Settings(models={tuple(map(str, manager.settings.models))!r}, outputs={str(manager.settings.outputs)!r}))
-(info,) = manager.catalog.models()
-manager.imports.prepare(manager.conversion(info, "fp32"))
-while not any("converting" in view.what for view in manager.imports.views()):
+catalog = Catalog((Path({str(models)!r}),), None)
+(info,) = catalog.models()
+conversion = conversion_of(info, catalog.path(info.id), "fp32", Path({str(place)!r}), catalog.beside(info))
+running = imports.Imports((Path({str(models)!r}),), made=lambda *_: None)
+running.prepare(conversion)
+while not any("converting" in view.what for view in running.views()):
     time.sleep(0.02)
-print(manager.imports._running.process.pid, flush=True)
+(conversion.target.parent / (conversion.target.name + ".partial-1")).mkdir()
+print(running._running.process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
     child = int(done.stdout)
     wait_for(lambda: not Path(f"/proc/{child}").exists())
     assert any(".partial-" in name for name in left(manager))

@@ -1,7 +1,10 @@
 """A pickle is never read without a yes, and with one only its tensors come out; hidden code does not run."""
 
+import contextlib
+import io
 import os
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -29,8 +32,20 @@ class Evil:
         return os.mkdir, (self.canary,)
 
 
+@pytest.fixture
+def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child's work is done here, where that it is a process of its own is not what is tested."""
+
+    def run(command: list[str], **_: Any) -> Any:
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            status = pickles.main(command[-2:])
+        return subprocess.CompletedProcess(command, status, out.getvalue(), "")
+
+    monkeypatch.setattr(pickles.subprocess, "run", run)
+
+
 def converted_here(source: Path) -> Path:
-    """What the child process makes of a file, where that it is a process of its own is not what is tested."""
     target = source.with_suffix(".safetensors")
     assert pickles.main([str(source), str(target)]) == 0
     return target
@@ -67,7 +82,7 @@ def test_without_consent_nothing_is_read(tmp_path: Path) -> None:
         "renamed.safetensors",
     ],
 )
-def test_hidden_code_never_runs(name: str, tmp_path: Path) -> None:
+def test_hidden_code_never_runs(name: str, no_child: None, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     torch.save({"state_dict": {"a": torch.zeros(1)}, "hook": Evil(canary)}, tmp_path / name)
     info = describe(tmp_path / name, "model")
@@ -79,7 +94,7 @@ def test_hidden_code_never_runs(name: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [name]
 
 
-def test_a_pickle_under_a_safetensors_name_is_converted_beside_it(tmp_path: Path) -> None:
+def test_a_pickle_under_a_safetensors_name_is_converted_beside_it(no_child: None, tmp_path: Path) -> None:
     source = tmp_path / "renamed.safetensors"
     torch.save({"a": torch.ones(2)}, source)
     assert convert_pickle(source, consent=True).name == "renamed.converted.safetensors"
@@ -123,7 +138,7 @@ def test_an_embedding_of_textual_inversion_becomes_one_of_today_s(kind: type, tm
     assert (info.kind, info.family, info.problem) == ("embedding", "sd1", None)
 
 
-def test_an_archive_that_swells_is_not_unpacked(tmp_path: Path) -> None:
+def test_an_archive_that_swells_is_not_unpacked(no_child: None, tmp_path: Path) -> None:
     bomb = zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED, compresslevel=1)
     with bomb, bomb.open("archive/data.pkl", "w") as entry:
         for _ in range(300):
@@ -132,7 +147,7 @@ def test_an_archive_that_swells_is_not_unpacked(tmp_path: Path) -> None:
         convert_pickle(tmp_path / "bomb.ckpt", consent=True)
 
 
-def test_old_pickles_and_broken_ones_are_refused(tmp_path: Path) -> None:
+def test_old_pickles_and_broken_ones_are_refused(no_child: None, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     (tmp_path / "old.ckpt").write_bytes(pickle.dumps(Evil(canary)))
     with pytest.raises(ModelError, match="in the old format"):

@@ -1,17 +1,18 @@
-"""Whole files as people have them, told from outside: `python -m studio models list --json` over one folder of them all."""
+"""Whole files as people have them, as `models list --json` shows one folder of them all."""
 
+import contextlib
 import inspect
+import io
 import json
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from studio.__main__ import main
 from studio.manager.disk.describe import SD2_TELLTALE
 from studio.manager.disk.folder_parts import check_sizes
 from tests.models import published_layouts as published
@@ -180,11 +181,12 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]
         file = write_sparse(folder / "models" / path, making(), dtype, metadata)
         if prediction == "v_prediction" and path in TOLD_BY_WEIGHTS:
             spread(file, SD2_TELLTALE)
-    command = [sys.executable, "-m", "studio", "models", "list", "--json", "--only-models", str(folder / "models")]
-    done = subprocess.run([*command, "--outputs", str(folder / "out")], capture_output=True, text=True, check=True)
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    where = ["--only-models", str(folder / "models"), "--outputs", str(folder / "out")]
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["models", "list", "--json", *where]) == 0
+    rows = [json.loads(line) for line in out.getvalue().splitlines()]
     assert len(rows) == len(FILES)
-    assert os.fspath(folder) not in done.stdout + done.stderr
+    assert os.fspath(folder) not in out.getvalue()
     return {row["id"]: row for row in rows}
 
 
@@ -200,6 +202,7 @@ def test_each_file_is_known_for_what_it_is(listed: dict[str, dict[str, Any]]) ->
             assert row["problem"] is None, path
 
 
+@pytest.mark.sweep
 def test_no_network_of_diffusers_is_past_the_limits_of_what_is_believed() -> None:
     from studio import compat
 
