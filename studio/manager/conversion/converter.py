@@ -91,9 +91,8 @@ def carry_out(conversion: Conversion, folders: tuple[Path, ...], emit: Callable[
                 import_checkpoint(conversion, folders, emit)
                 if not conversion.current:
                     shutil.rmtree(conversion.target, ignore_errors=True)
-                    raise ModelError(
-                        f"{conversion.name} was changed while it was converted; nothing was kept. Try again."
-                    )
+                    changed = "was changed while it was converted; nothing was kept. Try again"
+                    raise ModelError(f"{conversion.name} {changed}.")
                 sweep_claimed(place, conversion)
     except Exception as error:
         problem = _explained(conversion, error)

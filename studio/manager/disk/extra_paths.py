@@ -101,9 +101,8 @@ def _read_section(name: str, section: Any, here: Path, places: list[Place], prob
         return
     for value in (value for key, value in section.items() if key not in NOT_PATHS and value):
         words = [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
-        for folder in (
-            Path(os.path.normpath(root / line.strip())) for word in words for line in word.split("\n") if line.strip()
-        ):
+        lines = [line.strip() for word in words for line in word.split("\n")]
+        for folder in (Path(os.path.normpath(root / line)) for line in lines if line):
             if os.path.isdir(folder) and folder != Path(folder.anchor):  # the whole disk is never meant
                 inside = base is not None and folder.is_relative_to(root)
                 places.append(Place(folder, root if inside else folder.parent, bool(section.get("is_default"))))

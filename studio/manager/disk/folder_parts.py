@@ -192,6 +192,5 @@ def _check_vocabulary(part: Path) -> None:
             value = shown(str(longest))
             raise ModelError(f"Its {part.name} is set to model_max_length = {value!r}, which is not a number.")
     if not any(all(os.path.isfile(part / file) for file in row) for row in VOCABULARIES):
-        raise ModelError(
-            f"Its {part.name} has no vocabulary: no tokenizer.json, vocab.json with merges.txt, or spiece.model."
-        )
+        what = "no tokenizer.json, vocab.json with merges.txt, or spiece.model"
+        raise ModelError(f"Its {part.name} has no vocabulary: {what}.")

@@ -74,9 +74,8 @@ def folder_family(pipeline: str, configs: dict[str, dict[str, Any]]) -> Family:
     """The family of a folder; raises ModelError if no family, not even the generic one, can take it."""
     family = family_of(pipeline, configs) or generic_family(pipeline)
     if family is None:
-        raise ModelError(
-            f"{shown(pipeline)} {refusal(pipeline)}; what is used here makes an image from a prompt alone."
-        )
+        used = "what is used here makes an image from a prompt alone"
+        raise ModelError(f"{shown(pipeline)} {refusal(pipeline)}; {used}.")
     return family
 
 

@@ -169,9 +169,8 @@ def register(family: Family) -> Family:
 
 def family_of(pipeline_class: str, configs: Configs) -> Family | None:
     """The family of a folder, by the pipeline class it names and its components' configurations; None if no family fits."""
-    return next(
-        (family for _, family in FAMILIES.items() if pipeline_class in family.covers and family.fits(configs)), None
-    )
+    every = (family for _, family in FAMILIES.items())
+    return next((family for family in every if pipeline_class in family.covers and family.fits(configs)), None)
 
 
 def accepted(pipeline: Any) -> frozenset[str]:
@@ -211,14 +210,12 @@ def prompt_arguments(request: GenerationRequest, pipeline: Any, count: int) -> d
 def clip_skip(request: GenerationRequest, pipeline: Any) -> int | None:
     """As diffusers counts: layers before the one that the pipeline reads by itself, which is the last but one where there
     are several encoders. Raises InvalidRequest where an encoder has not so many."""
-    encoders = [
-        part for name, part in pipeline.components.items() if name.startswith("text_encoder") and part is not None
-    ]
+    parts = pipeline.components.items()
+    encoders = [part for name, part in parts if name.startswith("text_encoder") and part is not None]
     layers = min((getattr(each.config, "num_hidden_layers", request.clip_skip) for each in encoders), default=0)
     if encoders and request.clip_skip > layers:
-        raise InvalidRequest(
-            f"The text encoder has {layers} layers; set clip skip to {layers} or less.", field="clip_skip"
-        )
+        sentence = f"The text encoder has {layers} layers; set clip skip to {layers} or less."
+        raise InvalidRequest(sentence, field="clip_skip")
     own = 2 if "text_encoder_2" in pipeline.components else 1
     return request.clip_skip - own if request.clip_skip > own else None
 

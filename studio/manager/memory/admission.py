@@ -90,9 +90,8 @@ def bring_in(
         # Outside the handler: the traceback holds what the failed load had read.
         residency.unload()
     residency.restore(before)
-    raise OutOfMemory(
-        f"The device's memory did not suffice to load the model; {residency.state_of_memory()}. Try a smaller precision."
-    )
+    state = residency.state_of_memory()
+    raise OutOfMemory(f"The device's memory did not suffice to load the model; {state}. Try a smaller precision.")
 
 
 def _admit(

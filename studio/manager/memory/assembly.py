@@ -155,9 +155,8 @@ class Assembler:
             if known["bad"] is None:
                 continue
             if known["what"] == LARGE:
-                raise ModelError(
-                    f"Its {title} holds numbers too large for {dtype}, in {known['bad']}. Try fp32 or bf16."
-                )
+                where = f"in {known['bad']}. Try fp32 or bf16"
+                raise ModelError(f"Its {title} holds numbers too large for {dtype}, {where}.")
             problem = f"Its {title} holds numbers that are not finite ({known['what']}), in {known['bad']}."
             self._catalog.remember_problem(parts.owners[name], problem)
             raise ModelError(problem)
@@ -179,9 +178,7 @@ def _plain_arguments(index: dict[str, Any]) -> dict[str, Any]:
     """Constructor arguments that are values, not components ([library, class]): requires_safety_checker, id2label, ..."""
 
     def names_component(value: Any) -> bool:
-        return (
-            isinstance(value, list) and len(value) == 2 and all(part is None or isinstance(part, str) for part in value)
-        )
+        return isinstance(value, list) and len(value) == 2 and all(isinstance(part, str | None) for part in value)
 
     plain = {k: v for k, v in index.items() if not k.startswith("_") and not names_component(v)}
     return plain | ({"requires_safety_checker": False} if "safety_checker" in index else {})

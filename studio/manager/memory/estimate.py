@@ -96,9 +96,8 @@ def file_weights(file: Path, family: Family, beside: Mapping[str, Origin] = NOTH
     for name, origin in ({name: Origin((file,), prefix) for name, prefix in prefixes.items()} | dict(beside)).items():
         tensors = {key: t.shape for path in origin.files for key, t in read_header(path).tensors.items()}
         shapes = {key.removeprefix(origin.prefix): s for key, s in tensors.items() if key.startswith(origin.prefix)}
-        out[name] = Weights(
-            *_sizes(shapes), blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes)
-        )
+        config = blueprint.configs.get(name, {}) | config_of(blueprint.parts[name][1], shapes)
+        out[name] = Weights(*_sizes(shapes), config)
     return out
 
 

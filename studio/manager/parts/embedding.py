@@ -77,10 +77,8 @@ def _places(part: Embedding, context: Context) -> dict[str, tuple[str, int]]:
             raise ModelError(f"The embedding {part.token} has {count} vectors; a prompt holds {MOST_VECTORS}.")
         found[encoder] = (key, count)
     if not found:
-        takes = " and ".join(str(width) for width in widths.values())
-        raise ModelError(
-            f"The embedding {part.token} does not fit {context.info.title}, whose words are {takes} numbers."
-        )
+        takes = f"whose words are {' and '.join(map(str, widths.values()))} numbers"
+        raise ModelError(f"The embedding {part.token} does not fit {context.info.title}, {takes}.")
     return found
 
 
