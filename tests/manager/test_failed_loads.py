@@ -82,8 +82,8 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
     "a tensor has another shape": (rewrite(UNET, with_another_shape), "unet"),
     "the configuration is another": (config("unet", block_out_channels=[16, 24]), "unet does not fit its config"),
     "a table of the configuration is huge": (
-        config("text_encoder", max_position_embeddings=2_000_000),
-        "position_embedding.weight is 128x32 in the file, and 2000000x32 by the configuration",
+        config("text_encoder", max_position_embeddings=10_000_000),
+        "position_embedding.weight is 128x32 in the file, and 10000000x32 by the configuration",
     ),
     "the configuration adds a table": (
         config("unet", num_class_embeds=10**6),

@@ -158,6 +158,9 @@ REFUSED = {
     "diffusers/sdxl_unet.safetensors": "A U-Net alone",
     "diffusers/flux_transformer.safetensors": "A transformer alone",
     "clip_vision/vit-h.safetensors": "A CLIP image encoder",
+    "ipadapter/ip-adapter_sd15.safetensors": "needs a CLIP image encoder",
+    "ipadapter/ip-adapter-plus_sdxl.safetensors": "needs a CLIP image encoder",
+    "ipadapter/ip-adapter-faceid.safetensors": "for faces",
     "animatediff/mm_sd_v15.safetensors": "A motion module of AnimateDiff",
 }
 
