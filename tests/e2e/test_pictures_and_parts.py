@@ -389,3 +389,25 @@ def test_cards_follow_the_model_and_come_back(window: Window, studio: Recorder) 
     cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window, studio)
     window.page.get_by_role("button", name="Remove VAE 1").click()
     settings_of_upper_stages_come_and_go_with_the_model(window, studio)
+
+
+def test_several_pictures_are_made_one_after_the_other_and_the_rest_can_be_stopped(
+    picture_window: Window, studio: Recorder
+) -> None:
+    window, batch = picture_window, picture_window.page.locator(".batch-body")
+    window.fill(Prompt="a red heart")
+    text = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    chosen = [file("red"), file("blue"), text]
+    batch.locator("input[type=file]").first.set_input_files(chosen)  # type: ignore[arg-type]
+    expect(batch.get_by_role("listitem")).to_contain_text(["a.png: This is not a picture that can be read"])
+    batch.get_by_role("button", name="Make 2 pictures").click()
+    expect(batch).to_contain_text("2 of 2 pictures were made; they are in Recent.")
+    starts = [request.task.model_dump()["image"] for request in studio.asked]
+    assert [colour_of(studio, digest) for digest in starts] == [(0, 0, 255), (255, 0, 0)]  # in the order of their names
+    window.fill(Prompt="stay, a red heart")
+    batch.get_by_role("button", name="Make 2 pictures").click()
+    expect(batch).to_contain_text("0 of 2 pictures are done.")
+    batch.get_by_role("button", name="Stop all").click()
+    expect(batch).to_contain_text("0 of 2 pictures were made")
+    window.generate.click()  # without a picture of its own
+    expect(holder(window, "image").locator(".field-error")).to_have_text("Picture is missing.")
