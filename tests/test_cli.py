@@ -249,7 +249,7 @@ def test_a_folder_is_a_batch_and_what_is_no_picture_is_left_out(
     said = capsys.readouterr()
     rows = [json.loads(line) for line in said.out.splitlines()]
     assert len({row["parent"] for row in rows}) == len(rows) == 3 == len(list(out.iterdir()))
-    assert "cut.jpg was left out: This" in said.err and "1 of 4 pictures in pictures were left out." in said.err
+    assert "Left out: cut.jpg: This" in said.err and "1 of 4 pictures in pictures were left out." in said.err
     assert main(["generate", "x", "--image", str(out / ".."), *FEW, *tiny]) == 2
     assert "There is no picture in the folder" in capsys.readouterr().err
 

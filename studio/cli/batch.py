@@ -39,7 +39,7 @@ def run_each(
         try:
             read(str(picture))
         except InvalidRequest as error:
-            print(f"{picture.name} was left out: {error}", file=sys.stderr, flush=True)
+            print(f"Left out: {error}", file=sys.stderr, flush=True)
             left_out += 1
             continue
         values = vars(arguments) | {SOURCE: str(picture)}

@@ -73,8 +73,13 @@ class Session:
         self._noted: set[str] = set()
 
     def store(self, file: str) -> str:
-        """Keeps a picture's file and gives its hash; raises InvalidRequest."""
-        return self.inputs.add(read_file(Path(file).expanduser()))
+        """Keeps a picture's file and gives its hash; raises InvalidRequest with the file's name."""
+        path = Path(file).expanduser()
+        data = read_file(path)
+        try:
+            return self.inputs.add(data)
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{path.name}: {error}") from None
 
     @functools.cached_property
     def _catalog(self) -> "Catalog":

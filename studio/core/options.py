@@ -143,8 +143,16 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
         raise InvalidRequest(
             f"{model.title} is set to run with the {part.title} {name}, which is not here.", field="model"
         )
+    if found is None and (other := _by_name(models, name)) is not None:
+        why = (
+            other.problem
+            or f"it is of kind {other.kind.replace('_', ' ')}, not the {_file_title(type(part))} that is asked for."
+        )
+        raise InvalidRequest(f"{other.title} cannot be used: {why}", field="model")
     if found is None:
-        raise UnknownName(_file_title(part), name, [each.id for each in fitting if fits(each, model)], field="model")
+        raise UnknownName(
+            _file_title(type(part)), name, [each.id for each in fitting if fits(each, model)], field="model"
+        )
     if found.problem:
         raise InvalidRequest(f"{found.title} cannot be used: {found.problem}", field="model")
     if not fits(found, model):
@@ -155,18 +163,18 @@ def _with_file(part: PartBase, model: ModelInfo, models: Sequence[ModelInfo], *,
     return part.with_file(found, model)
 
 
-def _file_title(part: PartBase) -> str:
+def _file_title(part: type[PartBase]) -> str:
     """What its files are called: a reference's is an IP-Adapter."""
-    return specs(type(part))["model"].title
+    return specs(part)["model"].title
 
 
 def _only_one(part: PartBase, fitting: Sequence[ModelInfo], model: ModelInfo) -> str:
     """The file of a part that names none, where there is no choice."""
     if not fitting:
-        raise InvalidRequest(f"There is no {_file_title(part)} here that fits {model.title}.", field="model")
+        raise InvalidRequest(f"There is no {_file_title(type(part))} here that fits {model.title}.", field="model")
     if len(fitting) > 1:
         names = ", ".join(each.id for each in fitting[:20])
-        raise InvalidRequest(f"Say which {_file_title(part)}: {names}.", field="model")
+        raise InvalidRequest(f"Say which {_file_title(type(part))}: {names}.", field="model")
     return fitting[0].id
 
 
@@ -180,8 +188,10 @@ def _no_model(file: ModelInfo) -> str:
     part = next((part for part in PARTS.values() if part.model_kind == file.kind), None)
     if part is None:
         return f"{file.title} is of kind {file.kind.replace('_', ' ')}, which makes no pictures by itself."
+    title = _file_title(part)
+    article = "an" if title[0] in "AEIOU" else "a"
     return (
-        f"{file.title} is a {part.title}, not a model: choose a model, then add it under {part.title}. "
+        f"{file.title} is {article} {title}, not a model: choose a model, then add it under {part.title}. "
         "The file can stay where it is."
     )
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from studio.core.errors import InvalidRequest
+from studio.core.errors import InvalidRequest, StudioError
 from studio.core.events import Image, from_json, to_json
-from studio.core.models import Defaults, ModelInfo
+from studio.core.models import Capabilities, Defaults, ModelInfo
 from studio.core.options import resolve
 from studio.core.request import EXACT, MAX_SEED, GenerationRequest, parse_request
 
@@ -49,3 +49,23 @@ def test_what_was_not_given_is_the_models_own() -> None:
     given = resolve(GenerationRequest(steps=20, guidance_scale=5.0), turbo)
     assert (given.steps, given.guidance_scale) == (20, 5.0)
     assert resolve(own, turbo) == own
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("cut", "cut cannot be used: The file is incomplete"),
+        ("sharp", "sharp cannot be used: it is of kind vae, not the LoRA"),
+        ("none", "Unknown LoRA 'none'. Choose one of: ink"),
+    ],
+)
+def test_a_file_that_is_here_and_is_no_good_for_a_part_is_refused_with_the_reason(name: str, reason: str) -> None:
+    pencil = ModelInfo(id="m", title="M", kind="diffusers", family="sd1", capabilities=Capabilities(parts=("lora",)))
+    files = [
+        ModelInfo(id="ink", title="Ink", kind="lora", family="sd1"),
+        ModelInfo(id="cut", title="cut", kind="unknown", problem="The file is incomplete."),
+        ModelInfo(id="sharp", title="sharp", kind="vae"),
+    ]
+    request = GenerationRequest(model="m", prompt="", parts=({"kind": "lora", "model": name},))  # type: ignore[arg-type]
+    with pytest.raises(StudioError, match=reason):
+        resolve(request, pencil, [pencil, *files])

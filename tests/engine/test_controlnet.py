@@ -198,5 +198,8 @@ def test_one_of_another_class_is_refused_by_name(manager: Manager, models: Path)
         place.write_text(config.replace('"ControlNetModel"', '"ControlNetUnionModel"'))
         with pytest.raises(ModelError, match=r"depth is a ControlNetUnionModel, and .* takes a ControlNetModel alone"):
             make(manager, request)
+        place.write_text(config.replace('"cross_attention_dim": 32', '"cross_attention_dim": 48'))
+        with pytest.raises(ModelError, match="depth does not fit sd1: its cross_attention_dim is another"):
+            make(manager, request)
     finally:
         place.write_text(config)

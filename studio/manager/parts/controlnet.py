@@ -21,6 +21,8 @@ CLASSES = {
 UNIONS = {"UNet2DConditionModel": "ControlNetUnionModel"}
 # Of the denoiser's configuration what says nothing of its encoder: models that differ in it share a ControlNet.
 OTHER_HALF = frozenset({"sample_size", "out_channels", "up_block_types"})
+# Of a U-Net's configuration what its ControlNet has to have alike.
+ALIKE = ("cross_attention_dim", "block_out_channels", "addition_embed_type")
 ORIGINAL = "control_model."  # how the publishers' own files begin their tensors' names
 
 
@@ -63,6 +65,11 @@ class ControlNetSupport(Support):
                 title = context.info.title
                 raise ModelError(
                     f"The ControlNet {file.parent.name} is a {named}, and {title} takes a {class_name} alone."
+                )
+            other = next((key for key in ALIKE if config.get(key) != own.config.get(key)), None)
+            if other and own.class_name == "UNet2DConditionModel":
+                raise ModelError(
+                    f"The ControlNet {file.parent.name} does not fit {context.info.title}: its {other} is another."
                 )
             return {"controlnet": Source("controlnet", "diffusers", named, file.parent, (file,), config)}
         if part.control_mode is not None:
