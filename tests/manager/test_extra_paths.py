@@ -150,7 +150,7 @@ NOT_UNDERSTOOD = {
     "a list": ("- models\n- more", "The file holds no sections with folders in them."),
     "a section that is a path": ("a111: /models", "Its section 'a111' holds no folders."),
     "a base that is not there": (PUBLISHED.format(base="path/to/webui/"), "In its section 'a111', 'base_path' names a folder that does not exist."),
-    "deep": ("[" * 4_000, "The file is not valid YAML."),
+    "deep": ("[" * 600, "The file is not valid YAML."),
     "laughs": ("a: &a [x,x]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)},*{chr(97 + n)}]\n" for n in range(20)), "Its section 'a' holds no folders."),
     "an impossible date": ("a: {loras: 2020-99-99}", "The file is not valid YAML."),
     "no text": ("a: \udcff", "The file is not valid YAML."),
