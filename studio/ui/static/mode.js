@@ -20,7 +20,8 @@ export function mount({ element, props, trigger, watch }) {
     // Settings of another task were filled in.
     if (props.value === workbench.taskMode) return;
     const tab = tabs.list.find(({ name }) => name === props.value);
-    if (tab?.page === page && workbench.mode === workbench.taskMode) location.hash = tab.address;
+    const looked = !tabs.open || tabs.open.page === page; // who looks at another page stays there
+    if (looked && tab?.page === page && workbench.mode === workbench.taskMode) location.hash = tab.address;
     else workbench.turn(workbench.mode === workbench.taskMode ? props.value : workbench.mode, props.value);
   });
   let away = false;
