@@ -40,6 +40,8 @@ from studio.jobs.log import EventLog
 from studio.jobs.queue import JobQueue
 from studio.jobs.races import Races
 from studio.jobs.trash import take_back, throw_away
+from studio.prompts.reading import spans_of
+from studio.prompts.wildcards import Wildcards
 from studio.training.runs import Runs
 from tests.following import Following
 from tests.ui.fake_memory import FakeMemory
@@ -175,7 +177,11 @@ class FakeStudio(FakeMemory):
         words = [match.start() for match in re.finditer(r"\S+", text)]
         known = find_model(self._models, model).vocabulary
         return PromptReading(
-            tokens=len(words), limit=30, cut=words[30] if len(words) > 30 else None, unknown=unknown_words(text, known)
+            tokens=len(words),
+            limit=30,
+            cut=words[30] if len(words) > 30 else None,
+            unknown=unknown_words(text, known),
+            spans=spans_of(text, self._models, Wildcards(self.folder)),
         )
 
     def follow(self, job_id: str, after: int = 0) -> Following:
