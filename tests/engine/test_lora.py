@@ -233,7 +233,7 @@ def test_one_that_was_deleted_meanwhile_is_named(manager: Manager, models: Path)
     [
         ([{"model": "nothing"}], "parts.0.model", "Unknown LoRA 'nothing'"),
         ([{"model": "ink"}, {"model": "ink", "weight": 9}], "parts.1.weight", "Weight must be a number from -4 to 4"),
-        ([{"model": "sd1"}], "parts.0.model", "Unknown LoRA"),
+        ([{"model": "sd1"}], "parts.0.model", "sd1 cannot be used: it is of kind diffusers, not the LoRA"),
     ],
 )
 def test_bad_loras_are_refused_at_their_field(

@@ -10,7 +10,6 @@ from PIL import Image
 
 from studio.core.errors import InvalidRequest, NotFound
 from studio.core.pictures import PixelBudget
-from studio.jobs import inputs
 from studio.jobs.inputs import InputStore
 from tests.jobs.test_archive import picture, png
 
@@ -72,7 +71,7 @@ def test_pictures_that_are_too_large_or_broken_are_refused(store: InputStore) ->
 def test_what_is_decoded_at_once_is_bounded(store: InputStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of some kilobytes may decode to half a gigabyte; what waits for its turn takes the kilobytes."""
     budget = PixelBudget(250)
-    monkeypatch.setattr(inputs, "decoding", budget)
+    monkeypatch.setattr("studio.metadata.decoding.decoding", budget)
     added: list[str] = []
     with budget.taking(10, 20):
         waits = threading.Thread(target=lambda: added.append(store.add(png(Image.new("L", (10, 10))))))
