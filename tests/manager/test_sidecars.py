@@ -38,6 +38,20 @@ def test_base_models_go_by_the_names_of_the_site() -> None:
     assert {base: family_of_base(base) for base in BASES} == BASES
 
 
+def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(tmp_path: Path) -> None:
+    for case, text, prediction in (
+        ("SDXL", 'model:\n  params:\n    parameterization: "v"\n', "v_prediction"),
+        ("SD 1.5", "model:\r\n  params:\r\n    parameterization: v  # as trained\r\n", "v_prediction"),
+        ("SDXL", "model:\n  params:\n    # parameterization: v\n    parameterization: eps\n", "epsilon"),
+        ("SDXL", "parameterization: velvet", "epsilon"),
+        ("FLUX dev", "parameterization: v", "flow_prediction"),
+        ("SDXL inpaint", "parameterization: v", "epsilon"),
+    ):
+        file = write_sparse(tmp_path / f"{case} {prediction} {len(text)}" / "x.safetensors", CASES[case][1])
+        beside(file, ".yaml", text)
+        assert only(file.parent).capabilities.prediction == prediction, (case, text)
+
+
 @pytest.mark.parametrize(
     ("suffix", "told"),
     [

@@ -103,7 +103,7 @@ def describe_file(path: Path, name: str, card: Card) -> ModelInfo:
         raise ModelError(read_paths(path)[1] or "It names folders of models elsewhere.")
     header, notes = _header(path), notes_beside(path)
     found = sniff(header, name + path.suffix, notes)
-    if found.family == "sd2":
+    if found.family == "sd2" and not notes.predicts_v:
         found = _by_weights(found, header, path, f"{name} {notes.base}")
     if len(shards_of(path)) > 1 and not found.problem and found.kind != "text_encoder":
         found = replace(found, problem=IN_SHARDS)

@@ -32,6 +32,7 @@ class Notes(NamedTuple):
     description: str = ""  # a line or two on it
     folders: str = ""  # the names of the two above it
     triggers: str = ""  # trigger words, with commas between them
+    predicts_v: bool = False
 
     @property
     def family(self) -> str | None:

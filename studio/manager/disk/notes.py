@@ -3,6 +3,7 @@ metadata that kohya-ss ("ss_...") and Stability ("modelspec...") write into a Lo
 
     NAME.json            AUTOMATIC1111's notes: "description", "activation text", "sd version"
     NAME.civitai.info    the site's own answer, as its helpers keep it: "name", "trainedWords", "baseModel"
+    NAME.yaml            CompVis' configuration, as AUTOMATIC1111 has it beside a model that predicts v: "parameterization"
     NAME.preview.png     a picture of it, or NAME.png, or of another image's suffix
 
 Anybody may have written them: values are bounded, and skipped where not understood. What a header shows is never overruled.
@@ -24,6 +25,8 @@ from studio.manager.disk.header_view import Notes, family_of_base
 from studio.manager.disk.safe_files import json_or_nothing, open_file, readable, shown
 
 SUFFIXES = (".json", ".civitai.info")
+YAML, MAX_YAML = ".yaml", 64 << 10  # bytes
+PREDICTS_V = re.compile(rb"^[ \t]*parameterization:[ \t]*[\"']?v[\"']?[ \t]*(#.*)?\r?$", re.MULTILINE)
 PREVIEWS = tuple(middle + suffix for middle in ("", ".preview") for suffix in (".png", ".jpg", ".jpeg", ".webp"))
 LONGEST = 500
 SIDE = 384  # of a small preview
@@ -38,7 +41,7 @@ OFTEN = 0.8  # a tag that is at so many of the pictures calls up what was traine
 
 def sidecars_in(stem: str, names: frozenset[str]) -> list[str]:
     """Those of a file's sidecars that are among the `names` of its folder."""
-    return [stem + end for end in (*SUFFIXES, *PREVIEWS) if stem + end in names]
+    return [stem + end for end in (*SUFFIXES, YAML, *PREVIEWS) if stem + end in names]
 
 
 def preview_beside(stem: Path) -> str | None:
@@ -54,7 +57,16 @@ def notes_beside(file: Path) -> Notes:
     base = next((word for word in words if isinstance(word, str) and family_of_base(word)), "")
     lines = dict.fromkeys(readable(" ".join(line.split()))[:LONGEST] for row in rows for line in _lines(row))
     folders = f"{file.parent.parent.name}/{file.parent.name}"
-    return Notes(base[:LONGEST], "\n".join(lines), folders, next(filter(None, map(_triggers, rows)), ""))
+    triggers = next(filter(None, map(_triggers, rows)), "")
+    return Notes(base[:LONGEST], "\n".join(lines), folders, triggers, _predicts_v(file.with_suffix(YAML)))
+
+
+def _predicts_v(configuration: Path) -> bool:
+    try:
+        with open_file(configuration) as opened:
+            return PREDICTS_V.search(opened.read(MAX_YAML)) is not None
+    except (ModelError, OSError):
+        return False
 
 
 def _lines(row: dict[str, Any]) -> list[str]:

@@ -125,6 +125,7 @@ def unet(view: View) -> Sniffed | None:
     variant = "refiner" if label == 2560 else UNET_INPUT.get(view.size(stem + first, 1), "")
     prediction = _unet_prediction(view, family, variant)
     if not variant:
+        prediction = "v_prediction" if view.notes.predicts_v else prediction
         variant = "v-prediction" if prediction == "v_prediction" else "few-step" if _few_step(view, family) else ""
     return Sniffed("checkpoint", family, variant, prediction, problem=_unet_problem(view, stem, family, label))
 
