@@ -17,6 +17,7 @@ from studio.core.tasks.base import ReadImage
 from studio.core.traces import ReadTrace
 
 MOST_OFF = 2.0  # times the pixels of a model's own size, from which on its pictures suffer
+NAMED_BY_DIFFUSERS = ("diffusion_pytorch_model", "pytorch_lora_weights")
 
 
 def legal_samplers(model: ModelInfo) -> list[str]:
@@ -259,12 +260,19 @@ def ability(model: ModelInfo) -> tuple[bool, int, int]:
 def _by_name(models: Sequence[ModelInfo], name: str) -> ModelInfo | None:
     """By id, by its last part or by title; None if there is none. Raises InvalidRequest where several have the name."""
     exact = [m for m in models if m.id == name]
-    short = exact or [m for m in models if m.id.rsplit("/", 1)[-1] == name or m.title == name]
+    short = exact or [m for m in models if name in _short_names(m)]
     if len(short) > 1:
         raise InvalidRequest(
             f"{name} could be any of: {', '.join(m.id for m in short)}. Give one of these.", field="model"
         )
     return short[0] if short else None
+
+
+def _short_names(model: ModelInfo) -> set[str]:
+    folder, _, last = model.id.rpartition("/")
+    called = {last, model.title}
+    # A file that diffusers named ("diffusion_pytorch_model") goes by its folder too.
+    return called | {folder, folder.rpartition("/")[2]} if folder and last.startswith(NAMED_BY_DIFFUSERS) else called
 
 
 def _advice(model: ModelInfo, sampler: str) -> dict[str, Advice]:

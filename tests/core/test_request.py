@@ -7,7 +7,7 @@ import pytest
 from studio.core.errors import InvalidRequest, StudioError
 from studio.core.events import Image, from_json, to_json
 from studio.core.models import Capabilities, Defaults, ModelInfo
-from studio.core.options import resolve
+from studio.core.options import find_model, resolve
 from studio.core.request import EXACT, MAX_SEED, GenerationRequest, parse_request
 
 
@@ -49,6 +49,17 @@ def test_what_was_not_given_is_the_models_own() -> None:
     given = resolve(GenerationRequest(steps=20, guidance_scale=5.0), turbo)
     assert (given.steps, given.guidance_scale) == (20, 5.0)
     assert resolve(own, turbo) == own
+
+
+def test_a_file_that_diffusers_named_goes_by_its_folder() -> None:
+    files = [
+        ModelInfo(id=f"starter/{name}/diffusion_pytorch_model", title=name.title(), kind="controlnet")
+        for name in ("edges", "regions")
+    ]
+    for name in ("edges", "starter/edges", "starter/edges/diffusion_pytorch_model", "Edges"):
+        assert find_model(files, name) is files[0]
+    with pytest.raises(InvalidRequest, match="could be any of"):
+        find_model(files, "diffusion_pytorch_model")
 
 
 @pytest.mark.parametrize(
