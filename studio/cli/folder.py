@@ -8,7 +8,7 @@ from PIL.Image import Image
 
 from studio.core import events
 from studio.core.recipe import Recipe
-from studio.jobs.archive import encode_png
+from studio.jobs.archive import encode_png, saved_event
 from studio.jobs.storage import PRIVATE, explained, write_atomically
 
 
@@ -29,15 +29,7 @@ class Folder:
         with explained("save the image"):
             write_atomically(path, encode_png(image, recipe))
         self._recipes[image_id] = recipe
-        return events.Image(
-            id=image_id,
-            index=recipe.index,
-            seed=recipe.seed,
-            width=image.width,
-            height=image.height,
-            path=path.name,
-            sha256=recipe.pixels or "",
-        )
+        return saved_event(image_id, recipe, image, path.name)
 
     def recipe(self, image_id: str) -> Recipe:
         return self._recipes[image_id]

@@ -69,7 +69,7 @@ class Archive:
         if any(part.repeats == recipe.pixels for part in recipe.request.parts) and (
             known := self._view_of(recipe.pixels)
         ):
-            return _saved(known.id, recipe, image, known.path)
+            return saved_event(known.id, recipe, image, known.path)
         image_id, now = secrets.token_hex(6), time.time()
         name = time.strftime(f"%Y-%m-%d/%H%M%S-{recipe.seed}-{image_id}.png", time.localtime(now))
         path = self.outputs / name
@@ -80,7 +80,7 @@ class Archive:
             except StorageError:
                 path.unlink(missing_ok=True)  # an image that is not in the index would never be listed
                 raise
-        return _saved(image_id, recipe, image, self._relative(path))
+        return saved_event(image_id, recipe, image, self._relative(path))
 
     def images(self, *, limit: int = 50, before: float | None = None, favourites: bool = False) -> list[ImageView]:
         """Newest first; images whose files were deleted are left out. `favourites`: no others."""
@@ -330,7 +330,8 @@ class Archive:
             ).fetchall()
 
 
-def _saved(image_id: str, recipe: Recipe, image: Image.Image, path: str) -> events.Image:
+def saved_event(image_id: str, recipe: Recipe, image: Image.Image, path: str) -> events.Image:
+    """The event of a picture that was saved at `path`, relative to the outputs."""
     return events.Image(
         id=image_id,
         index=recipe.index,

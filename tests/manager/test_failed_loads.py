@@ -102,7 +102,7 @@ SPOILED: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-class Bench:
+class Runner:
     """Two models in a folder, and a manager that has the first in memory."""
 
     def __init__(self, root: Path, made: Path, budget: int | None):
@@ -137,11 +137,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def one_model(made: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
     """A budget that holds one of the two and not both."""
-    bench = Bench(tmp_path_factory.mktemp("measure"), made, None)
-    bench.picture("a")
-    bench.picture("a")
-    working = max(row["predicted"] for row in bench.manager.ledger.recent if row["move"] == "measure")
-    return bench.manager.residency.held() + working + (1 << 19)
+    runner = Runner(tmp_path_factory.mktemp("measure"), made, None)
+    runner.picture("a")
+    runner.picture("a")
+    working = max(row["predicted"] for row in runner.manager.ledger.recent if row["move"] == "measure")
+    return runner.manager.residency.held() + working + (1 << 19)
 
 
 # Found when the file is opened, when the module is built, when it is filled, and when its numbers are looked at.
@@ -157,36 +157,36 @@ def in_both_rooms() -> Iterator[Any]:
 
 
 def test_each_fault_is_one_sentence_and_the_model_before_stays(made: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, made, None)
-    expected = bench.picture("a")
+    runner = Runner(tmp_path, made, None)
+    expected = runner.picture("a")
     for what, (spoil, sentence) in SPOILED.items():
         if what in REPEATED:
             continue
         spoil(tmp_path / "models/b")
         with pytest.raises(StudioError, match=sentence):
-            bench.picture("b")
-        assert bench.manager.memory().models == ("a",), what
+            runner.picture("b")
+        assert runner.manager.memory().models == ("a",), what
         shutil.rmtree(tmp_path / "models/b", ignore_errors=True)
         shutil.copytree(made / "b", tmp_path / "models/b")
-    assert bench.picture("a") == expected
+    assert runner.picture("a") == expected
 
 
 @pytest.mark.parametrize(("what", "room", "failures"), in_both_rooms())
 def test_the_model_before_stays_and_memory_stays_flat(
     what: str, room: str, failures: int, made: Path, one_model: int, tmp_path: Path
 ) -> None:
-    bench = Bench(tmp_path, made, one_model if room == "for one" else None)
-    expected = bench.picture("a")
+    runner = Runner(tmp_path, made, one_model if room == "for one" else None)
+    expected = runner.picture("a")
     spoil, sentence = SPOILED[what]
     spoil(tmp_path / "models/b")
-    started = bench.moves()
+    started = runner.moves()
 
     def fail() -> None:
         with pytest.raises(StudioError, match=sentence) as refused:
-            bench.picture("b")
+            runner.picture("b")
         assert str(tmp_path) not in str(refused.value)
         assert len(str(refused.value)) < 300
-        assert bench.manager.memory().models == ("a",)
+        assert runner.manager.memory().models == ("a",)
 
     for _ in range(min(2, failures)):
         fail()
@@ -197,43 +197,43 @@ def test_the_model_before_stays_and_memory_stays_flat(
     gc.collect()
     assert anonymous() - before < SLACK
     if room == "for both":
-        assert bench.moves().count("load") - started.count("load") == bench.moves().count("evict")
-    assert bench.picture("a") == expected
+        assert runner.moves().count("load") - started.count("load") == runner.moves().count("evict")
+    assert runner.picture("a") == expected
 
 
 def test_a_budget_too_small_for_the_next_moves_nothing(made: Path, one_model: int, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, made, one_model)
-    expected = bench.picture("a")
-    started, before = bench.moves(), anonymous()
+    runner = Runner(tmp_path, made, one_model)
+    expected = runner.picture("a")
+    started, before = runner.moves(), anonymous()
     for _ in range(FAILURES):
         with pytest.raises(StudioError, match="the memory budget is"):
-            bench.picture("b", width=4096, height=4096)
-    assert bench.moves() == started
+            runner.picture("b", width=4096, height=4096)
+    assert runner.moves() == started
     assert anonymous() - before < SLACK
-    assert bench.picture("a") == expected
+    assert runner.picture("a") == expected
 
 
 def test_a_model_deleted_while_mapped_goes_on_and_is_missed_when_it_is_to_come_back(made: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, made, None)
-    info = bench.info("a")
+    runner = Runner(tmp_path, made, None)
+    info = runner.info("a")
     request = resolve(GenerationRequest(prompt="a red heart", steps=2, seed=3, model="a"), info)
-    expected = bench.picture("a")
-    with bench.manager.lease(info, "fp32", request=request) as loaded:
+    expected = runner.picture("a")
+    with runner.manager.lease(info, "fp32", request=request) as loaded:
         shutil.rmtree(tmp_path / "models/a")
         assert next(iter(generate(request, loaded))).recipe.pixels == expected
-    bench.picture("b")
+    runner.picture("b")
     with pytest.raises(StudioError, match="a is no longer in the models folders"):
-        bench.picture("a")
-    assert "b" in bench.manager.memory().models
+        runner.picture("a")
+    assert "b" in runner.manager.memory().models
 
 
 def test_a_part_whose_file_went_while_it_was_away_fails_with_a_sentence_and_leaves_nothing(
     made: Path, tmp_path: Path
 ) -> None:
     """As in a run stage by stage, which reads its parts again for each batch."""
-    bench = Bench(tmp_path, made, None)
-    bench.picture("a")
-    residency = bench.manager.residency
+    runner = Runner(tmp_path, made, None)
+    runner.picture("a")
+    residency = runner.manager.residency
     unet = next(component for component in residency.components.values() if component.source.name == "unet")
     residency.perform(Move("evict", unet.key, unet.bytes, ""))
     (tmp_path / "models/a" / UNET).unlink()
@@ -244,7 +244,7 @@ def test_a_part_whose_file_went_while_it_was_away_fails_with_a_sentence_and_leav
 
 
 def test_weights_are_looked_at_once(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Bench(tmp_path, made, None).picture("a")
+    Runner(tmp_path, made, None).picture("a")
     monkeypatch.setattr(assembly, "first_unsound", lambda *_: pytest.fail("looked at again"))
     again = Manager(Settings(models=(tmp_path / "models",), outputs=tmp_path / "out", device="cpu"))
     with again.lease(find_model(again.catalog.models(), "a"), "fp32"):
@@ -252,33 +252,33 @@ def test_weights_are_looked_at_once(made: Path, tmp_path: Path, monkeypatch: pyt
 
 
 def test_weights_that_are_no_numbers_are_listed_as_such_until_the_file_changes(made: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, made, None)
+    runner = Runner(tmp_path, made, None)
     rewrite(UNET, with_nan)(tmp_path / "models/b")
-    bench.models = bench.manager.catalog.models()
+    runner.models = runner.manager.catalog.models()
     with pytest.raises(StudioError, match="not finite"):
-        bench.picture("b")
-    listed = {info.id: info.problem for info in Manager(bench.manager.settings).catalog.models()}
+        runner.picture("b")
+    listed = {info.id: info.problem for info in Manager(runner.manager.settings).catalog.models()}
     assert listed["a"] is None
     assert listed["b"] == "Its unet holds numbers that are not finite (NaN), in conv_out.bias."
-    bench.models = bench.manager.catalog.models()
+    runner.models = runner.manager.catalog.models()
     with pytest.raises(StudioError, match="b cannot be used: Its unet holds numbers"):
-        bench.picture("b")
+        runner.picture("b")
     shutil.copy(made / "b" / UNET, tmp_path / "models/b" / UNET)
-    bench.models = bench.manager.catalog.models()
-    assert bench.info("b").problem is None
-    assert bench.picture("b")
+    runner.models = runner.manager.catalog.models()
+    assert runner.info("b").problem is None
+    assert runner.picture("b")
 
 
 def test_numbers_too_large_for_half_precision_are_no_fault_of_the_model(made: Path, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, made, None)
+    runner = Runner(tmp_path, made, None)
     rewrite(UNET, lambda tensors: tensors["conv_out.bias"].fill_(1e6))(tmp_path / "models/b")
-    bench.models = bench.manager.catalog.models()
+    runner.models = runner.manager.catalog.models()
     with (
         pytest.raises(StudioError, match=r"too large for fp16, in conv_out.bias. Try fp32 or bf16"),
-        bench.manager.lease(bench.info("b"), "fp16"),
+        runner.manager.lease(runner.info("b"), "fp16"),
     ):
         pass
-    bench.models = bench.manager.catalog.models()
-    assert bench.info("b").problem is None
-    with bench.manager.lease(bench.info("b"), "bf16"):
+    runner.models = runner.manager.catalog.models()
+    assert runner.info("b").problem is None
+    with runner.manager.lease(runner.info("b"), "bf16"):
         pass

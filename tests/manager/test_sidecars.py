@@ -30,8 +30,8 @@ def only(folder: Path) -> ModelInfo:
     return info
 
 
-def beside(file: Path, suffix: str, told: Any) -> None:
-    file.with_name(file.stem + suffix).write_text(told if isinstance(told, str) else json.dumps(told))
+def beside(file: Path, suffix: str, noted: Any) -> None:
+    file.with_name(file.stem + suffix).write_text(noted if isinstance(noted, str) else json.dumps(noted))
 
 
 def test_base_models_go_by_the_names_of_the_site() -> None:
@@ -53,17 +53,17 @@ def test_a_configuration_beside_a_checkpoint_says_what_it_predicts(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("suffix", "told"),
+    ("suffix", "noted"),
     [
         (".civitai.info", {"baseModel": "Pony", "name": "v6"}),
         (".json", {"sd version": "SDXL", "description": ""}),
     ],
 )
-def test_a_lora_that_its_header_does_not_tell(suffix: str, told: dict[str, Any], tmp_path: Path) -> None:
+def test_a_lora_that_its_header_does_not_tell(suffix: str, noted: dict[str, Any], tmp_path: Path) -> None:
     file = write_sparse(tmp_path / "m/hair.safetensors", CASES["LoKr"][1])
     catalog = Catalog((tmp_path / "m",), tmp_path / "index.db")
     assert [(info.kind, info.family) for info in catalog.models()] == [("lora", None)]
-    beside(file, suffix, told)
+    beside(file, suffix, noted)
     assert [(info.kind, info.family) for info in catalog.models()] == [("lora", "sdxl")], "seen without a restart"
 
 
@@ -78,10 +78,10 @@ def test_what_the_header_tells_is_never_overruled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["[]", "{", '{"baseModel": 3}', '{"baseModel": "Other"}', '{"baseModel": ["SDXL"]}', ""]
+    "noted", ["[]", "{", '{"baseModel": 3}', '{"baseModel": "Other"}', '{"baseModel": ["SDXL"]}', ""]
 )
-def test_a_sidecar_that_is_not_understood_says_nothing(told: str, tmp_path: Path) -> None:
-    beside(write_sparse(tmp_path / "hair.safetensors", CASES["LoKr"][1]), ".civitai.info", told)
+def test_a_sidecar_that_is_not_understood_says_nothing(noted: str, tmp_path: Path) -> None:
+    beside(write_sparse(tmp_path / "hair.safetensors", CASES["LoKr"][1]), ".civitai.info", noted)
     assert (only(tmp_path).family, only(tmp_path).problem) == (None, None)
 
 
@@ -114,10 +114,10 @@ VAES: dict[str, tuple[str, int, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", VAES)
-def test_autoencoders_of_one_shape_are_told_apart(case: str, tmp_path: Path) -> None:
+def test_autoencoders_of_one_shape_are_distinguished(case: str, tmp_path: Path) -> None:
     path, channels, written, family = VAES[case]
     file = write_sparse(tmp_path / "m" / path, published.ldm_vae(channels, quant=channels == 4))
-    for name, told in written.items():
-        beside(file, name, told)
+    for name, noted in written.items():
+        beside(file, name, noted)
     info = only(tmp_path / "m")
     assert (info.kind, info.family, info.problem) == ("vae", family, None)
