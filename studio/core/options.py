@@ -10,8 +10,9 @@ from studio.core.fields import specs
 from studio.core.models import MODEL_KINDS, Advice, Choice, ModelInfo, ModelOptions
 from studio.core.parts import PARTS, PartBase
 from studio.core.request import DEFAULT, RANDOM_SEED, GenerationRequest
-from studio.core.samplers import SOLVERS, SPACINGS, Solver, advice, check_steps, good_from, least_steps, needs
+from studio.core.samplers import SOLVERS, SPACINGS, advice, check_steps, good_from, least_steps, needs
 from studio.core.sizes import size_of
+from studio.core.solvers import Solver
 from studio.core.tasks import TASKS
 from studio.core.tasks.base import ReadImage
 from studio.core.traces import ReadTrace

@@ -14,7 +14,8 @@ from studio.core.errors import InvalidRequest
 from studio.core.fields import Integer, Name
 from studio.core.jobs import State
 from studio.core.request import DEFAULT, GenerationRequest, parse_request
-from studio.core.samplers import OWN, SOLVERS, SPACINGS
+from studio.core.samplers import SOLVERS, SPACINGS
+from studio.core.solvers import OWN
 
 KIND = "race"  # of jobs, before the dash in their ids
 BUDGETS = (4, 8, 16, 32)

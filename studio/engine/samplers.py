@@ -12,7 +12,8 @@ from typing import Any
 
 from studio.core.errors import InvalidRequest
 from studio.core.request import DEFAULT
-from studio.core.samplers import OWN, SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
+from studio.core.samplers import SOLVERS, SPACINGS, advice, check_steps, good_from, spacing_of
+from studio.core.solvers import OWN
 from studio.engine.schedulers.gridded import TAKES_GRID, adapted
 
 KEPT_TEMPLATES = 16

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from studio.core.models import Defaults
-from studio.core.samplers import OWN, SOLVERS, sampler_of, stands_for
+from studio.core.samplers import SOLVERS, sampler_of, stands_for
+from studio.core.solvers import OWN
 from studio.manager.disk.sniff import FEW_STEP
 from studio.manager.families import Family
 

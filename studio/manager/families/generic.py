@@ -10,7 +10,8 @@ from typing import Any
 from studio.core.errors import InvalidRequest
 from studio.core.models import Defaults
 from studio.core.request import GenerationRequest
-from studio.core.samplers import SOLVERS, Solver
+from studio.core.samplers import SOLVERS
+from studio.core.solvers import Solver
 from studio.manager.families.base import Call, Configs, Family, LatentFormat, Loop, prompt_arguments, register
 from studio.manager.families.pipeline_table import Row, row_of, takes_generator
 
