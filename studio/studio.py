@@ -5,45 +5,44 @@ Puts the queue, the archive and the catalog together; does not know torch, which
 
 import io
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
-from pydantic import ValidationError
 
 from studio.core.annotators import Annotation, AnnotatorView
 from studio.core.branching import attention_of, branch_of
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
-from studio.core.events import Event, Failed
+from studio.core.events import Failed
 from studio.core.gallery import GalleryCounts, GalleryPage, GalleryQuery, Relatives
 from studio.core.jobs import TERMINAL, ImageView, JobView, QueueView, StoppedRun, remaining
 from studio.core.memory import MemoryCommand, MemoryView, MoveView, PlanRequest, PlanView
 from studio.core.models import MODEL_KINDS, Choice, ModelInfo, ModelOptions, Override
-from studio.core.options import check_pictures, check_traces, find_model, options_for, prepared, resolve, resolve_parts
+from studio.core.options import check_pictures, check_traces, find_model, options_for, prepared, resolve
 from studio.core.pictures import read_file
 from studio.core.presets import Preset, Style, read_presets, read_styles
-from studio.core.prompts import PromptReading, unknown_words
+from studio.core.prompts import PromptReading, TokenCount
 from studio.core.race import BUDGETS, Race, RaceView, lanes_of
 from studio.core.recipe import Recipe
 from studio.core.request import GenerationRequest, parse_request, request_of
 from studio.core.settings import Settings
-from studio.core.sizes import size_of
-from studio.core.sketch import is_sketch, sketch_of
+from studio.core.sketch import sketch_of
 from studio.jobs.annotating import Annotating
 from studio.jobs.archive import Archive
 from studio.jobs.board import MemoryBoard
 from studio.jobs.channel import Message
 from studio.jobs.database import Database
+from studio.jobs.feed import Feed
 from studio.jobs.frames import FrameStore
 from studio.jobs.host import Patience, WorkerHost
 from studio.jobs.inputs import InputStore
 from studio.jobs.log import EventLog, Following
-from studio.jobs.queue import Claimed, JobQueue
+from studio.jobs.queue import JobQueue
 from studio.jobs.races import FOLDER as RACES
 from studio.jobs.races import Races
+from studio.jobs.recovery import recover
 from studio.jobs.storage import PRIVATE, FolderLock
 from studio.jobs.traces import TraceStore
 from studio.manager.conversion.imports import expected_seconds
@@ -54,12 +53,12 @@ from studio.manager.disk.notes import small_preview
 from studio.manager.disk.traces import read_trace, read_trace_of
 from studio.manager.families import FAMILIES
 from studio.manager.memory import planning
-from studio.manager.memory.ledger import read_ledger
+from studio.manager.memory.ledger import read_ledger, read_moves
 from studio.manager.memory.limits import host_budget
 from studio.manager.prompt_tokens import count_tokens
 from studio.metadata import reader
 from studio.prompts.prepare import with_loras
-from studio.prompts.reading import plain_text, spans_of
+from studio.prompts.reading import reading_of
 from studio.prompts.wildcards import Wildcards
 from studio.training.runs import Runs
 
@@ -67,7 +66,6 @@ log = logging.getLogger(__name__)
 
 WORKER = "studio.worker:main"
 LEDGER = "ledger.jsonl"
-SKETCHES_KEPT = 8  # of Live, since pages may still look at the last ones
 PACE_ROWS = 400  # of the ledger, that are looked through for former conversions
 
 
@@ -99,7 +97,7 @@ class Studio:
         self._take_folder()
         self._host = WorkerHost(
             entry,
-            _Feed(self._queue, self._log, self._frames, self._archive, self._board),
+            Feed(self._queue, self._log, self._frames, self._archive, self._board),
             settings_message=_settings_message(settings),
             log_file=private / "worker.log",
             patience=patience,
@@ -146,10 +144,7 @@ class Studio:
             request = request_of({"prompt": request} | settings, self._stored)
         elif settings:
             raise InvalidRequest(f"{next(iter(settings))} belongs into the request that is given.")
-        job = self.submit(request)
-        for event in self.follow(job):
-            if isinstance(event, Failed):
-                raise StudioError(event.message, field=event.field)
+        job = self._finished(self.submit(request))
         return [PIL.Image.open(self.image_file(image)) for image in self.job(job).images]
 
     def branch(self, image_id: str, step: int, **changes: Any) -> list[PIL.Image.Image]:
@@ -179,11 +174,14 @@ class Studio:
             evaluations=tuple(evaluations),
             reference_steps=reference_steps,
         )
-        job = self.races.start(race)
+        return self.races.get(self._finished(self.races.start(race)))
+
+    def _finished(self, job: str) -> str:
+        """The job, when it has ended. Raises StudioError if it failed."""
         for event in self.follow(job):
             if isinstance(event, Failed):
                 raise StudioError(event.message, field=event.field)
-        return self.races.get(job)
+        return job
 
     def _stored(self, picture: Any) -> str:
         """Keeps a picture given as a file or as a PIL image; its hash."""
@@ -242,16 +240,11 @@ class Studio:
 
     def read_prompt(self, model: str, text: str) -> PromptReading:
         info, path = self._found(model)
-        words, where = (text, list(range(len(text)))) if info.capabilities.prompt_help else plain_text(text)
-        count = count_tokens(words, path, info.pipeline, info.family, self.settings.models)
-        cut = where[count.cut] if count and count.cut is not None else None
-        tokens = {"tokens": count.tokens, "limit": count.limit, "cut": cut} if count else {}
-        unknown = tuple(
-            each.model_copy(update={"start": where[each.start], "end": where[each.end - 1] + 1})
-            for each in unknown_words(words, info.vocabulary)
-        )
-        spans = () if info.capabilities.prompt_help else spans_of(text, self._catalog.models(), self._wildcards())
-        return PromptReading(**tokens, unknown=unknown, spans=spans)
+
+        def count(words: str) -> TokenCount | None:
+            return count_tokens(words, path, info.pipeline, info.family, self.settings.models)
+
+        return reading_of(text, info, self._catalog.models(), self._wildcards(), count)
 
     def _wildcards(self) -> Wildcards:
         return Wildcards(self.settings.wildcards)
@@ -271,12 +264,7 @@ class Studio:
         info, path = self._found(planned.model)
         memory = self._board.view()
         budget, device = memory.budget or host_budget(), memory.device.partition(":")[0] or "cpu"
-        sizes = {"width": planned.width, "height": planned.height, "batch_size": planned.batch, "count": planned.batch}
-        request = parse_request({"model": info.id} | sizes)
-        width, height = size_of(request, info)
-        request = request.model_copy(update={"width": width, "height": height})
-        request = request.model_copy(update={"parts": resolve_parts(request, info, self._catalog.models())})
-        return planning.view(planning.forecasts(self._catalog, request, info, path, budget, planned.dtype, device))
+        return planning.plan_of(planned, self._catalog, info, path, budget, device)
 
     def frame(self, job_id: str, image: int, step: int, kind: str) -> bytes | None:
         return self._frames.get(job_id, image, step, kind)
@@ -380,13 +368,13 @@ class Studio:
             )
 
     def moves(self, limit: int = 60) -> list[MoveView]:
-        return [move for row in reversed(self._ledger(limit)) if (move := _move(row)) is not None]
+        return read_moves(self.settings.outputs / PRIVATE / LEDGER, limit)
 
     def import_seconds(self, model: str) -> float | None:
         info, _ = self._found(model)
         if info.kind == "diffusers" or info.kind not in MODEL_KINDS:
             return None
-        return expected_seconds(info.bytes, self._ledger(PACE_ROWS))
+        return expected_seconds(info.bytes, read_ledger(self.settings.outputs / PRIVATE / LEDGER, PACE_ROWS))
 
     @property
     def worker_pid(self) -> int | None:
@@ -399,9 +387,6 @@ class Studio:
         self._log.close()
         self._database.close()
         self._lock.release()
-
-    def _ledger(self, limit: int) -> list[dict[str, Any]]:
-        return read_ledger(self.settings.outputs / PRIVATE / LEDGER, limit)
 
     def _take_folder(self) -> None:
         """Lock the folder and take up what a former studio left; a folder that cannot be written is tried again later."""
@@ -418,15 +403,7 @@ class Studio:
 
     def _recover(self) -> None:
         self._lock.acquire()
-        self._archive.finish_saving()
-        self._archive.prune_thumbnails()
-        self._frames.sweep()
-        self._queue.recover(self._frames.settle)
-        self._frames.forget(self._queue.forget_sketches(keep=0))
-        if not self._archive.images(limit=1):  # a new folder, or one whose index was lost
-            threading.Thread(target=_logged(self._archive.reindex), name="reindex", daemon=True).start()
-        elif self._archive.undescribed():  # seconds for thousands, once
-            threading.Thread(target=_logged(self._archive.describe), name="describe", daemon=True).start()
+        recover(self._archive, self._frames, self._queue)
 
     def _found(self, model: str) -> tuple[ModelInfo, Path]:
         info = find_model(self._catalog.models(), model)
@@ -444,53 +421,6 @@ class Studio:
 
 def _settings_message(settings: Settings) -> Message:
     return {"settings": settings.model_dump(mode="json", exclude={"auth"})}
-
-
-class _Feed:
-    """The studio as its worker's host sees it."""
-
-    def __init__(self, queue: JobQueue, events: EventLog, frames: FrameStore, archive: Archive, board: MemoryBoard):
-        self._queue, self._events, self._frames, self._archive, self._board = queue, events, frames, archive, board
-
-    def heard(self, message: Message) -> None:
-        self._board.hear(message)
-        if message.get("say") == "ended":  # perhaps in the midst of saving a picture
-            self._archive.finish_saving()
-
-    def claim(self) -> Claimed | None:
-        return self._queue.claim()
-
-    def record(self, job: str, event: Event) -> None:
-        self._events.append(job, event)
-        self._queue.progressed()
-        if event.terminal:
-            try:
-                self._frames.settle(job)
-                if is_sketch(job):
-                    self._frames.forget(self._queue.forget_sketches(keep=SKETCHES_KEPT))
-                self._queue.report_places()
-            except StorageError as error:
-                log.warning("%s", error)
-
-
-def _move(row: dict[str, Any]) -> MoveView | None:
-    """A row of the ledger; None for one that another version, or a hand, wrote in another way."""
-    try:
-        return MoveView(**row)
-    except ValidationError:
-        return None
-
-
-def _logged(work: Callable[[], object]) -> Callable[[], None]:
-    """For a thread that nobody waits for: what the disk refuses is a line in the log."""
-
-    def run() -> None:
-        try:
-            work()
-        except StorageError as error:
-            log.warning("%s", error)
-
-    return run
 
 
 def _empty_if_unreadable(listing: Callable[[], list[Any]]) -> list[Any]:

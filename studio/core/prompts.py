@@ -6,6 +6,7 @@ Positions are counted in characters of the text. Knows no tokenizer: the manager
 import difflib
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +26,12 @@ class Unknown(BaseModel):
     start: int
     end: int
     alike: tuple[str, ...] = ()
+
+
+class TokenCount(NamedTuple):
+    tokens: int
+    limit: int
+    cut: int | None  # index of the first character that the model does not read; None: it reads all
 
 
 class PromptSpan(BaseModel):

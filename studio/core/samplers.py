@@ -14,10 +14,6 @@ RUNGE_KUTTA_STEPS = 3  # that such a solver begins with; one more must follow
 
 SOLVERS: Registry[Solver] = Registry("sampler")
 SPACINGS: Registry[Spacing] = Registry("spacing")
-for _solver in SOLVER_ROWS:
-    SOLVERS.add(_solver.name, _solver)
-for _spacing in SPACING_ROWS:
-    SPACINGS.add(_spacing.name, _spacing)
 
 
 def good_from(sampler: str, spacing: str, own: str = "") -> int:
@@ -124,3 +120,13 @@ def spacing_of(config: Mapping[str, Any]) -> str:
     flags = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
     named = next((name for name, flag in flags.items() if config.get(flag)), None)
     return named or str(config.get("timestep_spacing") or "")
+
+
+def _fill() -> None:
+    for solver in SOLVER_ROWS:
+        SOLVERS.add(solver.name, solver)
+    for spacing in SPACING_ROWS:
+        SPACINGS.add(spacing.name, spacing)
+
+
+_fill()

@@ -4,11 +4,11 @@ import json
 import math
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from studio.core.errors import ModelError
+from studio.core.prompts import TokenCount
 from studio.manager.disk.safe_files import json_or_nothing
 from studio.manager.disk.tokenizers import END, START, find_vocabulary
 
@@ -20,15 +20,9 @@ CHUNKED = _CLIP_FAMILIES | {"lcm"}  # read a long prompt in several chunks (`eng
 LONGEST = 20_000  # characters that are counted
 
 
-class Count(NamedTuple):
-    tokens: int
-    limit: int
-    cut: int | None  # index of the first character that the model does not read; None: it reads all
-
-
 def count_tokens(
     text: str, path: Path, pipeline: str | None, family: str | None, folders: tuple[Path, ...]
-) -> Count | None:
+) -> TokenCount | None:
     """Of a diffusers folder or a single file at `path`; None where there is no tokenizer that can be read here.
 
     The encoder that reads the most of the text decides: T5 where a model has it beside CLIP.
@@ -40,9 +34,9 @@ def count_tokens(
     encoding = tokenizer.encode(text[:LONGEST], add_special_tokens=False)
     room = limit - tokenizer.num_special_tokens_to_add(False)
     if family in CHUNKED:
-        return Count(len(encoding), room * max(1, math.ceil(len(encoding) / room)), None)
+        return TokenCount(len(encoding), room * max(1, math.ceil(len(encoding) / room)), None)
     cut = encoding.offsets[room][0] if len(encoding) > room else None
-    return Count(len(encoding), room, cut)
+    return TokenCount(len(encoding), room, cut)
 
 
 def _tokenizers(

@@ -4,10 +4,10 @@ Positions are characters of the prompt as it is written.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from studio.core.models import ModelInfo
-from studio.core.prompts import PromptSpan
+from studio.core.prompts import PromptReading, PromptSpan, TokenCount, unknown_words
 from studio.prompts.composition import Composition, parse
 from studio.prompts.errors import PromptError
 from studio.prompts.random_parts import WILDCARD, Lines, braces, expand
@@ -18,6 +18,22 @@ from studio.prompts.weights import weighted
 MOST_SPANS = 500
 _JOINS = re.compile(r"\b(?:AND|BREAK)\b")
 _SYNTAX = re.compile(r"[()\[\]:|]")
+
+
+def reading_of(
+    text: str, info: ModelInfo, models: Sequence[ModelInfo], lines: Lines, count: Callable[[str], TokenCount | None]
+) -> PromptReading:
+    """What the model reads of the prompt; `count` counts the tokens of plain words."""
+    words, where = (text, list(range(len(text)))) if info.capabilities.prompt_help else plain_text(text)
+    counted = count(words)
+    cut = where[counted.cut] if counted and counted.cut is not None else None
+    tokens = {"tokens": counted.tokens, "limit": counted.limit, "cut": cut} if counted else {}
+    unknown = tuple(
+        each.model_copy(update={"start": where[each.start], "end": where[each.end - 1] + 1})
+        for each in unknown_words(words, info.vocabulary)
+    )
+    spans = () if info.capabilities.prompt_help else spans_of(text, models, lines)
+    return PromptReading(**tokens, unknown=unknown, spans=spans)
 
 
 def spans_of(text: str, models: Sequence[ModelInfo], lines: Lines) -> tuple[PromptSpan, ...]:

@@ -14,7 +14,8 @@ from studio.core.errors import InvalidRequest, NotFound, UnknownName
 from studio.core.events import Done, Event, Interrupted, Queued, Step
 from studio.core.events import Image as ImageEvent
 from studio.core.request import GenerationRequest
-from studio.studio import SKETCHES_KEPT, Studio
+from studio.jobs.feed import SKETCHES_KEPT
+from studio.studio import Studio
 
 
 def requested(prompt: str = "a picture", **settings: object) -> GenerationRequest:

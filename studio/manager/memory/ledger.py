@@ -2,9 +2,13 @@
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from studio.core.memory import MoveView
 from studio.manager.disk.index import Index
 
 LIMIT = 4 << 20  # bytes; a longer ledger is set aside once and begun anew
@@ -49,6 +53,15 @@ def read_ledger(file: Path, limit: int = 100) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def read_moves(file: Path, limit: int) -> list[MoveView]:
+    """Its last rows, the latest first, without those that another version, or a hand, wrote in another way."""
+    moves = []
+    for row in reversed(read_ledger(file, limit)):
+        with suppress(ValidationError):
+            moves.append(MoveView(**row))
+    return moves
 
 
 class Experience:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from studio.core.errors import ModelError
-from studio.core.memory import PlannedPart, PlannedStage, PlanView
+from studio.core.memory import PlannedPart, PlannedStage, PlanRequest, PlanView
 from studio.core.models import ModelInfo
-from studio.core.options import find_model
+from studio.core.options import find_model, resolve_parts
 from studio.core.parts import PartBase
-from studio.core.request import GenerationRequest
+from studio.core.request import GenerationRequest, parse_request
+from studio.core.sizes import size_of
 from studio.core.stages import stages_of
 from studio.manager.disk.catalog import Catalog
 from studio.manager.families import family_for
@@ -31,6 +32,16 @@ class Forecast:
     plan: Plan
     whole: bool
     notes: tuple[str, ...] = ()  # what the budget asks of the run beside that: "decoded in tiles"
+
+
+def plan_of(planned: PlanRequest, catalog: Catalog, info: ModelInfo, path: Path, budget: int, device: str) -> PlanView:
+    """Of a run of this model with the usual parts, at the size asked for or its own. Raises as `forecast` does."""
+    sizes = {"width": planned.width, "height": planned.height, "batch_size": planned.batch, "count": planned.batch}
+    request = parse_request({"model": info.id} | sizes)
+    width, height = size_of(request, info)
+    request = request.model_copy(update={"width": width, "height": height})
+    request = request.model_copy(update={"parts": resolve_parts(request, info, catalog.models())})
+    return view(forecasts(catalog, request, info, path, budget, planned.dtype, device))
 
 
 def forecasts(
