@@ -61,6 +61,7 @@ from studio.prompts.prepare import with_loras
 from studio.prompts.reading import reading_of
 from studio.prompts.wildcards import Wildcards
 from studio.training.runs import Runs
+from studio.training.training_sets import TrainingSets
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Studio:
         self._catalog = catalog or Catalog(settings.models, private / "catalog.db")
         self._board = MemoryBoard()
         self.runs = Runs(settings.runs.resolve(), settings.presets / "training", settings.models[0])
+        self._sets = TrainingSets(private / "training-sets", self.runs, settings.presets / "training")
         self._take_folder()
         self._host = WorkerHost(
             entry,
@@ -156,6 +158,9 @@ class Studio:
 
     def attention_request(self, image_id: str, values: Mapping[str, Any]) -> GenerationRequest:
         return attention_of(self._archive.recipe(image_id), values)
+
+    def training_set(self, model: str) -> Path:
+        return self._sets.path(*self._found(model))
 
     def race(
         self,

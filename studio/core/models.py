@@ -89,6 +89,7 @@ class ModelInfo(BaseModel):
     vocabulary: dict[
         str, tuple[str, ...]
     ] = {}  # what it was trained on, by title: all that it can draw; empty: not known
+    recipe: str = ""  # name of the training recipe that it was made by, where its card says so
     shipped: bool = False
     preview: str | None = None  # name of a picture that lies beside the file
     vae: str | None = None  # id of the VAE that decodes in place of its own, as the user set it

@@ -136,6 +136,10 @@ class Studio(Protocol):
     def trace_info(self, image_id: str) -> dict[str, Any]:
         """What the trace says of itself: the fields of `TraceInfo`, its "bytes", and its "tensors" by name."""
 
+    def training_set(self, model: str) -> Path:
+        """The file of the pictures that a model was trained on, or of its first ones (`training.training_set`); the first time it
+        takes up to some minutes. Raises InvalidRequest where they are not known."""
+
     def branch_request(self, image_id: str, step: int, changes: Mapping[str, Any]) -> GenerationRequest:
         """The request of an image's run from a step on: the steps before are played back from its trace. `changes` are those of
         `core.branching.CHANGES`, by name. Raises InvalidRequest."""

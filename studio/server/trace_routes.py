@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -28,6 +28,11 @@ def build_trace_router(studio: Studio) -> APIRouter:
     def info(image: Id) -> JSONResponse:
         """Its metadata and the names of its tensors."""
         return JSONResponse(studio.trace_info(image), headers=NEVER)
+
+    @router.get("/training-set")
+    def training_set(model: Annotated[str, Query(min_length=1, max_length=300)]) -> FileResponse:
+        """The pictures that a model was trained on, in its own space; drawn the first time, which takes up to some minutes."""
+        return FileResponse(studio.training_set(model), media_type="application/octet-stream", headers=A_WHILE)
 
     @router.post("/images/{image}/branch", status_code=202)
     async def branch(image: Id, request: Request) -> dict[str, str]:

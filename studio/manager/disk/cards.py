@@ -4,7 +4,7 @@
      "defaults": {"sampler": "dpmpp_2m", "spacing": "karras", "steps": 20, "guidance_scale": 4.0}}
 
 Every key is optional. "vocabulary" lists all words that the model knows, in groups by title ("" for those that name
-nothing). "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
+nothing). "recipe" names the training recipe that the model was made by. "family", "variant" and "prediction" override what was read of the model; "vae" is the id of an
 autoencoder's file that decodes in place of its own; "hidden" keeps it out of lists and menus, and a shipped file that is
 hidden is no model at all. The user's settings go before the card, and are kept in a file of ours.
 """
@@ -35,6 +35,7 @@ class Card(BaseModel):
     title: str | None = None
     description: str = ""
     vocabulary: dict[str, tuple[str, ...]] = {}
+    recipe: str = ""
     shipped: bool = False
     distilled: bool = False
     defaults: dict[str, Any] = {}
@@ -56,6 +57,7 @@ class Card(BaseModel):
                 "title": readable(self.title or info.title),
                 "description": self.description or info.description,
                 "vocabulary": self.vocabulary,
+                "recipe": self.recipe,
                 "shipped": self.shipped,
                 "defaults": defaults,
                 "vae": self.vae,

@@ -16,6 +16,7 @@ import { texts } from "./visualizer_formulas.js";
 import { Guidance } from "./visualizer_guidance.js";
 import { Latents } from "./visualizer_latents.js";
 import { lightTerms, lowerIndices } from "./visualizer_math.js";
+import { Memorised } from "./visualizer_memorised.js";
 import { Picker } from "./visualizer_picker.js";
 import { Prompts } from "./visualizer_prompts.js";
 import { Reverse } from "./visualizer_reverse.js";
@@ -25,7 +26,7 @@ import { Tour } from "./visualizer_tour.js";
 import { Transport } from "./visualizer_transport.js";
 import { make } from "./workbench.js";
 
-const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Branches, Prompts, Breaks];
+const VIEWS = [Reverse, Forward, Guidance, Attention, Latents, Memorised, Branches, Prompts, Breaks];
 const NAME = "visualizer";
 const LINK_MS = 300; // the address follows the cursor once it rests
 const GONE = "This run is no longer known to the studio. Choose another one.";

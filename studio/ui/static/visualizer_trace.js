@@ -3,7 +3,7 @@
 
 import { address } from "./workbench.js";
 
-const WIDTHS = { F32: 4, I32: 4, F16: 2, BF16: 2 };
+const WIDTHS = { F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1 };
 let halves = null;
 
 /** { metadata, tensors: name -> { dtype, shape, bytes } } of a safetensors file; throws a sentence where it is none. */
@@ -31,9 +31,16 @@ export function row({ buffer, tensors }, name, index) {
   return decode(bytes, dtype);
 }
 
+/** All numbers of a tensor as floats. */
+export function whole({ buffer, tensors }, name) {
+  const { dtype, shape, from } = tensors.get(name);
+  return decode(buffer.slice(from, from + WIDTHS[dtype] * shape.reduce((product, size) => product * size, 1)), dtype);
+}
+
 export function decode(bytes, dtype) {
   if (dtype === "F32") return new Float32Array(bytes);
   if (dtype === "I32") return Float32Array.from(new Int32Array(bytes));
+  if (dtype === "U8") return new Uint8Array(bytes);
   const words = new Uint16Array(bytes);
   if (dtype === "BF16") return new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer);
   halves ??= Float32Array.from({ length: 65536 }, (_, word) => half(word));
