@@ -35,10 +35,10 @@ def main() -> int:
             wait_for(f"http://127.0.0.1:{port}/", studio)
             page = time.monotonic()
             print(f"  page answers after         {page - began:6.2f} s   (target 5)")
-            wish = {"model": name, "prompt": "a large red heart", "steps": options.steps, "seed": 1, "dtype": "auto"}
-            make(port, wish)
+            request = {"model": name, "prompt": "a large red heart", "steps": options.steps, "seed": 1, "dtype": "auto"}
+            make(port, request)
             print(f"  first image after the page {time.monotonic() - page:6.2f} s   (target 10)")
-            later = [make(port, wish | {"seed": 2 + k}) for k in range(options.rounds)]
+            later = [make(port, request | {"seed": 2 + k}) for k in range(options.rounds)]
             print(
                 f"  a later one, {options.steps} steps     {min(later):6.2f} s best, {sorted(later)[len(later) // 2]:.2f} s median   (target 2)"
             )
@@ -48,10 +48,10 @@ def main() -> int:
     return 0
 
 
-def make(port: int, wish: dict[str, Any]) -> float:
-    """Seconds from the wish to its last event."""
+def make(port: int, request: dict[str, Any]) -> float:
+    """Seconds from the request to its last event."""
     began = time.monotonic()
-    job = json.load(post(f"http://127.0.0.1:{port}/jobs", wish))["id"]
+    job = json.load(post(f"http://127.0.0.1:{port}/jobs", request))["id"]
     for event in follow(f"http://127.0.0.1:{port}/jobs/{job}/events"):
         if event.get("kind") == "failed":
             raise SystemExit(f"the job failed: {event['message']}")

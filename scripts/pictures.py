@@ -72,12 +72,12 @@ def shoot(browser: Browser, address: str) -> None:
         optimize=True,
     )
     page.close()
-    shelf = visit(browser, address, 1440, 900, "light")
-    shelf.get_by_role("tab", name="Models").click()
-    shelf.get_by_role("button", name="Details Tiny World", exact=True).click()
-    shelf.wait_for_timeout(2500)
-    shelf.screenshot(path=DOCS / "models.png")
-    shelf.close()
+    models = visit(browser, address, 1440, 900, "light")
+    models.get_by_role("tab", name="Models").click()
+    models.get_by_role("button", name="Details Tiny World", exact=True).click()
+    models.wait_for_timeout(2500)
+    models.screenshot(path=DOCS / "models.png")
+    models.close()
     for name, width, height, theme in (("studio-dark", 1440, 900, "dark"), ("studio-phone", 390, 844, "dark")):
         other = visit(browser, address, width, height, theme)
         expect(other.get_by_test_id("canvas")).to_have_attribute("data-phase", "done", timeout=PATIENCE_MS)
