@@ -31,6 +31,7 @@ from studio.jobs.queue import waiting
 from studio.jobs.saving import PatientSink
 from studio.jobs.storage import PRIVATE
 from studio.jobs.traces import TraceStore
+from studio.training.sharing import making_pictures
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Worker:
         self._manager = Manager(settings)
         self._catalog = self._manager.catalog
         self._archive = Archive(settings.outputs, database)
+        self._runs = settings.runs.resolve()
         self._frames = FrameStore(private / "frames", database)
         self._inputs = InputStore(private / "inputs")
         self._traces = TraceStore(private / "traces", settings.traces)
@@ -133,18 +135,19 @@ class Worker:
             return self._inbox.is_cancelled(job)
 
         try:
-            return self._execute(
-                job,
-                request,
-                manager=self._manager,
-                catalog=self._catalog,
-                archive=PatientSink(self._archive, emit, cancelled),
-                frames=self._frames,
-                inputs=self._inputs,
-                traces=self._traces,
-                emit=emit,
-                cancelled=cancelled,
-            )
+            with making_pictures(self._runs):
+                return self._execute(
+                    job,
+                    request,
+                    manager=self._manager,
+                    catalog=self._catalog,
+                    archive=PatientSink(self._archive, emit, cancelled),
+                    frames=self._frames,
+                    inputs=self._inputs,
+                    traces=self._traces,
+                    emit=emit,
+                    cancelled=cancelled,
+                )
         finally:
             self._inbox.forget(job)
 

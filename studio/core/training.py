@@ -49,6 +49,7 @@ class RunView(BaseModel):
     title: str
     kind: str  # of its task: "pixels", "density", ...
     state: RunState
+    waits: bool = False  # while pictures are made
     step: int = 0
     steps: int = 0
     left: float | None = None  # seconds to the end, while it runs

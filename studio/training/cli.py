@@ -18,6 +18,7 @@ from studio.core.arguments import Parser
 from studio.core.errors import InvalidRequest, StudioError
 from studio.training.config import TrainConfig, load
 from studio.training.runs import held
+from studio.training.sharing import wait_for_pictures
 from studio.training.speedrun import TRACKS, record, row, speedrun
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Generator[
 
     keep_memory()
     trainer = Trainer(config, run_dir, resume)
+    if config.waits:
+        trainer.wait = lambda: wait_for_pictures(run_dir.resolve().parent, lambda: trainer.stopping)
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: trainer.stop())

@@ -287,6 +287,9 @@ class TrainConfig(Plain):
     workers: int = Field(
         0, ge=0, le=256, title="Workers", description="Processes that draw the pictures; 0 draws them beside training."
     )
+    waits: bool = Field(
+        True, title="Waits for pictures", description="Stops between two steps while the studio makes pictures."
+    )
     compile: bool = Field(False, title="Compile", description="Compile the model; pays off in long runs.")
     ema: float = Field(0.999, ge=0, lt=1, title="EMA", description="Longest memory of the averaged weights.")
     log_every: int = Field(20, ge=1, title="Log every", description="Steps between figures.")
@@ -313,7 +316,19 @@ class TrainConfig(Plain):
 # The fields that may differ when a run is resumed: its length, with the decay that follows from it, and the length of the
 # moving average. No other field that a step depends on.
 RESUMABLE = frozenset(
-    {"steps", "ema", "threads", "workers", "compile", "log_every", "sample_every", "save_every", "title", "about"}
+    {
+        "steps",
+        "ema",
+        "threads",
+        "workers",
+        "waits",
+        "compile",
+        "log_every",
+        "sample_every",
+        "save_every",
+        "title",
+        "about",
+    }
 )
 
 

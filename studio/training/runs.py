@@ -27,6 +27,7 @@ from studio.training.datasets.folder import listing
 from studio.training.form import fields
 from studio.training.look import look
 from studio.training.report import report
+from studio.training.sharing import pictures_are_made
 
 UPLOADS = "pictures"  # folder of uploaded zips, beside the runs
 LOCK = "run.lock"
@@ -264,6 +265,7 @@ class Runs:
             id=path.name,
             title=config.title or config.name,
             kind=config.task.kind,
+            waits=running and config.waits and pictures_are_made(self.folder),
             state="running" if running else "done" if ended else "failed" if message else "paused",
             step=int(latest.get("step", 0)),
             steps=config.steps,

@@ -62,6 +62,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, folder: Path, resume: bool = False):
         self.config, self.folder = config, folder
         self.stopping = self.sampling = False
+        self.wait: Callable[[], float] = lambda: 0.0  # before each step; the seconds that it took
         self._most = config.steps
         if resume:
             _check_same(config, folder)
@@ -112,6 +113,8 @@ class Trainer:
         since, began, first = time.perf_counter(), time.perf_counter(), self.step
         with self._workers_ended(), prefetched(self.learner.batch, self.step, config.steps) as batches:
             while self.step < self.config.steps and not self.stopping:
+                waited = self.wait()
+                since, began = since + waited, began + waited
                 for name, value in self._advance(batches()).items():
                     self.sums[name] = self.sums.get(name, 0.0) + value
                 self.counted += 1

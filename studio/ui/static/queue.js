@@ -2,6 +2,7 @@
 
 import { address, currentWorkbench, isOwn, make, onPage } from "./workbench.js";
 import { cancel } from "./feed.js";
+import { ask } from "./ask.js";
 import { studio } from "./studio.js";
 import { roughly } from "./units.js";
 import { loading } from "./words.js";
@@ -17,6 +18,7 @@ class Queue {
     this.note = make("p", { class: "queue-note", role: "status", hidden: true });
     this.list = make("ol", { class: "queue-jobs", "aria-label": "Jobs" });
     this.rest = make("p", { class: "queue-rest" });
+    this.training = make("p", { class: "queue-rest queue-training" });
     this.close = make("button", { type: "button", class: "browser-button", text: "Close", onclick: () => this.drawer.hidePopover() });
     this.waiting = make("button", { type: "button", class: "browser-button", text: "Cancel waiting", onclick: () => cancelAll(false) });
     this.all = make("button", { type: "button", class: "browser-button", text: "Cancel all", onclick: () => cancelAll(true) });
@@ -28,12 +30,15 @@ class Queue {
       this.note,
       this.list,
       this.rest,
+      this.training,
       make("div", { class: "queue-actions" }, this.waiting, this.all),
     );
     this.button.popoverTargetElement = this.drawer;
     this.drawer.addEventListener("toggle", ({ newState }) => {
-      if (newState === "open") this.draw();
-      else this.note.hidden = true;
+      if (newState === "open") {
+        this.draw();
+        this.lookForTraining();
+      } else this.note.hidden = true;
     });
     studio.on("queue", (view) => this.take(view));
     onPage("answered", () => this.drawIfOpen()); // whose a job is, is known from then on
@@ -50,12 +55,24 @@ class Queue {
   }
 
   take(view) {
-    this.view = view;
     const { waiting, running } = view;
+    const turned = this.view.running.length > 0 !== running.length > 0;
+    this.view = view;
     const busy = running.length + waiting > 0;
     this.say(running.length ? (waiting ? `Running, ${waiting} waiting` : "Running") : waiting ? `${waiting} waiting` : "Ready", busy);
     learnPaces(view.jobs);
     this.drawIfOpen();
+    if (turned && this.drawer.matches(":popover-open")) this.lookForTraining();
+  }
+
+  /** Training runs share the machine with pictures, and wait for them. */
+  async lookForTraining() {
+    const runs = await ask("runs").catch(() => []);
+    const running = runs.filter(({ state }) => state === "running");
+    const link = ({ id, title }) => make("a", { href: "#train", text: title, onclick: () => localStorage.setItem("unnoise-train-run", id) });
+    const names = running.flatMap((run, place) => [place ? ", " : "", link(run)]);
+    const waits = running.some((run) => run.waits) ? "; it waits until these pictures are made." : ".";
+    this.training.replaceChildren(...(names.length ? ["In training: ", ...names, waits] : []));
   }
 
   drawIfOpen() {

@@ -3,7 +3,7 @@
 const STATES = { running: "Training", paused: "Paused", done: "Done", failed: "Failed" };
 
 export function stateTitle(run) {
-  return STATES[run.state] ?? run.state;
+  return run.waits ? "Waits for a picture" : (STATES[run.state] ?? run.state);
 }
 
 /** "3 min", "1 h 20 min": of what is left. */
