@@ -12,6 +12,7 @@ from studio.core.settings import Settings
 from studio.manager.manager import Manager
 from tests.engine.test_branches import STEPS, Runs
 from tests.models import tiny_models
+from tests.sweeps import by_default
 
 MODELS = ("sd1", "pixart", "sd3", "flux")
 
@@ -25,7 +26,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     yield Runs(Manager(settings), folder / "traces")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", by_default(["sd1", "flux"], MODELS))
 def test_attention_is_recorded_when_asked_for_and_sums_to_one(runs: Runs, model: str) -> None:
     plain = runs.make(model)
     first = runs.make(model, parts=[{"kind": "attention", "side": 4, "heads": True}])

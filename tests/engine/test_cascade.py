@@ -38,6 +38,7 @@ from studio.manager.manager import Manager  # noqa: E402
 from studio.manager.memory.estimate import Run, Shape, folder_weights  # noqa: E402
 from studio.manager.memory.ledger import read_ledger  # noqa: E402
 from tests.models import tiny_models  # noqa: E402
+from tests.sweeps import one_in  # noqa: E402
 
 ONE, TWO, THREE = "IF-I-XL-v1.0", "IF-II-L-v1.0", "stable-diffusion-x4-upscaler"
 
@@ -120,7 +121,7 @@ def test_the_stages_are_found_and_belong_together(manager: Manager) -> None:
             resolve(GenerationRequest(model=name), found[name])
 
 
-@pytest.mark.parametrize(("size", "depth"), [(None, 1), (128, 2)])
+@pytest.mark.parametrize(("size", "depth"), one_in(2, [(128, 2), (None, 1)]))
 def test_a_cascade_gives_what_bare_diffusers_gives(
     manager: Manager, models: Path, size: int | None, depth: int
 ) -> None:
@@ -146,6 +147,7 @@ def test_the_first_stage_alone_is_its_own_size(manager: Manager, models: Path) -
     assert result.recipe.pipeline == "IFPipeline"
 
 
+@pytest.mark.sweep
 def test_a_batch_is_what_each_image_is_alone(manager: Manager, models: Path) -> None:
     together = run(manager, asked(manager, count=2, batch_size=2))
     alone = run(manager, asked(manager, count=2, batch_size=1))
@@ -258,6 +260,7 @@ def test_its_plan_tells_each_model_s_part(models: Path, tmp_path: Path, capsys: 
     assert f"{TWO}, 32 x 32" in capsys.readouterr().out
 
 
+@pytest.mark.sweep
 def test_a_job_tells_every_step_of_every_model_and_keeps_its_pictures(manager: Manager, tmp_path: Path) -> None:
     database = Database(tmp_path / "studio.db")
     archive, frames = Archive(tmp_path, database), FrameStore(tmp_path / "frames", database)

@@ -17,7 +17,7 @@ from tests.models import tiny_models  # noqa: E402
 MODELS = ("sd1", "sd3", "ddpm", "dit", "lcm", "consistency", "distilled")
 STEPS = (1, 2, 3, 4)
 # One that takes steps before the first, one for distilled models, one of flow matching.
-REPRESENTATIVES = {"pndm", "lcm", "flow_euler"}
+REPRESENTATIVES = {"lcm", "flow_euler"}
 SAMPLERS = [
     pytest.param(name, marks=() if name in REPRESENTATIVES else pytest.mark.sweep)
     for name, row in SOLVERS.items()

@@ -16,6 +16,7 @@ from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
 from studio.manager.manager import Manager
 from tests.models import components, tiny_models
+from tests.sweeps import by_default
 
 compat.prepare()
 import torch  # noqa: E402
@@ -74,7 +75,11 @@ def from_an_older_release(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [half_precision_alone, in_shards, without_the_safety_checker, with_nulls, from_an_older_release]
+    "form",
+    by_default(
+        [half_precision_alone, in_shards, from_an_older_release],
+        [half_precision_alone, in_shards, without_the_safety_checker, with_nulls, from_an_older_release],
+    ),
 )
 def test_a_folder_makes_the_same_picture_in_any_form(form: Callable[[Path], None], folder: Path, source: Path) -> None:
     form(folder)

@@ -13,6 +13,7 @@ from studio.core.regions import Box
 from studio.core.samplers import SOLVERS
 from studio.core.tasks import Inpaint
 from tests.engine.conftest import Studio
+from tests.sweeps import one_in
 
 compat.prepare()
 
@@ -63,7 +64,7 @@ def changed(before: Image.Image, after: Image.Image) -> np.ndarray:
     return (pixels(before) != pixels(after)).any(2)
 
 
-@pytest.mark.parametrize("name", ["sd1", "pixart"])
+@pytest.mark.parametrize("name", one_in(2, ["pixart", "sd1"]))
 def test_ten_passes_change_no_pixel_beyond_the_reach_of_the_mask(studio: Studio, name: str) -> None:
     source = current = picture()
     painted = mask((128, 128), (40, 40, 80, 90))
@@ -75,8 +76,10 @@ def test_ten_passes_change_no_pixel_beyond_the_reach_of_the_mask(studio: Studio,
     assert changed(source, current)[50:80, 50:70].mean() > 0.9
 
 
-@pytest.mark.parametrize("size", [(300, 200), (97, 411), (1, 1), (4000, 1)])
-@pytest.mark.parametrize("context", ["whole", "mask"])
+@pytest.mark.parametrize(
+    ("context", "size"),
+    one_in(3, [(c, s) for s in ((300, 200), (97, 411), (1, 1), (4000, 1)) for c in ("whole", "mask")]),
+)
 def test_a_picture_of_any_size_comes_back_at_its_own(studio: Studio, size: tuple[int, int], context: str) -> None:
     source, painted = picture(*size), Image.new("L", size, 255)
     if min(size) > 50:
@@ -145,7 +148,7 @@ def test_a_mask_of_another_size_is_resized_and_the_recipe_says_so(studio: Studio
     assert not changed(picture(), made.image)[:30, :30].any()
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", one_in(3, SAMPLERS))
 def test_a_hard_mask_without_an_inpainting_pipeline_keeps_the_known_latents_exactly(
     studio: Studio, sampler: str
 ) -> None:
@@ -163,7 +166,7 @@ def test_a_hard_mask_without_an_inpainting_pipeline_keeps_the_known_latents_exac
     assert (latents[..., half + 1 :] - expected[..., half + 1 :]).abs().mean() > 0.01
 
 
-@pytest.mark.parametrize("name", ["sd1", "pixart"])
+@pytest.mark.parametrize("name", one_in(2, ["pixart", "sd1"]))
 def test_the_darker_the_mask_the_less_is_changed(studio: Studio, name: str) -> None:
     """A row of four greys; black is the known picture's latents, white is as changed as with a hard mask."""
     grey = Image.new("L", (128, 128))

@@ -13,6 +13,7 @@ from tests.manager import small_child
 from tests.models import original_names, single_files, tiny_models
 from tests.models.conversions import imported
 from tests.models.original_names import P, save, text_original
+from tests.sweeps import one_in
 
 compat.prepare()
 
@@ -45,7 +46,7 @@ def models(tmp_path: Path, sources: dict[str, Path]) -> Path:
     return tmp_path / "models"
 
 
-@pytest.mark.parametrize("variant", ["base", "inpaint", "refiner"])
+@pytest.mark.parametrize("variant", one_in(3, ["base", "inpaint", "refiner"]))
 def test_sdxl_s_files_are_imported_as_what_they_are(variant: str, sources: dict[str, Path], models: Path) -> None:
     parts = single_files.components_of(sources[variant])
     single_files.xl_checkpoint(models / "checkpoints/xl.safetensors", parts)
@@ -72,7 +73,7 @@ def test_the_refiner_s_folder_says_that_it_wants_an_aesthetic_score(sources: dic
     assert index["text_encoder"] == index["tokenizer"] == [None, None]
 
 
-@pytest.mark.parametrize("packing", ["F16", "Q8_0"])
+@pytest.mark.parametrize("packing", one_in(2, ["Q8_0", "F16"]))
 def test_a_quantised_unet_takes_its_text_encoder_and_vae_from_beside(
     packing: str, sources: dict[str, Path], models: Path
 ) -> None:
