@@ -14,6 +14,7 @@ from studio.manager.manager import Manager
 from tests.models import tiny_models
 from tests.models.hub_cache import ONE, TWO, cached
 from tests.models.sparse_headers import CASES, write_sparse
+from tests.sweeps import one_in
 
 compat.prepare()
 import torch  # noqa: E402
@@ -32,7 +33,7 @@ def titles(*roots: Path) -> list[str]:
     return sorted(info.title for info in Catalog(roots, None).models())
 
 
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shared", one_in(2, [False, True]))
 def test_a_cached_repository_is_one_model_and_makes_the_image_of_its_folder(
     shared: bool, folder: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from studio.manager.families.stable_diffusion import SD1
 from studio.manager.manager import Manager
 from tests.manager.test_converter import manager, picture, source
 from tests.models import original_names
+from tests.sweeps import one_in
 
 __all__ = ["manager", "source"]  # fixtures: a manager whose SD 1 is as small as its one file
 
@@ -32,7 +33,7 @@ def vae_in(naming: str, source: Path, file: Path) -> None:
         save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, file)
 
 
-@pytest.mark.parametrize("naming", ["bare", "wrapped", "diffusers"])
+@pytest.mark.parametrize("naming", one_in(3, ["wrapped", "bare", "diffusers"]))
 def test_a_vae_beside_completes_a_checkpoint_in_any_naming(
     naming: str, manager: Manager, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +58,7 @@ def test_a_vae_beside_completes_a_checkpoint_in_any_naming(
     assert (made == picture(bare)).all()
 
 
-@pytest.mark.parametrize("naming", ["bare", "wrapped", "diffusers"])
+@pytest.mark.parametrize("naming", one_in(3, ["diffusers", "bare", "wrapped"]))
 def test_a_vae_in_place_of_its_own_may_be_in_any_naming(naming: str, manager: Manager, source: Path) -> None:
     from studio.core.models import Override
 
