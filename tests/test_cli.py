@@ -122,6 +122,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], capsys: py
     assert said.out == ""
 
 
+@pytest.mark.sweep
 def test_what_needs_no_preparing_is_refused_in_a_process_of_its_own_too() -> None:
     """The libraries are imported in their order there, and by nobody before."""
     ran = run("models", "import", "tinyworld-sd")

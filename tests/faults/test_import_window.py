@@ -101,6 +101,7 @@ def left(studio: Studio) -> list[str]:
     return sorted(path.name for path in place.iterdir() if path.name != ".lock") if place.is_dir() else []
 
 
+@pytest.mark.sweep  # by default without the studio, in tests/manager/test_imports.py
 def test_a_job_shows_its_import_and_can_be_cancelled_in_it(studio: Studio, model: str, hold: Path) -> None:
     before = left(studio)
     hold.write_text("vae")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from studio.core.events import Done, Failed, Interrupted, Step
 from studio.core.request import GenerationRequest
@@ -50,6 +51,7 @@ def test_a_worker_that_knows_why_it_cannot_work_says_so_in_its_own_words(make_st
     assert isinstance(end, Failed) and end.message == "There is no such device here."
 
 
+@pytest.mark.sweep  # by default it begins the next test
 def test_the_worker_dies_with_a_killed_studio(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys\nfrom tests.jobs.conftest import FixedCatalog\nfrom pathlib import Path\n"

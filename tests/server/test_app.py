@@ -45,6 +45,7 @@ def events_of(studio: httpx.Client, job: str) -> list[dict]:
         return [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
 
 
+@pytest.mark.sweep  # by default in tests/e2e/test_real_studio.py, in a browser
 def test_from_a_wish_to_pictures_over_http(studio: httpx.Client) -> None:
     job = studio.post("/jobs", json=WISH).json()["id"]
     events = events_of(studio, job)
@@ -66,6 +67,7 @@ def test_from_a_wish_to_pictures_over_http(studio: httpx.Client) -> None:
     assert studio.get(f"/frames/{job}/0/3.jpg").status_code == 404
 
 
+@pytest.mark.sweep
 def test_the_same_wish_over_http_gives_the_same_pixels(studio: httpx.Client) -> None:
     twice = [events_of(studio, studio.post("/jobs", json=WISH | {"count": 1}).json()["id"]) for _ in range(2)]
     hashes = [e["sha256"] for events in twice for e in events if e["kind"] == "image"]

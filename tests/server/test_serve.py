@@ -51,7 +51,7 @@ def address(process: subprocess.Popen[str]) -> str:
     return read_until(process, "Unnoise is at").split()[3]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", one_in(2, [signal.SIGTERM, signal.SIGINT]))
 def test_a_signal_ends_it_in_order(start: Start, number: signal.Signals) -> None:
     process = start()
     url = address(process)

@@ -126,6 +126,7 @@ def test_a_missing_font_and_bad_options_are_named(monkeypatch):
         datasets.get("emoji")(split="test")
 
 
+@pytest.mark.sweep
 def test_the_trainer_takes_emoji_scenes(world, tmp_path):
     data = {"name": "emoji", "size": 64}
     for name, task in (("ae", {**AUTOENCODER, "latent_channels": 16}), ("text", {**TEXT, "vocabulary": 2000})):
