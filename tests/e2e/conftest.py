@@ -33,11 +33,25 @@ FLAGS = (
 NOISE = ("AbortError", "Connection errored out", "WebGL", "status of 422")
 
 
+_ports = [0]  # the last one: of the studio that was served before
+
+
+def listening() -> socket.socket:
+    """On the port of the studio before, if that is free again: to a browser the same scripts, which it has compiled already."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", _ports[-1]))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
+    _ports[-1] = listener.getsockname()[1]
+    return listener
+
+
 @contextmanager
 def served(studio: Studio) -> Iterator[str]:
-    """The studio over this studio, in a thread of its own, on a free port; yields its address."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    """The server over this studio, in a thread of its own, on a free port; yields its address."""
+    listener = listening()
     app: Any = build_app(studio, lambda app: mount(app, studio), Policy())
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     started = threading.Event()
