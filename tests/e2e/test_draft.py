@@ -1,18 +1,14 @@
 """Nothing that was set in the form is lost: it outlives a reload, and settings that were filled in can be undone."""
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.window import Window
-from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
-Visit = Callable[..., Window]
 
 
-def test_a_reload_keeps_what_was_typed_and_chosen_and_the_task_with_its_settings(window: Window) -> None:
+def a_reload_keeps_what_was_typed_and_chosen_and_the_task_with_its_settings(window: Window) -> None:
     window.field("Model").select_option("starter/crayon")
     expect(window.field("Steps")).to_have_value("8")
     window.open_tab("Image to image")
@@ -31,8 +27,7 @@ def test_a_reload_keeps_what_was_typed_and_chosen_and_the_task_with_its_settings
     expect(window.field("Strength")).to_have_value("0.3")
 
 
-def test_what_was_typed_before_the_form_was_ready_stays(visit: Visit, address: str, studio: FakeStudio) -> None:
-    first = visit(address)
+def what_was_typed_before_the_form_was_ready_stays(first: Window) -> None:
     first.fill(Prompt="an old draft")
     first.page.reload(wait_until="commit")
     first.field("Prompt").fill("quick words")
@@ -42,7 +37,13 @@ def test_what_was_typed_before_the_form_was_ready_stays(visit: Visit, address: s
     expect(second.field("Prompt")).to_have_value("quick words")
 
 
-def test_picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -> None:
+def test_a_reload_keeps_the_draft_and_what_was_typed_meanwhile(window: Window) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_reload_keeps_what_was_typed_and_chosen_and_the_task_with_its_settings(window)
+    what_was_typed_before_the_form_was_ready_stays(window)
+
+
+def picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -> None:
     window.make("a red heart", Steps="6", Seed="4")
     window.fill(Prompt="a long prompt that nobody has saved", Steps="11", Seed="5")
     window.results.first.click()
@@ -56,8 +57,10 @@ def test_picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -
     window.page.get_by_role("button", name="Redo", exact=True).click()
     expect(window.field("Prompt")).to_have_value("a red heart")
     expect(window.field("Steps")).to_have_value("6")
+    before = window.job
     window.generate.click()
     expect(undo).to_be_hidden()
+    window.wait("done", other_than=before)
     window.fill(Steps="33")
     window.field("Preset").select_option("quick")
     expect(window.field("Steps")).to_have_value("8")
@@ -66,7 +69,7 @@ def test_picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -
     expect(window.field("Preset")).to_have_value("none")
 
 
-def test_earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window: Window) -> None:
+def earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window: Window) -> None:
     page = window.page
     for prompt in ("a red heart", "a blue ring", "a red heart"):
         window.make(prompt)
@@ -85,3 +88,9 @@ def test_earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window: Win
     page.reload()
     earlier.click()
     expect(rows).to_have_text(["a red heart", "a blue ring"])
+
+
+def test_settings_and_prompts_are_taken_up_and_undone(window: Window) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    picking_a_result_or_a_preset_can_be_undone_and_redone(window)
+    earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window)
