@@ -45,7 +45,7 @@ def card(page: Page, title: str) -> Locator:
     return page.locator(".browser-card").filter(has=page.get_by_role("heading", name=title, exact=True))
 
 
-def test_models_are_listed_searched_and_loaded_by_name(window: Window, studio: FakeStudio) -> None:
+def models_are_listed_searched_and_loaded_by_name(window: Window, studio: FakeStudio) -> None:
     page = tab(window)
     cards = page.locator(".browser-card")
     expect(cards).to_have_count(2)
@@ -60,14 +60,16 @@ def test_models_are_listed_searched_and_loaded_by_name(window: Window, studio: F
         ("load", "starter/crayon"),
         ("unload", ""),
     ]
+    page.get_by_label("Search models").fill("")
 
 
-def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed_failures_and_refusals_too(
+def what_is_in_memory_is_named_part_by_part_and_changes_are_pushed_failures_and_refusals_too(
     window: Window, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(command: object) -> None:
         raise StudioError("The worker is starting; try again in a moment.")
 
+    studio.forget_memory()
     page = tab(window)
     held = page.get_by_role("list", name="Models in memory")
     expect(held).to_contain_text("Pencil")
@@ -97,11 +99,8 @@ def test_what_is_in_memory_is_named_part_by_part_and_changes_are_pushed_failures
     expect(pencil).to_contain_text("The worker is starting; try again in a moment.")
 
 
-def test_a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(
-    visit: Visit, address: str, studio: FakeStudio
-) -> None:
-    studio.offer(*MODELS, *FILES, *BAD)
-    page = tab(visit(address))
+def a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(page: Page, studio: FakeStudio) -> None:
+    studio.words.clear()
     show, count = page.get_by_label("Show", exact=True), page.locator(".browser-count")
     expect(count).to_have_text("9 files")
     page.get_by_role("button", name="Details One").press("Enter")
@@ -145,11 +144,7 @@ def test_a_hidden_model_is_in_the_form_s_menu_only_with_its_own_pictures(
     expect(menu).to_have_value("starter/crayon")
 
 
-def test_a_single_file_is_prepared_with_a_bar_and_can_be_stopped(
-    visit: Visit, address: str, studio: FakeStudio
-) -> None:
-    studio.offer(*MODELS, *FILES)
-    page = tab(visit(address))
+def a_single_file_is_prepared_with_a_bar_and_can_be_stopped(page: Page, studio: FakeStudio) -> None:
     one = card(page, "One")
     one.get_by_role("button", name="Prepare One", exact=True).click()
     studio.change(imports=(ImportView(model="checkpoints/one", dtype="fp16", what="converting unet", fraction=0.25),))
@@ -189,20 +184,13 @@ def test_on_a_phone_names_are_text_bad_files_stand_apart_and_nothing_is_wider_th
     assert page.evaluate(inside) == 0
 
 
-def test_a_model_s_picture_is_its_preview_or_else_dots_of_its_own(
-    visit: Visit, address: str, studio: FakeStudio
-) -> None:
-    studio.offer(*MODELS, FILES[0].model_copy(update={"preview": "one.png"}))
-    out = io.BytesIO()
-    Image.new("RGB", (40, 60), "teal").save(out, "JPEG")
-    studio.pictures["checkpoints/one"] = out.getvalue()
-    page = tab(visit(address))
+def a_model_s_picture_is_its_preview_or_else_dots_of_its_own(page: Page) -> None:
     expect(card(page, "One").locator("img")).to_have_js_property("naturalWidth", 40)
     dots = [card(page, title).locator("svg path").get_attribute("d") for title in ("Pencil", "Crayon")]
     assert all(dots) and dots[0] != dots[1]
 
 
-def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStudio) -> None:
+def the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStudio) -> None:
     row = MoveView(
         time=1e9,
         move="load",
@@ -225,11 +213,7 @@ def test_the_latest_moves_are_shown_and_followed(window: Window, studio: FakeStu
     expect(rows.first).to_contain_text("not wanted again")
 
 
-def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(
-    visit: Visit, address: str, studio: FakeStudio
-) -> None:
-    studio.offer(*MODELS, *FILES)
-    page = tab(visit(address))
+def by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(page: Page, studio: FakeStudio) -> None:
     details = page.get_by_role("button", name="Details One")
     details.focus()
     page.keyboard.press("Enter")
@@ -261,6 +245,19 @@ def test_by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(
     expect(details).to_be_focused()
 
 
+def test_files_are_pictured_prepared_planned_and_hidden(visit: Visit, address: str, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    studio.offer(*MODELS, FILES[0].model_copy(update={"preview": "one.png"}), *FILES[1:], *BAD)
+    out = io.BytesIO()
+    Image.new("RGB", (40, 60), "teal").save(out, "JPEG")
+    studio.pictures["checkpoints/one"] = out.getvalue()
+    page = tab(visit(address))
+    a_model_s_picture_is_its_preview_or_else_dots_of_its_own(page)
+    a_single_file_is_prepared_with_a_bar_and_can_be_stopped(page, studio)
+    by_keyboard_alone_a_model_is_given_another_vae_and_its_run_is_planned(page, studio)
+    a_model_is_hidden_from_its_details_and_brought_back_from_among_the_hidden(page, studio)
+
+
 @pytest.mark.sweep
 def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(
     visit: Visit, address: str, studio: FakeStudio
@@ -280,7 +277,20 @@ def test_of_three_hundred_files_the_one_in_hand_keeps_the_keyboard_s_place(
     expect(unload).to_be_focused()
 
 
-def test_without_any_model_it_says_what_belongs_there(window: Window, studio: FakeStudio) -> None:
+def without_any_model_it_says_what_belongs_there(window: Window, studio: FakeStudio) -> None:
+    window.open_tab("Text to image")
     studio.offer()  # every file was deleted while the page was open
     window.open_tab("Models")
     expect(window.page.get_by_text("No models are here yet.", exact=False)).to_be_visible()
+
+
+def test_what_is_in_memory_is_shown_as_it_changes(
+    window: Window, studio: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    models_are_listed_searched_and_loaded_by_name(window, studio)
+    the_latest_moves_are_shown_and_followed(window, studio)
+    what_is_in_memory_is_named_part_by_part_and_changes_are_pushed_failures_and_refusals_too(
+        window, studio, monkeypatch
+    )
+    without_any_model_it_says_what_belongs_there(window, studio)
