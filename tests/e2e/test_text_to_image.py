@@ -8,11 +8,17 @@ from playwright.sync_api import expect
 
 from studio.core.request import MAX_SEED
 from tests.e2e.window import NAMED, Window
-from tests.sweeps import one_in
 from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Window]
+
+
+COUNT_INTERVALS = """() => {
+    const { setInterval } = window;
+    window.ticks = 0;
+    window.setInterval = (act, ms) => setInterval(() => { window.ticks += ms === 90; act(); }, ms);
+}"""
 
 
 def requests_during(window: Window, act: Callable[[], object]) -> list[str]:
@@ -22,7 +28,7 @@ def requests_during(window: Window, act: Callable[[], object]) -> list[str]:
     return [url for url in asked if "/frames/" in url or "/images/" in url]
 
 
-def test_one_click_on_an_example_makes_a_picture(window: Window, studio: FakeStudio) -> None:
+def one_click_on_an_example_makes_a_picture(window: Window, studio: FakeStudio) -> None:
     window.wait("idle")
     window.page.get_by_role("button", name="a large red heart, striped yellow background").click()
     job = window.wait("done")
@@ -35,8 +41,10 @@ def test_one_click_on_an_example_makes_a_picture(window: Window, studio: FakeStu
 
 
 def test_every_control_is_named_as_it_is_labelled_and_the_menus_follow_the_model_and_the_sampler(
-    window: Window,
+    visit: Visit, address: str, studio: FakeStudio
 ) -> None:
+    window = visit(address, query="?__theme=light")  # the dark one: test_navigation.py
+    assert window.page.evaluate("getComputedStyle(document.body).colorScheme") == "light"
     window.fold("Advanced").click()
     for name in NAMED:
         expect(window.field(name)).to_have_count(1)
@@ -54,7 +62,7 @@ def test_every_control_is_named_as_it_is_labelled_and_the_menus_follow_the_model
     expect(window.field("Steps")).to_have_value("8")
 
 
-def test_scrubbing_and_switching_ask_the_server_for_nothing(window: Window) -> None:
+def scrubbing_and_switching_ask_the_server_for_nothing(window: Window) -> None:
     window.make("a blue ring, white")
     window.wait_frames()
     last = window.picture()
@@ -78,27 +86,29 @@ def test_scrubbing_and_switching_ask_the_server_for_nothing(window: Window) -> N
     assert requests_during(window, scrub) == []
 
 
-def test_the_frames_of_a_long_run_come_in_two_answers_and_play_in_seconds(window: Window) -> None:
+def the_frames_of_a_long_run_come_in_two_answers_and_play_in_seconds(window: Window) -> None:
     asked: list[str] = []
     window.page.on("request", lambda request: asked.append(request.url) if "/frames/" in request.url else None)
-    window.make("a blue ring, white", Steps="240")
+    job = window.make("a blue ring, white", Steps="144", Count="1")
     window.wait_frames()
+    asked = [url for url in asked if job in url]
     films = [url for url in asked if ".film?" in url]
     assert len(films) == len(set(films)) == 2  # of each kind of picture
-    assert len(asked) == len(set(asked)) < 240  # and singly those that were shown while it ran
+    assert len(asked) == len(set(asked)) < 144  # and singly those that were shown while it ran
     window.step.focus()
     seen = {window.picture()}
     for _ in range(8):
         window.page.keyboard.press("PageDown")
         seen.add(window.picture())
     assert len(seen) == 9  # each step has its own
-    window.page.keyboard.press("End")
+    left = 144 - int(window.step.input_value())
+    window.page.evaluate(COUNT_INTERVALS)
     window.page.get_by_role("button", name="Play").click()
-    expect(window.page.get_by_role("button", name="Pause")).to_be_visible()
-    expect(window.step).to_have_value("240")
+    expect(window.step).to_have_value("144")
+    assert 0 < window.page.evaluate("window.ticks") < left  # in strides
 
 
-def test_a_seed_is_reused_and_drawn_anew_and_the_largest_goes_through_the_page_unharmed(
+def a_seed_is_reused_and_drawn_anew_and_the_largest_goes_through_the_page_unharmed(
     window: Window, studio: FakeStudio
 ) -> None:
     job = window.make("a red heart", Steps="2")
@@ -116,7 +126,7 @@ def test_a_seed_is_reused_and_drawn_anew_and_the_largest_goes_through_the_page_u
     expect(window.field("Seed")).to_have_value(str(MAX_SEED))
 
 
-def test_play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> None:
+def play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> None:
     window.make("a blue ring, white")
     window.wait_frames()
     window.step.focus()
@@ -126,17 +136,16 @@ def test_play_runs_through_the_steps_and_stops_at_the_last(window: Window) -> No
     expect(window.step).to_have_value("12")
 
 
-def test_stop_ends_the_run_and_the_next_one_works(window: Window, studio: FakeStudio) -> None:
-    window.fill(Prompt="stay")
-    window.generate.click()
-    job = window.wait("running")
+def stop_ends_the_run_and_the_next_one_works(window: Window, studio: FakeStudio) -> None:
+    studio.finished.clear()
+    job = window.begin("stay")
     window.stop.click()
     assert window.wait("cancelled") == job
     assert studio.job(job).state == "cancelled"
-    assert window.make("a red heart", Steps="5") != job
+    assert window.make("a red heart", Steps="5", Count="1") != job
 
 
-def test_a_stopped_run_is_kept_in_recent_and_gone_on_with(window: Window, studio: FakeStudio) -> None:
+def a_stopped_run_is_kept_in_recent_and_gone_on_with(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart")
     window.fill(Prompt="stay, a blue heart", Seed="7", Count="3")
     window.generate.click()
@@ -158,18 +167,17 @@ def test_a_stopped_run_is_kept_in_recent_and_gone_on_with(window: Window, studio
     expect(kept).to_have_count(0)
 
 
-def test_a_reload_in_the_middle_finds_the_run_again(window: Window, studio: FakeStudio) -> None:
-    window.fill(Prompt="wait, a red heart")
-    window.generate.click()
-    job = window.wait("running")
+def a_reload_in_the_middle_finds_the_run_again(window: Window, studio: FakeStudio) -> None:
+    studio.released.clear()
+    job = window.begin("wait, a red heart")
     window.page.reload(wait_until="commit")
     assert window.wait("running") == job
     studio.released.set()
     assert window.wait("done") == job
-    expect(window.step).to_have_value("12")
+    expect(window.step).to_have_value("5")
 
 
-def test_a_second_tab_shows_the_same_run_and_a_later_one(
+def a_second_tab_shows_the_same_run_and_a_later_one(
     window: Window, visit: Visit, address: str, studio: FakeStudio
 ) -> None:
     job = window.make("a red heart")
@@ -180,7 +188,7 @@ def test_a_second_tab_shows_the_same_run_and_a_later_one(
     expect(second.results).to_have_count(2)
 
 
-def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Window, studio: FakeStudio) -> None:
+def a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Window, studio: FakeStudio) -> None:
     window.page.evaluate(
         """() => {
             window.sources = [];
@@ -203,7 +211,7 @@ def test_a_page_has_one_connection_and_none_while_nobody_looks_at_it(window: Win
     assert window.page.evaluate(opened) == 1
 
 
-def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Window, studio: FakeStudio) -> None:
+def stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Window, studio: FakeStudio) -> None:
     """The canvas may show an earlier image, be scrolled away, or have been left for another tab."""
     window.make("a red heart")
     for leave in (_pick_the_last_result, _visit_models_and_come_back, _scroll_away):
@@ -218,7 +226,13 @@ def test_stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window: Windo
         assert studio.job(job).state == "cancelled"
 
 
-def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, address: str, studio: FakeStudio) -> None:
+def test_a_page_has_one_connection_and_its_stop_is_always_in_reach(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_page_has_one_connection_and_none_while_nobody_looks_at_it(window, studio)
+    stop_reaches_this_pages_run_from_wherever_it_is_looked_at(window, studio)
+
+
+def stop_leaves_another_pages_run_alone(window: Window, visit: Visit, address: str, studio: FakeStudio) -> None:
     window.make("a red heart")
     other = visit(address)
     other.wait("done")
@@ -234,17 +248,31 @@ def test_stop_leaves_another_pages_run_alone(window: Window, visit: Visit, addre
     assert window.wait("done") == job
 
 
-def test_requests_made_while_one_runs_wait_and_follow(window: Window, studio: FakeStudio) -> None:
-    window.fill(Prompt="wait")
-    window.generate.click()
-    first = window.wait("running")
+def test_other_pages_show_the_same_runs_and_stop_only_their_own(
+    window: Window, visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_second_tab_shows_the_same_run_and_a_later_one(window, visit, address, studio)
+    stop_leaves_another_pages_run_alone(window, visit, address, studio)
+
+
+def requests_made_while_one_runs_wait_and_follow(window: Window, studio: FakeStudio) -> None:
+    first = window.begin("wait")
     window.generate.click()
     expect(window.page.locator(".bar-queue")).to_contain_text("1 waiting")
     studio.released.set()
     assert window.wait("done", other_than=first) == studio.jobs(limit=1)[0].id
 
 
-def test_live_renders_each_change_with_the_same_seed(window: Window, studio: FakeStudio) -> None:
+def test_what_stops_waits_or_is_reloaded_is_not_lost(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_stopped_run_is_kept_in_recent_and_gone_on_with(window, studio)
+    stop_ends_the_run_and_the_next_one_works(window, studio)
+    requests_made_while_one_runs_wait_and_follow(window, studio)
+    a_reload_in_the_middle_finds_the_run_again(window, studio)
+
+
+def live_renders_each_change_with_the_same_seed(window: Window, studio: FakeStudio) -> None:
     first = window.make("a red heart")
     window.page.get_by_text("Live", exact=True).click()
     window.fill(CFG="9")
@@ -258,7 +286,7 @@ def test_live_renders_each_change_with_the_same_seed(window: Window, studio: Fak
     expect(window.field("Seed")).to_have_value("-1")
 
 
-def test_in_live_the_newest_request_takes_the_running_ones_place(window: Window, studio: FakeStudio) -> None:
+def in_live_the_newest_request_takes_the_running_ones_place(window: Window, studio: FakeStudio) -> None:
     first = window.make("a red heart")
     window.page.get_by_text("Live", exact=True).click()
     window.fill(Prompt="stay")
@@ -270,6 +298,12 @@ def test_in_live_the_newest_request_takes_the_running_ones_place(window: Window,
     assert "/images/" in window.picture()
 
 
+def test_live_follows_every_change(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    live_renders_each_change_with_the_same_seed(window, studio)
+    in_live_the_newest_request_takes_the_running_ones_place(window, studio)
+
+
 BAD_VALUES = (
     ("Steps", "1.5", "Steps must be a whole number"),
     ("Steps", "", "Steps must be a whole number"),
@@ -278,7 +312,7 @@ BAD_VALUES = (
 )
 
 
-def test_a_bad_value_is_reported_at_its_field_and_a_good_one_works(window: Window, studio: FakeStudio) -> None:
+def a_bad_value_is_reported_at_its_field_and_a_good_one_works(window: Window, studio: FakeStudio) -> None:
     for number, (name, text, said) in enumerate(BAD_VALUES):
         before = window.field(name).input_value()
         window.fill(Prompt="a red heart", **{name: text})
@@ -294,7 +328,7 @@ def test_a_bad_value_is_reported_at_its_field_and_a_good_one_works(window: Windo
         window.wait("done")
 
 
-def test_a_failed_run_says_why_and_can_be_tried_again(window: Window, studio: FakeStudio) -> None:
+def a_failed_run_says_why_and_can_be_tried_again(window: Window, studio: FakeStudio) -> None:
     window.fill(Prompt="fail")
     window.generate.click()
     job = window.wait("failed")
@@ -304,17 +338,18 @@ def test_a_failed_run_says_why_and_can_be_tried_again(window: Window, studio: Fa
     assert studio.job(again).request == studio.job(job).request
 
 
-def test_a_prompt_is_text_wherever_it_is_shown(window: Window) -> None:
+def a_prompt_is_text_wherever_it_is_shown(window: Window, studio: FakeStudio) -> None:
     prompt = '<img src=x onerror="window.hacked=1">{{value}}${value}'
-    window.make(prompt)
-    expect(window.results).to_have_accessible_name(f"{prompt}, seed {_seed(window)}")
-    window.results.click()
+    made = studio.job(window.make(prompt))
+    result = window.latest_result(made.images[0])
+    expect(result).to_have_accessible_name(f"{prompt}, seed {made.request.seed}")
+    result.click()
     expect(window.page.locator(".notice-body")).not_to_be_empty()
     expect(window.field("Prompt")).to_have_value(prompt)
     assert window.page.evaluate("window.hacked") is None
 
 
-def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, studio: FakeStudio) -> None:
+def a_click_on_a_result_brings_all_its_settings_back(window: Window, studio: FakeStudio) -> None:
     settings = {
         "Prompt": "a red heart",
         "Negative_prompt": "rain",
@@ -338,7 +373,7 @@ def test_a_click_on_a_result_brings_all_its_settings_back(window: Window, studio
     expect(window.canvas).to_have_attribute("data-job", old)
 
 
-def test_a_dropped_picture_brings_its_settings_back(window: Window, studio: FakeStudio) -> None:
+def a_dropped_picture_brings_its_settings_back(window: Window, studio: FakeStudio) -> None:
     job = window.make("a pink heart", Steps="6", Seed=str(MAX_SEED - 5))
     window.fill(Prompt="", Steps="20", Seed="1")
     data = list(studio.image_file(studio.job(job).images[0]).read_bytes())
@@ -357,13 +392,29 @@ def test_a_dropped_picture_brings_its_settings_back(window: Window, studio: Fake
     expect(window.page.locator(".notice-body")).to_contain_text("Not known here: the sampler Restart")
 
 
-def test_a_file_that_is_no_picture_is_refused_in_words(window: Window, tmp_path: Path) -> None:
+def test_settings_come_back_from_a_result_and_from_a_dropped_picture(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_click_on_a_result_brings_all_its_settings_back(window, studio)
+    a_dropped_picture_brings_its_settings_back(window, studio)
+
+
+def a_file_that_is_no_picture_is_refused_in_words(window: Window, tmp_path: Path) -> None:
     (tmp_path / "no.png").write_bytes(b"not a picture")
     window.page.locator(".from-picture input").set_input_files(tmp_path / "no.png")
     expect(window.page.locator(".notice-body")).to_contain_text("not a picture")
 
 
-def test_several_images_can_be_looked_at_one_by_one(window: Window, studio: FakeStudio) -> None:
+def test_what_is_refused_fails_or_is_hostile_is_said_and_harms_nothing(
+    window: Window, studio: FakeStudio, tmp_path: Path
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_bad_value_is_reported_at_its_field_and_a_good_one_works(window, studio)
+    a_failed_run_says_why_and_can_be_tried_again(window, studio)
+    a_prompt_is_text_wherever_it_is_shown(window, studio)
+    a_file_that_is_no_picture_is_refused_in_words(window, tmp_path)
+
+
+def several_images_can_be_looked_at_one_by_one(window: Window, studio: FakeStudio) -> None:
     job = window.make("a red heart", Count="3", Seed="40")
     expect(window.page.locator(".grid-picture")).to_have_count(3)
     window.page.get_by_role("button", name="Image 3 of 3, seed 42").click()
@@ -372,6 +423,16 @@ def test_several_images_can_be_looked_at_one_by_one(window: Window, studio: Fake
     expect(window.page.locator("#workbench .picture img")).to_have_attribute(
         "src", f"{_origin(window)}/images/{studio.job(job).images[0]}"
     )
+
+
+def test_a_picture_is_made_looked_at_step_by_step_and_made_again(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    one_click_on_an_example_makes_a_picture(window, studio)
+    scrubbing_and_switching_ask_the_server_for_nothing(window)
+    play_runs_through_the_steps_and_stops_at_the_last(window)
+    a_seed_is_reused_and_drawn_anew_and_the_largest_goes_through_the_page_unharmed(window, studio)
+    several_images_can_be_looked_at_one_by_one(window, studio)
+    the_frames_of_a_long_run_come_in_two_answers_and_play_in_seconds(window)
 
 
 def test_all_of_it_by_keyboard_alone(window: Window) -> None:
@@ -394,13 +455,6 @@ def test_all_of_it_by_keyboard_alone(window: Window) -> None:
     expect(window.field("Steps")).to_have_value("13")
     press("Control+Enter")
     window.wait("done", other_than=job)
-
-
-@pytest.mark.parametrize("theme", one_in(2, ["dark", "light"]))
-def test_the_theme_is_the_one_asked_for(visit: Visit, address: str, studio: FakeStudio, theme: str) -> None:
-    window = visit(address, query=f"?__theme={theme}")
-    dark = window.page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
-    assert dark == (theme == "dark")
 
 
 def _look(window: Window, state: str) -> None:
@@ -432,7 +486,3 @@ def _scroll_away(window: Window) -> None:
 
 def _origin(window: Window) -> str:
     return str(window.page.evaluate("location.origin"))
-
-
-def _seed(window: Window) -> str:
-    return (window.results.first.get_attribute("title") or "").split(" ")[-1]
