@@ -57,6 +57,18 @@ def window(visit: Callable[..., Window], address: str, studio: FakeStudio) -> Wi
     return window
 
 
+def run(window: Window) -> None:
+    before = window.job
+    window.generate.click()
+    window.wait("done", other_than=before)
+
+
+def afresh(window: Window, prompt: str) -> None:
+    """No mask, and the painter over another picture."""
+    window.page.locator(".is-task-mask .picture-clear").click()
+    window.field("Picture").set_input_files(file(pencil(prompt, *SIZE)))
+
+
 def sent_mask(window: Window, studio: FakeStudio) -> np.ndarray[Any, Any]:
     """What the last request holds as mask."""
     request = studio.job(window.job).request
@@ -72,8 +84,7 @@ def a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window: 
     painter.tool("Brush").click()
     painter.root.get_by_label("Opacity").fill("0.5")
     painter.drag((200, 150), (260, 150), (200, 150), (260, 150))  # crossing itself makes it no denser
-    window.generate.click()  # at once: the run waits for the last stroke
-    window.wait("done")
+    run(window)  # at once: it waits for the last stroke
     expect(painter.root).to_be_hidden()
     mask = sent_mask(window, studio)
     assert mask.shape == SIZE[::-1]
@@ -87,14 +98,13 @@ def a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window: 
     assert np.abs(mask - expected)[sure].max() <= 1
 
 
-def test_the_painter_by_keys_and_the_way_back(window: Window, studio: FakeStudio) -> None:
+def the_painter_by_keys_and_the_way_back(window: Window, studio: FakeStudio) -> None:
     painter = Painter(window)
     keys = window.page.keyboard
     step = max(1, round(4 * SIZE[0] / painter.root.locator(".painter-ground").bounding_box()["width"]))  # type: ignore[index]
     for key in ("r", "Enter", *["Shift+ArrowRight"] * 2, "Shift+ArrowDown", "Enter"):
         keys.press(key)
-    window.generate.click()
-    done = window.wait("done")
+    run(window)
     mask = sent_mask(window, studio)
     expected = np.zeros_like(mask)
     expected[100 : 100 + 10 * step, 160 : 160 + 20 * step] = 255
@@ -103,15 +113,13 @@ def test_the_painter_by_keys_and_the_way_back(window: Window, studio: FakeStudio
     window.page.get_by_role("button", name="Go on painting the mask").click()
     for key in ("i", "Control+z", "Control+Shift+Z"):  # inverted, and so in the end
         keys.press(key)
-    window.generate.click()
-    done = window.wait("done", other_than=done)
+    run(window)
     assert np.array_equal(sent_mask(window, studio), 255 - expected)
 
     window.page.get_by_role("button", name="Go on painting the mask").click()
     for key in ("g", *["ArrowLeft", "ArrowUp"] * 2, "Enter"):  # the hole in it, around the cross, is filled
         keys.press(key)
-    window.generate.click()
-    window.wait("done", other_than=done)
+    run(window)
     assert sent_mask(window, studio).min() == 255
 
     window.page.get_by_role("button", name="Go on painting the mask").click()
@@ -123,7 +131,7 @@ def test_the_painter_by_keys_and_the_way_back(window: Window, studio: FakeStudio
     expect(painter.root).to_be_hidden()
 
 
-def test_a_mask_from_a_file_is_painted_on_and_stays_with_another_picture(window: Window, studio: FakeStudio) -> None:
+def a_mask_from_a_file_is_painted_on_and_stays_with_another_picture(window: Window, studio: FakeStudio) -> None:
     painter = Painter(window)
     given = np.zeros((100, 160), dtype=np.uint8)  # half the picture's size
     given[:, :40] = 200
@@ -132,17 +140,14 @@ def test_a_mask_from_a_file_is_painted_on_and_stays_with_another_picture(window:
     expect(painter.tool("Undo")).to_be_enabled()
     painter.tool("Rectangle").click()
     painter.drag((240.5, 20.5), (300.5, 180.5))
-    window.generate.click()
-    window.wait("done")
+    run(window)
     mask = sent_mask(window, studio)
     assert (mask[5:-5, 5:70] == 200).all() and (mask[20:180, 240:300] == 255).all() and not mask[:, 100:220].any()
     before = studio.job(window.job).request.images()
     window.page.get_by_role("button", name="Use this picture").click()
     window.page.get_by_role("menuitem", name="Use in Inpaint").click()
     expect(window.page.locator(".is-task-image .picture-size")).to_have_text("128 × 128")
-    last = window.job
-    window.generate.click()
-    window.wait("done", other_than=last)
+    run(window)
     after = studio.job(window.job).request.images()
     assert after["task.mask"] == before["task.mask"] and after["task.image"] != before["task.image"]
 
@@ -160,8 +165,7 @@ def test_a_sketch_on_blank_ground_is_a_picture_to_start_from(
     painter.root.get_by_role("button", name="#f2c230").click()
     painter.tool("Fill an area").click()
     painter.page.mouse.click(*painter.at(150, 60))
-    window.generate.click()
-    window.wait("done")
+    run(window)
     with Image.open(studio.input_file(studio.job(window.job).request.images()["task.image"])) as sketch:
         assert sketch.size == (192, 128)
         assert [sketch.convert("RGB").getpixel(at) for at in ((50, 50), (150, 60))] == [(47, 100, 200), (242, 194, 48)]
@@ -219,12 +223,6 @@ def layers_history_and_files_of_the_painter(window: Window) -> None:
     }
 
 
-def test_a_mask_of_the_mouse_and_the_layers_beneath(window: Window, studio: FakeStudio) -> None:
-    """One page, on which each part begins where the one before it ended."""
-    a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window, studio)
-    layers_history_and_files_of_the_painter(window)
-
-
 def two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window: Window) -> None:
     painter = Painter(window)
     scale = painter.root.locator(".is-percent")
@@ -275,18 +273,25 @@ def an_intent_sets_its_knobs_and_shows_which_were_overruled(window: Window, stud
     painter.tool("Fill everything").click()
     painter.tool("Box that the model sees").click()
     painter.drag((10.5, 20.5), (110.5, 90.5))
-    window.generate.click()
-    window.wait("done")
-    task = studio.job(window.job).request.task.model_dump()
+    run(window)
+    made = studio.job(window.job)
+    task = made.request.task.model_dump()
     assert (task["intent"], task["context"], task["box"], task["extend_left"]) == ("add", "box", "10,20,100,70", 0)
     assert (task["content"], task["strength"]) == (add.content, add.strength)
     window.fill(Strength="0.45")
-    window.results.first.click()
+    window.latest_result(made.images[0]).click()
     expect(window.field("Strength")).to_have_value(shown(add.strength))
     expect(sets.locator(".is-overruled")).to_have_text("Context Box")
 
 
-def test_fingers_a_pen_and_an_intent(window: Window, studio: FakeStudio) -> None:
+def test_masks_by_keys_from_a_file_and_by_mouse_finger_and_pen(window: Window, studio: FakeStudio) -> None:
     """One page, on which each part begins where the one before it ended."""
+    the_painter_by_keys_and_the_way_back(window, studio)
+    window.field("Picture").set_input_files(file(pencil("a blue heart", *SIZE)))  # there is no mask
+    a_mask_from_a_file_is_painted_on_and_stays_with_another_picture(window, studio)
+    afresh(window, "a green heart")
+    a_mask_painted_with_the_mouse_is_the_mask_of_the_run_pixel_by_pixel(window, studio)
+    afresh(window, "a pink heart")
     two_fingers_move_the_picture_and_paint_nothing_and_a_pen_presses(window)
     an_intent_sets_its_knobs_and_shows_which_were_overruled(window, studio)
+    layers_history_and_files_of_the_painter(window)
