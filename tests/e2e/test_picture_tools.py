@@ -103,11 +103,12 @@ def the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> None:
 
 def two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart", Seed="1", Steps="7")
-    window.make("a blue ring", Seed="2", Steps="7")
-    window.page.wait_for_function("document.querySelectorAll('.results button').length === 2")
+    last = studio.job(window.make("a blue ring", Seed="2", Steps="7"))
+    window.latest_result(last.images[0])
+    other = window.results.nth(1)
     tool(window, "Compare with another picture").click()
     expect(window.page.get_by_text("Choose a picture in Recent to compare with.")).to_be_visible()
-    window.results.last.click()
+    other.click()
     comparison = window.page.get_by_role("group", name="Comparison")
     expect(comparison.get_by_role("img", name="Left: seed 2")).to_be_visible()
     differences = panel(window, "What differs")
@@ -119,7 +120,7 @@ def two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, st
     window.page.keyboard.press("Escape")
     expect(comparison).to_be_hidden()
     expect(differences).to_be_hidden()
-    window.results.last.click(modifiers=["Shift"])
+    other.click(modifiers=["Shift"])
     expect(comparison).to_be_visible()
     before = window.job
     window.fill(Prompt="a green ring")
@@ -178,16 +179,6 @@ def a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(w
     expect(window.page.get_by_text("The chosen model has no place for a picture there")).to_be_visible()
 
 
-def test_one_picture_is_deleted_taken_back_zoomed_starred_and_used_elsewhere(
-    window: Window, studio: FakeStudio
-) -> None:
-    """One page, on which each part begins where the one before it ended."""
-    a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window, studio)
-    zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window)
-    a_favourite_has_a_star_and_a_list_of_its_own(window, studio)
-    a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window)
-
-
 def the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     job = window.make("a red heart")
@@ -200,8 +191,12 @@ def the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Win
     assert types == ["image/png"]
 
 
-def test_pictures_are_compared_read_copied_and_seen_as_a_grid(window: Window, studio: FakeStudio) -> None:
+def test_the_tools_beside_a_picture(window: Window, studio: FakeStudio) -> None:
     """One page, on which each part begins where the one before it ended."""
+    a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window, studio)
+    zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window)
+    a_favourite_has_a_star_and_a_list_of_its_own(window, studio)
+    a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window)
     two_pictures_are_compared_with_a_divider_and_what_differs(window, studio)
     the_recipe_is_read_copied_and_follows_the_picture(window)
     the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window, studio)
