@@ -29,7 +29,7 @@ class Recorder(FakeStudio):
     def __init__(self, folder: Path, models: list[ModelInfo]):
         super().__init__(folder, models=models)
         self.asked: list[GenerationRequest] = []
-        self.refusal = InvalidRequest("Not today.")
+        self.refusal: InvalidRequest
 
     def submit(self, request: GenerationRequest, *, replaces: str | None = None, sketch: bool = False) -> str:
         self.asked.append(request)
@@ -68,6 +68,7 @@ def address(module_studio: Recorder) -> Iterator[str]:
 def studio(module_studio: Recorder) -> Recorder:
     module_studio.forget()
     module_studio.asked.clear()
+    module_studio.refusal = InvalidRequest("Not today.")
     return module_studio
 
 
@@ -190,13 +191,62 @@ def a_result_is_used_as_the_picture_to_start_from(picture_window: Window, studio
     window.page.get_by_role("button", name="Remove picture").click()
     window.page.get_by_role("button", name="Use the picture shown").click()
     assert colour_of(studio, shown(window, "image")) == corner
+    window.page.get_by_role("button", name="Remove picture").click()
 
 
-def test_a_picture_is_given_in_every_way(picture_window: Window, studio: Recorder) -> None:
+def several_pictures_are_made_one_after_the_other_and_the_rest_can_be_stopped(
+    picture_window: Window, studio: Recorder
+) -> None:
+    window, batch = picture_window, picture_window.page.locator(".batch-body")
+    studio.asked.clear()
+    window.fill(Prompt="a red heart")
+    text = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    chosen = [file("red"), file("blue"), text]
+    batch.locator("input[type=file]").first.set_input_files(chosen)  # type: ignore[arg-type]
+    expect(batch.get_by_role("listitem")).to_contain_text(["a.png: This is not a picture that can be read"])
+    batch.get_by_role("button", name="Make 2 pictures").click()
+    expect(batch).to_contain_text("2 of 2 pictures were made; they are in Recent.")
+    starts = [request.task.model_dump()["image"] for request in studio.asked]
+    assert [colour_of(studio, digest) for digest in starts] == [(0, 0, 255), (255, 0, 0)]  # in the order of their names
+    window.fill(Prompt="stay, a red heart")
+    batch.get_by_role("button", name="Make 2 pictures").click()
+    expect(batch).to_contain_text("0 of 2 pictures are done.")
+    batch.get_by_role("button", name="Stop all").click()
+    expect(batch).to_contain_text("0 of 2 pictures were made")
+    window.generate.click()  # without a picture of its own
+    expect(holder(window, "image").locator(".field-error")).to_have_text("Picture is missing.")
+
+
+def a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
+    picture_window: Window, studio: Recorder
+) -> None:
+    window = picture_window
+    window.field("Picture").set_input_files(file("red"))  # type: ignore[arg-type]
+    shown(window, "image")
+    group = window.page.locator("[data-kind=grain]")
+    expect(group).not_to_have_attribute("data-large", "")
+    window.open_tab("Grain")
+    expect(group).to_have_attribute("data-large", "")
+    window.page.get_by_role("button", name="Add Grain", exact=True).click()
+    expect(holder(window, "strength").filter(visible=True).locator(".field-note")).to_have_text(
+        "7 of 12 steps will run."
+    )
+    expect(window.field("Model").locator("option:disabled")).to_have_text(["Crayon"])
+    window.generate.click()
+    expect(window.canvas).to_contain_text(str(studio.refusal))
+    assert (studio.asked[-1].task.kind, len(studio.asked[-1].parts)) == ("image_to_image", 1)
+    window.open_tab("Text to image")
+    expect(group).not_to_have_attribute("data-large", "")
+    expect(window.page.locator("[data-kind=grain] .fold-summary")).to_have_text("1")
+
+
+def test_a_picture_is_given_in_every_way_and_several_at_once(picture_window: Window, studio: Recorder) -> None:
     """One page, on which each part begins where the one before it ended."""
     a_picture_is_chosen_shown_sent_and_taken_away_and_what_is_none_is_refused(picture_window, studio)
     a_picture_is_dropped_on_its_control_and_pasted_anywhere(picture_window, studio)
     a_result_is_used_as_the_picture_to_start_from(picture_window, studio)
+    several_pictures_are_made_one_after_the_other_and_the_rest_can_be_stopped(picture_window, studio)
+    a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(picture_window, studio)
 
 
 def the_picture_stays_put_when_the_mode_changes_each_task_has_its_strength_and_a_result_brings_it_back(
@@ -313,12 +363,6 @@ def a_refused_field_of_a_card_is_named_at_the_card(window: Window, studio: Recor
     expect(error).to_have_count(0)
 
 
-def test_cards_are_changed_and_refused_fields_named(window: Window, studio: Recorder) -> None:
-    """One page, on which each part begins where the one before it ended."""
-    cards_are_added_changed_ordered_turned_off_and_removed(window, studio)
-    a_refused_field_of_a_card_is_named_at_the_card(window, studio)
-
-
 def cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window: Window, studio: Recorder) -> None:
     expect(window.page.get_by_role("button", name="Add VAE", exact=True)).to_be_hidden()  # one is all that there may be
     group = window.page.locator("[data-kind=vae]")
@@ -333,29 +377,6 @@ def cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window: Wi
     window.generate.click()
     window.wait("done", other_than=before)
     assert [part.model_dump() for part in studio.asked[-1].parts] == [{"kind": "vae", "model": "vae/soft"}]
-
-
-def test_a_kinds_own_tab_shows_its_cards_large_and_leaves_the_task_as_it_is(
-    picture_window: Window, studio: Recorder
-) -> None:
-    window = picture_window
-    window.field("Picture").set_input_files(file("red"))  # type: ignore[arg-type]
-    shown(window, "image")
-    group = window.page.locator("[data-kind=grain]")
-    expect(group).not_to_have_attribute("data-large", "")
-    window.open_tab("Grain")
-    expect(group).to_have_attribute("data-large", "")
-    window.page.get_by_role("button", name="Add Grain", exact=True).click()
-    expect(holder(window, "strength").filter(visible=True).locator(".field-note")).to_have_text(
-        "7 of 12 steps will run."
-    )
-    expect(window.field("Model").locator("option:disabled")).to_have_text(["Crayon"])
-    window.generate.click()
-    expect(window.canvas).to_contain_text(str(studio.refusal))
-    assert (studio.asked[-1].task.kind, len(studio.asked[-1].parts)) == ("image_to_image", 1)
-    window.open_tab("Text to image")
-    expect(group).not_to_have_attribute("data-large", "")
-    expect(window.page.locator("[data-kind=grain] .fold-summary")).to_have_text("1")
 
 
 def all_parts_come_back_with_a_result(window: Window, studio: Recorder) -> None:
@@ -383,31 +404,11 @@ def settings_of_upper_stages_come_and_go_with_the_model(window: Window, studio: 
     expect(window.page.locator(".block.is-width .field-note")).to_be_empty()
 
 
-def test_cards_follow_the_model_and_come_back(window: Window, studio: Recorder) -> None:
+def test_cards_follow_the_model_come_back_and_are_changed_and_refused(window: Window, studio: Recorder) -> None:
     """One page, on which each part begins where the one before it ended."""
     all_parts_come_back_with_a_result(window, studio)
     cards_that_the_next_model_does_not_take_stand_aside_and_come_back(window, studio)
     window.page.get_by_role("button", name="Remove VAE 1").click()
     settings_of_upper_stages_come_and_go_with_the_model(window, studio)
-
-
-def test_several_pictures_are_made_one_after_the_other_and_the_rest_can_be_stopped(
-    picture_window: Window, studio: Recorder
-) -> None:
-    window, batch = picture_window, picture_window.page.locator(".batch-body")
-    window.fill(Prompt="a red heart")
-    text = {"name": "a.png", "mimeType": "image/png", "buffer": b"not a picture"}
-    chosen = [file("red"), file("blue"), text]
-    batch.locator("input[type=file]").first.set_input_files(chosen)  # type: ignore[arg-type]
-    expect(batch.get_by_role("listitem")).to_contain_text(["a.png: This is not a picture that can be read"])
-    batch.get_by_role("button", name="Make 2 pictures").click()
-    expect(batch).to_contain_text("2 of 2 pictures were made; they are in Recent.")
-    starts = [request.task.model_dump()["image"] for request in studio.asked]
-    assert [colour_of(studio, digest) for digest in starts] == [(0, 0, 255), (255, 0, 0)]  # in the order of their names
-    window.fill(Prompt="stay, a red heart")
-    batch.get_by_role("button", name="Make 2 pictures").click()
-    expect(batch).to_contain_text("0 of 2 pictures are done.")
-    batch.get_by_role("button", name="Stop all").click()
-    expect(batch).to_contain_text("0 of 2 pictures were made")
-    window.generate.click()  # without a picture of its own
-    expect(holder(window, "image").locator(".field-error")).to_have_text("Picture is missing.")
+    cards_are_added_changed_ordered_turned_off_and_removed(window, studio)
+    a_refused_field_of_a_card_is_named_at_the_card(window, studio)
