@@ -1,7 +1,5 @@
 """The queue's drawer: every job, where it is in the queue, and cancelling one, those that wait, or all."""
 
-from collections.abc import Callable
-
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -10,7 +8,6 @@ from tests.e2e.window import Window
 from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
-Visit = Callable[..., Window]
 
 
 def submit(studio: FakeStudio, prompt: str) -> str:
@@ -92,7 +89,7 @@ def one_job_is_cancelled_then_those_that_wait_then_all(window: Window, studio: F
     window.page.keyboard.press("Escape")
 
 
-def test_after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(
+def after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(
     window: Window, studio: FakeStudio
 ) -> None:
     generate(window, "wait, a red heart")
@@ -131,6 +128,20 @@ def stop_says_so_where_the_run_in_view_is_anothers(window: Window, studio: FakeS
     window.wait("cancelled")
 
 
+def on_a_phone_the_queue_is_a_sheet_from_below(phone: Window, studio: FakeStudio) -> None:
+    studio.released.clear()
+    phone.page.set_viewport_size({"width": 390, "height": 780})
+    submit(studio, "wait, " + "a very long prompt " * 30)
+    drawer = open_queue(phone)
+    expect(rows(phone)).to_have_count(1)
+    sheet = drawer.bounding_box()
+    assert sheet and (sheet["x"], sheet["width"], sheet["y"] + sheet["height"]) == (0, 390, 780)
+    expect(rows(phone).get_by_role("button")).to_be_in_viewport(ratio=0.99)
+    drawer.get_by_role("button", name="Close").click()
+    expect(drawer).to_be_hidden()
+    studio.released.set()
+
+
 def test_the_drawer_lists_cancels_and_counts(window: Window, studio: FakeStudio) -> None:
     """One page, on which each part begins where the one before it ended."""
     the_drawer_lists_every_job_with_its_place(window, studio)
@@ -139,7 +150,8 @@ def test_the_drawer_lists_cancels_and_counts(window: Window, studio: FakeStudio)
     stop_says_so_where_the_run_in_view_is_anothers(window, studio)
 
 
-def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, studio: FakeStudio) -> None:
+def the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, studio: FakeStudio) -> None:
+    studio.released.clear()
     submit(studio, "wait")
     others = [submit(studio, "a blue ring") for _ in range(2)]
     generate(window, "a red heart")
@@ -157,14 +169,7 @@ def test_the_canvas_and_the_drawer_give_one_place_in_the_queue(window: Window, s
     assert window.wait("done") == own
 
 
-def test_on_a_phone_the_queue_is_a_sheet_from_below(visit: Visit, address: str, studio: FakeStudio) -> None:
-    phone = visit(address, viewport={"width": 390, "height": 780}, has_touch=True)
-    submit(studio, "wait, " + "a very long prompt " * 30)
-    drawer = open_queue(phone)
-    expect(rows(phone)).to_have_count(1)
-    sheet = drawer.bounding_box()
-    assert sheet and (sheet["x"], sheet["width"], sheet["y"] + sheet["height"]) == (0, 390, 780)
-    expect(rows(phone).get_by_role("button")).to_be_in_viewport(ratio=0.99)
-    drawer.get_by_role("button", name="Close").click()
-    expect(drawer).to_be_hidden()
-    studio.released.set()
+def test_after_a_reload_jobs_have_their_places_and_their_times(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    after_a_reload_the_time_goes_on_waiting_jobs_can_be_cancelled_and_stop_still_ends_the_own_run(window, studio)
+    the_canvas_and_the_drawer_give_one_place_in_the_queue(window, studio)
