@@ -29,7 +29,7 @@ def look(window: Window, state: str) -> None:
     )
 
 
-def test_a_run_comes_out_of_the_noise_until_another_view_is_chosen(
+def a_run_comes_out_of_the_noise_until_another_view_is_chosen(
     window: Window, visit: Visit, address: str, studio: FakeStudio
 ) -> None:
     noisy, guess = (window.page.get_by_role("radio", name=name) for name in ("x_t", "Predicted x0"))
@@ -48,7 +48,7 @@ def test_a_run_comes_out_of_the_noise_until_another_view_is_chosen(
     assert "/images/" in window.picture()
 
 
-def test_the_stage_has_one_height_from_the_first_visit_on(window: Window) -> None:
+def the_stage_has_one_height_from_the_first_visit_on(window: Window) -> None:
     stage = window.page.locator("#workbench .stage")
     before = box(stage)["height"]
     window.make("a red heart")
@@ -57,24 +57,29 @@ def test_the_stage_has_one_height_from_the_first_visit_on(window: Window) -> Non
     assert box(stage)["height"] == before
 
 
-def test_a_picture_keeps_its_shape_while_one_of_another_shape_is_made(window: Window, studio: FakeStudio) -> None:
+def test_the_stage_keeps_its_height_and_shows_the_view_that_was_chosen(
+    window: Window, visit: Visit, address: str, studio: FakeStudio
+) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    the_stage_has_one_height_from_the_first_visit_on(window)
+    a_run_comes_out_of_the_noise_until_another_view_is_chosen(window, visit, address, studio)
+
+
+def a_picture_keeps_its_shape_while_one_of_another_shape_is_made(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart", Width="256", Height="128")
     picture = window.page.locator("#workbench .picture img")
     wide = box(picture)
     assert wide["width"] / wide["height"] == pytest.approx(2, rel=0.02)
-    before = window.job
-    window.fill(Prompt="wait, a blue ring", Width="128", Height="256")
-    window.generate.click()
-    window.wait("running", other_than=before)
+    window.begin("wait, a blue ring", Width="128", Height="256")
     assert box(picture) == wide
     studio.released.set()
-    window.wait("done", other_than=before)
+    window.wait("done")
     expect(picture).to_have_attribute("src", f"{window.page.url.split('?')[0].rstrip('/')}/images/{_image(studio)}")
     tall = box(picture)
     assert tall["height"] / tall["width"] == pytest.approx(2, rel=0.02)
 
 
-def test_space_and_arrows_play_wherever_no_text_is_typed(window: Window) -> None:
+def space_and_arrows_play_wherever_no_text_is_typed(window: Window) -> None:
     window.make("a red heart, striped", Steps="12")
     window.wait_frames()
     press = window.page.keyboard.press
@@ -92,7 +97,7 @@ def test_space_and_arrows_play_wherever_no_text_is_typed(window: Window) -> None
     expect(window.step).to_have_value("12")
 
 
-def test_generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_it(window: Window) -> None:
+def generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_it(window: Window) -> None:
     expect(window.generate).to_contain_text("Enter")
     expect(window.generate).to_have_accessible_name("Generate")
     expect(window.generate).to_have_attribute("aria-keyshortcuts", "Control+Enter")
@@ -104,7 +109,7 @@ def test_generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_
     window.wait("done", other_than=made)
 
 
-def test_recent_is_one_stop_of_the_tab_key(window: Window) -> None:
+def recent_is_one_stop_of_the_tab_key(window: Window) -> None:
     for prompt in ("a red heart", "a blue ring, " + "very " * 40 + "round"):
         window.make(prompt)
     expect(window.results).to_have_count(2)
@@ -122,7 +127,15 @@ def test_recent_is_one_stop_of_the_tab_key(window: Window) -> None:
     expect(newest).to_be_focused()
 
 
-def test_the_title_and_a_notification_say_that_a_run_has_ended(window: Window, studio: FakeStudio) -> None:
+def test_keys_generate_play_and_walk_through_recent(window: Window) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    recent_is_one_stop_of_the_tab_key(window)
+    generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_it(window)
+    space_and_arrows_play_wherever_no_text_is_typed(window)
+
+
+def the_title_and_a_notification_say_that_a_run_has_ended(window: Window, studio: FakeStudio) -> None:
+    studio.released.clear()
     window.page.evaluate(
         """() => {
             window.notes = [];
@@ -130,9 +143,7 @@ def test_the_title_and_a_notification_say_that_a_run_has_ended(window: Window, s
             window.Notification.permission = "granted";
         }"""
     )
-    window.fill(Prompt="wait, a red heart")
-    window.generate.click()
-    window.wait("running")
+    window.begin("wait, a red heart")
     expect(window.page).to_have_title("Running · Text to image · Unnoise")
     look(window, "hidden")
     studio.released.set()
@@ -141,6 +152,12 @@ def test_the_title_and_a_notification_say_that_a_run_has_ended(window: Window, s
     look(window, "visible")
     window.wait("done")
     expect(window.page).to_have_title("Text to image · Unnoise")
+
+
+def test_a_run_in_view_keeps_its_shape_and_says_that_it_ended(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_picture_keeps_its_shape_while_one_of_another_shape_is_made(window, studio)
+    the_title_and_a_notification_say_that_a_run_has_ended(window, studio)
 
 
 def _image(studio: FakeStudio) -> str:
