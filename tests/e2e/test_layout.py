@@ -28,7 +28,8 @@ def stage(window: Window) -> dict[str, float]:
     return box(window.page.locator("#workbench .stage"))
 
 
-def test_the_settings_scroll_by_themselves_and_generate_stays_in_reach(window: Window) -> None:
+def the_settings_scroll_by_themselves_and_generate_stays_in_reach(window: Window) -> None:
+    window = Window(window.page)  # which was loaded anew
     window.page.set_viewport_size({"width": 1280, "height": 640})
     window.fold("Advanced").click()
     before = box(window.generate)
@@ -38,7 +39,7 @@ def test_the_settings_scroll_by_themselves_and_generate_stays_in_reach(window: W
     assert window.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
-def test_a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window) -> None:
+def a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window) -> None:
     sampling = window.fold("Sampling")
     expect(sampling).to_have_attribute("aria-expanded", "true")
     sampling.click()
@@ -54,26 +55,31 @@ def test_a_folded_group_says_what_is_set_in_it_and_is_remembered(window: Window)
     expect(window.field("Steps")).to_be_hidden()
 
 
-def test_what_is_refused_in_a_closed_fold_is_shown(window: Window) -> None:
+def what_is_refused_in_a_closed_fold_is_shown(window: Window) -> None:
     window.fill(Width="513")
     window.fold("Output").click()
     window.generate.click()
     window.wait("failed")
     expect(window.field("Width")).to_be_visible()
     expect(window.page.locator(".field-error")).to_be_in_viewport()
+    window.fill(Width="")
 
 
-def test_the_picture_keeps_its_height_from_run_to_run(window: Window, studio: FakeStudio) -> None:
+def test_folds_scrolling_and_refusals_on_a_wide_screen(window: Window) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    what_is_refused_in_a_closed_fold_is_shown(window)
+    a_folded_group_says_what_is_set_in_it_and_is_remembered(window)
+    the_settings_scroll_by_themselves_and_generate_stays_in_reach(window)
+
+
+def the_picture_keeps_its_height_from_run_to_run(window: Window, studio: FakeStudio) -> None:
     window.make("a red heart")
     height = stage(window)["height"]
-    window.fill(Prompt="wait, a blue ring", Count="3")
-    before = window.job
-    window.generate.click()
-    window.wait("running", other_than=before)
+    window.begin("wait, a blue ring", Count="3")
     expect(window.page.get_by_role("group", name="Images of this run")).to_be_visible()
     assert stage(window)["height"] == height
     studio.released.set()
-    window.wait("done", other_than=before)
+    window.wait("done")
     assert stage(window)["height"] == height
     window.fold("Advanced").click()
     window.page.get_by_text("Previews", exact=True).click()
@@ -82,7 +88,7 @@ def test_the_picture_keeps_its_height_from_run_to_run(window: Window, studio: Fa
     assert stage(window)["height"] == height
 
 
-def test_a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(phone: Window) -> None:
+def a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(phone: Window) -> None:
     phone.make("a red heart, striped, and a very_long_word_" + "x" * 200)
     expect(phone.results.first).to_be_visible()
     tops = [
@@ -94,9 +100,7 @@ def test_a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideway
         expect(button).to_be_in_viewport(ratio=0.99)
 
 
-def test_on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(
-    phone: Window, studio: FakeStudio
-) -> None:
+def on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(phone: Window, studio: FakeStudio) -> None:
     first = phone.make("a red heart")
     phone.page.get_by_text("Live", exact=True).click()
     settings = phone.page.get_by_role("button", name="Settings", exact=True)
@@ -113,9 +117,10 @@ def test_on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(
     phone.page.keyboard.press("Escape")
     expect(phone.field("Steps")).to_be_hidden()
     expect(settings).to_be_focused()
+    phone.page.get_by_text("Live", exact=True).click()
 
 
-def test_on_a_phone_what_is_refused_opens_the_settings(phone: Window) -> None:
+def on_a_phone_what_is_refused_opens_the_settings(phone: Window) -> None:
     settings = phone.page.get_by_role("button", name="Settings", exact=True)
     settings.click()
     phone.fill(Width="513")
@@ -125,7 +130,14 @@ def test_on_a_phone_what_is_refused_opens_the_settings(phone: Window) -> None:
     expect(phone.page.locator(".field-error")).to_be_in_viewport()
 
 
-def test_keys_generate_stop_and_list_the_shortcuts_but_not_while_typing(window: Window) -> None:
+def test_a_phone_from_words_to_settings(phone: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(phone)
+    on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(phone, studio)
+    on_a_phone_what_is_refused_opens_the_settings(phone)
+
+
+def keys_generate_stop_and_list_the_shortcuts_but_not_while_typing(window: Window) -> None:
     window.fill(Prompt="stay")
     window.page.keyboard.press("Control+Enter")
     job = window.wait("running")
@@ -142,3 +154,9 @@ def test_keys_generate_stop_and_list_the_shortcuts_but_not_while_typing(window: 
     expect(sheet).to_be_hidden()
     window.page.get_by_role("button", name="Keyboard shortcuts").click()
     expect(sheet).to_be_visible()
+
+
+def test_the_picture_s_height_and_the_keys(window: Window, studio: FakeStudio) -> None:
+    """One page, on which each part begins where the one before it ended."""
+    the_picture_keeps_its_height_from_run_to_run(window, studio)
+    keys_generate_stop_and_list_the_shortcuts_but_not_while_typing(window)
