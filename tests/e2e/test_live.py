@@ -52,17 +52,19 @@ def move_until_another_picture(window: Window, drag: Drag, before: str) -> str:
     return shown
 
 
-def test_pictures_are_shown_while_a_slider_moves_and_the_full_run_follows_at_rest(
+def test_sketches_follow_the_hand_one_at_a_time_and_the_full_run_follows_at_rest(
     window: Window, studio: FakeStudio
 ) -> None:
-    first = start(window, Steps="40")
-    drag = Drag(window, "CFG")
-    shown = [window.picture()]
-    while (
-        len({address.split("/")[-3] for address in shown if "/sketch-" in address}) < 5
-    ):  # of five runs, one after the other
+    first = start(window, Steps="40", CFG="4")
+    window.page.get_by_label("CFG slider", exact=True).press("ArrowRight")
+    window.page.wait_for_selector(FULL.format(first))
+    assert studio.job(window.job).request.guidance_scale == 4.5
+    first, drag, shown, sketches = window.job, Drag(window, "CFG"), [window.picture()], set[str]()
+    while len(sketches) < 5:  # runs, one after the other
         shown.append(move_until_another_picture(window, drag, shown[-1]))
         assert shown[-1], "the canvas never goes blank"
+        assert sum(studio.job(job).state not in TERMINAL for job in studio.sketches()) <= 1
+        sketches |= {address.split("/")[-3] for address in shown[-1:] if "/sketch-" in address}
     drag.mouse.up()
     window.page.wait_for_selector(FULL.format(first))
     window.page.wait_for_function("document.querySelector('.picture img').src.includes('/images/')")
@@ -70,18 +72,6 @@ def test_pictures_are_shown_while_a_slider_moves_and_the_full_run_follows_at_res
     assert (made.steps, made.guidance_scale) == (40, float(window.field("CFG").input_value()))
     assert {image.job for image in studio.images()} == {view.id for view in studio.jobs() if view.state == "done"}
     expect(window.results).to_have_count(len(studio.images()))
-
-
-def test_every_sketch_that_began_was_seen_and_one_was_in_work_at_a_time(window: Window, studio: FakeStudio) -> None:
-    first = start(window, Steps="40")
-    drag = Drag(window, "CFG")
-    picture = window.picture()
-    for _ in range(6):
-        picture = move_until_another_picture(window, drag, picture)
-        assert sum(studio.job(job).state not in TERMINAL for job in studio.sketches()) <= 1
-    drag.mouse.up()
-    window.page.wait_for_selector(FULL.format(first))
-    assert len(studio.sketches()) > 1
     for job in studio.sketches():
         kinds = [event.kind for event in studio.follow(job)]
         assert "loading" not in kinds or "step" in kinds  # what began was not cancelled before it had a picture
@@ -103,13 +93,6 @@ def test_a_full_run_that_has_been_seen_gives_way_when_the_slider_moves_again(
     window.page.wait_for_selector('[data-job^="sketch-"]')
     drag.mouse.up()
     window.stop.click()
-
-
-def test_an_arrow_key_moves_a_slider_and_the_full_run_follows(window: Window, studio: FakeStudio) -> None:
-    first = start(window, CFG="4")
-    window.page.get_by_label("CFG slider", exact=True).press("ArrowRight")
-    window.page.wait_for_selector(FULL.format(first))
-    assert studio.job(window.job).request.guidance_scale == 4.5
 
 
 @pytest.mark.sweep
