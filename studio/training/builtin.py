@@ -1,3 +1,14 @@
 """Import the parts that register themselves by name, so that recipes find them."""
 
-from studio.training import autoencoder, controlnet, density, diffusion, full, inpainting, lora, pixels, text  # noqa: F401
+from studio.training import (  # noqa: F401
+    autoencoder,
+    classifier,
+    controlnet,
+    density,
+    diffusion,
+    full,
+    inpainting,
+    lora,
+    pixels,
+    text,
+)

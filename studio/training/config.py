@@ -250,12 +250,31 @@ class DensityTask(Plain):
         return self
 
 
+class ClassifierTask(Plain):
+    """A classifier of noisy points in the plane, for classifier guidance."""
+
+    unused = frozenset({"data.name", "data.size", "data.styles", "data.objects"})
+    kind: Literal["classifier"] = "classifier"
+    density: str = Field("eight_gaussians", title="Density", description="A registered density with classes.")
+    hidden: int = Field(64, ge=8, le=256, title="Width", description="Of the MLP.")
+    layers: int = Field(2, ge=1, le=8, title="Layers", description="Of the MLP.")
+    schedule: str = Field("flow", title="Schedule", description="How signal turns into noise.")
+    schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.density not in densities or densities.get(self.density)().classes < 2:
+            raise ValueError("a classifier needs a density with classes: eight_gaussians, two_moons or rings")
+        return self
+
+
 Task = Annotated[
     AutoencoderTask
     | TextTask
     | DiffusionTask
     | PixelsTask
     | DensityTask
+    | ClassifierTask
     | InpaintingTask
     | ControlNetTask
     | LoraTask

@@ -5,6 +5,7 @@ The model is one safetensors file with what a viewer needs beside the weights: n
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from studio.evaluation.points import off_mode, sliced_wasserstein
 from studio.training.backbones.mlp import PointMLP
 from studio.training.config import DensityTask, TrainConfig
-from studio.training.datasets.densities import density
+from studio.training.datasets.densities import Density, density
 from studio.training.denoising import errors, fixed_noise, levels, noise, solve
 from studio.training.objectives import objectives
 from studio.training.optim import Group
 from studio.training.pictures import sheet
 from studio.training.scatter import scatter
-from studio.training.schedules import STEPS, schedules
+from studio.training.schedules import STEPS, Schedule, schedules
 from studio.training.tasks import learners
 
 HELD_OUT = 2000
@@ -112,24 +113,27 @@ class DensityLearner:
         self._write(folder / MODEL, self.config.steps)
 
     def _write(self, path: Path, step: int) -> None:
-        """The weights, alpha and sigma at every whole time, and the density's components, with the settings as metadata."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        alpha, sigma = self.schedule.alpha_sigma(torch.arange(STEPS))
-        tensors = {f"mlp.{name}": p.detach().cpu().contiguous() for name, p in self.model.state_dict().items()}
-        tensors |= {"alpha": alpha.float(), "sigma": sigma.float()}
-        tensors |= {
-            "centres": torch.from_numpy(self.density.centres).float(),
-            "labels": torch.from_numpy(self.density.labels).float(),
-        }
-        settings = {
-            "step": step,
-            "density": self.task.density,
-            "std": self.density.std,
-            "objective": self.task.objective,
-            "schedule": self.task.schedule,
-            "classes": self.density.classes if self.task.classes else 0,
-            "layers": self.task.layers,
-        }
-        part = path.with_suffix(".part")
-        save_file(tensors, part, metadata={"format": "pt", "unnoise": json.dumps(settings)})
-        part.replace(path)
+        classes = self.density.classes if self.task.classes else 0
+        about = {"objective": self.task.objective, "classes": classes, "layers": self.task.layers, "step": step}
+        write_model(path, self.model, self.schedule, self.task.schedule, self.density, self.task.density, about)
+
+
+def write_model(
+    path: Path,
+    model: nn.Module,
+    schedule: Schedule,
+    schedule_name: str,
+    points: Density,
+    name: str,
+    about: dict[str, Any],
+) -> None:
+    """The weights, alpha and sigma at every whole time, and the density's components, with the settings as metadata."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    alpha, sigma = schedule.alpha_sigma(torch.arange(STEPS))
+    tensors = {f"mlp.{name}": p.detach().cpu().contiguous() for name, p in model.state_dict().items()}
+    tensors |= {"alpha": alpha.float(), "sigma": sigma.float()}
+    tensors |= {"centres": torch.from_numpy(points.centres).float(), "labels": torch.from_numpy(points.labels).float()}
+    settings = {"density": name, "std": points.std, "schedule": schedule_name} | about
+    part = path.with_suffix(".part")
+    save_file(tensors, part, metadata={"format": "pt", "unnoise": json.dumps(settings)})
+    part.replace(path)

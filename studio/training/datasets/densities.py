@@ -37,11 +37,21 @@ class Density:
     def denoised(self, x: Points, alpha: float, sigma: float) -> Points:
         """E[x0 | x_t = x] [n, 2] of x_t = alpha x0 + sigma eps."""
         variance = alpha**2 * self.std**2 + sigma**2
-        away = x[:, None] - alpha * self.centres  # [n, K, 2]
-        logits = -0.5 * (away**2).sum(-1) / variance
-        share = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
+        share = self._shares(x, np.full(len(x), alpha), np.full(len(x), sigma))
         return share @ self.centres * (sigma**2 / variance) + alpha * self.std**2 / variance * x
+
+    def posterior(self, x: Points, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """p(class | x_t = x) [n, classes], each point with its own alpha and sigma [n]."""
+        of = self.labels[:, None] == np.arange(self.classes)
+        return self._shares(x, alpha, sigma) @ of.astype(float)
+
+    def _shares(self, x: Points, alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """The components' posterior shares [n, K]."""
+        away = x[:, None] - alpha[:, None, None] * self.centres  # [n, K, 2]
+        logits = -0.5 * (away**2).sum(-1) / (alpha**2 * self.std**2 + sigma**2)[:, None]
+        share = np.exp(logits - logits.max(axis=1, keepdims=True))
+        out: np.ndarray = share / share.sum(axis=1, keepdims=True)
+        return out
 
     def score(self, x: Points, alpha: float, sigma: float) -> Points:
         """The gradient of log p_t at x [n, 2]; Tweedie: (alpha E[x0 | x] - x) / sigma^2."""

@@ -2,6 +2,8 @@
 //
 // The server is asked for runs and weights alone. `new Laboratory(holder)` draws it anywhere; `turn(seen)` says whether it is visible.
 
+import { GuidanceField } from "./lab_guidance.js";
+import { Guide } from "./lab_guide.js";
 import { Drawing } from "./lab_drawing.js";
 import { Learned, Mixture, readModel, Schedule, stream } from "./lab_model.js";
 import { Field, Particles, Paths, STEPS } from "./lab_views.js";
@@ -14,8 +16,10 @@ import { address, make } from "./workbench.js";
 const RECIPE = "twod-eight-gaussians";
 const ASK_MS = 1000;
 const DENSITIES = { eight_gaussians: "Eight Gaussians", two_moons: "Two moons", swirl: "Swirl", checkerboard: "Checkerboard", rings: "Rings", drawing: "Draw one" };
+const LENGTHS = [1000, 10_000];
+const MARKS = [100, 1000, 10_000]; // training steps that are one press away
 const PREDICTIONS = { flow: ["Velocity (flow)", "flow"], epsilon: ["Noise (epsilon)", "linear"], v: ["v", "linear"], x0: ["Data (x0)", "linear"] };
-const MOTIONS = { learned: "Backwards, learned", exact: "Backwards, exact score", forward: "Forwards, noise added" };
+const MOTIONS = { learned: "Backwards, learned", exact: "Backwards, exact score", ddpm: "Backwards, DDPM", quiet: "DDPM, its noise switched off", forward: "Forwards, noise added" };
 
 export function mount({ element, props }) {
   const laboratory = new Laboratory(element.querySelector(".lab-body"), props.purpose);
@@ -27,7 +31,8 @@ export function mount({ element, props }) {
 export class Laboratory {
   constructor(holder, purpose = "") {
     Object.assign(this, { step: 0, runs: [], shown: "" });
-    this.views = { particles: new Particles(), field: new Field(), paths: new Paths() };
+    this.views = { particles: new Particles(), field: new Field(), paths: new Paths(), guidance: new GuidanceField() };
+    this.guide = new Guide({ changed: () => this.guided(), complain: (sentence) => this.complain(sentence) });
     this.drawing = new Drawing(() => this.complain(""));
     this.alarm = make("p", { class: "train-problem", role: "alert" });
     this.state = make("p", { class: "lab-note", role: "status" });
@@ -51,13 +56,14 @@ export class Laboratory {
     };
     const [density, densityField] = menu("Density", Object.entries(DENSITIES), () => this.showDrawing());
     const [prediction, predictionField] = menu("Prediction", Object.entries(PREDICTIONS).map(([name, [title]]) => [name, title]), () => {});
+    const [length, lengthField] = menu("Steps", LENGTHS.map((steps) => [steps, steps.toLocaleString("en")]), () => {});
     const [run, runField] = menu("Trained model", [], () => this.choose(this.run.value));
-    Object.assign(this, { density, prediction, run, runField });
+    Object.assign(this, { density, prediction, length, run, runField });
     this.start = make("button", { type: "button", class: "train-start", text: "Train", onclick: () => this.train() });
     this.file = make("input", { type: "file", accept: ".safetensors", class: "only-read", "aria-label": "Open a model file", onchange: () => this.openFile() });
     const open = make("label", { class: "browser-button lab-file" }, make("span", { text: "Open file" }), this.file);
     this.save = make("a", { class: "browser-button", text: "Save file", title: "These weights as safetensors; Open file shows them again", hidden: true });
-    return make("div", { class: "lab-setup" }, densityField, predictionField, this.start, runField, open, this.save);
+    return make("div", { class: "lab-setup" }, densityField, predictionField, lengthField, this.start, runField, open, this.save);
   }
 
   timeRow() {
@@ -66,20 +72,19 @@ export class Laboratory {
     this.time = range("Moment", STEPS, () => this.go(Number(this.time.value)));
     this.readout = make("p", { class: "lab-note lab-readout" });
     this.trained = range("Training step", 0, () => this.fetchWeights(Number(this.trained.value)));
-    this.trainedAt = make("p", { class: "lab-note lab-readout" });
-    return make("div", { class: "lab-time" }, this.play, this.time, this.readout, make("span", { class: "lab-note", text: "Training" }), this.trained, this.trainedAt);
+    this.trainedAt = make("p", { class: "lab-note" });
+    this.marks = MARKS.map((step) => make("button", { type: "button", class: "vis-chip", text: step.toLocaleString("en"), onclick: () => this.fetchWeights(this.samples.indexOf(step)) }));
+    const after = make("div", { class: "lab-row" }, this.trainedAt, ...this.marks);
+    return make("div", { class: "lab-time" }, this.play, this.time, this.readout, make("span", { class: "lab-note", text: "Training" }), this.trained, after);
   }
 
   /** Below each view: what can be set in it. */
   extras() {
-    const { particles, field, paths } = this.views;
+    const { particles, field, guidance, paths } = this.views;
     const motion = make("select", { "aria-label": "Motion", onchange: () => this.setMotion(motion.value) }, ...Object.entries(MOTIONS).map(([value, text]) => make("option", { value, text })));
     particles.plane.root.append(motion);
     field.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-exact" }), "exact", make("i", { class: "is-learned" }), "learned", make("i", { class: "is-error" }), "error"));
-    this.label = make("select", { "aria-label": "Class", onchange: () => this.guide() });
-    this.guidance = make("input", { type: "number", min: 1, max: 10, step: 0.5, value: 1, "aria-label": "Guidance", oninput: () => this.guide() });
-    this.classes = make("div", { class: "lab-row" }, make("label", { class: "lab-choice" }, make("span", { text: "Class" }), this.label), make("label", { class: "lab-choice" }, make("span", { text: "Guidance" }), this.guidance));
-    field.plane.root.append(this.classes);
+    guidance.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-exact" }), "closed form", make("i", { class: "is-euler" }), "classifier", make("i", { class: "is-heun" }), "model"), this.guide.root);
     const steps = make("input", { type: "number", min: 1, max: 100, value: paths.steps, "aria-label": "Solver steps", oninput: () => {
       paths.steps = Math.max(1, Math.min(100, Math.round(Number(steps.value)) || 1));
       paths.draw();
@@ -110,7 +115,7 @@ export class Laboratory {
   async train() {
     const name = this.density.value;
     const [, schedule] = PREDICTIONS[this.prediction.value];
-    const changes = { name: `twod-${name.replaceAll("_", "-")}`, title: `${DENSITIES[name]}, ${this.prediction.value}`, "task.density": name, "task.objective": this.prediction.value, "task.schedule": schedule };
+    const changes = { name: `twod-${name.replaceAll("_", "-")}`, title: `${DENSITIES[name]}, ${this.prediction.value}`, "task.density": name, "task.objective": this.prediction.value, "task.schedule": schedule, steps: Number(this.length.value) };
     if (name === "drawing") Object.assign(changes, { title: `A drawing, ${this.prediction.value}`, "task.drawing": this.drawing.thinned });
     else changes["task.classes"] = ["two_moons", "rings", "eight_gaussians"].includes(name);
     this.start.disabled = true;
@@ -140,8 +145,10 @@ export class Laboratory {
   async refresh() {
     clearTimeout(this.timer);
     try {
-      this.runs = (await ask("runs")).filter(({ kind }) => kind === "density");
+      const all = await ask("runs");
+      this.runs = all.filter(({ kind }) => kind === "density");
       this.list();
+      await this.guide.follow(all);
       await this.follow();
     } catch (error) {
       this.complain(error.message);
@@ -188,6 +195,7 @@ export class Laboratory {
   async fetchWeights(number) {
     const step = this.samples?.[number];
     if (step === undefined) return;
+    this.trained.value = String(number);
     this.newest = number === this.samples.length - 1;
     const wanted = `runs/${this.chosen}/weights/${step}.safetensors`;
     if (this.shown === wanted) return;
@@ -207,7 +215,9 @@ export class Laboratory {
     const [file] = this.file.files;
     if (!file) return;
     try {
-      this.show(await file.arrayBuffer());
+      const buffer = await file.arrayBuffer();
+      if (readModel(buffer).settings.classifier) throw new Error("This file holds a classifier; open a model of points.");
+      this.show(buffer);
       this.chosen = this.shown = "none";
       this.samples = null;
       this.run.value = "";
@@ -223,16 +233,15 @@ export class Laboratory {
     const model = readModel(buffer);
     const first = !this.model;
     this.model = model;
-    this.learned = new Learned(model);
+    this.plain = new Learned(model);
     this.mixture = new Mixture(model);
     this.schedule = new Schedule(model.tensors, model.settings.schedule);
-    const { classes } = model.settings;
-    if (this.label.options.length !== classes + 1) this.label.replaceChildren(make("option", { value: "", text: "any" }), ...Array.from({ length: classes }, (_, k) => make("option", { value: k, text: String(k + 1) })));
-    this.classes.hidden = !classes;
+    this.guide.show(model);
+    this.views.guidance.plane.root.hidden = this.guide.root.hidden;
     this.trainedAt.textContent = `after ${model.settings.step.toLocaleString("en")} steps`;
     this.present();
     if (first) this.go(Math.round(0.6 * STEPS));
-    this.guide();
+    this.guided();
   }
 
   present() {
@@ -240,10 +249,9 @@ export class Laboratory {
     this.moments.hidden = this.planes.hidden = !this.model;
   }
 
-  guide() {
-    const label = this.label.value === "" ? null : Number(this.label.value);
-    this.learned.label = label;
-    this.learned.guidance = Math.max(0, Number(this.guidance.value) || 1);
+  guided() {
+    const { label, predictor } = this.guide.predictor();
+    Object.assign(this, { learned: predictor, target: label, classifier: this.guide.classifier });
     this.mixture.choose(label);
     this.data = this.mixture.draw(600, stream(3));
     this.trainedRange();
@@ -263,7 +271,7 @@ export class Laboratory {
   go(step) {
     this.step = Math.max(0, Math.min(STEPS, step));
     this.time.value = String(this.step);
-    this.draw(["particles", "field"]);
+    this.draw(["particles", "field", "guidance"]);
   }
 
   draw(names = Object.keys(this.views)) {
@@ -276,6 +284,10 @@ export class Laboratory {
   }
 
   trainedRange() {
+    this.marks.forEach((mark, k) => {
+      mark.hidden = !this.samples?.includes(MARKS[k]);
+      mark.setAttribute("aria-pressed", String(this.model?.settings.step === MARKS[k]));
+    });
     this.trained.disabled = !this.samples || this.samples.length < 2;
     this.trained.style.setProperty("--filled", `${(100 * Number(this.trained.value)) / Math.max(1, Number(this.trained.max))}%`);
   }

@@ -23,7 +23,9 @@ export function readModel(buffer) {
     if (dtype !== "F32" || 8 + length + to > buffer.byteLength) throw new Error("This model is cut short, or its numbers are not fp32.");
     tensors[name] = { shape, data: new Float32Array(buffer.slice(8 + length + from, 8 + length + to)) };
   }
-  return { settings: JSON.parse(metadata.unnoise), tensors };
+  const settings = JSON.parse(metadata.unnoise);
+  if (!READ[settings.objective] && !settings.classifier) throw new Error("This model predicts something that this version does not know.");
+  return { settings, tensors };
 }
 
 const silu = (x) => x / (1 + Math.exp(-x));
@@ -57,7 +59,7 @@ export class PointMLP {
     this.hidden = this.place.rows;
   }
 
-  /** Points [2 n], all at time t and of one class (null: no class) -> [2 n]. */
+  /** Points [2 n], all at time t and of one class (null: no class) -> [2 n]; of a classifier its logits [classes n]. */
   forward(points, t, label = null) {
     const { hidden } = this;
     const time = new Float64Array(hidden);
@@ -69,8 +71,9 @@ export class PointMLP {
       linear(block.time, time, shift);
       return shift;
     });
-    const [h, inner, outer, out] = [hidden, hidden, hidden, 2].map((size) => new Float64Array(size));
-    const result = new Float64Array(points.length);
+    const { rows } = this.out;
+    const [h, inner, outer, out] = [hidden, hidden, hidden, rows].map((size) => new Float64Array(size));
+    const result = new Float64Array((points.length / 2) * rows);
     for (let i = 0; i < points.length; i += 2) {
       linear(this.place, waves([points[i], points[i + 1]], PLACE), h);
       this.blocks.forEach((block, number) => {
@@ -81,7 +84,7 @@ export class PointMLP {
       });
       for (let k = 0; k < hidden; k += 1) h[k] = silu(h[k]);
       linear(this.out, h, out);
-      result.set(out, i);
+      result.set(out, (i / 2) * rows);
     }
     return result;
   }
@@ -145,6 +148,13 @@ export class Mixture {
   /** All components, or those of a class. */
   choose(label) {
     this.centres = label === null ? this.all : this.all.filter((_, k) => this.labels[k >> 1] === label);
+  }
+
+  /** The same mixture, or that of a class alone. */
+  of(label) {
+    const own = Object.create(Mixture.prototype, Object.getOwnPropertyDescriptors(this));
+    own.choose(label);
+    return own;
   }
 
   /** Shares of the components at a point, and the log of the density there. */

@@ -12,6 +12,18 @@ function euler({ x0, eps }, there) {
   return x0.map((value, k) => there.alpha * value + there.sigma * eps[k]);
 }
 
+/** The deviation of the fresh noise of a step of DDPM (Ho et al. 2020, equation 7), for any alpha and sigma. */
+export function deviation(here, there) {
+  const variance = here.sigma ** 2 - ((here.alpha / there.alpha) * there.sigma) ** 2;
+  return (there.sigma / here.sigma) * Math.sqrt(Math.max(0, variance));
+}
+
+/** From a prediction to `there` with fresh noise of that deviation; without `noise` drawn only its mean (deviation 0: DDIM). */
+export function ancestral({ x0, eps }, there, deviation, noise = null) {
+  const kept = Math.sqrt(Math.max(0, there.sigma ** 2 - deviation ** 2));
+  return x0.map((value, k) => there.alpha * value + kept * eps[k] + (noise ? deviation * noise[k] : 0));
+}
+
 /** The ODE's own clock and slope: dx = (eps - x0) d sigma on the straight path, else d(x / alpha) = eps d(sigma / alpha). */
 function along(straight, x, slopes, here, there) {
   const mean = slopes.length === 1 ? (name, k) => slopes[0][name][k] : (name, k) => (slopes[0][name][k] + slopes[1][name][k]) / 2;

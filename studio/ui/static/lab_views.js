@@ -2,13 +2,14 @@
 
 import { normal, stream } from "./lab_model.js";
 import { grid, Plane, REACH } from "./lab_plane.js";
-import { distance, places, SOLVERS } from "./lab_solvers.js";
+import { ancestral, deviation, distance, places, SOLVERS } from "./lab_solvers.js";
 
 const PARTICLES = 400;
 export const STEPS = 40; // of the motion
 const CELLS = 24; // of the field's grid
 const FINE = 200; // Heun steps of the reference
 const DENSITY_CELLS = 48;
+const WAYS = { forward: "x_t = alpha x0 + sigma eps", ddpm: "DDPM, with fresh noise at every step", quiet: "DDPM’s mean, without its noise" };
 const STROKES = { euler: "--lab-euler", heun: "--lab-heun", dpmpp_2m: "--lab-dpm" };
 
 /** Particles in motion: the ODE backwards with the learned or the exact score, or data forwards into noise. */
@@ -36,11 +37,13 @@ export class Particles {
     }
     this.path ??= [normal(2 * PARTICLES, random)];
     const predictor = this.motion === "exact" ? mixture : learned;
+    const fresh = this.motion === "ddpm" ? 1 : 0;
     while (this.path.length <= k) {
       const here = this.path.length - 1;
       const x = this.path[here];
-      const { x0, eps } = predictor.predict(x, at[here]);
-      this.path.push(x0.map((value, i) => at[here + 1].alpha * value + at[here + 1].sigma * eps[i]));
+      const found = predictor.predict(x, at[here]);
+      const noise = ["ddpm", "quiet"].includes(this.motion) ? deviation(at[here], at[here + 1]) : 0;
+      this.path.push(ancestral(found, at[here + 1], noise, fresh && normal(2 * PARTICLES, stream(100 + here))));
     }
     return this.path[k];
   }
@@ -54,7 +57,20 @@ export class Particles {
     plane.dots(points, plane.colour("--ink"));
     this.points = points;
     const far = farFrom(points, lab.mixture, scales);
-    plane.note.textContent = `${PARTICLES} particles, ${this.motion === "forward" ? "x_t = alpha x0 + sigma eps" : "DDIM, from noise to data"}; ${(100 * far).toFixed(1)} % are far from every component at this t.`;
+    plane.note.textContent = `${PARTICLES} particles, ${WAYS[this.motion] ?? "DDIM, from noise to data"}; ${(100 * far).toFixed(1)} % are far from every component at this t.`;
+    if (["ddpm", "quiet"].includes(this.motion)) plane.note.textContent += ` ${this.spread(points, scales)}`;
+  }
+
+  /** How wide the particles lie about the nearest component, against what they should. */
+  spread(points, { alpha, sigma }) {
+    const { mixture } = this.lab;
+    const width = (each) => Math.sqrt(nearestSquares(each, mixture, alpha).reduce((sum, value) => sum + value, 0) / (each.length || 1));
+    const random = stream(9);
+    const noise = normal(2 * PARTICLES, random);
+    const truth = mixture.draw(PARTICLES, random).map((value, k) => alpha * value + sigma * noise[k]);
+    const share = width(points) / width(truth);
+    this.collapse = share;
+    return `They lie ${(100 * share).toFixed(0)} % as far from the components’ centres as x_t should.`;
   }
 
   shades(scales) {
@@ -68,13 +84,16 @@ export class Particles {
 
 function farFrom(points, mixture, { alpha, sigma }) {
   const limit = 16 * (alpha ** 2 * mixture.std ** 2 + sigma ** 2); // four standard deviations
-  let far = 0;
-  for (let k = 0; k < points.length; k += 2) {
+  return (2 * nearestSquares(points, mixture, alpha).filter((square) => square > limit).length) / points.length;
+}
+
+/** The squared distance of each point to the nearest centre of the noised mixture. */
+function nearestSquares(points, mixture, alpha) {
+  return Float64Array.from({ length: points.length / 2 }, (_, k) => {
     let least = Infinity;
-    for (let c = 0; c < mixture.centres.length; c += 2) least = Math.min(least, (points[k] - alpha * mixture.centres[c]) ** 2 + (points[k + 1] - alpha * mixture.centres[c + 1]) ** 2);
-    far += least > limit;
-  }
-  return (2 * far) / points.length;
+    for (let c = 0; c < mixture.centres.length; c += 2) least = Math.min(least, (points[2 * k] - alpha * mixture.centres[c]) ** 2 + (points[2 * k + 1] - alpha * mixture.centres[c + 1]) ** 2);
+    return least;
+  });
 }
 
 /** sigma times the score, exact and learned, with the length of their difference as a shade. */

@@ -2,6 +2,7 @@
 
 import { Feed } from "./feed.js";
 import { branchFrom } from "./visualizer_branches.js";
+import { trainingFaults } from "./visualizer_break_training.js";
 import { FAULTS } from "./visualizer_faults.js";
 import { Traced, traceOf } from "./visualizer_traced.js";
 import { address, make } from "./workbench.js";
@@ -12,19 +13,22 @@ export class Breaks {
   name = "breaks";
   title = "Break it";
   unit = "step";
+  needsRun = false;
 
   constructor({ open }) {
     this.open = open;
     this.faults = FAULTS.map((fault) => new FaultCard(fault, this));
     this.none = make("p", { class: "vis-note", text: "This run is too short, or used no guidance, so there is little to break." });
     this.drawn = make("div", { class: "vis-view" }, this.none, make("div", { class: "vis-faults" }, ...this.faults.map(({ root }) => root)));
-    this.root = make("div", { class: "vis-view" }, this.drawn);
-    this.traced = new Traced(this.root, this.drawn, (trace) => this.ready(trace));
+    this.ofRun = make("div", { class: "vis-view" }, this.drawn);
+    this.root = make("div", { class: "vis-view" }, this.ofRun, trainingFaults());
+    this.traced = new Traced(this.ofRun, this.drawn, (trace) => this.ready(trace));
   }
 
   show(run) {
     this.run = run;
-    this.traced.follow(run);
+    this.ofRun.hidden = !run;
+    if (run) this.traced.follow(run);
   }
 
   ready(trace) {

@@ -3,7 +3,7 @@
 import { address, make } from "./workbench.js";
 import { figure } from "./words.js";
 import { Ideal, READ, rms } from "./visualizer_ideal.js";
-import { Card, hat, live, math, parts, row as mathRow, slot, square, sub, term, frac } from "./visualizer_math.js";
+import { Card, live, math, parts, row as mathRow, slot, square, sub, term, frac } from "./visualizer_math.js";
 import { drawMap, heat } from "./visualizer_pixels.js";
 import { legend, Plot } from "./visualizer_plot.js";
 import { parse, whole } from "./visualizer_trace.js";
@@ -24,9 +24,10 @@ export class Memorised {
     this.cursor = cursor;
     const panel = (title, name, about = null) => mapPanel(title, `memorised-${name}`, about);
     this.panels = { network: panel("The network", "network", "x0"), ideal: panel("The ideal denoiser", "ideal"), apart: panel("Their difference", "apart"), nearest: panel("Nearest training picture", "nearest") };
+    for (const name of ["network", "ideal", "nearest"]) this.panels[name].canvas.classList.add("is-smooth");
     const seek = (x) => cursor.go(x - 1);
-    const names = ["between the two", "network to the nearest training picture"];
-    this.distance = new Plot("Distance (RMS)", names, { seek });
+    const names = ["apart", "network to nearest"];
+    this.distance = new Plot("Distance", names, { seek });
     this.distance.root.append(legend(names));
     this.effective = new Plot("Training pictures with a say", ["pictures"], { seek, log: true, range: [0.9, 3000] });
     this.says = make("p", { class: "vis-verdict", role: "status", "data-testid": "vis-memorised-says" });
@@ -136,7 +137,7 @@ export class Memorised {
       }),
       new Card({
         title: "Where they part",
-        says: [["Under much noise both give the mean of many pictures, and agree. Then the ideal one decides for a single training picture, while the network, which is smooth, goes on to a picture of its own: here they are ", live("apart"), " apart, and ", hat("x"), " is ", live("nearest"), " from the nearest training picture. Where they agree to the end, the model repeats; where they part, it generalises."]],
+        says: [["Under much noise both give the mean of many pictures, and agree. Then the ideal one decides for a single training picture, while the network, which is smooth, goes on to a picture of its own: here they are ", live("apart"), " apart, and what the network predicts is ", live("nearest"), " from the nearest training picture. Where they agree to the end, the model repeats; where they part, it generalises."]],
         paper: "Gu et al. 2023, On Memorization in Diffusion Models; Kamb and Ganguli 2024, An Analytic Theory of Creativity",
       }),
     ];
