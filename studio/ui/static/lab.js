@@ -4,6 +4,7 @@
 
 import { GuidanceField } from "./lab_guidance.js";
 import { Guide } from "./lab_guide.js";
+import { Compare } from "./lab_compare.js";
 import { Drawing } from "./lab_drawing.js";
 import { Learned, Mixture, readModel, Schedule, stream } from "./lab_model.js";
 import { Field, Particles, Paths, STEPS } from "./lab_views.js";
@@ -14,6 +15,7 @@ import { tabs } from "./tabs.js";
 import { address, make } from "./workbench.js";
 
 const RECIPE = "twod-eight-gaussians";
+const KINDS = ["density", "density_student"];
 const ASK_MS = 1000;
 const DENSITIES = { eight_gaussians: "Eight Gaussians", two_moons: "Two moons", swirl: "Swirl", checkerboard: "Checkerboard", rings: "Rings", drawing: "Draw one" };
 const LENGTHS = [1000, 10_000];
@@ -31,7 +33,7 @@ export function mount({ element, props }) {
 export class Laboratory {
   constructor(holder, purpose = "") {
     Object.assign(this, { step: 0, runs: [], shown: "" });
-    this.views = { particles: new Particles(), field: new Field(), paths: new Paths(), guidance: new GuidanceField() };
+    this.views = { particles: new Particles(), field: new Field(), paths: new Paths(), guidance: new GuidanceField(), compare: new Compare({ chosen: () => this.chosen, started: (id) => this.refresh().then(() => this.choose(id)), complain: (sentence) => this.complain(sentence) }) };
     this.guide = new Guide({ changed: () => this.guided(), complain: (sentence) => this.complain(sentence) });
     this.drawing = new Drawing(() => this.complain(""));
     this.alarm = make("p", { class: "train-problem", role: "alert" });
@@ -146,7 +148,7 @@ export class Laboratory {
     clearTimeout(this.timer);
     try {
       const all = await ask("runs");
-      this.runs = all.filter(({ kind }) => kind === "density");
+      this.runs = all.filter(({ kind }) => KINDS.includes(kind));
       this.list();
       await this.guide.follow(all);
       await this.follow();

@@ -57,6 +57,7 @@ export class PointMLP {
     this.label = tensors["mlp.label.weight"]?.data;
     this.blocks = Array.from({ length: layers }, (_, k) => Object.fromEntries(["inner", "time", "outer"].map((part) => [part, layer(`blocks.${k}.${part}`)])));
     this.hidden = this.place.rows;
+    if (tensors["mlp.guidance.weight"]) Object.assign(this, { guidance: { ...layer("guidance"), bias: null }, scale: 1 }); // a student that reads w
   }
 
   /** Points [2 n], all at time t and of one class (null: no class) -> [2 n]; of a classifier its logits [classes n]. */
@@ -64,6 +65,11 @@ export class PointMLP {
     const { hidden } = this;
     const time = new Float64Array(hidden);
     linear(this.time, waves([t / STEPS], TIME), time);
+    if (this.guidance) {
+      const more = new Float64Array(hidden);
+      linear(this.guidance, waves([this.scale / 8], PLACE), more);
+      for (let k = 0; k < hidden; k += 1) time[k] += more[k];
+    }
     if (this.label) for (let k = 0; k < hidden; k += 1) time[k] += this.label[(label ?? this.classes) * hidden + k];
     for (let k = 0; k < hidden; k += 1) time[k] = silu(time[k]);
     const shifts = this.blocks.map((block) => {

@@ -133,7 +133,7 @@ export class RunPage {
     this.resume.hidden = running || run.state === "done";
     this.fork.hidden = this.remove.hidden = running;
     this.use.hidden = !run.exportable;
-    this.lab.hidden = run.kind !== "density" || !run.samples.length;
+    this.lab.hidden = !run.kind.startsWith("density") || !run.samples.length;
     this.report.hidden = !run.step;
     for (const button of this.root.querySelectorAll(".train-actions button")) button.disabled = Boolean(this.busy);
     this.waiting.hidden = run.samples.length > 0;

@@ -1,7 +1,7 @@
 // What explains the forward view: the closed form, what the noise hides first, and the chain of single steps.
 
 import { figure } from "./words.js";
-import { bar, Card, live, math, parts, slot, sqrt, square, sub, term, row } from "./visualizer_math.js";
+import { bar, Card, hat, live, math, parts, slot, sqrt, square, sub, term, row } from "./visualizer_math.js";
 
 const alphaBar = () => term("sigma", sub(bar("α"), "t"));
 
@@ -25,6 +25,12 @@ export function forwardCards() {
       says: ["What decides how hard a step is, is the ratio of signal to noise, and not t: schedules differ only in how fast they pass through it. Compare at equal signal-to-noise and the pictures become alike."],
       formulas: [math("SNR", "=", alphaBar(), "/", parts("1", "−", alphaBar()), "=", "1", "/", square(term("sigma", "σ"))), math("log SNR", "=", slot("logSnr", "sigma"), ", ", "σ", "=", slot("sigma", "sigma"))],
       paper: "Kingma et al. 2021, Variational Diffusion Models",
+    }),
+    new Card({
+      title: "What a level counts in training",
+      says: [["An error of the picture counts ", live("perPicture"), " times in the loss at this level where the noise is what is predicted: nearly clean states would count most, and teach least. Min-SNR cuts that off at 5, so that here it counts ", live("minSnr"), "."]],
+      formulas: [math(sub("w", "t"), "=", "min", parts("SNR", ",", "5"), "=", slot("minSnr", "sigma")), math("‖", "ε", "−", hat("ε"), square("‖"), "=", "SNR", "‖", sub("x", "0"), "−", sub(hat("x"), "0"), square("‖"))],
+      paper: "Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting Strategy",
     }),
     new Card({
       title: "Fine detail goes first",

@@ -33,6 +33,7 @@ export class Guidance {
   }
 
   show(run) {
+    this.run = run;
     this.traced.follow(run);
   }
 
@@ -45,6 +46,7 @@ export class Guidance {
     this.angle.draw([x, column("angle_uncond"), column("angle_guided")]);
     this.size.draw([x, column("norm_cond"), column("norm_uncond"), column("norm_guided"), column("norm_difference")]);
     this.numbers = Object.fromEntries(["angle_uncond", "angle_guided", "norm_cond", "norm_guided", "norm_difference"].map((name) => [name, column(name)]));
+    this.noise = this.run.levels.map(({ noise }) => noise);
     this.draw();
     return undefined;
   }
@@ -80,6 +82,12 @@ export class Guidance {
         paper: "Ho and Salimans 2022, Classifier-Free Diffusion Guidance, equation 6",
       }),
       new Card({
+        title: "Guided by a classifier",
+        says: [["Before there was this, a classifier of noisy pictures gave the direction: its gradient, times σ = ", live("sigma", "sigma"), ", is taken from the predicted noise. Both directions stand for the same thing, what makes the prompt more likely; the difference here, of size ", live("difference"), ", is the gradient of a classifier that the model itself implies. The 2-D lab draws both beside the closed form."]],
+        formulas: [math(term("w", hat("ε")), "=", sub(hat("ε"), "uncond"), "−", "w", term("sigma", "σ"), "∇", "log", "p", parts("c", "|", sub("x", "t")))],
+        paper: "Dhariwal and Nichol 2021, Diffusion Models Beat GANs, algorithm 2",
+      }),
+      new Card({
         title: "Too much of it",
         says: [["The guided prediction is ", live("grown", "w"), " times as large as the conditional one and points ", live("turned"), "° away from it. The further it is from 1, the more a high w burns out colours and contrast; guidance rescale brings it back."]],
         formulas: [math("‖", p(), "‖", "/", "‖", sub(p(), "cond"), "‖", "=", slot("grown", "w"))],
@@ -93,6 +101,6 @@ export class Guidance {
     const of = (name) => numbers?.[name]?.[cursor.step] ?? null;
     const grown = of("norm_cond") ? of("norm_guided") / of("norm_cond") : null;
     const w = this.traced.trace?.info.recipe.request.guidance_scale ?? null;
-    return { angle: figure(of("angle_uncond")), turned: figure(of("angle_guided")), difference: figure(of("norm_difference")), cond: figure(of("norm_cond")), grown: figure(grown), w: w === null ? "–" : String(w) };
+    return { sigma: figure(this.noise?.[cursor.step] ?? null), angle: figure(of("angle_uncond")), turned: figure(of("angle_guided")), difference: figure(of("norm_difference")), cond: figure(of("norm_cond")), grown: figure(grown), w: w === null ? "–" : String(w) };
   }
 }

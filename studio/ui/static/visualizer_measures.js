@@ -75,7 +75,7 @@ export class Measures {
 
   /** The numbers of the cards. */
   values({ beta, alpha, sigma, alphaBar, ratio, logSnr, title }, at) {
-    const numbers = { alpha: alpha[at], noise: sigma[at], alphaBar: alphaBar[at], sigma: ratio[at], logSnr: logSnr[at], beta: beta?.[at] ?? null, frequencies: this.seen ?? null, chainSignal: this.walked?.signal[at] ?? null, chainNoise: this.walked?.noise[at] ?? null, apart: this.apart };
+    const numbers = { alpha: alpha[at], noise: sigma[at], alphaBar: alphaBar[at], sigma: ratio[at], logSnr: logSnr[at], beta: beta?.[at] ?? null, frequencies: this.seen ?? null, chainSignal: this.walked?.signal[at] ?? null, chainNoise: this.walked?.noise[at] ?? null, apart: this.apart, perPicture: 1 / ratio[at] ** 2, minSnr: Math.min(5, 1 / ratio[at] ** 2) };
     return { ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, written(value)])), schedule: title, t: ((at + 1) / TIMES).toFixed(3) };
   }
 }

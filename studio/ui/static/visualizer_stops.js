@@ -1,10 +1,12 @@
 // The stops of the tour: a view, a question, and the answer read off the run's own trace. Pure arithmetic.
 
+import { AttentionMaps } from "./visualizer_attention_maps.js";
 import { figure } from "./words.js";
 
+const ASKED = 8;
 const PARTS = ["In the first third", "In the middle", "In the last third"];
 
-/** { view, question, options(trace) -> texts, answer(trace) -> { right: index, says } or null where the trace cannot tell }. */
+/** { view, question, options(trace) -> texts, answer(trace) -> { right: index, says } or null where the trace cannot tell (`missing` says why) }. */
 export const STOPS = [
   {
     view: "reverse",
@@ -14,16 +16,6 @@ export const STOPS = [
       const left = distances(trace, "x0");
       const step = left?.findIndex((value) => value <= left[0] / 2);
       return left && third(step, trace, `At step ${step + 1} of ${trace.steps} half of the way is done: the distance to the finished picture has fallen from ${figure(left[0])} to ${figure(left[step])}.`);
-    },
-  },
-  {
-    view: "reverse",
-    question: "And the noisy state x_t: when is that half-way from the noise to the picture?",
-    options: () => PARTS,
-    answer: (trace) => {
-      const [state, predicted] = ["x_t", "x0"].map((name) => distances(trace, name));
-      const [step, before] = [state, predicted].map((left) => left?.findIndex((value) => value <= left[0] / 2));
-      return third(step, trace, `At step ${step + 1} of ${trace.steps}${predicted ? `; the predicted picture was there at step ${before + 1}` : ""}.`);
     },
   },
   {
@@ -59,6 +51,19 @@ export const STOPS = [
       if (!ratios.length || trace.info.recipe.request.guidance_scale === 1) return null;
       const ratio = mean(ratios);
       return { right: ratio > 1.01 ? 0 : ratio < 0.99 ? 2 : 1, says: `On average it is ${ratio.toFixed(3)} times as large as the one with the prompt.` };
+    },
+  },
+  {
+    view: "attention",
+    question: "Which word of the prompt gets the largest share of the picture’s attention over the whole run?",
+    missing: "The attention of this run is not recorded yet: press “Record attention” below, and answer then.",
+    options: (trace) => attended(trace).map(({ word }) => word),
+    answer: (trace) => {
+      if (!trace.info.attention) return null;
+      const words = attended(trace);
+      if (words.length < 2) return null;
+      const right = highest(words.map(({ share }) => share));
+      return { right, says: `“${words[right].word}” has ${(100 * words[right].share).toFixed(1)} % of it, the mean over all steps, layers and heads; the marks around the prompt take most of the rest.` };
     },
   },
   {
@@ -110,6 +115,14 @@ export const STOPS = [
     },
   },
 ];
+
+/** The words of the prompt, at most ASKED of them, with their mean share of the attention; words of two letters are left out. */
+function attended(trace) {
+  const maps = new AttentionMaps(trace);
+  const rows = maps.overall(null, null).filter(Boolean);
+  const words = maps.words.map((word, at) => ({ word, share: mean(rows.map((row) => row[at])), mark: maps.marks.has(at) }));
+  return words.filter(({ word, mark }) => !mark && word.length > 2).slice(0, ASKED);
+}
 
 /** The step of the largest value, as the third of the run that it lies in. */
 function peak(trace, name, says) {

@@ -1,7 +1,7 @@
 // The tour: one view after another of the run in view, at each a question to answer before the run's own trace answers it.
 
 import { STOPS } from "./visualizer_stops.js";
-import { traceOf } from "./visualizer_traced.js";
+import { renewals, traceOf } from "./visualizer_traced.js";
 import { make } from "./workbench.js";
 
 const NO_PICTURE = "The tour needs a run whose picture is saved.";
@@ -12,6 +12,7 @@ export class Tour {
   constructor({ run, show }) {
     Object.assign(this, { run, show, at: 0, right: 0, asked: 0 });
     this.button = make("button", { type: "button", class: "browser-button", "aria-expanded": "false", text: "Tour", title: "Ten stops, each with a question that this run answers", onclick: () => (this.root.hidden ? this.begin() : this.end()) });
+    renewals.add(() => !this.root.hidden && !this.options.childElementCount && this.go(this.at)); // what was missing may be there
     this.place = make("span", { class: "vis-note" });
     this.question = make("h3", {});
     this.options = make("div", { class: "vis-chips", role: "group", "aria-label": "Answers" });
@@ -47,7 +48,7 @@ export class Tour {
       const trace = await traceOf(saved.id);
       if (this.at !== at) return undefined;
       const answer = stop.answer(trace);
-      if (!answer) throw new Error(UNKNOWN);
+      if (!answer) throw new Error(stop.missing ?? UNKNOWN);
       this.options.replaceChildren(...stop.options(trace).map((text, option) => make("button", { type: "button", class: "vis-chip", text, "aria-pressed": "false", onclick: ({ currentTarget }) => this.judge(option, answer, currentTarget) })));
     } catch (error) {
       if (this.at === at) this.verdict.textContent = error.message;

@@ -8,12 +8,14 @@ const UNSAVED = "There is no trace of this run: it was stopped before its pictur
 const known = new Map(); // image id -> promise of its trace: the latest few
 const KEPT = 3;
 
+export const renewals = new Set(); // called with the image whose trace was written anew
 const stale = new Set(); // image ids whose trace was written anew
 
 /** The trace of this picture has changed: it is fetched again when it is next asked for. */
 export function forget(image) {
   known.delete(image);
   stale.add(image);
+  for (const listener of renewals) listener(image);
 }
 
 export function traceOf(image) {
