@@ -12,3 +12,4 @@ from studio.training import (  # noqa: F401
     pixels,
     text,
 )
+from studio.training.distillation import pipelines, points  # noqa: F401

@@ -268,6 +268,80 @@ class ClassifierTask(Plain):
         return self
 
 
+class Distillation(Plain):
+    """How a student learns from a teacher to sample in few steps. The method's paper is named in its file."""
+
+    method: Literal["reflow", "progressive", "consistency", "easy_consistency_tuning", "lcm"] = Field(
+        "consistency", title="Method", description="How the student learns to sample in few steps."
+    )
+    guidance: tuple[float, float] = Field(
+        (1.0, 1.0),
+        title="Guidance",
+        description="Scales of the teacher's guidance, from and to; 1 is none. Only lcm learns more than one.",
+    )
+    teacher_steps: int = Field(
+        50,
+        ge=2,
+        le=1000,
+        title="Teacher steps",
+        description="Of its ODE: of a pair's (reflow), of the grid (consistency).",
+    )
+    pairs: int = Field(20000, ge=16, title="Pairs", description="Of noise and the teacher's result, for reflow.")
+    first_steps: int = Field(
+        16, ge=1, le=512, title="First steps", description="Of the first student; each next has half. For progressive."
+    )
+    last_steps: int = Field(2, ge=1, le=512, title="Last steps", description="Of the last student. For progressive.")
+    target_ema: float = Field(
+        0.95, ge=0, lt=1, title="Target EMA", description="Memory of the average that the student is compared with."
+    )
+    compared: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field(
+        (1, 2, 4),
+        min_length=1,
+        max_length=6,
+        title="Compared",
+        description="Steps at which teacher and student are shown.",
+    )
+
+    def problem(self) -> str:
+        """What does not fit together, in one sentence; empty where all does."""
+        low, high = self.guidance
+        if not 1 <= low <= high <= 30:
+            return "the guidance goes from at least 1 up to at most 30"
+        if low < high and self.method != "lcm":
+            return f"{self.method} learns one guidance scale; give the same twice, or choose lcm"
+        if self.first_steps % self.last_steps or (self.first_steps // self.last_steps).bit_count() != 1:
+            return "halving the first steps must lead to the last ones, as 16 to 2"
+        return ""
+
+
+class DensityStudentTask(Distillation):
+    """A student of a model of points."""
+
+    unused = frozenset({"data.name", "data.size", "data.styles", "data.objects"})
+    kind: Literal["density_student"] = "density_student"
+    teacher: str = Field(
+        ..., title="Teacher", description="A run of a density, or a recipe of one, which is then run first (seconds)."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if problem := self.problem():
+            raise ValueError(problem)
+        return self
+
+
+class StudentTask(FinetuningTask, Distillation):
+    """A student of a Stable Diffusion: the base is the teacher."""
+
+    kind: Literal["student"] = "student"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if problem := self.problem():
+            raise ValueError(problem)
+        return self
+
+
 Task = Annotated[
     AutoencoderTask
     | TextTask
@@ -278,7 +352,9 @@ Task = Annotated[
     | InpaintingTask
     | ControlNetTask
     | LoraTask
-    | FullTask,
+    | FullTask
+    | DensityStudentTask
+    | StudentTask,
     Field(discriminator="kind"),
 ]
 

@@ -115,7 +115,14 @@ class DensityLearner:
     def _write(self, path: Path, step: int) -> None:
         classes = self.density.classes if self.task.classes else 0
         about = {"objective": self.task.objective, "classes": classes, "layers": self.task.layers, "step": step}
-        write_model(path, self.model, self.schedule, self.task.schedule, self.density, self.task.density, about)
+        more, own = self._more()
+        write_model(
+            path, self.model, self.schedule, self.task.schedule, self.density, self.task.density, about | own, more
+        )
+
+    def _more(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and settings that a kind of model has beside those of all."""
+        return {}, {}
 
 
 def write_model(
@@ -126,6 +133,7 @@ def write_model(
     points: Density,
     name: str,
     about: dict[str, Any],
+    more: dict[str, Tensor] | None = None,  # tensors
 ) -> None:
     """The weights, alpha and sigma at every whole time, and the density's components, with the settings as metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,5 +143,5 @@ def write_model(
     tensors |= {"centres": torch.from_numpy(points.centres).float(), "labels": torch.from_numpy(points.labels).float()}
     settings = {"density": name, "std": points.std, "schedule": schedule_name} | about
     part = path.with_suffix(".part")
-    save_file(tensors, part, metadata={"format": "pt", "unnoise": json.dumps(settings)})
+    save_file(tensors | (more or {}), part, metadata={"format": "pt", "unnoise": json.dumps(settings)})
     part.replace(path)

@@ -160,10 +160,11 @@ class Finetuning:
         arrays = {name: torch.from_numpy(array[picks]) for name, array in pool.rows.arrays.items()}
         eps = rng.standard_normal(arrays["x0"].shape, dtype=np.float32)
         return {
+            "u": torch.from_numpy(u),
+            "eps": torch.from_numpy(eps),
             **arrays,
             **{name: torch.stack([e[name] for e in embedded]) for name in embedded[0]},
             "t": torch.from_numpy((self.times(u) * (last + 1)).astype(np.int64)).clamp(0, last),
-            "eps": torch.from_numpy(eps),
         }
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

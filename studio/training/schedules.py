@@ -21,6 +21,12 @@ class Schedule(Protocol):
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Times [n] -> signal and noise scales [n]."""
 
+    def at(self, place: Tensor) -> Tensor:
+        """Places [n] on the way from data, 0, to noise, 1, to times [n]: those of even steps, as samplers take them."""
+
+    def boundary(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """c_skip and c_out [n] of a consistency function c_skip x + c_out x0: 1 and 0 at t = 0, unless x0 is x there."""
+
     def scheduler(self, prediction: str) -> Any:
         """The stock diffusers scheduler that samples what was trained on this schedule."""
 
@@ -46,6 +52,15 @@ class Discrete:
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return self.alphas.to(t.device)[t], self.sigmas.to(t.device)[t]
+
+    def at(self, place: Tensor) -> Tensor:
+        """The trailing spacing of diffusers (Lin et al. 2024, section 3.4)."""
+        return (STEPS * place).round().long().sub(1).clamp(0, STEPS - 1)
+
+    def boundary(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """LCMScheduler's: Song et al. 2023, appendix C, with sigma_data = 0.5 and times ten times as long."""
+        scaled = 10.0 * t
+        return 0.25 / (scaled**2 + 0.25), scaled / (scaled**2 + 0.25).sqrt()
 
     def scheduler(self, prediction: str) -> Any:
         from diffusers import DPMSolverMultistepScheduler
@@ -108,8 +123,14 @@ class Flow:
         self.shift = shift
 
     def times(self, u: Tensor) -> Tensor:
-        u = (1 - u).clamp(1e-4, 1)  # (0, 1]
-        return STEPS * self.shift * u / (1 + (self.shift - 1) * u)
+        return self.at((1 - u).clamp(1e-4, 1))  # (0, 1]
+
+    def at(self, place: Tensor) -> Tensor:
+        return STEPS * self.shift * place / (1 + (self.shift - 1) * place)
+
+    def boundary(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x0 = x - t v is x itself at t = 0."""
+        return torch.zeros_like(t), torch.ones_like(t)
 
     def alpha_sigma(self, t: Tensor) -> tuple[Tensor, Tensor]:
         return 1 - t / STEPS, t / STEPS

@@ -15,7 +15,8 @@ from studio.training.optim import Group
 class Learner(Protocol):
     """A model with its data and its loss. What happens at a step depends on the config and the step's number alone.
 
-    One with processes that draw its batches also has `close()`, which ends them when no more are needed.
+    One with processes that draw its batches also has `close()`, which ends them when no more are needed; one with other networks
+    that change also has `kept()`: those by name, for checkpoints.
     """
 
     def modules(self) -> dict[str, nn.Module]:

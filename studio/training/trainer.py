@@ -73,6 +73,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         folder.mkdir(parents=True, exist_ok=True)
         self.learner = learners.get(config.task.kind)(config, folder)
+        # A teacher that changes, a student's own average: written to checkpoints, but neither trained nor averaged.
+        self.kept = self.learner.kept() if hasattr(self.learner, "kept") else {}
         parameters = [p for m in self.learner.modules().values() for p in m.parameters()]
         self.trained = [p for g in self.learner.groups() for _, p in g.parameters]
         self.ema = EMA(parameters, config.ema)
@@ -196,7 +198,7 @@ class Trainer:
     def _save(self, final: bool) -> Checkpoint:
         state = {
             "step": self.step,
-            "modules": {name: m.state_dict() for name, m in self.learner.modules().items()},
+            "modules": {name: m.state_dict() for name, m in (self.learner.modules() | self.kept).items()},
             "optimizers": [o.state_dict() for o in self.optimizers],
             "ema": self.ema.state_dict(),
             "figures": {"sums": self.sums, "counted": self.counted},  # since the last report
@@ -209,7 +211,7 @@ class Trainer:
             self._cut_log()
             return
         state = checkpoint.load(path)
-        for name, module in self.learner.modules().items():
+        for name, module in (self.learner.modules() | self.kept).items():
             module.load_state_dict(state["modules"][name])
         for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(stored)

@@ -36,26 +36,34 @@ class Block(nn.Module):
 
 
 class PointMLP(ModelMixin, ConfigMixin):
-    """Points [n, 2], times [n] in 0..1000 and classes [n] -> [n, 2]. Class number `classes` means: no class."""
+    """Points [n, 2], times [n] in 0..1000, classes [n] and guidance scales w [n] -> [n, 2].
+
+    Class number `classes` means: no class. Only few-step students read the scale.
+    """
 
     @register_to_config
-    def __init__(self, hidden: int = 64, layers: int = 4, classes: int = 0):
+    def __init__(self, hidden: int = 64, layers: int = 4, classes: int = 0, guidance: bool = False):
         super().__init__()
         self.place = nn.Linear(2 * (1 + 2 * len(PLACE_FREQUENCIES)), hidden)
         self.time = nn.Linear(1 + 2 * len(TIME_FREQUENCIES), hidden)
         self.label = nn.Embedding(classes + 1, hidden) if classes else None
+        self.guidance = nn.Linear(1 + 2 * len(PLACE_FREQUENCIES), hidden, bias=False) if guidance else None
+        if self.guidance is not None:
+            nn.init.zeros_(self.guidance.weight)
         self.blocks = nn.ModuleList(Block(hidden) for _ in range(layers))
         self.out = nn.Linear(hidden, 2)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None, w: Tensor | None = None) -> Tensor:
         t = torch.as_tensor(t, device=x.device, dtype=x.dtype).expand(len(x)) / STEPS
         time = self.time(waves(t[:, None], TIME_FREQUENCIES))  # [n, hidden]
         if self.label is not None:
             if label is None:
                 label = torch.full((len(x),), self.label.num_embeddings - 1, device=x.device)
             time = time + self.label(label)
+        if self.guidance is not None and w is not None:
+            time = time + self.guidance(waves(w[:, None].to(x) / 8, PLACE_FREQUENCIES))
         time = silu(time)
         h = self.place(waves(x, PLACE_FREQUENCIES))
         for block in self.blocks:
