@@ -42,12 +42,12 @@ class PointMLP(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, hidden: int = 64, layers: int = 4, classes: int = 0, guidance: bool = False):
+    def __init__(self, hidden: int = 64, layers: int = 4, classes: int = 0, guided: bool = False):
         super().__init__()
         self.place = nn.Linear(2 * (1 + 2 * len(PLACE_FREQUENCIES)), hidden)
         self.time = nn.Linear(1 + 2 * len(TIME_FREQUENCIES), hidden)
         self.label = nn.Embedding(classes + 1, hidden) if classes else None
-        self.guidance = nn.Linear(1 + 2 * len(PLACE_FREQUENCIES), hidden, bias=False) if guidance else None
+        self.guidance = nn.Linear(1 + 2 * len(PLACE_FREQUENCIES), hidden, bias=False) if guided else None
         if self.guidance is not None:
             nn.init.zeros_(self.guidance.weight)
         self.blocks = nn.ModuleList(Block(hidden) for _ in range(layers))

@@ -39,7 +39,7 @@ class DensityStudentLearner(Student, DensityLearner):
         classes = self.density.classes if task.classes else 0
         teacher = PointMLP(task.hidden, task.layers, classes)
         teacher.load_state_dict(weights)
-        self.model = PointMLP(task.hidden, task.layers, classes, guidance=self.method.embeds_guidance)
+        self.model = PointMLP(task.hidden, task.layers, classes, guided=self.method.embeds_guidance)
         self.model.load_state_dict(weights, strict=False)
         self.network = self.model.to(config.device)
         self.first_teacher = {f"teacher.{name}": value.clone() for name, value in teacher.state_dict().items()}
