@@ -6,9 +6,9 @@ import { Plane } from "./lab_plane.js";
 import { distance, SOLVERS } from "./lab_solvers.js";
 import { make } from "./workbench.js";
 
-const STARTS = 40; // paths that are drawn
-const POINTS = 400; // that are measured
-const FINE = 64; // steps of the teacher
+const STARTS = 24; // paths that are drawn
+const POINTS = 160; // that are measured
+const FINE = 24; // Heun steps of the teacher
 const METHODS = { reflow: "Reflow (straight paths)", consistency: "Consistency (one jump)" };
 
 /** The teacher in a student's file, as a model of its own. */
@@ -60,7 +60,8 @@ export class Compare {
     this.errors = make("table", { class: "lab-errors" });
     this.teach = make("div", { class: "lab-row" }, this.method, this.start);
     this.counted = make("label", { class: "lab-choice" }, make("span", { text: "Student’s evaluations" }), this.count);
-    this.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-learned" }), "teacher", make("i", { class: "is-euler" }), "student"), this.counted, this.errors, this.teach);
+    this.legend = make("p", { class: "lab-legend" }, make("i", { class: "is-learned" }), "teacher", make("i", { class: "is-euler" }), "student");
+    this.plane.root.append(this.legend, this.counted, this.errors, this.teach);
   }
 
   async train() {
@@ -80,44 +81,53 @@ export class Compare {
     const teacher = teacherOf(model);
     Object.assign(this, { lab, teacher: teacher && new Learned(teacher), student: teacher && new Learned(model) });
     this.teach.hidden = Boolean(teacher) || lab.chosen === "none";
-    for (const each of [this.plane.canvas, this.counted, this.errors]) each.hidden = !teacher;
+    for (const each of [this.plane.canvas, this.legend, this.counted, this.errors]) each.hidden = !teacher;
     if (!teacher) this.plane.note.textContent = "Train a few-step student of the model in view, and see its paths over the teacher’s.";
+    else if (this.of !== model) this.measure(lab.schedule, model);
     this.draw();
+  }
+
+  /** What does not depend on the number of evaluations, once a model. */
+  measure(schedule, model) {
+    this.of = model;
+    this.noise = normal(2 * POINTS, stream(17));
+    const begin = this.noise.subarray(0, 2 * STARTS);
+    this.taught = SOLVERS.heun.path(this.teacher, schedule, begin, FINE);
+    this.fine = SOLVERS.heun.path(this.teacher, schedule, this.noise, FINE).at(-1);
+    this.consistency = model.settings.sampler === "consistency";
+    this.detours = { teacher: detour(this.taught), student: this.consistency ? null : detour(SOLVERS.heun.path(this.student, schedule, begin, FINE)) };
   }
 
   draw() {
     const { plane, lab, teacher, student, steps } = this;
     if (!lab || !teacher || !plane.begin()) return;
-    const { schedule, mixture, model } = lab;
-    const x = normal(2 * POINTS, stream(17));
-    const begin = x.subarray(0, 2 * STARTS);
+    const { schedule, mixture } = lab;
     plane.dots(lab.data, plane.colour("--ink-3"), 1.1, 0.45);
-    const taught = SOLVERS.heun.path(teacher, schedule, begin, FINE);
-    const learned = this.path(student, schedule, begin, steps, model.settings.sampler);
-    for (const [path, colour, width] of [[taught, "--accent", 1.2], [learned, "--lab-euler", 1.4]]) this.lines(path, plane.colour(colour), width);
-    plane.dots(learned.at(-1), plane.colour("--lab-euler"), 2.2, 1);
-    const fine = SOLVERS.heun.path(teacher, schedule, x, FINE / 2).at(-1);
-    const ends = { "Teacher, fine": fine, [`Teacher, ${steps}`]: SOLVERS.euler.path(teacher, schedule, x, steps).at(-1), [`Student, ${steps}`]: this.path(student, schedule, x, steps, model.settings.sampler).at(-1) };
-    const few = model.settings.sampler === "consistency" ? null : SOLVERS.heun.path(student, schedule, begin, FINE);
-    this.detours = { teacher: detour(taught), student: few && detour(few) };
+    const learned = this.path(student, schedule, this.noise, steps);
+    this.lines(this.taught, plane.colour("--accent"), 1.2);
+    this.lines(learned, plane.colour("--lab-euler"), 1.4);
+    plane.dots(learned.at(-1).subarray(0, 2 * STARTS), plane.colour("--lab-euler"), 2.2, 1);
+    const ends = { "Teacher, fine": this.fine, [`Teacher, ${steps}`]: SOLVERS.euler.path(teacher, schedule, this.noise, steps).at(-1), [`Student, ${steps}`]: learned.at(-1) };
     this.off = Object.fromEntries(Object.entries(ends).map(([name, points]) => [name, offMode(points, mixture)]));
-    this.show(ends, fine);
-    const straight = few ? `, the student’s ${this.detours.student.toFixed(3)} times` : "; the student jumps";
+    this.show(ends);
+    const straight = this.consistency ? "; the student jumps" : `, the student’s ${this.detours.student.toFixed(3)} times`;
     plane.note.textContent = `The teacher’s paths are ${this.detours.teacher.toFixed(3)} times as long as straight lines${straight}.`;
   }
 
-  path(learned, schedule, x, n, sampler) {
-    return sampler === "consistency" ? jumps(learned, schedule, x, n, stream(5)) : SOLVERS.euler.path(learned, schedule, x, n);
+  path(learned, schedule, x, n) {
+    return this.consistency ? jumps(learned, schedule, x, n, stream(5)) : SOLVERS.euler.path(learned, schedule, x, n);
   }
 
   lines(path, colour, width) {
-    for (let k = 0; k < path[0].length; k += 2) this.plane.line(path.map((points) => [points[k], points[k + 1]]), colour, width);
+    for (let k = 0; k < 2 * STARTS; k += 2) this.plane.line(path.map((points) => [points[k], points[k + 1]]), colour, width);
   }
 
-  show(ends, fine) {
+  show(ends) {
     const row = (...cells) => make("tr", {}, ...cells.map((text, at) => make(at ? "td" : "th", at ? { text } : { scope: "row", text })));
+    const drawnAnew = this.consistency && this.steps > 1; // its noise is its own, so it ends elsewhere
+    const away = (name, points) => (points === this.fine || (drawnAnew && name.startsWith("Student")) ? "" : distance(points, this.fine).toFixed(3));
     this.errors.replaceChildren(make("tr", {}, ...["Evaluations", "Off every mode", "From the teacher’s end"].map((text) => make("th", { text }))),
-      ...Object.entries(ends).map(([name, points]) => row(name, `${(100 * this.off[name]).toFixed(1)} %`, points === fine ? "" : distance(points, fine).toFixed(3))));
+      ...Object.entries(ends).map(([name, points]) => row(name, `${(100 * this.off[name]).toFixed(1)} %`, away(name, points))));
   }
 }
 

@@ -190,7 +190,7 @@ class Visualizer {
     this.title.title = request.prompt;
     const seed = run.saved?.seed ?? request.seed;
     const made = run.levels.length ? `${run.levels.length} of ${run.feed.total} steps` : "no step yet";
-    this.words.textContent = [facts.model ?? request.model, facts.sampler, run.ended && run.feed.state === "done" ? `${run.levels.length} steps` : made, `CFG ${request.guidance_scale}`, `seed ${seed}`].filter(Boolean).join(" · ");
+    this.words.textContent = [facts.model ?? request.model, facts.sampler, run.ended && run.feed.state === "done" ? `${run.levels.length} ${run.levels.length === 1 ? "step" : "steps"}` : made, `CFG ${request.guidance_scale}`, `seed ${seed}`].filter(Boolean).join(" · ");
     this.picker.mark(run.saved?.id ?? null, run.job);
     this.drawImages();
     const lacks = message ?? (run.ended && run.levels.length && !run.hasFrames ? UNSEEN : run.isBare ? BARE : "");

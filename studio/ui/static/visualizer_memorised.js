@@ -106,7 +106,7 @@ export class Memorised {
     const { panels, set } = this;
     panels.network.root.hidden = panels.apart.root.hidden = panels.nearest.root.hidden = !found.network;
     set.draw(panels.ideal.canvas, found.mean);
-    panels.ideal.words.textContent = found.effective < 1.01 ? `training picture ${found.likeliest + 1}` : `of ${figure(found.effective)} pictures`;
+    panels.ideal.words.textContent = found.effective < 1.01 ? `training picture ${found.likeliest + 1}` : `of ${some(found.effective)} pictures`;
     if (found.network) {
       set.draw(panels.network.canvas, found.network);
       const apart = pixelsOf(found.network.map((value, at) => value - found.mean[at]), trace.channels);
@@ -147,7 +147,7 @@ export class Memorised {
     const { trace } = this.traced;
     if (!trace || !this.ideal) return {};
     const { alpha, noise, effective, apart, nearest } = this.at(Math.min(this.cursor.step, trace.steps - 1));
-    return { alpha: figure(alpha), noise: figure(noise), effective: effective < 10 ? effective.toFixed(1) : effective.toFixed(0), count: this.ideal.count.toLocaleString("en"), apart: figure(apart), nearest: figure(nearest?.distance) };
+    return { alpha: figure(alpha), noise: figure(noise), effective: some(effective), count: this.ideal.count.toLocaleString("en"), apart: figure(apart), nearest: figure(nearest?.distance) };
   }
 }
 
@@ -165,6 +165,10 @@ function verdict(steps, rows, { ideal, apart, total }, end) {
     ? `The end lies ${figure(near)} from training picture ${end.nearest.picture + 1}, where training pictures${some} are ${figure(apart)} from their own nearest neighbours: it repeats that picture.`
     : `The end lies ${figure(near)} from the nearest training picture; training pictures${some} are ${figure(apart)} from their own nearest neighbours, so it is a picture of its own, not a copy.`;
   return `${parting}. ${then}`;
+}
+
+function some(pictures) {
+  return pictures < 10 ? pictures.toFixed(1) : pictures.toFixed(0);
 }
 
 function percent(share) {
