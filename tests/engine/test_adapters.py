@@ -64,9 +64,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def manager(models: Path, tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(Settings(models=(models,), outputs=tmp_path, device="cpu"))
+@pytest.fixture(scope="module")
+def manager(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    manager = Manager(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
     yield manager
     manager.unload()
 
@@ -123,9 +123,16 @@ def test_a_union_s_mode_is_the_annotator_s(manager: Manager, models: Path) -> No
     given = {"controlnet_conditioning_scale": 0.7, "control_guidance_end": 0.7}
     expected = bare(name, folder, {"controlnet": net}, control_image=[STORED[OTHER]], control_mode=[1], **given)
     assert np.array_equal(np.asarray(made.image), expected) and made.recipe.pipeline == name
-    two = make(manager, asked(manager, "sdxl", unit, unit | {"control_mode": 3}))
-    given = {"control_image": [STORED[OTHER]] * 2, "control_mode": [1, 3], "controlnet_conditioning_scale": [1.0, 1.0]}
-    assert np.array_equal(np.asarray(two.image), bare(name, folder, {"controlnet": [net, net]}, **given))
     with pytest.raises(InvalidRequest, match=r"several kinds of control: choose an annotator.*openpose") as refused:
         asked(manager, "sdxl", unit | {"annotator": "shuffle"})
     assert refused.value.field == "parts.0.control_mode"
+
+
+@pytest.mark.sweep
+def test_two_of_a_union_act_together(manager: Manager, models: Path) -> None:
+    unit = {"kind": "controlnet", "model": "union", "image": OTHER, "source": OTHER, "annotator": "depth_midas"}
+    net, folder = diffusers.ControlNetUnionModel.from_pretrained(models / "control/union"), models / "sdxl"
+    name = "StableDiffusionXLControlNetUnionPipeline"
+    two = make(manager, asked(manager, "sdxl", unit, unit | {"control_mode": 3}))
+    given = {"control_image": [STORED[OTHER]] * 2, "control_mode": [1, 3], "controlnet_conditioning_scale": [1.0, 1.0]}
+    assert np.array_equal(np.asarray(two.image), bare(name, folder, {"controlnet": [net, net]}, **given))

@@ -63,9 +63,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def manager(models: Path, tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(Settings(models=(models,), outputs=tmp_path, device="cpu"))
+@pytest.fixture(scope="module")
+def manager(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    manager = Manager(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
     yield manager
     manager.unload()
 
@@ -182,6 +182,7 @@ def test_run_stage_by_stage_it_is_the_same_picture(manager: Manager) -> None:
             break
         except OutOfMemory:
             size = size * 5 // 4
+    manager.set_budget(None)
     assert made.recipe.pixels == expected
 
 

@@ -39,9 +39,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def manager(models: Path, tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(Settings(models=(models,), outputs=tmp_path, device="cpu"))
+@pytest.fixture(scope="module")
+def manager(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Manager]:
+    manager = Manager(Settings(models=(models,), outputs=tmp_path_factory.mktemp("outputs"), device="cpu"))
     yield manager
     manager.unload()
 

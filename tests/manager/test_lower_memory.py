@@ -91,11 +91,11 @@ def peak(models: Path, shape: Shape) -> int:
 
 
 def test_a_batch_that_the_budget_does_not_hold_is_made_one_by_one(models: Path, tmp_path: Path) -> None:
-    budget = peak(models, Shape(64, 64, 1))
-    assert budget < peak(models, Shape(64, 64, 4))
-    results = made(models, tmp_path, budget, width=64, height=64, count=4, batch_size=4)
+    budget = peak(models, Shape(32, 32, 1))
+    assert budget < peak(models, Shape(32, 32, 4))
+    results = made(models, tmp_path, budget, width=32, height=32, count=4, batch_size=4)
     assert [result.recipe.notes for result in results] == 4 * [("denoised one image at a time",)]
-    free = made(models, tmp_path / "free", None, width=64, height=64)
+    free = made(models, tmp_path / "free", None, width=32, height=32)
     assert free[0].recipe.pixels == results[0].recipe.pixels
 
 
@@ -115,8 +115,8 @@ def test_a_decoder_that_the_budget_does_not_hold_decodes_in_tiles(
     # The tiny U-Net is hungrier than its autoencoder; real ones are not.
     monkeypatch.setattr(estimate, "UNET_ELEMENTS", 1)
     monkeypatch.setattr(estimate, "KL_ELEMENTS", 60)
-    budget = peak(models, Shape(64, 64))
-    (result,) = made(models, tmp_path, budget, width=128, height=128)
+    budget = peak(models, Shape(48, 48))
+    (result,) = made(models, tmp_path, budget, width=64, height=64)
     assert result.recipe.notes == ("decoded in tiles",)
 
 
