@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 
 def test_importing_the_package_loads_nothing() -> None:
     code = "import sys, studio; print(sorted(m for m in sys.modules if m.startswith(('studio.', 'torch', 'pydantic'))))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
+@pytest.mark.sweep  # by default in tests/test_studio.py, with a smaller model and a studio that is open already
 def test_five_lines_make_a_picture(root: Path, tmp_path: Path) -> None:
     """As the README has it, with the starter model."""
     code = f"""

@@ -90,6 +90,11 @@ def test_an_image_depends_on_its_own_seed_and_its_settings_come_back(studio: Stu
         assert pixel_hash(image.mode, image.size, image.tobytes()) == second.sha256
 
 
+def test_in_one_call_from_python(studio: Studio) -> None:
+    [picture] = studio.generate(requested())
+    assert picture.size == (64, 64)
+
+
 def test_cancel_takes_effect_within_one_step(studio: Studio) -> None:
     job = studio.submit(requested(steps=500))
     following = studio.follow(job)

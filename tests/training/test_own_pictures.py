@@ -11,11 +11,14 @@ from PIL import Image
 
 from studio.core.errors import InvalidRequest
 from studio.manager.disk.catalog import Catalog
+from studio.training.cli import main
 from studio.training.config import DataConfig, parse
 from studio.training.datasets.folder import OwnPictures, bucket_shapes, listing, nearest_shape
 from studio.training.look import look
+from studio.training.runs import RECIPE as RECIPE_FILE
 from studio.training.runs import Runs
 from tests.models.tiny_models import stable_diffusion
+from tests.sweeps import one_in
 from tests.training import pictures
 from tests.training.test_runs import RECIPE, until
 
@@ -142,7 +145,17 @@ def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path / "runs", recipes, tmp_path / "models", niceness=0)
 
 
-def test_a_lora_is_trained_on_own_pictures_exported_and_listed(runs: Runs, tmp_path: Path) -> None:
+def train_here(runs: Runs, path: Path) -> None:
+    """What a run's process does."""
+    assert main([str(path / RECIPE_FILE), "--run", str(path), "--json"]) == 0
+
+
+@pytest.mark.parametrize("in_a_process", one_in(2, [False, True]))  # a run's process: test_runs.py, by default
+def test_a_lora_is_trained_on_own_pictures_exported_and_listed(
+    in_a_process: bool, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not in_a_process:
+        monkeypatch.setattr(Runs, "_launch", train_here)
     own = str(pictures.folder(tmp_path / "own"))
     with pytest.raises(InvalidRequest, match="Choose a folder"):
         runs.start("own", {})
