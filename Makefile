@@ -12,13 +12,14 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 # pytest with a browser to drive.
 PYTEST = UNNOISE_BROWSER="$$($(PY) scripts/browser.py)" && export UNNOISE_BROWSER && exec $(PY) -m pytest
 
-.PHONY: help run test test-all setup setup-dev lint format clean
+.PHONY: help run test test-all zoo setup setup-dev lint format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run       install what is missing and open the studio (flags: make run ARGS=\"--port 8000\")"
 	@echo "make test      install what is missing and run the tests"
 	@echo "make test-all  the same, and every case of the sweeps whose representatives make test runs"
+	@echo "make zoo       train the tiny models of every architecture, resumable (one: make zoo ARGS=lcm)"
 	@echo "make setup     only install"
 	@echo "make lint      ruff and mypy"
 	@echo "make format    let ruff rewrite the code"
@@ -32,6 +33,9 @@ test: $(DEV_STAMP)
 
 test-all: $(DEV_STAMP)
 	@$(PYTEST) -m "" $(ARGS)
+
+zoo: $(RUN_STAMP)
+	@exec $(PY) scripts/zoo.py $(ARGS)
 
 setup: $(RUN_STAMP)
 

@@ -2,6 +2,7 @@
 
 from studio.training import (  # noqa: F401
     autoencoder,
+    classes,
     classifier,
     controlnet,
     density,

@@ -219,6 +219,24 @@ class PixelsTask(Plain):
     sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
 
 
+class ClassesTask(Plain):
+    """Latent diffusion conditioned on a class: a DiT."""
+
+    kind: Literal["classes"] = "classes"
+    model: dict[str, Any] = Field(
+        default_factory=dict, title="Model", description="Sizes, as DiTTransformer2DModel names them."
+    )
+    objective: str = Field("v", title="Objective", description="What the denoiser predicts: epsilon, x0 or v.")
+    schedule: str = Field("scaled_linear", title="Schedule", description="How signal turns into noise.")
+    schedule_options: dict[str, float] = Field(default_factory=dict, title="Schedule options", description="Its ends.")
+    weighting: str = Field("uniform", title="Weighting", description="Weight of each noise level in the loss.")
+    loss: Loss = "mse"
+    autoencoder: str = Field(..., title="Autoencoder", description="Folder of a trained autoencoder.")
+    pictures: int = Field(20000, ge=16, title="Pictures", description="Pictures whose latents are kept.")
+    sample_steps: int = Field(20, ge=1, le=1000, title="Sample steps", description="Solver steps of a sample.")
+    sample_cfg: float = Field(3.0, ge=1, le=30, title="Sample CFG", description="Guidance of a sample.")
+
+
 class DensityTask(Plain):
     """Diffusion of points in the plane."""
 
@@ -347,6 +365,7 @@ Task = Annotated[
     | TextTask
     | DiffusionTask
     | PixelsTask
+    | ClassesTask
     | DensityTask
     | ClassifierTask
     | InpaintingTask
@@ -365,6 +384,12 @@ class About(Plain):
     makes: str = Field("", title="Makes", description="What comes out of it, and what it needs.")
     minutes: float | None = Field(None, gt=0, title="Minutes", description="That the run took.")
     measured_on: str = Field("", title="Measured on", description="The machine that it took them on.")
+    paper: str = Field("", title="Paper", description="Where the method is from.")
+    defaults: dict[str, Any] = Field(
+        default_factory=dict,
+        title="Defaults",
+        description="Settings that suit the result: sampler, steps, guidance_scale.",
+    )
 
 
 class TrainConfig(Plain):

@@ -12,6 +12,7 @@ from studio.training.config import TrainConfig
 FIRST = frozenset(
     {"name", "seed", "steps", "batch", "optimizer.learning_rate", "task.density"}
     | {"data.folder", "data.size", "data.crop", "data.flip"}
+    | {"task.teacher", "task.method", "task.guidance"}
     | {"task.base", "task.trigger", "task.rank", "task.alpha", "task.text_encoder"}
 )
 FIXED = frozenset({"about", "title"})

@@ -200,7 +200,12 @@ class Runs:
             raise InvalidRequest("This run has no model that pictures can be made with yet.")
         config, target = self.config(run), self._models / "trained" / run
         part = target.with_name(f".{run}.{os.getpid()}.part")
-        card = {"title": view.title, "description": f"Trained here: {view.step:,} steps of {config.name}."}
+        trained, about = f"Trained here: {view.step:,} steps of {config.name}.", config.about
+        card = {
+            "title": view.title,
+            "description": " ".join(text for text in (about.makes, trained, about.paper) if text),
+            "defaults": about.defaults,
+        }
         text = json.dumps(card, indent=2) + "\n"
         try:
             if config.task.exports == "file":

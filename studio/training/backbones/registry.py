@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor, nn
 from transformers import CLIPTextModel
@@ -50,7 +51,7 @@ class OneTextEncoder:
         return AttnProcessor()
 
     def load_text(self, folder: Path) -> nn.Module:
-        return CLIPTextModel.from_pretrained(folder / "text_encoder", attn_implementation="eager")
+        return CLIPTextModel.from_pretrained(folder / "text_encoder", attn_implementation="eager", dtype=torch.float32)
 
     def encode(self, text: nn.Module, ids: Tensor, mask: Tensor) -> Tensor:
         return text(ids, attention_mask=None if self.pads else mask)[0]  # [n, tokens, width]

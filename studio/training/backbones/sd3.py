@@ -102,7 +102,9 @@ class SD3:
 
     def load_text(self, folder: Path) -> TextEncoders:
         return TextEncoders(
-            CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder", attn_implementation="eager")
+            CLIPTextModelWithProjection.from_pretrained(
+                folder / "text_encoder", attn_implementation="eager", dtype=torch.float32
+            )
         )
 
     def encode(self, text: nn.Module, ids: Tensor, mask: Tensor) -> Text:
