@@ -29,7 +29,6 @@ DRAWING = {"euler_a", "dpm2_a", "dpmpp_2s_a", "dpmpp_3m_sde"}
 CARRIED = ("linspace", "trailing", "leading")
 CLOSE = 1e-4
 LOOSER = {"dpmpp_sde": 1e-3, "dpm_adaptive": 3e-3}  # a Brownian motion is rough; lengths of steps follow small numbers
-BY_STATISTICS = {"sa_solver"}  # has no short definition to be held against: test_samplers.py
 # On the model's own spacing these have steps of one length, as diffusers has them: where that is not the grid's, it is
 # no definition that they could be held against.
 ONE_LENGTH = {"ddim", "pndm"}
@@ -37,7 +36,7 @@ ONE_LENGTH = {"ddim", "pndm"}
 CELLS = [
     (sampler, spacing, prediction, carried)
     for sampler, row in SOLVERS.items()
-    if row.scheduler and "epsilon" in row.predictions and sampler not in BY_STATISTICS
+    if row.scheduler and "epsilon" in row.predictions
     for spacing in row.spacings
     for prediction in sorted(row.predictions)
     for carried in CARRIED
@@ -137,9 +136,15 @@ def _solve(made: Run, sampler: str, prediction: str, x: np.ndarray, sigmas: np.n
         "dpm_adaptive": lambda: solvers.dpm_adaptive(denoise, x, low, high)[0],
         "lcm": lambda: solvers.lcm(denoise, x, sigmas, made.scheduler.timesteps.numpy(), made.draw),
         "tcd": lambda: solvers.tcd(denoise, x, made.scheduler.timesteps.numpy(), TRAINING.__getitem__, made.draw),
+        "sa_solver": lambda: solvers.sa_solver(denoise, x, sigmas, made.draw, _stirred),
         "pndm": lambda: solvers.plms(*_predicting(prediction), x, sigmas),
     }
     return special[sampler]() if sampler in special else getattr(solvers, sampler)(denoise, x, sigmas)
+
+
+def _stirred(sigma: float) -> float:
+    """SA-Solver's tau as diffusers has it: noise is added in the middle of the schedule alone."""
+    return float(200 <= np.interp(math.log(sigma), np.log(TRAINING), np.arange(len(TRAINING))) <= 800)
 
 
 def brownian(low: float, high: float) -> Callable[[float, float], np.ndarray]:

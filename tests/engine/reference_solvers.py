@@ -217,6 +217,29 @@ def unipc(f: Denoise, x: Array, sigmas: Array) -> Array:
     return x
 
 
+def sa_solver(f: Denoise, x: Array, sigmas: Array, draw: Draw, tau: Callable[[float], float]) -> Array:
+    """SA-Solver (Xue et al. 2023): between levels the variance-controlled SDE, whose prediction is a line through two; as its
+    authors do at this order, the line's slope is weighed as if the kernel were one. Every state but the first is corrected
+    with the prediction made at it and the noise that led to it; the last step has no slope."""
+
+    def step(x: Array, x0: Array, slope: Array | float, a: float, b: float, noise: Array) -> Array:
+        h, g = math.log(a / b), 1 + tau(a) ** 2
+        grown = b * math.sqrt(-math.expm1(-2 * (g - 1) * h)) * noise
+        return math.exp(-g * h) * x - math.expm1(-g * h) * x0 + g * h**2 / 2 * slope + grown
+
+    start = past = noise = before = None
+    for i, (a, b) in enumerate(pairwise(sigmas)):
+        x0, slope = f(x, a), 0.0
+        if past is not None:
+            slope = (x0 - past) / math.log(before / a)
+            x = step(start, past, slope, before, a, noise)
+        if b == 0:
+            return x0
+        start, past, noise, before = x, x0, draw(), a
+        x = step(x, x0, slope if i + 2 < len(sigmas) else 0.0, a, b, noise)
+    return x
+
+
 def dpm_solver(f: Denoise, x: Array, a: float, b: float, order: int, r: float = 0.5) -> Array:
     """One step of DPM-Solver-1, -2 or -3 (Lu et al. 2022) from level a to b."""
     h = math.log(a / b)

@@ -38,12 +38,14 @@ def run(sampler: str, spacing: str, prediction: str, steps: int, own: str = "") 
     return sample(build_scheduler(config, sampler, spacing, steps, "sd1"), steps, prediction)
 
 
-# Cells are held against their definitions in test_sampler_oracle.py; here are those that it does not measure, and each
-# prediction.
+# Cells are held against their definitions in test_sampler_oracle.py; here each solver is tried with each prediction.
 @pytest.mark.parametrize(
     ("sampler", "spacing", "prediction"),
-    one_in(4, ((sampler, "default", kind) for sampler, row in DENOISING for kind in sorted(row.predictions)))
-    + [("sa_solver", spacing, "epsilon") for spacing in SOLVERS.get("sa_solver").spacings[1:]],
+    one_in(
+        4,
+        [(sampler, "default", kind) for sampler, row in DENOISING for kind in sorted(row.predictions)]
+        + [("sa_solver", spacing, "epsilon") for spacing in SOLVERS.get("sa_solver").spacings[1:]],
+    ),
 )
 def test_many_steps_land_on_the_data(sampler: str, spacing: str, prediction: str) -> None:
     """The exact probability flow carries a start z to mean + std z: a solver may be inexact, but not shuffle it."""
