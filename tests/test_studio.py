@@ -105,7 +105,7 @@ def test_cancel_takes_effect_within_one_step(studio: Studio) -> None:
     assert studio.job(job).images == ()
 
 
-@pytest.mark.sweep  # by default with a worker that only pretends, in tests/jobs, and for a model's load in test_studio_models
+@pytest.mark.sweep  # by default with a worker that only pretends, in tests/jobs
 def test_a_killed_worker_loses_its_own_job_only(studio: Studio) -> None:
     doomed, next_one = studio.submit(requested(steps=500)), studio.submit(requested())
     next(event for event in studio.follow(doomed) if isinstance(event, Step))

@@ -72,6 +72,7 @@ def test_why_a_model_cannot_be_loaded_is_told_at_it_and_what_was_there_stays(stu
     assert studio.memory().pending == ()
 
 
+@pytest.mark.sweep  # by default without the engine, in tests/jobs
 def test_a_killed_worker_says_so_at_the_model_it_was_asked_for_and_the_next_keeps_the_budget(studio: Studio) -> None:
     own = until(studio, lambda view: view.budget > 0).budget
     studio.manage(MemoryCommand(action="budget", bytes=64 << 20))
