@@ -40,6 +40,7 @@ MORE = {
         "task.model": {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2},
         "task.sample_prompts": [],
     },
+    "sdxl": {"task.model.block_out_channels": [32, 32], "task.sample_prompts": []},
 }
 CALLS = {"ddpm": {"batch_size": 1}, "dit": {"class_labels": [3]}}
 NAMES = [path.stem.removeprefix("zoo-") for path in recipes([])]
