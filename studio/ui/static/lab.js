@@ -21,6 +21,7 @@ const DENSITIES = { eight_gaussians: "Eight Gaussians", two_moons: "Two moons", 
 const LENGTHS = [1000, 10_000];
 const MARKS = [100, 1000, 10_000]; // training steps that are one press away
 const PREDICTIONS = { flow: ["Velocity (flow)", "flow"], epsilon: ["Noise (epsilon)", "linear"], v: ["v", "linear"], x0: ["Data (x0)", "linear"] };
+const GUIDED = "The guided noise is ε̂ − w σ ∇ log p(c | x_t) (Dhariwal and Nichol 2021); classifier-free guidance takes the model’s own difference for it (Ho and Salimans 2022). A classifier can be right about the class and still have a rough gradient.";
 const MOTIONS = { learned: "Backwards, learned", exact: "Backwards, exact score", ddpm: "Backwards, DDPM", quiet: "DDPM, its noise switched off", forward: "Forwards, noise added" };
 
 export function mount({ element, props }) {
@@ -86,7 +87,7 @@ export class Laboratory {
     const motion = make("select", { "aria-label": "Motion", onchange: () => this.setMotion(motion.value) }, ...Object.entries(MOTIONS).map(([value, text]) => make("option", { value, text })));
     particles.plane.root.append(motion);
     field.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-exact" }), "exact", make("i", { class: "is-learned" }), "learned", make("i", { class: "is-error" }), "error"));
-    guidance.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-exact" }), "closed form", make("i", { class: "is-euler" }), "classifier", make("i", { class: "is-heun" }), "model"), this.guide.root);
+    guidance.plane.root.append(make("p", { class: "lab-legend" }, make("i", { class: "is-exact" }), "closed form", make("i", { class: "is-euler" }), "classifier", make("i", { class: "is-heun" }), "model"), this.guide.root, make("p", { class: "lab-note", text: GUIDED }));
     const steps = make("input", { type: "number", min: 1, max: 100, value: paths.steps, "aria-label": "Solver steps", oninput: () => {
       paths.steps = Math.max(1, Math.min(100, Math.round(Number(steps.value)) || 1));
       paths.draw();
@@ -148,7 +149,7 @@ export class Laboratory {
     clearTimeout(this.timer);
     try {
       const all = await ask("runs");
-      this.runs = all.filter(({ kind }) => KINDS.includes(kind));
+      this.runs = all.filter(({ id, kind }) => KINDS.includes(kind) && !id.startsWith("break-"));
       this.list();
       await this.guide.follow(all);
       await this.follow();

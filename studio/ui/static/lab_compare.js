@@ -9,6 +9,7 @@ import { make } from "./workbench.js";
 const STARTS = 24; // paths that are drawn
 const POINTS = 160; // that are measured
 const FINE = 24; // Heun steps of the teacher
+const SAYS = "Reflow trains on pairs of noise and the teacher’s end, min E‖(ε − x_0) − v(x_t, t)‖², until the paths are straight (Liu et al. 2023). A consistency model is trained so that f(x_t, t) is the same x_0 all along a path (Song et al. 2023).";
 const METHODS = { reflow: "Reflow (straight paths)", consistency: "Consistency (one jump)" };
 
 /** The teacher in a student's file, as a model of its own. */
@@ -61,7 +62,7 @@ export class Compare {
     this.teach = make("div", { class: "lab-row" }, this.method, this.start);
     this.counted = make("label", { class: "lab-choice" }, make("span", { text: "Student’s evaluations" }), this.count);
     this.legend = make("p", { class: "lab-legend" }, make("i", { class: "is-learned" }), "teacher", make("i", { class: "is-euler" }), "student");
-    this.plane.root.append(this.legend, this.counted, this.errors, this.teach);
+    this.plane.root.append(this.legend, this.counted, this.errors, this.teach, make("p", { class: "lab-note", text: SAYS }));
   }
 
   async train() {

@@ -35,7 +35,7 @@ export const TRAINED_FAULTS = [
     name: "ema",
     title: "No EMA",
     says: "The same training at a constant rate twice: the weights that are sampled are averaged over the last hundred steps, or are the last ones as they are.",
-    runs: [0.99, 0].map((ema) => ({ ...GAUSSIANS, ema, batch: 128, "optimizer.decay": 0 })),
+    runs: [0.99, 0].map((ema) => ({ ...GAUSSIANS, ema, batch: 128, "optimizer.decay": 0, "optimizer.learning_rate": 0.02 })),
     measure([averaged, raw]) {
       const shares = [averaged, raw].map((files) => files.slice(-JITTER).map((file) => astray(sample(file), file)));
       const [right, wrong] = [averaged, raw].map((files) => sample(files.at(-1)));
