@@ -50,14 +50,23 @@ def wide_xl() -> dict[str, Any]:
     }
 
 
+@builder("StableDiffusionXLPipeline")
+def eightfold_xl() -> dict[str, Any]:
+    """T2I-Adapters count on latents of an eighth of the picture's side."""
+    return tiny_models.xl_components() | {"vae": c.vae_kl(levels=4)}
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     tiny_models.stable_diffusion(root / "sd1")
     wide_xl(root / "sdxl")
+    eightfold_xl(root / "eightfold")
     for name, channels in (("canny", 1), ("color", 3)):
         adapter = diffusers.T2IAdapter(channels, [16, 32], 1, 8, "full_adapter")
         noisy(adapter, channels).save_pretrained(root / "t2i" / name)
+    wide = diffusers.T2IAdapter(3, [16, 32, 32, 32], 1, 16, "full_adapter_xl")  # as published: one more than levels
+    noisy(wide, 2).save_pretrained(root / "t2i/wide")
     unet = diffusers.UNet2DConditionModel.from_pretrained(root / "sdxl/unet", local_files_only=True)
     union = diffusers.ControlNetUnionModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16))
     noisy(union, 5).save_pretrained(root / "control/union")
@@ -73,7 +82,7 @@ def manager(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def asked(manager: Manager, model: str, *parts: dict[str, Any], **values: Any) -> GenerationRequest:
     listed = manager.catalog.models()
-    names = {word: info.id for info in listed for word in ("canny", "color", "union") if word in info.id}
+    names = {word: info.id for info in listed for word in ("canny", "color", "wide", "union") if word in info.id}
     units = [{"image": EDGES} | part | {"model": names.get(part.get("model", ""), "")} for part in parts]
     given = {"model": model, "prompt": "a heart", "sampler": "euler", "steps": 3, "seed": 7, "guidance_scale": 5.0}
     return resolve(GenerationRequest(**given | values, parts=units), find_model(listed, model), listed)
@@ -104,6 +113,17 @@ def test_t2i_adapters_are_the_stock_pipeline_s_alone_and_together(manager: Manag
     assert np.array_equal(np.asarray(both.image), bare(name, folder, {"adapter": list(nets.values())}, **given))
     nowhere = make(manager, asked(manager, "sd1", first | {"mask": BLACK}))
     assert nowhere.recipe.pixels == make(manager, asked(manager, "sd1")).recipe.pixels
+
+
+def test_a_t2i_adapter_acts_in_its_share_of_the_steps(manager: Manager, models: Path) -> None:
+    unit = {"kind": "t2i_adapter", "model": "wide", "end": 0.5}
+    made = make(manager, asked(manager, "eightfold", unit, steps=4))
+    name, adapter = "StableDiffusionXLAdapterPipeline", diffusers.T2IAdapter.from_pretrained(models / "t2i/wide")
+    given = {"image": STORED[EDGES], "adapter_conditioning_factor": 0.5, "num_inference_steps": 4}
+    assert np.array_equal(np.asarray(made.image), bare(name, models / "eightfold", {"adapter": adapter}, **given))
+    color, late = {"kind": "t2i_adapter", "model": "color"}, {"kind": "t2i_adapter", "model": "canny", "start": 0.9}
+    both = make(manager, asked(manager, "sd1", color, late))  # the other one begins after the last step
+    assert both.recipe.pixels == make(manager, asked(manager, "sd1", color)).recipe.pixels
 
 
 def test_what_no_pipeline_has_together_is_refused(manager: Manager) -> None:

@@ -1,4 +1,5 @@
-"""What every unit of control has, a ControlNet or a T2I-Adapter: a picture to follow, what made it, how closely and where."""
+"""What every unit of control has, a ControlNet or a T2I-Adapter: a picture to follow, what made it, how closely, where
+and when."""
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -7,8 +8,10 @@ from pydantic import Field
 from studio.core.annotators import NONE, Annotate, Annotation
 from studio.core.fields import ImageHash, Name, Number, extra
 from studio.core.parts.base import PartBase
+from studio.core.parts.step_range import End, Start, check_range
 
 if TYPE_CHECKING:
+    from studio.core.models import ModelInfo
     from studio.core.request import GenerationRequest
 
 
@@ -58,9 +61,16 @@ class ControlUnit(PartBase):
         ),
     )
 
+    start: Start = 0.0
+    end: End = 1.0
+
     def images(self) -> dict[str, str]:
         """Without the source, which is a record alone."""
         return {name: digest for name, digest in super().images().items() if name != "source"}
+
+    def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> Self:
+        check_range(self)
+        return self
 
     def prepared(self, request: "GenerationRequest", annotate: Annotate) -> Self:
         """With the control image made, where a picture and an annotator were given."""

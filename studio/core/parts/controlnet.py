@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 
 from studio.core.errors import InvalidRequest
-from studio.core.fields import Integer, Name, Number, extra
+from studio.core.fields import Integer, Name, extra
 from studio.core.parts.control_unit import ControlUnit
 
 if TYPE_CHECKING:
     from studio.core.models import ModelInfo
-    from studio.core.request import GenerationRequest
 
 
 UNION = "union"  # the variant of a file for several kinds of control
@@ -40,22 +39,6 @@ class ControlNet(ControlUnit):
         description="The ControlNet's file or folder. Empty: the only one here that fits the model.",
         json_schema_extra=extra(widget="model", model_kind="controlnet"),
     )
-    start: Number = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        title="Start",
-        description="The share of the steps after which it begins to act.",
-        json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
-    )
-    end: Number = Field(
-        1.0,
-        ge=0.0,
-        le=1.0,
-        title="End",
-        description="The share of the steps after which it no longer acts.",
-        json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
-    )
     control_mode: Integer | None = Field(
         None,
         ge=0,
@@ -84,8 +67,3 @@ class ControlNet(ControlUnit):
                     field="control_mode",
                 )
         return self.model_copy(update={"model": file.id, "control_mode": mode})
-
-    def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "ControlNet":
-        if self.start >= self.end:
-            raise InvalidRequest(f"Start must lie before End; got {self.start:g} and {self.end:g}.", field="start")
-        return self

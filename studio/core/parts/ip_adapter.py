@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from studio.core.errors import InvalidRequest
 from studio.core.fields import ImageHash, Name, Number, extra
 from studio.core.parts.base import PartBase
+from studio.core.parts.step_range import End, Start, check_range
 
 if TYPE_CHECKING:
     from studio.core.models import ModelInfo
@@ -49,22 +49,8 @@ class IPAdapter(PartBase):
         description="How much of the reference is added to the prompt. 0 is nothing.",
         json_schema_extra=extra(soft=(0, 1.5, 0.05)),
     )
-    start: Number = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        title="Start",
-        description="The share of the steps after which it begins to act.",
-        json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
-    )
-    end: Number = Field(
-        1.0,
-        ge=0.0,
-        le=1.0,
-        title="End",
-        description="The share of the steps after which it no longer acts.",
-        json_schema_extra=extra(soft=(0, 1, 0.05), advanced=True),
-    )
+    start: Start = 0.0
+    end: End = 1.0
     mask: ImageHash | None = Field(
         None,
         title="Mask of effect",
@@ -73,6 +59,5 @@ class IPAdapter(PartBase):
     )
 
     def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "IPAdapter":
-        if self.start >= self.end:
-            raise InvalidRequest(f"Start must lie before End; got {self.start:g} and {self.end:g}.", field="start")
+        check_range(self)
         return self

@@ -1,6 +1,6 @@
 """A T2I-Adapter (Mou et al. 2023): a small network that has the result follow a picture, called once a run."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -30,11 +30,11 @@ class T2IAdapter(ControlUnit):
         json_schema_extra=extra(widget="model", model_kind="t2i_adapter"),
     )
 
-    def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> "T2IAdapter":
+    def resolved(self, request: "GenerationRequest", model: "ModelInfo") -> Self:
         if any(part.kind == "controlnet" for part in request.parts):
             raise InvalidRequest(
                 "ControlNets and T2I-Adapters do not go together in one picture; turn one kind off.", field="model"
             )
         if model.family == "sdxl" and any((side or 0) % 16 for side in (request.width, request.height)):
             raise InvalidRequest("With an SDXL T2I-Adapter, width and height must be multiples of 16.", field="model")
-        return self
+        return super().resolved(request, model)

@@ -1,13 +1,11 @@
 """ControlNets: their pictures at the run's size, their weights, the share of the steps in which they act, and where."""
 
-import functools
 from contextlib import AbstractContextManager
 from typing import Any
 
 from studio.core.parts.controlnet import ControlNet
-from studio.core.pictures import as_mask
 from studio.engine.effects import PART_EFFECTS, Context, Effect
-from studio.engine.parts.effect_masks import Mask, acting_within, as_tensor
+from studio.engine.parts.effect_masks import acting_within, mask_of
 
 
 def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]:
@@ -26,16 +24,9 @@ def arguments(parts: tuple[ControlNet, ...], context: Context) -> dict[str, Any]
 
 
 def around(parts: tuple[ControlNet, ...], context: Context) -> AbstractContextManager[None]:
-    """A mask of effect is resized as the control image is, whose size it has where it was painted over it."""
     net = context.pipeline.controlnet
     nets = list(getattr(net, "nets", None) or [net])
-    return acting_within(nets, [_mask(part, context) if part.mask else None for part in parts])
-
-
-def _mask(part: ControlNet, context: Context) -> Mask:
-    """Made once."""
-    picture = as_mask(context.read_image(part.mask or ""))
-    return functools.cache(lambda: as_tensor(context.framed(picture, part.resize)))
+    return acting_within(nets, [mask_of(part, context) for part in parts])
 
 
 PART_EFFECTS.add("controlnet", Effect(arguments, around))

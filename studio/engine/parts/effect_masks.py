@@ -3,6 +3,7 @@
 Done by a hook on the ControlNet for the length of a call, so the pipeline is the stock one; without masks there is no hook.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from studio.core.parts.control_unit import ControlUnit
+from studio.core.pictures import as_mask
+from studio.engine.effects import Context
+
 Mask = Callable[[], torch.Tensor]
 
 
@@ -19,6 +24,15 @@ def as_tensor(mask: Image.Image) -> torch.Tensor:
     """A mask's picture (L) as (1, 1, height, width) in 0..1."""
     levels = torch.frombuffer(bytearray(mask.convert("L").tobytes()), dtype=torch.uint8)
     return levels.reshape(1, 1, mask.height, mask.width).float() / 255
+
+
+def mask_of(part: ControlUnit, context: Context) -> Mask | None:
+    """The part's mask of effect, made once, where it is needed. It is resized as the control image is, whose size it has where
+    it was painted over it."""
+    if part.mask is None:
+        return None
+    picture = as_mask(context.read_image(part.mask))
+    return functools.cache(lambda: as_tensor(context.framed(picture, part.resize)))
 
 
 def masked(found: Any, mask: torch.Tensor) -> Any:

@@ -1,7 +1,7 @@
 """IP-Adapters: their pictures as the image encoder reads them, the share of the steps in which they act, and where."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -10,8 +10,8 @@ from studio.core.parts import IPAdapter
 from studio.core.pictures import as_mask
 from studio.engine.effects import PART_EFFECTS, Context, Effect
 from studio.engine.observers import Observer
+from studio.engine.parts.acting import Acting, acting
 from studio.engine.parts.effect_masks import as_tensor
-from studio.engine.tap import TapStep
 from studio.manager.parts.ip_adapter import HIDDEN
 
 KEY = "ip_adapters"  # of what is kept
@@ -47,35 +47,23 @@ def _mask(part: IPAdapter, context: Context) -> torch.Tensor | None:
     return as_tensor(context.framed(as_mask(context.read_image(part.mask)), "crop"))  # (1, pictures, height, width)
 
 
-class Acting(Observer):
+class ActingAdapters(Acting[IPAdapter]):
     """Sets each adapter's scales to 0 outside its share of the steps, where the U-Net's first layer is called."""
 
-    def __init__(self, units: list[IPAdapter], context: Context):
-        self.units, self.step = units, 0
-        self.steps = context.request.task.steps_run(
-            context.request.steps, context.loaded.info.capabilities.partial_steps
-        )
-        self.unet = getattr(context.pipeline, context.loaded.family.denoiser)
+    def __init__(self, units: Sequence[IPAdapter], context: Context):
+        super().__init__(units, context)
         self.scales: dict[Any, list[float]] = {}  # processor -> its own
 
-    def on_step(self, step: TapStep) -> None:
-        self.step = step.index + 1
-
-    def acts(self, part: IPAdapter) -> bool:
-        """As diffusers decides it for ControlNets."""
-        step = min(self.step, self.steps - 1)
-        return not (step / self.steps < part.start or (step + 1) / self.steps > part.end)
-
     def set(self, *_: Any) -> None:
-        on = [self.acts(part) for part in self.units]
-        for processor in self.unet.attn_processors.values():
+        on = self.on()
+        for processor in self.denoiser.attn_processors.values():
             if hasattr(processor, "to_k_ip"):
                 own = self.scales.setdefault(processor, list(processor.scale))
-                processor.scale[:] = [scale if acting else 0.0 for scale, acting in zip(own, on, strict=True)]
+                processor.scale[:] = [scale if acts else 0.0 for scale, acts in zip(own, on, strict=True)]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        hook = self.unet.conv_in.register_forward_pre_hook(self.set)
+        hook = self.denoiser.conv_in.register_forward_pre_hook(self.set)
         try:
             yield
         finally:
@@ -84,22 +72,13 @@ class Acting(Observer):
                 processor.scale[:] = own
 
 
-@contextmanager
-def around(parts: tuple[IPAdapter, ...], context: Context) -> Iterator[None]:
-    acting = context.kept.get(KEY)
-    if acting is None:
-        yield
-        return
-    with acting.applied():
-        yield
+def around(parts: tuple[IPAdapter, ...], context: Context) -> AbstractContextManager[None]:
+    kept = context.kept.get(KEY)
+    return kept.applied() if kept else nullcontext()
 
 
 def observers(parts: tuple[IPAdapter, ...], context: Context) -> tuple[Observer, ...]:
-    """Who counts the steps, where one of them does not act in all."""
-    if all(part.start == 0 and part.end == 1 for part in parts):
-        return ()
-    context.kept[KEY] = Acting(in_order(parts), context)
-    return (context.kept[KEY],)
+    return acting(in_order(parts), context, ActingAdapters, KEY)
 
 
 PART_EFFECTS.add("ip_adapter", Effect(arguments, around, observers))

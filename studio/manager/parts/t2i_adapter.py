@@ -21,7 +21,8 @@ class T2IAdapterSupport(Support):
             )
         config = read_json(file.parent / "config.json")
         unet = context.own[context.family.denoiser].config
-        if list(config.get("channels") or ()) != list(unet.get("block_out_channels") or ()):
+        levels = list(unet.get("block_out_channels") or ())  # SDXL's adapters have one more, for the middle
+        if list(config.get("channels") or ())[: len(levels)] != levels:
             raise ModelError(
                 f"The T2I-Adapter {file.parent.name} does not fit {context.info.title}: its layers are others."
             )
