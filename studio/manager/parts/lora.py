@@ -114,13 +114,27 @@ def _judge(
 
 
 def _load(cls: Any, name: str, denoises: bool, module: Any, states: Any, alphas: Any, adapter: str) -> None:
-    if denoises:
-        load = getattr(cls, f"load_lora_into_{name}")
-        options = accepted_by(load, network_alphas=alphas, low_cpu_mem_usage=True)
-        load(states, **{name: module}, adapter_name=adapter, **options)
-    else:
-        options = {"prefix": name, "adapter_name": adapter, "low_cpu_mem_usage": True}
-        cls.load_lora_into_text_encoder(states, alphas, module, **options)
+    with _not_drawn():
+        if denoises:
+            load = getattr(cls, f"load_lora_into_{name}")
+            options = accepted_by(load, network_alphas=alphas, low_cpu_mem_usage=True)
+            load(states, **{name: module}, adapter_name=adapter, **options)
+        else:
+            options = {"prefix": name, "adapter_name": adapter, "low_cpu_mem_usage": True}
+            cls.load_lora_into_text_encoder(states, alphas, module, **options)
+
+
+@contextmanager
+def _not_drawn() -> Iterator[None]:
+    """peft draws each new layer's weights at random, several times, before those of the file replace them."""
+    from torch.nn import init
+
+    draw = init.kaiming_uniform_
+    init.kaiming_uniform_ = lambda tensor, *options, **named: tensor
+    try:
+        yield
+    finally:
+        init.kaiming_uniform_ = draw
 
 
 def _detach(module: Any, adapter: str) -> None:
