@@ -177,6 +177,16 @@ class ControlNetTask(FinetuningTask):
     conditioning_channels: tuple[int, ...] = Field(
         (16, 32, 96, 256), title="Conditioning channels", description="Of the layers that read the control picture."
     )
+    placeless: int = Field(
+        0,
+        ge=0,
+        le=16,
+        title="Captions without places",
+        description="Further captions of each picture that say neither places nor sizes, so that the map alone does.",
+    )
+    start_from: str | None = Field(
+        None, title="Start from", description="Folder of a trained ControlNet to go on from; else a copy of the base."
+    )
 
 
 class LoraTask(FinetuningTask):

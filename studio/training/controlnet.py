@@ -32,23 +32,36 @@ class ControlNetLearner(Finetuning):
         super().__init__(config, folder)
         if self.task.control not in getattr(self.data, "controls", ()):
             raise InvalidRequest(f"{config.data.name} has no maps called {self.task.control!r}.", field="task.control")
-        levels = self.base.factor.bit_length()  # each but the first halves the control picture
-        if len(self.task.conditioning_channels) != levels:
-            raise InvalidRequest(f"This base needs {levels} conditioning channels.", field="task.conditioning_channels")
-        self.model = ControlNetModel.from_unet(
-            self.base.unet, conditioning_embedding_out_channels=self.task.conditioning_channels
-        ).to(config.device)
+        if self.task.placeless and not hasattr(self.data, "placeless"):
+            raise InvalidRequest(f"{config.data.name} has no captions without places.", field="task.placeless")
+        self.model = self.started().to(config.device)
         self.model.train().requires_grad_(True)
         prepare(self.model, config.device)
         if self.task.gradient_checkpointing:
             self.model.enable_gradient_checkpointing()
         self.network, self.unet = self.compiled(self.model), self.compiled(self.base.unet)
 
+    def started(self) -> ControlNetModel:
+        """A copy of the U-Net's encoder, or the ControlNet that the recipe goes on from."""
+        if self.task.start_from is not None:
+            try:
+                return ControlNetModel.from_pretrained(
+                    self.task.start_from, local_files_only=True, torch_dtype=torch.float32
+                )
+            except (OSError, ValueError):
+                raise InvalidRequest("There is no ControlNet to start from.", field="task.start_from") from None
+        levels = self.base.factor.bit_length()  # each but the first halves the control picture
+        if len(self.task.conditioning_channels) != levels:
+            raise InvalidRequest(f"This base needs {levels} conditioning channels.", field="task.conditioning_channels")
+        return ControlNetModel.from_unet(
+            self.base.unet, conditioning_embedding_out_channels=self.task.conditioning_channels
+        )
+
     def trained(self) -> nn.Module:
         return self.model
 
     def row_key(self) -> list[Any]:
-        return [*super().row_key(), self.task.control]
+        return [*super().row_key(), self.task.control, self.task.placeless]
 
     def make_rows(self, rows: Sequence[int]) -> tuple[Arrays, Captions]:
         retell = getattr(self.data, "retellings", None)
@@ -58,6 +71,8 @@ class ControlNetLearner(Finetuning):
             latents.append(self.base.encode(to_tensor(np.stack([e.image for e in examples]))).cpu().numpy())
             for i, example in zip(part, examples, strict=True):
                 more = retell(i, self.task.captions - 1) if retell else []
+                if self.task.placeless:
+                    more = [*more, *self.data.placeless(i, self.task.placeless)]
                 captions.append([example.caption, *more])
                 controls.append(self.data.control(i, self.task.control))
         pictures = np.stack(controls).transpose(0, 3, 1, 2)  # [n, 3, H, W] uint8

@@ -24,7 +24,7 @@ from tests.training.test_trainer import trace
 
 TASKS = {
     "inpainting": {"kind": "inpainting"},
-    "controlnet": {"kind": "controlnet", "conditioning_channels": [4, 8, 8, 16]},
+    "controlnet": {"kind": "controlnet", "placeless": 1, "conditioning_channels": [4, 8, 8, 16]},
     "lora": {"kind": "lora", "rank": 2, "alpha": 2, "filter": "blueprint", "layers": ["to_q", "ff.net.2", "conv1"]},
 }
 BUILDERS = {"sd": lambda folder: stable_diffusion(folder, vae="kl"), "sdxl": stable_diffusion_xl}

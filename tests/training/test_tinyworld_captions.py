@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from studio.core.errors import InvalidRequest
 from studio.evaluation.expected import ExpectedGround, ExpectedObject, ExpectedRelation
-from studio.training.datasets.tinyworld import TinyWorld, canonical_caption, caption, parse, vocabulary
+from studio.training.datasets.tinyworld import (
+    TinyWorld,
+    canonical_caption,
+    caption,
+    parse,
+    placeless_caption,
+    vocabulary,
+)
 
 indices = st.integers(0, 10**9)
 
@@ -106,3 +113,13 @@ def test_articles_are_english():
     assert not any(f" a {vowel}" in texts for vowel in "aeio")
     assert " an orange " in texts
     assert " an apple" in texts
+
+
+def test_a_placeless_caption_names_all_things_and_the_ground_but_no_place_and_no_size():
+    for index in range(200):
+        scene = scene_of(index)
+        expected = parse(placeless_caption(scene, np.random.default_rng(index)))
+        looks = sorted((o.kind, o.colour or "") for o in scene.objects)
+        assert sorted((o.kind, o.colour or "") for o in expected.objects) == looks
+        assert not expected.relations and all(o.place is None and o.size is None for o in expected.objects)
+        assert expected.ground.kind == scene.ground.kind

@@ -14,7 +14,7 @@ from studio.core.errors import InvalidRequest, UnknownName
 from studio.training.datasets.registry import datasets
 
 from . import vocabulary
-from .captions import canonical_caption, caption
+from .captions import canonical_caption, caption, placeless_caption
 from .draw import render, render_array
 from .maps import CONTROLS, Box, Maps, maps
 from .masked import KINDS, masked_object
@@ -39,6 +39,7 @@ __all__ = [
     "is_held_out",
     "maps",
     "parse",
+    "placeless_caption",
     "render",
     "render_array",
     "sample_scene",
@@ -105,6 +106,12 @@ class TinyWorld:
         rng = np.random.default_rng((self.seed, _SPLIT_STREAMS[self.split], index, 1))
         scene = self.scene(index)
         return [caption(scene, rng) for _ in range(count)]
+
+    def placeless(self, index: int, count: int) -> list[str]:
+        """Captions of the same picture that say neither places nor sizes; nothing is drawn."""
+        rng = np.random.default_rng((self.seed, _SPLIT_STREAMS[self.split], index, 2))
+        scene = self.scene(index)
+        return [placeless_caption(scene, rng) for _ in range(count)]
 
     def control(self, index: int, name: str) -> np.ndarray:
         """An exact map of the picture, as a ControlNet sees it: [S, S, 3] uint8."""

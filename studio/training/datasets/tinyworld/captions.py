@@ -79,6 +79,13 @@ def canonical_caption(scene: Scene) -> str:
     return f"{_arrange(scene, said)}, {say_ground(scene.ground)}{_style(scene)}"
 
 
+def placeless_caption(scene: Scene, rng: np.random.Generator) -> str:
+    """The things, in any order, and the ground: neither places nor sizes, which a ControlNet's map says."""
+    said = [say_object(scene.objects[int(i)]) for i in rng.permutation(len(scene.objects))]
+    things = " and ".join([*([", ".join(said[:-1])] if said[1:] else []), said[-1]])
+    return f"{things}, {say_ground(scene.ground)}{_style(scene)}"
+
+
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A sentence that is true of the scene; canonical with 60 % probability."""
     if rng.random() < CANONICAL_SHARE:
