@@ -52,8 +52,12 @@ def wide_xl() -> dict[str, Any]:
 
 @builder("StableDiffusionXLPipeline")
 def eightfold_xl() -> dict[str, Any]:
-    """T2I-Adapters count on latents of an eighth of the picture's side."""
-    return tiny_models.xl_components() | {"vae": c.vae_kl(levels=4)}
+    """T2I-Adapters count on latents of an eighth of the picture's side, and on a first level without attention."""
+    config = {name: value for name, value in c.unet_xl().config.items() if not name.startswith("_")}
+    config["down_block_types"] = ("DownBlock2D", "CrossAttnDownBlock2D")
+    config["up_block_types"] = ("CrossAttnUpBlock2D", "UpBlock2D")
+    unet = c.make("UNet2DConditionModel", **config)
+    return tiny_models.xl_components() | {"vae": c.vae_kl(levels=4), "unet": unet}
 
 
 @pytest.fixture(scope="module")
