@@ -219,6 +219,7 @@ def test_an_index_that_is_no_database_is_done_without(tmp_path: Path) -> None:
 
 def test_hashes_come_in_the_background_and_are_kept(tmp_path: Path) -> None:
     file = header_file(tmp_path / "x.safetensors", {"a": entry(0, 8)}, b"\0" * 8)
+    os.utime(file, (0, 0))  # of one that was just written it is waited whether more comes
     catalog = Catalog((tmp_path,), tmp_path / ".index/catalog.db")
     assert catalog.models()[0].sha256 is None
     catalog.start_hashing().join(timeout=300)

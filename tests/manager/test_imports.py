@@ -23,6 +23,7 @@ from studio.manager.manager import Manager
 from tests.manager import small_child
 from tests.models import single_files, tiny_models
 from tests.models.conversions import convert_here
+from tests.sweeps import one_in
 
 compat.prepare()
 
@@ -111,9 +112,12 @@ def child_of(manager: Manager) -> int:
     return run.process.pid
 
 
+@pytest.mark.parametrize("in_a_child", one_in(2, [False, True]))  # a whole one in a child: tests/faults, by default
 def test_it_goes_on_in_the_background_and_says_how_far_it_is(
-    manager: Manager, make_manager: Callable[..., Manager]
+    in_a_child: bool, manager: Manager, make_manager: Callable[..., Manager], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not in_a_child:
+        convert_here(monkeypatch)
     (info,) = manager.catalog.models()
     reported: list[Any] = []
     manager.imports.changed = lambda: reported.extend(manager.imports.views())

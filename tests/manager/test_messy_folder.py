@@ -341,10 +341,11 @@ def test_words_of_another_version_in_the_index_are_read_anew(tmp_path: Path) -> 
 
 def test_a_file_that_comes_later_is_hashed_too(tmp_path: Path) -> None:
     lora = {f"lora_unet_mid_block_attentions_0_proj_in.lora_{way}.weight": (4, 4) for way in ("down", "up")}
-    write_sparse(tmp_path / "m/x.safetensors", lora)
+    an_hour_ago = (time.time() - 3600,) * 2  # of a file that was just written it is waited whether more comes
+    os.utime(write_sparse(tmp_path / "m/x.safetensors", lora), an_hour_ago)
     catalog = Catalog((tmp_path / "m",), tmp_path / "catalog.db")
     catalog.start_hashing().join()
-    write_sparse(tmp_path / "m/later.safetensors", lora)
+    os.utime(write_sparse(tmp_path / "m/later.safetensors", lora), an_hour_ago)
     deadline = time.monotonic() + 300
     while not all(info.sha256 for info in catalog.models()):
         assert time.monotonic() < deadline

@@ -17,7 +17,9 @@ from studio.manager.disk.catalog import Catalog
 def convert_here(monkeypatch: pytest.MonkeyPatch) -> None:
     def convert(self: imports.Imports, run: imports.Run) -> StudioError | None:
         def emit(**words: Any) -> None:
-            run.what, run.fraction = words["what"], words["fraction"]
+            with self._lock:
+                run.what, run.fraction = words["what"], words["fraction"]
+            self._emit()
 
         return imports.outcome(run.conversion, converter.carry_out(run.conversion, self._folders, emit), 0)
 

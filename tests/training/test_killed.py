@@ -11,6 +11,7 @@ import yaml
 
 from studio.training.config import load, parse
 from studio.training.trainer import Trainer
+from tests.sweeps import one_in
 from tests.training.test_runs import RECIPE
 from tests.training.test_trainer import trace
 
@@ -49,7 +50,7 @@ for k in range(kills + 1):
 """
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("kills", one_in(3, [1, 2, 20]))
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_never_was(kills: int, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     often = {"steps": 8 * kills, "log_every": 2, "save_every": 3, "sample_every": 10_000}
