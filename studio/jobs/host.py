@@ -18,9 +18,11 @@ from typing import Protocol
 from studio.core.errors import StorageError, StudioError
 from studio.core.events import Cancelled, Event, Failed, Interrupted, Loading, Waiting
 from studio.core.events import from_json as event_from_json
+from studio.core.request import GenerationRequest
 from studio.core.settings import PROJECT
 from studio.jobs.channel import Channel, Message
 from studio.jobs.queue import STOPPED, Claimed
+from studio.jobs.saving import UNSAVED
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,8 @@ class _Worker:
     given_up: bool = False  # the host ended it
     job: str | None = None
     loading: bool = True
+    request: GenerationRequest | None = None  # its job's
+    unsaved: str | None = None  # what to say of a picture of its job that waits for room on the disk
     heard: float = field(default_factory=time.monotonic)
     cancelled: float | None = None  # when the running job was cancelled
 
@@ -215,6 +219,7 @@ class WorkerHost:
     def _assign(self, worker: _Worker, claimed: Claimed) -> None:
         with self._changed:
             worker.job, worker.served, worker.cancelled = claimed.id, True, None
+            worker.request, worker.unsaved = claimed.request, None
             worker.loading, worker.heard = True, time.monotonic()
         worker.channel.send({"do": "run", "job": claimed.id, "request": claimed.request.model_dump(mode="json")})
         with self._changed:
@@ -254,6 +259,8 @@ class WorkerHost:
         with self._changed:
             was_loading = worker.loading
             worker.heard, worker.loading = time.monotonic(), isinstance(event, Loading | Waiting)
+            waits = worker.request if isinstance(event, Waiting) else None
+            worker.unsaved = UNSAVED.format(waits.prompt[:60], waits.seed) if waits else None
             if event.terminal:
                 worker.job, worker.cancelled, self._work = None, None, True
             if event.terminal or worker.loading != was_loading:  # what the supervisor waits for has changed
@@ -297,7 +304,9 @@ class WorkerHost:
         if cancelled:
             self._source.record(job, Cancelled())
         elif self._closing:
-            self._source.record(job, Interrupted(message=STOPPED))
+            if worker.unsaved:
+                log.warning("%s", worker.unsaved)
+            self._source.record(job, Interrupted(message=worker.unsaved or STOPPED))
         else:
             self._source.record(job, Interrupted(message=_how_it_ended(worker)))
 

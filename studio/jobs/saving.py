@@ -22,6 +22,7 @@ from studio.core.recipe import Recipe
 
 RETRY_SECONDS = 1.0
 KEPT = "The picture is kept until then, and the queue waits."
+UNSAVED = "The studio was closed while a picture of {0!r} (seed {1}) waited for room on the disk, so it was not saved."
 
 _NAME = re.compile(r"(?P<pid>\d+)\.(?P<job>[\w-]+)\.(?P<day>\d{4}-\d\d-\d\d)\.(?P<file>[\w-]+\.png)\.tmp")
 

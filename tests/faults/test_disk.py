@@ -12,6 +12,7 @@ from studio.core.errors import StorageError
 from studio.core.events import Cancelled, Done, Image, Step, Waiting
 from studio.core.request import GenerationRequest
 from studio.core.settings import Settings
+from studio.jobs.saving import UNSAVED
 from studio.studio import Studio
 
 WISH = GenerationRequest(prompt="a picture", steps=2, seed=1)
@@ -85,6 +86,26 @@ def test_who_does_not_want_to_wait_for_room_cancels(small_disk: Path, make_studi
     assert isinstance(list(events)[-1], Cancelled)
     ballast.unlink()
     assert isinstance(end_of(studio), Done)
+
+
+def test_a_picture_that_waits_when_the_studio_is_closed_is_named_and_its_run_gone_on_with(
+    small_disk: Path, make_studio: Callable[..., Studio], caplog: pytest.LogCaptureFixture
+) -> None:
+    studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
+    hold.touch()
+    job = studio.submit(WISH)
+    events = studio.follow(job)
+    next(event for event in events if isinstance(event, Step))
+    ballast = fill(small_disk)
+    hold.unlink()
+    next(event for event in events if isinstance(event, Waiting))
+    studio.close()
+    assert UNSAVED.format("a picture", 1) in caplog.messages
+    ballast.unlink()
+    studio = make_studio(settings=Settings(outputs=small_disk))
+    assert studio.job(job).state == "interrupted"
+    assert isinstance(list(studio.follow(studio.resume(job)))[-1], Done)
+    assert [picture.seed for picture in studio.images()] == [1]
 
 
 def test_a_start_on_a_full_disk_says_so(
