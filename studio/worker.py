@@ -91,9 +91,9 @@ class Worker:
     """One device's process. Slow imports happen here, before it says that it is ready."""
 
     def __init__(self, channel: Channel, inbox: Inbox, settings: Settings):
-        compat.prepare()
-        from studio.execution import execute  # imports torch and diffusers
-        from studio.manager.manager import Manager
+        with compat.loading_libraries():
+            from studio.execution import execute  # imports torch and diffusers
+            from studio.manager.manager import Manager
 
         private = settings.outputs / PRIVATE
         database = Database(private / "studio.db")

@@ -1,5 +1,6 @@
 """What is set before torch is loaded: threads that share a busy machine, no code from a model's folder, right gradients."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -45,6 +46,13 @@ def run(script: str, *arguments: str, **environment: str) -> subprocess.Complete
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_every_entry_has_set_the_process_up_before_torch_is_loaded(entry: str, tmp_path: Path) -> None:
     assert run(AT_TORCH + ENTRIES[entry], str(tmp_path)).stdout.split() == [compat.SPINS, "true"]
+
+
+def test_the_collector_rests_only_while_libraries_are_loaded() -> None:
+    with compat.loading_libraries():
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() > 0
+    gc.unfreeze()
 
 
 def set_by(**own: str) -> dict[str, str]:

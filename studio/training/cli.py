@@ -29,10 +29,10 @@ def run(config: TrainConfig, run_dir: Path, resume: bool = False) -> "Generator[
     """Train `config` in `run_dir`; SIGTERM and Ctrl+C write a checkpoint and end it."""
     from studio import compat
 
-    compat.prepare()
-    from studio.training import builtin  # noqa: F401  (fills the registries)
-    from studio.training.allocator import keep_memory
-    from studio.training.trainer import Trainer
+    with compat.loading_libraries():
+        from studio.training import builtin  # noqa: F401  (fills the registries)
+        from studio.training.allocator import keep_memory
+        from studio.training.trainer import Trainer
 
     keep_memory()
     trainer = Trainer(config, run_dir, resume)
