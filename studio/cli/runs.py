@@ -58,7 +58,7 @@ def show(runs: Runs, run: str, as_json: bool) -> None:
 def export(runs: Runs, run: str, out: Path | None) -> dict[str, str]:
     """Among the models, where the studio finds it, or to a new folder `out`: any model of a run that has ended."""
     if out is None:
-        if runs.get(run).kind == "density":
+        if runs.get(run).kind.startswith("density"):
             raise InvalidRequest(
                 "A model of points makes no pictures: it opens in the 2-D laboratory; --out PATH writes it to a folder."
             )
