@@ -75,6 +75,7 @@ def test_the_same_wish_over_http_gives_the_same_pixels(studio: httpx.Client) -> 
     assert len(set(hashes)) == 1
 
 
+@pytest.mark.sweep  # by default in test_routes.py, and in tests/e2e with Stop
 def test_a_running_job_is_cancelled_by_its_id(studio: httpx.Client) -> None:
     job = studio.post("/jobs", json=WISH | {"steps": 900, "sampler": "ddim"}).json()["id"]
     with studio.stream("GET", f"/jobs/{job}/events") as answer:
