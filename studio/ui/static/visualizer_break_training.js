@@ -12,7 +12,7 @@ const ASK_MS = 700;
 
 /** A section of cards, which need no run in view. */
 export function trainingFaults() {
-  return make("section", { class: "vis-view" }, make("h3", { text: "Spoil a training" }), make("p", { class: "vis-note", text: "Each trains small models of points in the plane, as the Train tab does, in a minute at most." }), make("div", { class: "vis-faults" }, ...TRAINED_FAULTS.map((fault) => new TrainedCard(fault).root)));
+  return make("section", { class: "vis-view" }, make("h3", { text: "Spoil a training" }), make("p", { class: "vis-note", text: "Each trains small models of points in the plane, as the Train tab does, in a minute on a free core; a training waits while pictures are made." }), make("div", { class: "vis-faults" }, ...TRAINED_FAULTS.map((fault) => new TrainedCard(fault).root)));
 }
 
 class TrainedCard {

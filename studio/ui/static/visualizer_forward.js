@@ -159,15 +159,21 @@ export class Forward {
 
 /** x_t at about the picture's own contrast: noise past twice its standard deviation is cut off. */
 function paint(canvas, x0, noise, alpha, sigma) {
-  const image = new ImageData(SIDE, SIDE);
+  const image = (canvas.image ??= opaque());
   const { data } = image;
   const scale = 127.5 / (1 + sigma);
-  for (let pixel = 0, at = 0; pixel < SIDE * SIDE; pixel += 1, at += 3) {
-    const to = 4 * pixel;
-    data[to] = 127.5 + scale * (alpha * x0[at] + sigma * noise[at]);
-    data[to + 1] = 127.5 + scale * (alpha * x0[at + 1] + sigma * noise[at + 1]);
-    data[to + 2] = 127.5 + scale * (alpha * x0[at + 2] + sigma * noise[at + 2]);
-    data[to + 3] = 255;
+  const [signal, grain] = [scale * alpha, scale * sigma];
+  for (let to = 0, at = 0; to < data.length; to += 4, at += 3) {
+    data[to] = 127.5 + signal * x0[at] + grain * noise[at];
+    data[to + 1] = 127.5 + signal * x0[at + 1] + grain * noise[at + 1];
+    data[to + 2] = 127.5 + signal * x0[at + 2] + grain * noise[at + 2];
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Pixels that a panel draws into again and again. */
+function opaque() {
+  const image = new ImageData(SIDE, SIDE);
+  image.data.fill(255);
+  return image;
 }

@@ -81,10 +81,11 @@ export class Plot {
     const style = getComputedStyle(this.root);
     pen.clearRect(0, 0, width, height);
     pen.lineWidth = 1.75 * devicePixelRatio;
+    const across = this.data[0].map((x) => plot.valToPos(x, "x") * devicePixelRatio);
     rows.forEach((row, index) => {
       pen.strokeStyle = style.getPropertyValue(INKS[index]);
       pen.beginPath();
-      row?.forEach((value, at) => pen.lineTo(plot.valToPos(this.data[0][at], "x") * devicePixelRatio, plot.valToPos(value, "y") * devicePixelRatio));
+      row?.forEach((value, at) => pen.lineTo(across[at], plot.valToPos(value, "y") * devicePixelRatio));
       pen.stroke();
     });
   }
