@@ -6,7 +6,7 @@ import { figure } from "./words.js";
 const ASKED = 8;
 const PARTS = ["In the first third", "In the middle", "In the last third"];
 
-/** { view, question, options(trace) -> texts, answer(trace) -> { right: index, says } or null where the trace cannot tell (`missing` says why) }. */
+/** { view, question, options(trace) -> texts, answer(trace) -> { right: index, says } or null where the trace does not show it (`missing` says why) }. */
 export const STOPS = [
   {
     view: "reverse",

@@ -5,7 +5,7 @@ import { renewals, traceOf } from "./visualizer_traced.js";
 import { make } from "./workbench.js";
 
 const NO_PICTURE = "The tour needs a run whose picture is saved.";
-const UNKNOWN = "This run cannot tell: go on, or take the tour with another run.";
+const UNKNOWN = "This run does not show it: go on, or take the tour with another run.";
 
 export class Tour {
   /** `run()`: the one in view; `show(name)`: opens that view. */

@@ -28,7 +28,7 @@ export const TRAINED_FAULTS = [
       const file = own.at(-1);
       const [right, wrong] = ["v", "epsilon"].map((objective) => sample({ ...file, settings: { ...file.settings, objective } }));
       const [before, after] = [right, wrong].map((points) => astray(points, file));
-      return { file, right, wrong, says: `Nothing but debris: ${percent(after)} of the points are far from every Gaussian, where the same weights read as v leave ${percent(before)} there. The loss fell all the same, so only the samples tell.` };
+      return { file, right, wrong, says: `Nothing but debris: ${percent(after)} of the points are far from every Gaussian, where the same weights read as v leave ${percent(before)} there. The loss fell all the same, so only the samples show it.` };
     },
   },
   {
