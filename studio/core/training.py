@@ -6,6 +6,17 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 RunState = Literal["running", "paused", "done", "failed"]
+RecipeGroup = Literal["first", "own", "plane", "few", "tiny", "shipped", "emoji", ""]
+RECIPE_GROUPS: dict[RecipeGroup, str] = {  # in the order in which they are offered; "" is for recipes that name none
+    "first": "Start here",
+    "own": "Your own pictures",
+    "": "Other recipes",
+    "plane": "Points in the plane",
+    "few": "Few steps, from a teacher",
+    "tiny": "A tiny model of each kind",
+    "shipped": "The shipped models",
+    "emoji": "Emoji scenes",
+}
 
 
 class FieldView(BaseModel):
@@ -32,6 +43,8 @@ class RecipeView(BaseModel):
 
     name: str
     title: str
+    group: RecipeGroup = ""
+    group_title: str = ""
     about: str = ""
     minutes: float | None = None  # that it took, on `measured_on`
     measured_on: str = ""

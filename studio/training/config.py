@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from studio.core.errors import InvalidRequest, StorageError
 from studio.core.fields import extra
+from studio.core.training import RecipeGroup
 from studio.training.datasets.densities import DRAWING, check_drawing, densities
 
 Names = tuple[str, ...]
@@ -391,6 +392,7 @@ Task = Annotated[
 class About(Plain):
     """What a recipe says of itself, for people."""
 
+    group: RecipeGroup = Field("", title="Group", description="Under which it is offered.")
     makes: str = Field("", title="Makes", description="What comes out of it, and what it needs.")
     minutes: float | None = Field(None, gt=0, title="Minutes", description="That the run took.")
     measured_on: str = Field("", title="Measured on", description="The machine that it took them on.")

@@ -21,7 +21,7 @@ from typing import Any
 
 from studio.core.errors import InvalidRequest, NotFound, StorageError, StudioError
 from studio.core.settings import PROJECT
-from studio.core.training import DataView, RecipeView, RunView
+from studio.core.training import RECIPE_GROUPS, DataView, RecipeView, RunView
 from studio.training.config import FOLDER, TrainConfig, load, parse
 from studio.training.datasets.folder import listing
 from studio.training.form import fields
@@ -46,14 +46,19 @@ class Runs:
         self.folder, self._recipes, self._models, self._niceness = folder, recipes, models, niceness
 
     def recipes(self) -> list[RecipeView]:
-        """Those that can be read, the ready ones first; one that starts from another run's result says so where that is not there."""
+        """Those that can be read, by group, the ready and quick ones first; one that starts from another run's result says so where
+        that is not there."""
         found = []
         for path in sorted(self._recipes.glob("*.yaml")):
             try:
                 found.append(_recipe(path))
             except StudioError:
                 continue
-        return sorted(found, key=lambda recipe: (bool(recipe.problem), not recipe.about, recipe.name))
+        order = list(RECIPE_GROUPS)
+        return sorted(
+            found,
+            key=lambda each: (order.index(each.group), bool(each.problem), each.minutes or float("inf"), each.name),
+        )
 
     def all(self) -> list[RunView]:
         """Newest first."""
@@ -385,6 +390,8 @@ def _recipe(path: Path) -> RecipeView:
     return RecipeView(
         name=path.stem,
         title=config.title or config.name,
+        group=config.about.group,
+        group_title=RECIPE_GROUPS[config.about.group],
         about=config.about.makes,
         minutes=config.about.minutes,
         measured_on=config.about.measured_on,

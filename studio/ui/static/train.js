@@ -11,6 +11,7 @@ import { tabs } from "./tabs.js";
 import { stateTitle } from "./train_words.js";
 
 const LIST_MS = 4000;
+const OPEN_GROUPS = 2; // the first ones: where to start, and a person's own pictures
 
 export function mount({ element, props }) {
   new Train(element, props.purpose);
@@ -22,7 +23,7 @@ class Train {
     this.runs = [];
     this.recipes = [];
     this.notice = make("p", { class: "train-problem", role: "alert" });
-    this.recipeList = make("ul", { class: "train-recipes", "aria-label": "Recipes" });
+    this.recipeList = make("div", { class: "train-recipes" });
     this.runList = make("ul", { class: "train-runs", "aria-label": "Runs" });
     this.none = make("p", { class: "train-note", text: "No run yet. Choose a recipe: the first one learns to draw digits in a few minutes." });
     this.main = make("div", { class: "train-main" });
@@ -76,7 +77,7 @@ class Train {
     } catch (error) {
       this.notice.textContent = error.message;
     }
-    this.recipeList.replaceChildren(...this.recipes.map((recipe) => this.recipeRow(recipe)));
+    this.recipeList.replaceChildren(...Object.values(Object.groupBy(this.recipes, ({ group_title }) => group_title)).map((recipes, place) => this.recipeGroup(recipes, place < OPEN_GROUPS)));
     this.mark();
   }
 
@@ -98,6 +99,13 @@ class Train {
     return make("li", {}, button);
   }
 
+  recipeGroup(recipes, open) {
+    const title = recipes[0].group_title;
+    const count = make("span", { class: "train-row-words", text: String(recipes.length) });
+    const list = make("ul", { "aria-label": title }, ...recipes.map((recipe) => this.recipeRow(recipe)));
+    return make("details", { class: "train-group", open }, make("summary", {}, title, " ", count), list);
+  }
+
   recipeRow(recipe) {
     const took = recipe.minutes ? `${recipe.minutes} min on ${recipe.measured_on || "this kind of machine"}` : "";
     const words = [recipe.problem || recipe.about, took].filter(Boolean).join(" ");
@@ -112,6 +120,7 @@ class Train {
     for (const button of this.element.querySelectorAll("[data-run], [data-recipe]")) {
       if (shown && shown === (button.dataset.run ?? `recipe ${button.dataset.recipe}`)) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
+      if (button.ariaCurrent && button.dataset.recipe) button.closest("details").open = true;
     }
   }
 

@@ -60,7 +60,7 @@ def current_overview(studio: Studio) -> dict[str, Any]:
     def answer() -> dict[str, Any]:
         return {
             "purpose": PURPOSE,
-            "models": [_plain(info) for info in studio.models()],
+            "models": [_plain(info) for info in sorted(studio.models(), key=lambda info: info.kind not in MODEL_KINDS)],
             "families": [[family.name, family.title] for family in studio.families()],
             "memory": studio.memory().model_dump(mode="json"),
             "least": least_budget(studio),
