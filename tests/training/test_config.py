@@ -8,15 +8,16 @@ from studio.core.errors import InvalidRequest, StorageError, UnknownName
 from studio.training.config import load, parse
 from studio.training.optim import rate_at
 
-RECIPES = sorted(Path("presets/training").glob("starter-*.yaml"))
+RECIPES = [path for path in sorted(Path("presets/training").glob("*.yaml")) if "probe" not in path.name]
 
 
-@pytest.mark.parametrize("path", [p for p in RECIPES if "probe" not in p.name], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
 def test_shipped_recipes_are_valid_and_survive_a_round_trip(path, tmp_path):
     config = load(path)
     copy = tmp_path / "copy.yaml"
     copy.write_text(config.to_yaml())
     assert load(copy) == config
+    assert config.title and config.about.group and config.about.makes
 
 
 @pytest.mark.parametrize(
