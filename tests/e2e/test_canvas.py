@@ -34,7 +34,7 @@ def a_run_comes_out_of_the_noise_until_another_view_is_chosen(
 ) -> None:
     noisy, guess = (window.page.get_by_role("radio", name=name) for name in ("x_t", "Predicted x0"))
     expect(noisy).to_be_checked()
-    job = window.make("a red heart")
+    job = window.job
     assert f"/images/{studio.job(job).images[0]}" in window.picture()  # at its end, the picture itself
     window.wait_frames()
     guess.check(force=True)
@@ -101,7 +101,7 @@ def generate_shows_its_keys_and_space_presses_it_where_the_tab_key_came_to_it(wi
     expect(window.generate).to_contain_text("Enter")
     expect(window.generate).to_have_accessible_name("Generate")
     expect(window.generate).to_have_attribute("aria-keyshortcuts", "Control+Enter")
-    made = window.make("a red heart")
+    made = window.job
     window.field("Negative prompt").focus()
     window.page.keyboard.press("Tab")
     expect(window.generate).to_be_focused()

@@ -71,7 +71,7 @@ def picking_a_result_or_a_preset_can_be_undone_and_redone(window: Window) -> Non
 
 def earlier_prompts_are_at_hand_and_taking_one_up_can_be_undone(window: Window) -> None:
     page = window.page
-    for prompt in ("a red heart", "a blue ring", "a red heart"):
+    for prompt in ("a blue ring", "a red heart"):  # which was generated before
         window.make(prompt)
     window.fill(Prompt="unsaved words")
     earlier = page.get_by_role("button", name="Earlier prompts", exact=True)

@@ -101,7 +101,7 @@ def a_phone_shows_words_then_picture_then_results_and_never_scrolls_sideways(pho
 
 
 def on_a_phone_settings_open_below_the_picture_which_renders_live_in_view(phone: Window, studio: FakeStudio) -> None:
-    first = phone.make("a red heart")
+    first = phone.job
     phone.page.get_by_text("Live", exact=True).click()
     settings = phone.page.get_by_role("button", name="Settings", exact=True)
     expect(phone.field("Steps")).to_be_hidden()

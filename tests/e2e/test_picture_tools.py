@@ -38,7 +38,7 @@ def panel(window: Window, title: str) -> Locator:
 
 
 def zoom_shows_own_pixels_follows_the_wheel_and_fits_again(window: Window) -> None:
-    window.make("a red heart")
+    window.wait_frames()
     fitted = width(window)
     window.page.locator("#workbench .stage").click(position={"x": 20, "y": 20})
     window.page.keyboard.press("1")
@@ -84,14 +84,13 @@ def several_images_are_a_grid_and_a_click_enlarges_one(window: Window, studio: F
 
 def the_recipe_is_read_copied_and_follows_the_picture(window: Window) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    window.make("a red heart", Steps="7")
     tool(window, "Recipe").click()
     recipe = panel(window, "Recipe")
-    expect(recipe).to_contain_text("a red heart")
+    expect(recipe).to_contain_text("a green ring")
     expect(recipe).to_contain_text("DPM++ 2M")
     recipe.get_by_role("button", name="Copy as AUTOMATIC1111 text").click()
     expect(window.page.get_by_text("Copied.")).to_be_visible()
-    assert "a red heart\nSteps: 7, Sampler: DPM++ 2M" in window.page.evaluate("navigator.clipboard.readText()")
+    assert "a green ring\nSteps: 7, Sampler: DPM++ 2M" in window.page.evaluate("navigator.clipboard.readText()")
     recipe.get_by_role("button", name="Copy as JSON").click()
     window.page.wait_for_function("navigator.clipboard.readText().then((text) => text.startsWith('{'))")
     assert window.page.evaluate("navigator.clipboard.readText().then((text) => JSON.parse(text).request.steps)") == 7
@@ -130,7 +129,6 @@ def two_pictures_are_compared_with_a_divider_and_what_differs(window: Window, st
 
 
 def a_favourite_has_a_star_and_a_list_of_its_own(window: Window, studio: FakeStudio) -> None:
-    window.make("a red heart")
     kept = studio.images()[0].id
     tool(window, "Favourite").click()
     expect(tool(window, "Favourite")).to_have_attribute("aria-pressed", "true")
@@ -163,7 +161,6 @@ def a_deleted_picture_goes_to_the_trash_and_can_be_taken_back(window: Window, st
 
 
 def a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(window: Window) -> None:
-    window.make("a red heart")  # its model takes no ControlNet
     control = window.page.locator(".field.is-task-image .picture-control")
     for title in ("Image to image", "Inpaint"):
         tool(window, "Use this picture").click()
@@ -175,13 +172,13 @@ def a_picture_is_used_in_another_tab_and_where_the_model_takes_none_it_is_said(w
         expect(control.locator("img")).to_be_hidden()
         window.open_tab("Text to image")
     tool(window, "Use this picture").click()
-    window.page.get_by_role("menuitem", name="Use in ControlNet").click()
+    window.page.get_by_role("menuitem", name="Use in ControlNet").click()  # which its model does not take
     expect(window.page.get_by_text("The chosen model has no place for a picture there")).to_be_visible()
 
 
 def the_picture_is_copied_and_its_path_where_no_folder_can_be_opened(window: Window, studio: FakeStudio) -> None:
     window.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    job = window.make("a red heart")
+    job = window.job
     tool(window, "Open its folder, or copy its path").click()
     expect(window.page.get_by_text("Path copied")).to_be_visible()
     assert studio.job(job).images[0] in window.page.evaluate("navigator.clipboard.readText()")

@@ -116,7 +116,7 @@ def check_ids_and_labels(page: Page) -> None:
 
 
 def what_is_remembered_and_what_a_key_does_belong_to_one_workbench(page: Page, studio: FakeStudio) -> None:
-    left, right = make(page, "left", "a red heart"), make(page, "right", "a blue ring")
+    left, right = (canvas(page, name).get_attribute("data-job") or "" for name in NAMES)
     before = len(studio.jobs())
     page.reload(wait_until="commit")
     expect(canvas(page, "left")).to_have_attribute("data-job", left)
