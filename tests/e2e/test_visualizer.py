@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import save
 
 from studio.core.request import GenerationRequest
+from tests.e2e.conftest import Visitor
 from tests.ui.fake_studio import FakeStudio
 
 pytestmark = pytest.mark.browser
@@ -33,17 +34,17 @@ COMPARE = """async ([name, path]) => {
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, address: str, session_studio: FakeStudio) -> Iterator[Page]:
+def page(visitor: Visitor, address: str, session_studio: FakeStudio) -> Iterator[Page]:
     session_studio.forget()
     session_studio.submit(GenerationRequest(prompt="a red heart", steps=STEPS, seed=3, sampler="euler"))
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    page = visitor.own_page({"width": 1280, "height": 900})
+    visitor.faults.clear()
+    visitor.addresses.append(address)
     page.goto(f"{address}/#visualizer", wait_until="commit")
     expect(page.locator(".vis-body")).to_have_attribute("data-frames", "ready")
     yield page
-    page.close()
-    assert faults == []
+    visitor.forget()
+    assert visitor.faults == []
 
 
 def body(page: Page) -> Locator:
@@ -115,7 +116,7 @@ def test_the_forward_view_moves_between_steps_and_a_phone_needs_no_sideways_scro
     expect(page.locator(".vis-readout")).to_contain_text("1.000")
     assert page.evaluate("document.querySelector('[data-testid=vis-forward-cosine]').toDataURL()") != clean
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")  # once it is drawn anew
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
