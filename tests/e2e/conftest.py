@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
 import uvicorn
@@ -124,12 +123,17 @@ class Visitor:
         for page in self.context.pages:
             if page is not self.page:
                 page.close()
-        if self.page is not None and not self.page.is_closed() and self.page.url.startswith("http"):
+        if self.page is not None and not self.page.is_closed():
             try:
-                self.page.goto(urljoin(self.page.url, "/health"))  # by then the page has written all that it keeps
-                self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
-            except Error:  # its studio is gone, and with it the address under which anything was kept
+                self.page.goto(f"{self.addresses[-1]}/health")  # by then the page has written all that it keeps
+                self.page.evaluate("sessionStorage.clear()")
+            except (Error, IndexError):  # its studio is gone, or there was none
                 self.page.close()
+        page = self.own_page(SCREEN)
+        session = self.context.new_cdp_session(page)
+        for origin in set(self.addresses):  # of a studio that is gone too: the next one may have its address
+            session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "local_storage"})
+        session.detach()
         self.context.clear_permissions()
         self.addresses.clear()
 
