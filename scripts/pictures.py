@@ -20,8 +20,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-PROMPT = "a large red heart, striped yellow background"
-MORE = ("a yellow star on the left and a blue ring on the right, striped green background", "a red boat, sea")
+PROMPT = "a large mushroom, meadow"
+MORE = (
+    "a yellow star on the left and a blue ring on the right, night",
+    "a red boat, sea",
+    "a large red heart, striped yellow background",
+)
 PATIENCE_MS = 180_000
 
 
@@ -73,8 +77,8 @@ def shoot(browser: Browser, address: str) -> None:
     )
     page.close()
     models = visit(browser, address, 1440, 900, "light")
-    models.get_by_role("tab", name="Models").click()
-    models.get_by_role("button", name="Details Tiny World", exact=True).click()
+    models.get_by_role("link", name="Models", exact=True).click()
+    models.get_by_role("button", name="Details Tiny World", exact=True).click(timeout=PATIENCE_MS)
     models.wait_for_timeout(2500)
     models.screenshot(path=DOCS / "models.png")
     models.close()

@@ -47,7 +47,8 @@ class Beginning:
         self._app, self._text = app, text.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) not in ("", "/"):
+        path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else None
+        if path not in ("", "/") or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
         start: Message = {}
@@ -56,6 +57,9 @@ class Beginning:
         async def changed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 start.update(message)
+                return
+            if message["type"] != "http.response.body":
+                await send(message)
                 return
             parts.append(message.get("body", b""))
             if message.get("more_body"):
