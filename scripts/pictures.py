@@ -108,6 +108,8 @@ def make(page: Page, prompt: str) -> str:
     expect(canvas).not_to_have_attribute("data-job", before, timeout=PATIENCE_MS)
     expect(canvas).to_have_attribute("data-phase", "done", timeout=PATIENCE_MS)
     expect(canvas).to_have_attribute("data-frames", "ready", timeout=PATIENCE_MS)
+    page.evaluate("document.querySelector('.settings').scrollTop = 0")  # the seed lies further down
+    page.mouse.move(0, 0)
     page.wait_for_timeout(1000)  # pictures fade in
     return canvas.get_attribute("data-job") or ""
 

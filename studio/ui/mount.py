@@ -9,7 +9,6 @@ from fastapi import FastAPI
 
 from studio.core.protocol import Studio
 from studio.ui import assets
-from studio.ui.document import Beginning, beginning, modules_at_once
 from studio.ui.shell import build
 from studio.ui.theme import Quiet
 
@@ -21,8 +20,6 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
     assets.serve_static(app)
     page = build(studio)
     page.queue(api_open=False, default_concurrency_limit=None)
-    scripts = [getattr(block, "js_on_load", None) or "" for block in page.blocks.values()]
-    app.add_middleware(Beginning, text=beginning(modules_at_once(scripts)))
     return gr.mount_gradio_app(
         app,
         page,
