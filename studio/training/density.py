@@ -59,10 +59,15 @@ class DensityLearner:
 
     def batch(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng((self.config.seed, self.config.data.seed, step))
-        points, labels = self.density.draw(self.config.batch, rng)
+        points, labels = self.examples(self.config.batch, rng)
+        return noise(torch.from_numpy(points), rng) | {"label": torch.from_numpy(labels)}
+
+    def examples(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points [n, 2] and their classes [n], of which a share is left out (for CFG) where the model reads them."""
+        points, labels = self.density.draw(n, rng)
         if self.task.classes:
             labels = np.where(rng.random(len(labels)) < self.task.unconditional, self.density.classes, labels)
-        return noise(torch.from_numpy(points), rng) | {"label": torch.from_numpy(labels)}
+        return points, labels
 
     def loss(self, step: int, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         error, factor = self._errors(batch)

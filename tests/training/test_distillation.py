@@ -196,6 +196,20 @@ def test_reflow_makes_the_paths_straighter(teachers):
     assert trainer.learner.evaluate()["straightness"] < 0.3 * before
 
 
+def test_reflow_learns_the_paths_without_a_class_too(teachers):
+    def straightness() -> float:
+        with torch.no_grad():
+            return learner.networks.student.straightness(learner.noise, given)
+
+    trainer = Trainer(student("reflow", "moons"), teachers / "classless")
+    learner = trainer.learner
+    assert 0.05 < (learner.pairs["label"] == learner.density.classes).double().mean() < 0.2
+    given = {"label": torch.full_like(learner.shown["label"], learner.density.classes), "w": learner.shown["w"]}
+    before = straightness()
+    list(trainer.run())
+    assert straightness() < 0.5 * before
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [

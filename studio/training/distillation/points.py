@@ -70,9 +70,9 @@ class DensityStudentLearner(Student, DensityLearner):
 
     @torch.no_grad()
     def _pairs(self, n: int) -> dict[str, Tensor]:
-        """Noise, and what the teacher makes of it."""
+        """Noise, and what the teacher makes of it: of a class, and without one, as it was trained."""
         rng = np.random.default_rng((self.config.seed, 3))
-        _, labels = self.density.draw(n, rng)
+        _, labels = self.examples(n, rng)
         eps = torch.from_numpy(rng.standard_normal((n, 2), dtype=np.float32)).to(self.config.device)
         given = self._given(torch.from_numpy(labels).to(self.config.device))
         x0 = self.networks.teacher.solve(eps, given, self.distillation.teacher_steps)
