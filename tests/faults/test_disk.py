@@ -15,7 +15,7 @@ from studio.core.settings import Settings
 from studio.jobs.saving import UNSAVED
 from studio.studio import Studio
 
-WISH = GenerationRequest(prompt="a picture", steps=2, seed=1)
+REQUEST = GenerationRequest(prompt="a picture", steps=2, seed=1)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def fill(folder: Path) -> Path:
 
 
 def end_of(studio: Studio) -> object:
-    return list(studio.follow(studio.submit(WISH)))[-1]
+    return list(studio.follow(studio.submit(REQUEST)))[-1]
 
 
 def test_a_disk_that_becomes_full_pauses_the_queue_and_loses_nothing(
@@ -55,7 +55,7 @@ def test_a_disk_that_becomes_full_pauses_the_queue_and_loses_nothing(
 ) -> None:
     studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
     hold.touch()
-    running, waiting = studio.submit(WISH), studio.submit(WISH)
+    running, waiting = studio.submit(REQUEST), studio.submit(REQUEST)
     events = studio.follow(running)
     next(event for event in events if isinstance(event, Step))
     ballast = fill(small_disk)
@@ -65,7 +65,7 @@ def test_a_disk_that_becomes_full_pauses_the_queue_and_loses_nothing(
     assert studio.job(waiting).state == "queued"
     with pytest.raises(StorageError, match="the disk is full"):
         for _ in range(200):  # the index's last page may have room for a few
-            studio.cancel(studio.submit(WISH))
+            studio.cancel(studio.submit(REQUEST))
     ballast.unlink()
     assert [type(event) for event in events][-2:] == [Image, Done]
     assert isinstance(list(studio.follow(waiting))[-1], Done)
@@ -76,7 +76,7 @@ def test_a_disk_that_becomes_full_pauses_the_queue_and_loses_nothing(
 def test_who_does_not_want_to_wait_for_room_cancels(small_disk: Path, make_studio: Callable[..., Studio]) -> None:
     studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
     hold.touch()
-    job = studio.submit(WISH)
+    job = studio.submit(REQUEST)
     events = studio.follow(job)
     next(event for event in events if isinstance(event, Step))
     ballast = fill(small_disk)
@@ -93,7 +93,7 @@ def test_a_picture_that_waits_when_the_studio_is_closed_is_named_and_its_run_gon
 ) -> None:
     studio, hold = make_studio(settings=Settings(outputs=small_disk)), small_disk / "hold"
     hold.touch()
-    job = studio.submit(WISH)
+    job = studio.submit(REQUEST)
     events = studio.follow(job)
     next(event for event in events if isinstance(event, Step))
     ballast = fill(small_disk)
@@ -115,7 +115,7 @@ def test_a_start_on_a_full_disk_says_so(
     studio = make_studio(settings=Settings(outputs=small_disk))
     assert studio.jobs() == [] and studio.images() == []
     with pytest.raises(StorageError, match=r"^Could not .*: the disk is full. Free some space.$"):
-        studio.submit(WISH)
+        studio.submit(REQUEST)
     assert any("the disk is full" in message for message in caplog.messages)
     assert "rollback" not in caplog.text
     assert len([message for message in caplog.messages if "take a job" in message]) <= 1, "it is tried every second"
@@ -131,7 +131,7 @@ def test_a_folder_that_becomes_read_only(small_disk: Path, make_studio: Callable
     studio = make_studio(settings=Settings(outputs=small_disk))
     assert studio.jobs() == [] and studio.images() == [] and studio.models()
     with pytest.raises(StorageError, match=r"Could not .*outputs folder"):
-        studio.submit(WISH)
+        studio.submit(REQUEST)
     assert _run("mount", "-o", "remount,rw", str(small_disk)) == 0
     assert isinstance(end_of(studio), Done)
     assert len(studio.images()) == 2
@@ -143,7 +143,7 @@ def test_an_outputs_folder_that_is_a_file(make_studio: Callable[..., Studio], tm
     studio = make_studio(settings=Settings(outputs=blocked))
     assert studio.jobs() == [] and studio.images() == []
     with pytest.raises(StorageError) as caught:
-        studio.submit(WISH)
+        studio.submit(REQUEST)
     assert str(tmp_path) not in str(caught.value)
     blocked.unlink()
     assert isinstance(end_of(studio), Done)
@@ -166,7 +166,7 @@ def test_a_deleted_folder_is_of_the_studio_that_makes_it_anew(make_studio: Calla
     _run("rm", "-rf", str(first.settings.outputs))
     second = make_studio()
     with pytest.raises(StorageError, match="Another Unnoise is running"):
-        first.submit(WISH)
+        first.submit(REQUEST)
     assert isinstance(end_of(second), Done)
     second.close()
     assert isinstance(end_of(first), Done)

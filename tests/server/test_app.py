@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.models.tiny_models import stable_diffusion
 
-WISH = {"prompt": "a red heart", "steps": 3, "width": 64, "height": 64, "seed": 7, "count": 2, "dtype": "fp32"}
+REQUEST = {"prompt": "a red heart", "steps": 3, "width": 64, "height": 64, "seed": 7, "count": 2, "dtype": "fp32"}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def events_of(studio: httpx.Client, job: str) -> list[dict]:
 
 
 @pytest.mark.sweep  # by default in tests/e2e/test_real_studio.py, in a browser
-def test_from_a_wish_to_pictures_over_http(studio: httpx.Client) -> None:
-    job = studio.post("/jobs", json=WISH).json()["id"]
+def test_from_a_request_to_pictures_over_http(studio: httpx.Client) -> None:
+    job = studio.post("/jobs", json=REQUEST).json()["id"]
     events = events_of(studio, job)
     assert [e["kind"] for e in events if e["kind"] not in ("loading", "step")] == ["queued", "image", "image", "done"]
     steps = [e for e in events if e["kind"] == "step"]
@@ -69,7 +69,7 @@ def test_from_a_wish_to_pictures_over_http(studio: httpx.Client) -> None:
 
 @pytest.mark.sweep
 def test_the_same_wish_over_http_gives_the_same_pixels(studio: httpx.Client) -> None:
-    twice = [events_of(studio, studio.post("/jobs", json=WISH | {"count": 1}).json()["id"]) for _ in range(2)]
+    twice = [events_of(studio, studio.post("/jobs", json=REQUEST | {"count": 1}).json()["id"]) for _ in range(2)]
     hashes = [e["sha256"] for events in twice for e in events if e["kind"] == "image"]
     assert len(hashes) == 2
     assert len(set(hashes)) == 1
@@ -77,7 +77,7 @@ def test_the_same_wish_over_http_gives_the_same_pixels(studio: httpx.Client) -> 
 
 @pytest.mark.sweep  # by default in test_routes.py, and in tests/e2e with Stop
 def test_a_running_job_is_cancelled_by_its_id(studio: httpx.Client) -> None:
-    job = studio.post("/jobs", json=WISH | {"steps": 900, "sampler": "ddim"}).json()["id"]
+    job = studio.post("/jobs", json=REQUEST | {"steps": 900, "sampler": "ddim"}).json()["id"]
     with studio.stream("GET", f"/jobs/{job}/events") as answer:
         kinds = (json.loads(line[6:])["kind"] for line in answer.iter_lines() if line.startswith("data: "))
         assert "step" in kinds
@@ -86,13 +86,13 @@ def test_a_running_job_is_cancelled_by_its_id(studio: httpx.Client) -> None:
     assert studio.post(f"/jobs/{job}/cancel").json() == {"cancelled": False}
 
 
-def test_a_wish_that_the_model_cannot_fulfil_is_refused_at_its_field(studio: httpx.Client) -> None:
+def test_a_request_that_the_model_cannot_fulfil_is_refused_at_its_field(studio: httpx.Client) -> None:
     for wrong, field in (
         ({"model": "nobody"}, "model"),
         ({"sampler": "lcm"}, "sampler"),
         ({"spacing": "ays?"}, "spacing"),
     ):
-        answer = studio.post("/jobs", json=WISH | wrong)
+        answer = studio.post("/jobs", json=REQUEST | wrong)
         assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
